@@ -1,0 +1,67 @@
+//! What can go wrong, each as one sentence that says what is wrong and what to do.
+
+use std::path::PathBuf;
+
+/// The library's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every failure that input, files or the device can cause.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An image file that cannot be used; the text is a whole sentence without the file's name.
+    #[error("{0}")]
+    Image(String),
+    /// A model or teacher file that cannot be used.
+    #[error("{0}")]
+    Model(String),
+    /// A data set folder that cannot be used.
+    #[error("{0}")]
+    Dataset(String),
+    /// A setting outside of what is possible.
+    #[error("{0}")]
+    Config(String),
+    /// The compute device is missing, was lost or is too small.
+    #[error("{0}")]
+    Device(String),
+    /// Training cannot go on.
+    #[error("{0}")]
+    Training(String),
+    /// A metric that is not defined for the given scores and labels.
+    #[error("{0}")]
+    Metric(String),
+    /// A download that failed or was cut off.
+    #[error("{0}")]
+    Download(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "write", "create".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Something about one file of several: the file's name, then the reason.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// Wraps a system error with the action and the path it belongs to.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Says which file this error belongs to.
+    #[must_use]
+    pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
+        Self::File { path: path.into(), source: Box::new(self) }
+    }
+}

@@ -1,0 +1,56 @@
+//! DeSTSeg (Zhang et al., CVPR 2023): visual defect inspection that is trained on good images
+//! alone, as one engine for the command line and the browser.
+//!
+//! ```text
+//! detect : image -> preprocess -> model (teacher, student, segmentation) -> maps -> score, picture
+//! train  : dataset -> synthesis -> stages (student, segmentation) -> calibration -> checkpoint
+//! browser: ui --Command--> worker (engine) --Event--> ui
+//! ```
+//!
+//! `ARCHITECTURE.md` is the map of the source tree.
+#![recursion_limit = "256"]
+
+pub mod error;
+pub mod map;
+pub mod protocol;
+pub mod render;
+
+#[cfg(feature = "engine")]
+pub mod calibration;
+#[cfg(feature = "engine")]
+pub mod config;
+#[cfg(feature = "engine")]
+pub mod device;
+#[cfg(feature = "engine")]
+pub mod image;
+#[cfg(feature = "engine")]
+pub mod inference;
+#[cfg(feature = "engine")]
+pub mod model;
+#[cfg(feature = "engine")]
+pub mod platform;
+#[cfg(feature = "engine")]
+pub mod preprocess;
+
+#[cfg(feature = "train")]
+pub mod dataset;
+#[cfg(feature = "train")]
+pub mod metrics;
+#[cfg(feature = "train")]
+pub mod synthesis;
+#[cfg(feature = "train")]
+pub mod train;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod demo_data;
+
+#[cfg(feature = "ui")]
+pub mod ui;
+#[cfg(feature = "web")]
+pub mod web;
+#[cfg(feature = "worker")]
+pub mod worker;
+
+pub use error::{Error, Result};

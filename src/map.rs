@@ -1,0 +1,105 @@
+//! The anomaly map: what the model says about every pixel.
+
+/// How many of the largest pixels the image score averages (T of the paper, section 4.1).
+pub const SCORE_PIXELS: usize = 100;
+
+/// One value per pixel of the model's input, row by row; higher is more anomalous.
+///
+/// The segmentation network's map lies in (0, 1); the DeST map (product of three cosine
+/// distances) lies in [0, 8] and rarely exceeds 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyMap {
+    width: usize,
+    height: usize,
+    values: Vec<f32>,
+}
+
+impl AnomalyMap {
+    /// A map of `width * height` values; `None` if their number differs or one is not finite.
+    pub fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
+        (values.len() == width * height && values.iter().all(|v| v.is_finite()))
+            .then_some(Self { width, height, values })
+    }
+
+    /// Pixels per row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// All values, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The image score: the mean of the [`SCORE_PIXELS`] largest values.
+    pub fn score(&self) -> f32 {
+        let count = SCORE_PIXELS.min(self.values.len());
+        if count == 0 {
+            return 0.0;
+        }
+        let mut values = self.values.clone();
+        let (largest, _, _) = values.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
+        // select_nth puts the pivot itself at count - 1
+        let sum: f64 = largest.iter().map(|&v| f64::from(v)).sum::<f64>() + f64::from(values[count - 1]);
+        (sum / count as f64) as f32
+    }
+
+    /// Bilinear resize with half-pixel centres (PyTorch's `align_corners=False`), no antialiasing.
+    #[must_use]
+    pub fn resize(&self, width: usize, height: usize) -> Self {
+        let columns = taps(self.width, width);
+        let rows = taps(self.height, height);
+        let mut values = Vec::with_capacity(width * height);
+        for &(top, bottom, fy) in &rows {
+            let (top, bottom) = (&self.values[top * self.width..], &self.values[bottom * self.width..]);
+            for &(left, right, fx) in &columns {
+                let upper = top[left] * (1.0 - fx) + top[right] * fx;
+                let lower = bottom[left] * (1.0 - fx) + bottom[right] * fx;
+                values.push(upper * (1.0 - fy) + lower * fy);
+            }
+        }
+        Self { width, height, values }
+    }
+}
+
+/// For every output position: the two input positions around it and the share of the second.
+fn taps(input: usize, output: usize) -> Vec<(usize, usize, f32)> {
+    let scale = input as f32 / output as f32;
+    (0..output)
+        .map(|i| {
+            let centre = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
+            let first = (centre as usize).min(input - 1);
+            (first, (first + 1).min(input - 1), centre - first as f32)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn score_is_the_mean_of_the_largest() {
+        let values = (0..1000).map(|i| i as f32).collect();
+        let map = AnomalyMap::new(40, 25, values).expect("sizes agree");
+        assert_eq!(map.score(), (900..1000).sum::<i32>() as f32 / 100.0);
+    }
+
+    #[test]
+    fn resize_keeps_constants_and_matches_pytorch() {
+        let map = AnomalyMap::new(2, 1, vec![0.0, 1.0]).expect("sizes agree");
+        assert_eq!(map.resize(4, 1).values(), [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(map.resize(4, 3).values()[4..8], [0.0, 0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn wrong_sizes_and_nan_are_refused() {
+        assert!(AnomalyMap::new(2, 2, vec![0.0; 3]).is_none());
+        assert!(AnomalyMap::new(1, 1, vec![f32::NAN]).is_none());
+    }
+}

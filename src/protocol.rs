@@ -1,0 +1,266 @@
+//! The messages between the page and its engine. Both halves are built from this one file.
+//!
+//! A message travels as `[json, buffer]`: the enum as JSON text and, where a variant says so, one
+//! transferred `ArrayBuffer` with the bulk data.
+
+use serde::{Deserialize, Serialize};
+
+/// Rises whenever a message changes; the page refuses an engine of another version.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// WebGPU on a real adapter, else the CPU.
+    #[default]
+    Auto,
+    /// Burn's Flex backend in wasm.
+    Cpu,
+    /// WebGPU, software adapters included.
+    Webgpu,
+}
+
+impl BackendChoice {
+    /// All choices, in the order of the menu.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Cpu, Self::Webgpu];
+
+    /// The name used in the address and in storage.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Webgpu => "webgpu",
+        }
+    }
+
+    /// The choice with this [`id`](Self::id).
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.id() == id)
+    }
+}
+
+/// From the page to the engine. The engine works on one command at a time, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Chooses and prepares the device; must come first, once. Answer: [`Event::DeviceReady`].
+    Start {
+        /// What the visitor chose.
+        backend: BackendChoice,
+    },
+    /// Fetches a shipped model (its teacher first, once). Answers: [`Event::Progress`], then
+    /// [`Event::ModelReady`] or [`Event::Failed`].
+    LoadShipped {
+        /// Names this load in the answers.
+        job: u32,
+        /// The entry of the manifest.
+        model: ManifestModel,
+        /// The manifest's entry of the model's teacher.
+        teacher: ManifestFile,
+    },
+    /// Opens a model file of the visitor; the buffer is its content. Answers as for
+    /// [`Command::LoadShipped`].
+    LoadFile {
+        /// Names this load in the answers.
+        job: u32,
+        /// The file's name, shown as the model's name.
+        name: String,
+        /// Where to fetch the teachers that a compact model file only names.
+        teachers: Vec<ManifestFile>,
+    },
+    /// Analyses an image file with the loaded model; the buffer is its content. Answer:
+    /// [`Event::Analysed`] or [`Event::Failed`].
+    Analyse {
+        /// Names this analysis in the answer.
+        job: u32,
+    },
+}
+
+/// From the engine to the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The engine's code runs and listens: the page may send commands from now on.
+    Ready {
+        /// [`PROTOCOL_VERSION`] of the engine.
+        protocol: u32,
+    },
+    /// Answer to [`Command::Start`].
+    DeviceReady(DeviceInfo),
+    /// Bytes of a download so far.
+    Progress {
+        /// The load this belongs to.
+        job: u32,
+        /// Bytes received.
+        received: u64,
+        /// Bytes in all, teacher included where it is fetched too.
+        total: u64,
+    },
+    /// The model is in place and warmed up.
+    ModelReady {
+        /// The load this answers.
+        job: u32,
+        /// What was loaded.
+        model: ModelInfo,
+    },
+    /// Result of an analysis. The buffer holds two `f32` maps of `map_width * map_height`, little
+    /// endian: the segmentation network's, then the DeST map.
+    Analysed {
+        /// The analysis this answers.
+        job: u32,
+        /// The numbers; the maps are in the buffer.
+        result: AnalysisInfo,
+    },
+    /// A command failed; the engine goes on. One sentence for the visitor.
+    Failed {
+        /// The load or analysis that failed; none for [`Command::Start`].
+        job: Option<u32>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The engine is gone (panic, lost GPU): the page starts a new one.
+    Fatal {
+        /// What happened, one sentence.
+        message: String,
+    },
+}
+
+/// The device the engine computes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// Never [`BackendChoice::Auto`].
+    pub backend: BackendChoice,
+    /// Adapter name for WebGPU, "1 thread, SIMD" for the CPU.
+    pub adapter: String,
+    /// Whether the adapter is software (`SwiftShader`, lavapipe): slower than the CPU backend.
+    pub software: bool,
+    /// Why the device is not the one the visitor might expect.
+    pub notice: Option<String>,
+}
+
+/// The loaded model, as the page shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Display name.
+    pub name: String,
+    /// `compact` or `paper`.
+    pub preset: String,
+    /// Teacher id, such as `efficientnet-lite0`.
+    pub teacher: String,
+    /// Trained parameters and the teacher's.
+    pub parameters: u64,
+    /// Bytes of the model file and its teacher.
+    pub bytes: u64,
+    /// Side of the model's square input in pixels.
+    pub input_size: usize,
+    /// What it was trained on, a phrase.
+    pub trained_on: String,
+    /// Milliseconds to fetch and load.
+    pub load_ms: f64,
+    /// Milliseconds of the first (warm-up) inference.
+    pub first_ms: f64,
+    /// Thresholds from calibration, if the model has them.
+    pub calibration: Option<Thresholds>,
+}
+
+/// Where "good" ends.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Image scores from here on are called defective.
+    pub image: f32,
+    /// Map values from here on belong to a defect.
+    pub pixel: f32,
+}
+
+/// The numbers of one analysed image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisInfo {
+    /// Width of the upright image in pixels.
+    pub width: u32,
+    /// Height of the upright image in pixels.
+    pub height: u32,
+    /// Columns of each map.
+    pub map_width: usize,
+    /// Rows of each map.
+    pub map_height: usize,
+    /// Image score of the segmentation map, in (0, 1).
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+    /// Milliseconds to decode and resize.
+    pub decode_ms: f64,
+    /// Milliseconds of the networks, reading back included.
+    pub inference_ms: f64,
+}
+
+/// `models/manifest.json`: what is shipped with the page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Teachers, by id.
+    pub teachers: Vec<ManifestFile>,
+    /// Models; the first is loaded when the page opens.
+    pub models: Vec<ManifestModel>,
+}
+
+/// A shipped file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Unique id; for teachers the id that model files name.
+    pub id: String,
+    /// Path relative to the page.
+    pub file: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A shipped model with its examples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestModel {
+    /// The weights file; `id` is the category.
+    #[serde(flatten)]
+    pub file: ManifestFile,
+    /// Display name.
+    pub name: String,
+    /// Id of its teacher.
+    pub teacher: String,
+    /// Images of this category to try it on.
+    pub examples: Vec<Example>,
+}
+
+/// A bundled example image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// Path relative to the page.
+    pub file: String,
+    /// "good", or the kind of defect.
+    pub label: String,
+    /// What the picture shows, for screen readers.
+    pub alt: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_journey() {
+        let command = Command::LoadFile { job: 7, name: "a \"b\".safetensors".into(), teachers: vec![] };
+        let text = serde_json::to_string(&command).expect("serialises");
+        assert_eq!(serde_json::from_str::<Command>(&text).expect("parses"), command);
+
+        let event = Event::Failed { job: None, message: "no".into() };
+        let text = serde_json::to_string(&event).expect("serialises");
+        assert_eq!(serde_json::from_str::<Event>(&text).expect("parses"), event);
+    }
+
+    #[test]
+    fn backend_ids_are_the_serialised_names() {
+        for choice in BackendChoice::ALL {
+            assert_eq!(BackendChoice::from_id(choice.id()), Some(choice));
+            assert_eq!(serde_json::to_string(&choice).expect("serialises"), format!("\"{}\"", choice.id()));
+        }
+    }
+}
