@@ -240,6 +240,16 @@ pub enum Schedule {
     Cosine,
 }
 
+/// How a loss combines the images of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduction {
+    /// The mean: learning rates do not depend on the batch size.
+    Mean,
+    /// The sum, as the reference's cosine loss.
+    Sum,
+}
+
 /// One training stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,6 +282,8 @@ pub struct TrainConfig {
     pub student: StageConfig,
     /// Stage 2: the segmentation network, focal and L1 loss.
     pub segmentation: StageConfig,
+    /// How the cosine loss combines the images of a batch.
+    pub cosine_reduction: Reduction,
     /// Exponent of the focal loss.
     pub focal_gamma: f64,
     /// Share of the good images held out for calibration.
@@ -284,9 +296,6 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// The recipe of a preset: the paper's for `paper`, a short one for `compact`.
-    ///
-    /// The cosine loss is a sum over the batch in the reference; here it is the mean, so that the
-    /// rate does not depend on the batch size, and `paper` uses 0.4 * 32.
     pub fn preset(preset: Preset) -> Self {
         let common = Self {
             batch: 8,
@@ -307,6 +316,7 @@ impl TrainConfig {
                 schedule: Schedule::Cosine,
                 warm_up: 0,
             },
+            cosine_reduction: Reduction::Mean,
             focal_gamma: 4.0,
             held_out: 0.1,
             synthesis: SynthesisConfig::default(),
@@ -316,11 +326,12 @@ impl TrainConfig {
             Preset::Compact => common,
             Preset::Paper => Self {
                 batch: 32,
+                cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
                 student: StageConfig {
                     steps: 1000,
-                    learning_rate: 0.4 * 32.0,
-                    head_learning_rate: 0.4 * 32.0,
+                    learning_rate: 0.4,
+                    head_learning_rate: 0.4,
                     schedule: Schedule::Constant,
                     warm_up: 0,
                 },

@@ -1,1 +1,5 @@
-fn main() {}
+//! The page's engine, a module Web Worker.
+
+fn main() {
+    destseg::worker::run();
+}

@@ -1,0 +1,132 @@
+//! What several commands need: devices, models, files that are never half written.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use burn::tensor::Device;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Error;
+use crate::config::TeacherKind;
+use crate::device::{self, Selected};
+use crate::inference::Detector;
+use crate::model::file::{ModelFile, parse_teacher};
+use crate::model::weights::Weights;
+use crate::model::import;
+use crate::protocol::BackendChoice;
+
+/// The teacher of the compact preset, so that its models need no second file.
+const EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../models/efficientnet-lite0.safetensors");
+
+/// `--device`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum DeviceArg {
+    /// The GPU if there is a real one, else the CPU.
+    #[default]
+    Auto,
+    /// Burn's CPU backend.
+    Cpu,
+    /// The GPU through Vulkan, Metal or DirectX 12 (CUDA in a build with that feature).
+    Gpu,
+}
+
+/// Opens the device and says which one it is.
+pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
+    let choice = match arg {
+        DeviceArg::Auto => BackendChoice::Auto,
+        DeviceArg::Cpu => BackendChoice::Cpu,
+        DeviceArg::Gpu => BackendChoice::Webgpu,
+    };
+    let Selected { device, info } = device::select(choice).await?;
+    let kind = if info.backend == BackendChoice::Cpu { "CPU" } else { "GPU" };
+    if info.software {
+        eprintln!("note: {} is a software adapter, slower than --device cpu", info.adapter);
+    }
+    Ok((device, format!("{kind} ({})", info.adapter)))
+}
+
+/// Folded weights of a teacher: from a file, or the built-in one.
+pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Weights> {
+    let Some(path) = path else {
+        if kind == TeacherKind::EfficientnetLite0 {
+            return Ok(parse_teacher(EFFICIENTNET_LITE0)?.1);
+        }
+        bail!(
+            "the {} teacher is not built in: give torchvision's state dict or an imported file with --teacher",
+            kind.id()
+        );
+    };
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let (found, weights) = parse_teacher(&bytes)
+        .or_else(|_| import::teacher(import::read_state_dict(path)?))
+        .map_err(|err| err.in_file(path))?;
+    if found != kind {
+        bail!("{} holds the {} teacher, but {} is needed", path.display(), found.id(), kind.id());
+    }
+    Ok(weights)
+}
+
+/// Opens a model for inference.
+pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device) -> Result<(Detector, ModelFile)> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let file = ModelFile::parse(&bytes).map_err(|err| err.in_file(path))?;
+    let teacher = match (file.has_teacher(), teacher) {
+        (true, None) => None,
+        (_, teacher) => Some(load_teacher(file.header.config.teacher, teacher)?),
+    };
+    let detector = Detector::new(&file, teacher.as_ref(), device).map_err(|err| err.in_file(path))?;
+    Ok((detector, file))
+}
+
+/// Writes a file completely or not at all.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write {}: choose a folder that exists and is writable", path.display()))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
+    let file = file.persist(path).map_err(|err| Error::io("write", path)(err.error))?;
+    // temporary files are private; a result is as readable as any other file
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("write", path))?;
+    }
+    drop(file);
+    Ok(())
+}
+
+/// Makes a folder and those above it.
+pub(super) fn make_folder(path: &Path) -> Result<()> {
+    Ok(std::fs::create_dir_all(path).map_err(Error::io("create", path))?)
+}
+
+/// A progress bar on standard error; plain terminals and pipes get none.
+pub(super) fn progress_bar(steps: usize, what: &'static str) -> ProgressBar {
+    const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
+    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps as u64).with_style(style).with_prefix(what)
+}
+
+/// `path` under `folder` with another ending; `taken` keeps names of equal files apart.
+pub(super) fn output_name(input: &Path, taken: &mut Vec<String>) -> String {
+    let stem = input.file_stem().map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
+    let mut name = stem.clone();
+    let mut number = 1;
+    while taken.contains(&name) {
+        number += 1;
+        name = format!("{stem}-{number}");
+    }
+    taken.push(name.clone());
+    name
+}
+
+/// The last part of a path, for messages and records.
+pub(super) fn folder_name(path: &Path) -> String {
+    let full: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    full.file_name().map_or_else(|| full.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

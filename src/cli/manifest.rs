@@ -1,0 +1,105 @@
+//! `destseg manifest`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use super::common::write_file;
+use crate::Error;
+use crate::dataset::{GOOD, image_files};
+use crate::model::file::{ModelFile, parse_teacher};
+use crate::protocol::{Example, Manifest, ManifestFile, ManifestModel};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder with model and teacher files and with examples/MODEL/LABEL_NAME.png; its
+    /// manifest.json is written anew.
+    folder: PathBuf,
+    /// Model that the page opens with.
+    #[arg(long, value_name = "MODEL")]
+    first: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&args.folder)
+        .map_err(Error::io("read", &args.folder))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+        .collect();
+    files.sort();
+    let mut manifest = Manifest::default();
+    for path in files {
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = ManifestFile {
+            file: page_path(&path)?,
+            bytes: bytes.len() as u64,
+            sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            id,
+        };
+        if let Ok((kind, _)) = parse_teacher(&bytes) {
+            manifest.teachers.push(ManifestFile { id: kind.id().into(), ..file });
+            continue;
+        }
+        let model = ModelFile::parse(&bytes).map_err(|err| err.in_file(&path))?;
+        manifest.models.push(ManifestModel {
+            name: title(&file.id),
+            teacher: model.header.config.teacher.id().into(),
+            examples: examples(&args.folder.join("examples").join(&file.id), &file.id)?,
+            file,
+        });
+    }
+    if let Some(first) = &args.first {
+        let Some(place) = manifest.models.iter().position(|model| model.file.id == *first) else {
+            bail!("there is no model {first} in {}: name one of its files", args.folder.display());
+        };
+        manifest.models[..=place].rotate_right(1);
+    }
+    let path = args.folder.join("manifest.json");
+    write_file(&path, (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes())?;
+    eprintln!("wrote {} with {} models", path.display(), manifest.models.len());
+    Ok(())
+}
+
+/// Examples of a model, defective ones first: the page opens with the first.
+fn examples(folder: &Path, model: &str) -> Result<Vec<Example>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut examples = Vec::new();
+    for path in image_files(folder)? {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let label = name.rsplit_once('_').map_or(name.as_str(), |(label, _)| label).replace('_', " ");
+        let alt = if label == GOOD {
+            format!("Picture of a good part, {model}")
+        } else {
+            format!("Picture of a defective part, {model}: {label}")
+        };
+        // examples/MODEL/FILE stands two folders below the models
+        let file = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+        let models = folder.ancestors().nth(2).context("the examples have no folder")?;
+        let file = format!("{}/examples/{model}/{file}", page_path(models)?);
+        examples.push(Example { file, label, alt });
+    }
+    examples.sort_by_key(|example| example.label == GOOD);
+    Ok(examples)
+}
+
+/// A path as the page sees it: the models' folder stands beside the page.
+fn page_path(path: &Path) -> Result<String> {
+    let full = path.canonicalize().map_err(Error::io("read", path))?;
+    let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = last(&full).context("a path without a name")?;
+    match full.parent().filter(|_| full.is_file()).and_then(last) {
+        Some(folder) => Ok(format!("{folder}/{name}")),
+        None => Ok(name),
+    }
+}
+
+/// "printed_circuit" as "Printed circuit".
+fn title(id: &str) -> String {
+    let text = id.replace(['_', '-'], " ");
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,64 @@
+//! The command line: `destseg train | predict | eval | import | demo-data`. It only shows; the
+//! engine does the work.
+
+mod common;
+mod demo_data;
+mod eval;
+mod import;
+mod manifest;
+mod predict;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Visual defect inspection, trained on good images alone.
+#[derive(Debug, Parser)]
+#[command(name = "destseg", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "A first try, without any data of your own:\n  \
+    destseg demo-data data --category fabric\n  \
+    destseg train --data data/fabric --out fabric.safetensors\n  \
+    destseg predict data/fabric/test/*/000.png --model fabric.safetensors -o result")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model on a folder of good images (MVTec layout: DATA/train/good/*.png).
+    Train(train::Args),
+    /// Show where images are defective: overlay, raw map and a line of JSON each.
+    Predict(predict::Args),
+    /// Measure a model on a labelled test set (MVTec layout).
+    Eval(eval::Args),
+    /// Convert a PyTorch state dict to a teacher file.
+    Import(import::Args),
+    /// List a folder's models and examples for the page.
+    Manifest(manifest::Args),
+    /// Write a procedural data set to try everything on.
+    DemoData(demo_data::Args),
+}
+
+/// Runs the program; errors become one sentence on standard error and exit code 1.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = pollster::block_on(async {
+        match cli.command {
+            Command::Train(args) => train::run(args).await,
+            Command::Predict(args) => predict::run(args).await,
+            Command::Eval(args) => eval::run(args).await,
+            Command::Import(args) => import::run(&args),
+            Command::Manifest(args) => manifest::run(&args),
+            Command::DemoData(args) => demo_data::run(&args),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

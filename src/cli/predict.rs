@@ -1,0 +1,134 @@
+//! `destseg predict`.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ::image::{ImageBuffer, ImageFormat, Luma};
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+
+use super::common::{DeviceArg, load_detector, make_folder, open_device, output_name, write_file};
+use crate::image::{self, RgbImage};
+use crate::inference::{Detection, Detector};
+use crate::map::AnomalyMap;
+use crate::render::{ColorMap, overlay};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Images to analyse.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Model file.
+    #[arg(short, long)]
+    model: PathBuf,
+    /// Folder for overlays and maps; made if it does not exist.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Teacher file, where the model needs one that is not built in.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceArg,
+    /// Colours of the heat map.
+    #[arg(long, value_enum, default_value = "turbo")]
+    colors: ColorMap,
+    /// Opacity of the heat map, from 0 to 1.
+    #[arg(long, default_value_t = 0.5, value_parser = unit_interval)]
+    opacity: f32,
+}
+
+fn unit_interval(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("give a number between 0 and 1".into()),
+    }
+}
+
+/// One line of output.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    file: &'a Path,
+    score: f32,
+    dest_score: f32,
+    threshold: Option<f32>,
+    defective: Option<bool>,
+    width: u32,
+    height: u32,
+    milliseconds: f64,
+    overlay: PathBuf,
+    map: PathBuf,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let (device, _) = open_device(args.device).await?;
+    let (detector, _) = load_detector(&args.model, args.teacher.as_deref(), &device)?;
+    make_folder(&args.output)?;
+    let mut taken = Vec::new();
+    let mut failed = 0;
+    for path in &args.images {
+        // one bad file must not cost the others their result
+        if let Err(err) = predict(&args, &detector, path, &mut taken).await {
+            eprintln!("error: {err:#}");
+            failed += 1;
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} images could not be analysed", args.images.len());
+    }
+    Ok(())
+}
+
+async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<String>) -> Result<()> {
+    let image = image::read(path)?;
+    let start = Instant::now();
+    let detection = detector.detect(&image).await?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    let name = output_name(path, taken);
+    let line = Line {
+        file: path,
+        score: detection.score,
+        dest_score: detection.dest_score,
+        threshold: detector.calibration().map(|c| c.image_threshold),
+        defective: detector.calibration().map(|c| detection.score >= c.image_threshold),
+        width: image.width(),
+        height: image.height(),
+        milliseconds,
+        overlay: args.output.join(format!("{name}.overlay.png")),
+        map: args.output.join(format!("{name}.map.png")),
+    };
+    write_pictures(args, &image, &detection, &line)?;
+    println!("{}", serde_json::to_string(&line)?);
+    Ok(())
+}
+
+fn write_pictures(args: &Args, image: &RgbImage, detection: &Detection, line: &Line<'_>) -> Result<()> {
+    let (width, height) = image.dimensions();
+    let pixels = overlay(
+        image.as_raw(),
+        width as usize,
+        height as usize,
+        &detection.segmentation,
+        args.colors,
+        (0.0, 1.0),
+        args.opacity,
+    );
+    let picture = RgbImage::from_raw(width, height, pixels).context("the overlay has a wrong size")?;
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    write_file(&line.overlay, bytes.get_ref())?;
+    write_file(&line.map, &raw_map(&detection.segmentation)?)
+}
+
+/// The map as 16-bit grey PNG at the model's input size: 65535 is 1.
+fn raw_map(map: &AnomalyMap) -> Result<Vec<u8>> {
+    let full = f32::from(u16::MAX);
+    let values: Vec<u16> = map.values().iter().map(|v| (v.clamp(0.0, 1.0) * full).round() as u16).collect();
+    let (width, height) = (u32::try_from(map.width())?, u32::try_from(map.height())?);
+    let picture: ImageBuffer<Luma<u16>, _> =
+        ImageBuffer::from_raw(width, height, values).context("the map has a wrong size")?;
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}

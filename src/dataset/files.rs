@@ -1,0 +1,66 @@
+//! Finding and loading image files.
+
+use std::path::{Path, PathBuf};
+
+use crate::image::{RgbImage, read, resize};
+use crate::{Error, Result};
+
+/// File name endings of images, in lower case.
+const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
+
+/// The image files directly in a folder, sorted by name; hidden files are left out.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be read.
+pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = path
+            .extension()
+            .and_then(|e| e.to_str())
+            .map(str::to_ascii_lowercase);
+        if !hidden && ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Good images at the model's input size.
+#[derive(Debug, Default)]
+pub struct LoadedImages {
+    /// The images, square, in the order of their paths.
+    pub images: Vec<RgbImage>,
+    /// One [`Error::File`] or [`Error::Io`] for every file that could not be used.
+    pub skipped: Vec<Error>,
+}
+
+/// Reads images and resizes them to `size` x `size`, one at a time, so that besides the small
+/// ones only one image is in memory.
+///
+/// # Errors
+/// [`Error::Dataset`] if not a single image could be used.
+pub fn load_good(paths: &[PathBuf], size: usize) -> Result<LoadedImages> {
+    let mut loaded = LoadedImages {
+        images: Vec::with_capacity(paths.len()),
+        skipped: Vec::new(),
+    };
+    for path in paths {
+        match read(path) {
+            Ok(image) => loaded.images.push(resize(&image, size, size)),
+            Err(error) => loaded.skipped.push(error),
+        }
+    }
+    match loaded.skipped.first() {
+        Some(first) if loaded.images.is_empty() => Err(Error::Dataset(format!(
+            "none of the {} good images can be used, the first because of: {first}",
+            paths.len()
+        ))),
+        _ => Ok(loaded),
+    }
+}

@@ -1,0 +1,93 @@
+//! Choosing where to compute. The only module that names Burn's backends.
+
+use burn::tensor::Device;
+
+use crate::platform::probe_gpu;
+use crate::protocol::{BackendChoice, DeviceInfo};
+use crate::{Error, Result};
+
+/// An opened device and what to tell about it.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// Its description.
+    pub info: DeviceInfo,
+}
+
+/// Opens the device of `choice`. `Auto` takes the GPU unless it is missing or software, and then
+/// says why it took the CPU; so does [`BackendChoice::Webgpu`] where there is no GPU at all.
+///
+/// # Errors
+/// [`Error::Device`] if the GPU was asked for by a program that cannot show a notice (natively).
+pub async fn select(choice: BackendChoice) -> Result<Selected> {
+    if choice == BackendChoice::Cpu {
+        return Ok(cpu(None));
+    }
+    let probe = probe_gpu().await;
+    if let Some(obstacle) = probe.obstacle {
+        return fall_back(choice, &obstacle);
+    }
+    if probe.software && choice == BackendChoice::Auto {
+        return fall_back(choice, &software_reason(&probe.name));
+    }
+    match open_gpu().await {
+        Ok((device, name, software)) => {
+            let adapter = if probe.name.is_empty() { name } else { probe.name };
+            let software = software || probe.software;
+            if software && choice == BackendChoice::Auto {
+                return fall_back(choice, &software_reason(&adapter));
+            }
+            let notice = software.then(|| {
+                format!("{adapter} is a software adapter: expect it to be slower than the CPU backend")
+            });
+            let info = DeviceInfo { backend: BackendChoice::Webgpu, adapter, software, notice };
+            Ok(Selected { device, info })
+        }
+        Err(reason) => fall_back(choice, &reason),
+    }
+}
+
+fn software_reason(adapter: &str) -> String {
+    format!("the only graphics adapter ({adapter}) is software, slower than the CPU")
+}
+
+fn fall_back(choice: BackendChoice, reason: &str) -> Result<Selected> {
+    // a command line asked for the GPU must not silently do something else
+    if choice == BackendChoice::Webgpu && !cfg!(target_family = "wasm") {
+        return Err(Error::Device(format!("no GPU can be used ({reason}): try --device cpu")));
+    }
+    Ok(cpu(Some(format!("Computing on the CPU: {reason}."))))
+}
+
+fn cpu(notice: Option<String>) -> Selected {
+    let threads = if cfg!(target_family = "wasm") {
+        1
+    } else {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    };
+    let adapter = if threads == 1 { "1 thread, SIMD".to_owned() } else { format!("{threads} threads, SIMD") };
+    let info = DeviceInfo { backend: BackendChoice::Cpu, adapter, software: false, notice };
+    Selected { device: Device::flex(), info }
+}
+
+/// The wgpu device, its adapter's name and whether that is software.
+#[cfg(any(feature = "cli", feature = "worker"))]
+async fn open_gpu() -> std::result::Result<(Device, String, bool), String> {
+    use burn::tensor::wgpu::wgpu::DeviceType;
+
+    // few large submissions: a browser's queue is slow to hand over
+    const TASKS: usize = 64;
+    let (device, setup) = Device::wgpu_options()
+        .tasks_max(TASKS)
+        .init_with_setup_async()
+        .await
+        .map_err(|err| format!("the graphics adapter cannot be opened: {err}"))?;
+    let info = setup.adapter.get_info();
+    Ok((device, info.name, info.device_type == DeviceType::Cpu))
+}
+
+#[cfg(not(any(feature = "cli", feature = "worker")))]
+async fn open_gpu() -> std::result::Result<(Device, String, bool), String> {
+    Err("this build has no GPU backend".into())
+}

@@ -1,0 +1,212 @@
+//! From a file's bytes to upright RGB pixels. Files come from anyone, so nothing is allocated
+//! before the header was looked at, and half an image is never taken for a whole one.
+
+use std::io::{Cursor, ErrorKind};
+use std::path::Path;
+
+use ::image::metadata::Orientation;
+use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::{GrayImage, RgbImage};
+use crate::{Error, Result};
+
+/// The longest side that is decoded, in pixels.
+pub const MAX_SIDE: u32 = 25_000;
+/// The largest area that is decoded, in pixels.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// The most memory that one decoded image may take, in bytes; deep colour reaches it first.
+const MAX_BYTES: u64 = 800_000_000;
+
+/// The formats that can be opened, for messages.
+const FORMATS: &str = "PNG, JPEG, WebP, BMP or GIF";
+
+/// Decodes an image: upright as its EXIF data says, transparency over white, 16-bit and grey
+/// values brought to 8-bit RGB, of an animation the first picture.
+///
+/// # Errors
+/// [`Error::Image`], one sentence: empty, no image, a format that is not supported, too large, no
+/// pixels, cut off, or damaged.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    decode_dynamic(bytes).map(flatten)
+}
+
+/// Decodes a mask: grey values, 255 where defective. Transparency is ignored.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_mask(bytes: &[u8]) -> Result<GrayImage> {
+    decode_dynamic(bytes).map(|image| image.to_luma8())
+}
+
+/// Reads and decodes an image file.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::File`] with the reasons of [`decode`].
+pub fn read(path: &Path) -> Result<RgbImage> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    decode(&bytes).map_err(|error| error.in_file(path))
+}
+
+/// Reads and decodes a mask file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_mask(path: &Path) -> Result<GrayImage> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    decode_mask(&bytes).map_err(|error| error.in_file(path))
+}
+
+fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
+    if bytes.is_empty() {
+        return Err(Error::Image(format!(
+            "the file is empty: choose a {FORMATS} image"
+        )));
+    }
+    let format = ::image::guess_format(bytes)
+        .map_err(|_| Error::Image(format!("the file is not an image: choose a {FORMATS} file")))?;
+    let name = match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::WebP => "WebP",
+        other => {
+            let name = other.extensions_str().first().unwrap_or(&"these").to_uppercase();
+            return Err(Error::Image(format!(
+                "{name} images are not supported: convert it to PNG or JPEG"
+            )));
+        }
+    };
+    if let (ImageFormat::Png, Some((width, height))) = (format, png_size(bytes)) {
+        // The decoder wants more than the header before it tells the size.
+        check_size(width, height)?;
+    }
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let complete = is_complete(bytes, format);
+    let explain = |error| {
+        if complete {
+            explain(name, &error)
+        } else {
+            cut_off(name)
+        }
+    };
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height)?;
+    if decoder.total_bytes() > MAX_BYTES {
+        return Err(too_large(width, height));
+    }
+    // These two decoders return half an image without complaint.
+    if !complete && matches!(format, ImageFormat::Jpeg | ImageFormat::WebP) {
+        return Err(cut_off(name));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Width and height in a PNG file's first chunk.
+fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    Some((number(16)?, number(20)?))
+}
+
+fn check_size(width: u32, height: u32) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::Image(format!(
+            "the image has no pixels ({width} x {height}): choose another file"
+        )));
+    }
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(too_large(width, height));
+    }
+    Ok(())
+}
+
+fn too_large(width: u32, height: u32) -> Error {
+    Error::Image(format!(
+        "the image is too large ({width} x {height} pixels): make it smaller than {} megapixels and {MAX_SIDE} pixels a side",
+        MAX_PIXELS / 1_000_000
+    ))
+}
+
+fn cut_off(format: &str) -> Error {
+    Error::Image(format!("the {format} file is cut off: copy or download it again"))
+}
+
+/// One sentence for what the decoder reports.
+fn explain(format: &str, error: &ImageError) -> Error {
+    tracing::debug!("{format} decoder: {error}");
+    match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(format),
+        ImageError::Limits(_) => Error::Image(
+            "the image needs too much memory: make it smaller or save it with 8 bits per channel".into(),
+        ),
+        ImageError::Unsupported(_) => Error::Image(format!(
+            "the file uses a kind of {format} that is not supported: save it again as an ordinary PNG or JPEG"
+        )),
+        _ => Error::Image(format!(
+            "the {format} file is damaged: copy it again or save it anew"
+        )),
+    }
+}
+
+/// Whether the file reaches its own end, as far as that is easily told; the PNG and BMP decoders
+/// say themselves when it does not.
+fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
+    match format {
+        ImageFormat::Jpeg => jpeg_ends(bytes).is_some(),
+        ImageFormat::WebP => bytes
+            .get(4..8)
+            .and_then(|length| length.try_into().ok())
+            .is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(u32::from_le_bytes(length))),
+        ImageFormat::Gif => bytes.last() == Some(&b';'),
+        _ => true,
+    }
+}
+
+/// Walks a JPEG file's segments up to the end-of-image marker. Thumbnails have one too, but
+/// inside of a segment, which is stepped over.
+fn jpeg_ends(bytes: &[u8]) -> Option<()> {
+    const END: u8 = 0xd9;
+    let mut at = 2;
+    loop {
+        // Skips picture data, which follows a scan's segment, and fill bytes before the marker.
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        at += bytes.get(at..)?.iter().position(|&byte| byte != 0xff)?;
+        let marker = bytes[at];
+        at += 1;
+        match marker {
+            END => return Some(()),
+            // Stuffed zeros and restart markers of picture data stand alone.
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            _ => at += usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])),
+        }
+    }
+}
+
+/// Brings every kind of pixel to RGB over a white ground.
+fn flatten(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let image = image.into_rgba8();
+    let over_white = |value: u8, alpha: u8| {
+        let (value, alpha) = (u32::from(value), u32::from(alpha));
+        ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
+    let (width, height) = image.dimensions();
+    let pixels = image
+        .pixels()
+        .flat_map(|&::image::Rgba([r, g, b, a])| [r, g, b].map(|v| over_white(v, a)));
+    RgbImage::from_raw(width, height, pixels.collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

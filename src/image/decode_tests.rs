@@ -1,0 +1,264 @@
+use ::image::codecs::gif::GifEncoder;
+use ::image::{Delay, DynamicImage, Frame, Rgb, Rgba, RgbaImage};
+
+use super::*;
+
+const FORMATS_TO_TRY: [ImageFormat; 5] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::Gif,
+    ImageFormat::Bmp,
+    ImageFormat::WebP,
+];
+
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).expect("encoded");
+    bytes.into_inner()
+}
+
+/// A smooth picture with a bright upper left corner, so that every format keeps it.
+fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(255 - x * 3) as u8, (255 - y * 4) as u8, 128])
+    })
+}
+
+fn message(bytes: &[u8]) -> String {
+    decode(bytes).expect_err("refused").to_string()
+}
+
+#[test]
+fn every_format_is_read() {
+    let image = picture(60, 40);
+    for format in FORMATS_TO_TRY {
+        let decoded = decode(&encode(&image.clone().into(), format)).expect("decoded");
+        assert_eq!(decoded.dimensions(), (60, 40));
+        let worst = decoded
+            .iter()
+            .zip(image.iter())
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
+        // GIF has 256 colours and JPEG is lossy.
+        let allowed = if matches!(format, ImageFormat::Gif | ImageFormat::Jpeg) {
+            24
+        } else {
+            0
+        };
+        assert!(worst <= Some(allowed), "{format:?}: {worst:?}");
+        let single = decode(&encode(&picture(1, 1).into(), format)).expect("1 x 1 works");
+        assert_eq!(single.dimensions(), (1, 1));
+    }
+}
+
+#[test]
+fn kinds_of_pixels_become_rgb() {
+    let grey16 = ::image::ImageBuffer::from_pixel(3, 2, ::image::Luma([0x8080u16]));
+    let rgb16 = ::image::ImageBuffer::from_pixel(3, 2, Rgb([0xffffu16, 0, 0x4040]));
+    let grey = GrayImage::from_pixel(3, 2, ::image::Luma([77]));
+    let clear = RgbaImage::from_pixel(3, 2, Rgba([255, 0, 100, 51]));
+    let cases: [(DynamicImage, [u8; 3]); 4] = [
+        (grey16.into(), [0x80; 3]),
+        (rgb16.into(), [255, 0, 0x40]),
+        (grey.into(), [77; 3]),
+        // A fifth of the colour over white.
+        (clear.into(), [255, 204, 224]),
+    ];
+    for (image, expected) in cases {
+        let decoded = decode(&encode(&image, ImageFormat::Png)).expect("decoded");
+        assert!(
+            decoded.pixels().all(|p| p.0 == expected),
+            "{:?}: {:?}",
+            image.color(),
+            decoded.get_pixel(0, 0)
+        );
+    }
+}
+
+/// A palette PNG of 2 x 1 pixels with 1 bit each, assembled by hand: green, then red.
+#[test]
+fn palettes_are_resolved() {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    chunk(&mut bytes, b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 1, 1, 3, 0, 0, 0]);
+    chunk(&mut bytes, b"PLTE", &[255, 0, 0, 0, 255, 0]);
+    // One stored deflate block with filter byte 0 and the bits 10, then its Adler checksum.
+    chunk(
+        &mut bytes,
+        b"IDAT",
+        &[
+            0x78, 0x01, 0x01, 2, 0, 0xfd, 0xff, 0, 0x80, 0x00, 0x82, 0x00, 0x81,
+        ],
+    );
+    chunk(&mut bytes, b"IEND", &[]);
+    let image = decode(&bytes).expect("decoded");
+    assert_eq!(image.as_raw(), &[0, 255, 0, 255, 0, 0]);
+}
+
+fn chunk(bytes: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
+    bytes.extend((data.len() as u32).to_be_bytes());
+    let checked = [kind.as_slice(), data].concat();
+    let mut crc = !0u32;
+    for byte in &checked {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
+        }
+    }
+    bytes.extend(checked);
+    bytes.extend((!crc).to_be_bytes());
+}
+
+#[test]
+fn photographs_are_turned_upright() {
+    let jpeg = encode(&picture(60, 40).into(), ImageFormat::Jpeg);
+    let plain = decode(&jpeg).expect("decoded");
+    for orientation in 1..=8u8 {
+        // An EXIF segment with the one entry "orientation" (0x0112), little endian.
+        let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let turned = [&jpeg[..2], &exif, &jpeg[2..]].concat();
+        let decoded = decode(&turned).expect("decoded");
+        let mut expected = DynamicImage::from(plain.clone());
+        expected.apply_orientation(Orientation::from_exif(orientation).expect("1 to 8"));
+        assert_eq!(decoded, expected.into_rgb8(), "orientation {orientation}");
+        assert_eq!(
+            decoded.dimensions(),
+            if orientation < 5 { (60, 40) } else { (40, 60) }
+        );
+    }
+}
+
+#[test]
+fn the_first_picture_of_an_animation_counts() {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    for colour in [[255, 0, 0, 255], [0, 0, 255, 255]] {
+        let frame = RgbaImage::from_pixel(8, 8, Rgba(colour));
+        encoder
+            .encode_frame(Frame::from_parts(frame, 0, 0, Delay::from_numer_denom_ms(100, 1)))
+            .expect("encoded");
+    }
+    drop(encoder);
+    assert!(
+        decode(&bytes)
+            .expect("decoded")
+            .pixels()
+            .all(|p| p.0 == [255, 0, 0])
+    );
+}
+
+#[test]
+fn half_an_image_is_never_taken_for_a_whole_one() {
+    for format in FORMATS_TO_TRY {
+        let bytes = encode(&picture(60, 40).into(), format);
+        let whole = decode(&bytes).expect("decoded");
+        let mut kept = 0;
+        for end in 1..bytes.len() {
+            match decode(&bytes[..end]) {
+                Ok(image) => {
+                    assert_eq!(image, whole, "{format:?} cut at {end} of {}", bytes.len());
+                    kept += 1;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(
+                        text.contains("cut off") || text.contains("not an image") || text.contains("damaged"),
+                        "{format:?} cut at {end} of {}: {text}",
+                        bytes.len()
+                    );
+                }
+            }
+        }
+        // Only what follows the pixels may be missing.
+        assert!(
+            kept <= 24,
+            "{format:?}: {kept} of {} cuts were accepted",
+            bytes.len()
+        );
+        let half = message(&bytes[..bytes.len() / 2]);
+        assert!(half.contains("cut off"), "{format:?}: {half}");
+    }
+}
+
+#[test]
+fn headers_that_promise_too_much_are_refused_before_anything_is_allocated() {
+    const SIDE: u32 = 30_000;
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    let header = [
+        SIDE.to_be_bytes().as_slice(),
+        &SIDE.to_be_bytes(),
+        &[8, 2, 0, 0, 0],
+    ]
+    .concat();
+    chunk(&mut png, b"IHDR", &header);
+    chunk(&mut png, b"IEND", &[]);
+
+    let mut jpeg = encode(&picture(8, 8).into(), ImageFormat::Jpeg);
+    let frame = jpeg
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xc0])
+        .expect("a frame header");
+    jpeg[frame + 5..frame + 7].copy_from_slice(&(SIDE as u16).to_be_bytes());
+    jpeg[frame + 7..frame + 9].copy_from_slice(&(SIDE as u16).to_be_bytes());
+
+    let mut bmp = encode(&picture(8, 8).into(), ImageFormat::Bmp);
+    bmp[18..22].copy_from_slice(&SIDE.to_le_bytes());
+    bmp[22..26].copy_from_slice(&SIDE.to_le_bytes());
+
+    let mut gif = encode(&picture(8, 8).into(), ImageFormat::Gif);
+    gif[6..8].copy_from_slice(&(SIDE as u16).to_le_bytes());
+    gif[8..10].copy_from_slice(&(SIDE as u16).to_le_bytes());
+
+    for (name, bytes) in [("PNG", png), ("JPEG", jpeg), ("BMP", bmp), ("GIF", gif)] {
+        let text = message(&bytes);
+        assert!(text.contains("too large (30000 x 30000"), "{name}: {text}");
+    }
+}
+
+#[test]
+fn no_image_at_all_is_said_plainly() {
+    assert!(message(b"").contains("empty"));
+    assert!(message(b"hello, I am a text").contains("not an image"));
+    assert!(message(b"II*\0\x08\0\0\0").contains("TIFF images are not supported"));
+    assert!(message(b"\x89PNG\r\n\x1a\n").contains("cut off"));
+    assert!(message(b"\xff\xd8\xff").contains("JPEG"));
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    chunk(&mut png, b"IHDR", &[0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0, 0]);
+    assert!(message(&png).contains("no pixels"));
+    let mut png = encode(&picture(30, 30).into(), ImageFormat::Png);
+    let middle = png.len() / 2;
+    png[middle..middle + 8].fill(0x55);
+    assert!(message(&png).contains("damaged"), "{}", message(&png));
+}
+
+#[test]
+fn files_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("broken.png");
+    std::fs::write(&path, b"no image").expect("written");
+    let text = read(&path).expect_err("refused").to_string();
+    assert!(
+        text.contains("broken.png") && text.contains("not an image"),
+        "{text}"
+    );
+    let text = read(&folder.path().join("missing.png"))
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        text.contains("cannot read") && text.contains("missing.png"),
+        "{text}"
+    );
+}
+
+#[test]
+fn masks_are_read_as_grey() {
+    let mask = GrayImage::from_fn(4, 4, |x, _| ::image::Luma([if x < 2 { 0 } else { 255 }]));
+    assert_eq!(
+        decode_mask(&encode(&mask.clone().into(), ImageFormat::Png)).expect("decoded"),
+        mask
+    );
+}

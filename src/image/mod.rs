@@ -1,0 +1,19 @@
+//! From a file's bytes to the pixels that the model sees.
+//!
+//! Resizing and rotation reproduce Pillow bit for bit, because the published training recipe and
+//! its numbers come from there; a browser's own canvas resizes differently.
+
+mod decode;
+mod normalise;
+mod resize;
+mod rotate;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
+
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_mask, read, read_mask};
+pub use normalise::{MEAN, STD, normalise, unit};
+pub use resize::{resize, resize_mask, resize_mask_values};
+pub use rotate::rotate;

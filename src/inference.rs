@@ -1,0 +1,115 @@
+//! One call from image to maps and scores, the same in the command line and the page.
+
+use burn::tensor::{Device, Tensor};
+
+use crate::calibration::Calibration;
+use crate::config::ModelConfig;
+use crate::image::{self, RgbImage};
+use crate::map::AnomalyMap;
+use crate::model::file::ModelFile;
+use crate::model::weights::{Weights, read};
+use crate::model::{DeSTSeg, Output};
+use crate::preprocess;
+use crate::{Error, Result};
+
+/// A loaded model, ready to look at images.
+#[derive(Debug)]
+pub struct Detector {
+    model: DeSTSeg,
+    config: ModelConfig,
+    calibration: Option<Calibration>,
+    device: Device,
+}
+
+/// What the model says about one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// The segmentation network's map at the model's input size, values in (0, 1).
+    pub segmentation: AnomalyMap,
+    /// The DeST map (product of cosine distances) at the model's input size.
+    pub dest: AnomalyMap,
+    /// Image score of the segmentation map.
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+}
+
+impl Detector {
+    /// Builds the network of a model file on `device`; `teacher` holds folded weights, needed if
+    /// the file carries none.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming what is missing or misshapen.
+    pub fn new(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Self> {
+        Ok(Self {
+            model: file.build(teacher, device)?,
+            config: file.header.config.clone(),
+            calibration: file.header.calibration.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// A detector around a network in memory.
+    pub fn from_model(model: DeSTSeg, config: ModelConfig, device: &Device) -> Self {
+        Self { model, config, calibration: None, device: device.clone() }
+    }
+
+    /// The network's shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Thresholds from the model file.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn warm_up(&self) -> Result<()> {
+        let side = self.config.input_size;
+        let blank = vec![0.5; 3 * side * side];
+        self.detect_pixels(&blank).await.map(|_| ())
+    }
+
+    /// Analyses an image of any size; it is squashed to the model's square input.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
+        self.detect_pixels(&self.prepare(image)).await
+    }
+
+    /// Resizes an image to the model's input; values in [0, 1], channels interleaved.
+    pub fn prepare(&self, image: &RgbImage) -> Vec<f32> {
+        let side = self.config.input_size;
+        image::unit(&image::resize(image, side, side))
+    }
+
+    /// Analyses pixels that already have the model's input size.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn detect_pixels(&self, pixels: &[f32]) -> Result<Detection> {
+        let side = self.config.input_size;
+        let batch = preprocess::batch([pixels].into_iter(), side, self.config.teacher, &self.device);
+        let Output { segmentation, dest } = self.model.forward(batch);
+        // one read-back for both maps
+        let both = read(Tensor::cat(vec![segmentation, dest], 1)).await?;
+        let (segmentation, dest) = both.split_at(both.len() / 2);
+        let [segmentation, dest] = [self.map(segmentation)?, self.map(dest)?];
+        Ok(Detection { score: segmentation.score(), dest_score: dest.score(), segmentation, dest })
+    }
+
+    /// A map of the network, upsampled bilinearly to the input size (section 4.1 of the paper).
+    fn map(&self, values: &[f32]) -> Result<AnomalyMap> {
+        let side = values.len().isqrt();
+        AnomalyMap::new(side, side, values.to_vec())
+            .map(|map| map.resize(self.config.input_size, self.config.input_size))
+            .ok_or_else(|| {
+                Error::Device("the device returned values that are not numbers: try the other backend".into())
+            })
+    }
+}

@@ -1,0 +1,181 @@
+//! The one-file model format: safetensors with a JSON header under the metadata key `destseg`.
+
+use std::collections::BTreeMap;
+
+use safetensors::tensor::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use super::weights::{Precision, Weights};
+use super::{DeSTSeg, prefix, teacher};
+use crate::calibration::Calibration;
+use crate::config::{ModelConfig, TeacherKind, TrainConfig};
+use crate::{Error, Result};
+
+/// Version of the header; files of a newer one are refused.
+pub const FORMAT_VERSION: u32 = 1;
+/// Metadata key of a model's header.
+const MODEL_KEY: &str = "destseg";
+/// Metadata key of a teacher's header.
+const TEACHER_KEY: &str = "destseg_teacher";
+
+/// Everything about a model besides its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelHeader {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Version of the program that wrote the file.
+    pub written_by: String,
+    /// Shape of the network.
+    pub config: ModelConfig,
+    /// How it was trained, if it was trained here.
+    pub training: Option<TrainingRecord>,
+    /// Thresholds, if it was calibrated.
+    pub calibration: Option<Calibration>,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Name of the data set's folder.
+    pub data: String,
+    /// Good images trained on.
+    pub images: usize,
+    /// "built-in procedural textures", or the texture folder's name.
+    pub textures: String,
+    /// All settings, seed included.
+    pub config: TrainConfig,
+    /// Device the training ran on.
+    pub device: String,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// A model file in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFile {
+    /// The JSON header.
+    pub header: ModelHeader,
+    /// Student, segmentation network and, in self-contained files, the teacher.
+    pub weights: Weights,
+}
+
+impl ModelFile {
+    /// Parses a model file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] saying why the bytes are no usable model.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let (metadata, file) = open(bytes)?;
+        let Some(text) = metadata.get(MODEL_KEY) else {
+            return Err(Error::Model(if metadata.contains_key(TEACHER_KEY) {
+                "this file holds only a teacher network: open a model trained by destseg".into()
+            } else {
+                "this safetensors file is not a destseg model: open one written by `destseg train`".into()
+            }));
+        };
+        check_version(text)?;
+        let header: ModelHeader = serde_json::from_str(text)
+            .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))?;
+        header.config.validate()?;
+        Ok(Self { header, weights: Weights::from_safetensors(&file)? })
+    }
+
+    /// Serialises header and weights.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the weights do not fit their shapes.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        let text = serde_json::to_string(&self.header)
+            .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
+        self.weights.to_safetensors(precision, BTreeMap::from([(MODEL_KEY.to_owned(), text)]))
+    }
+
+    /// Whether the file carries its teacher.
+    pub fn has_teacher(&self) -> bool {
+        !self.weights.with_prefix(prefix::TEACHER).is_empty()
+    }
+
+    /// Builds the network; `teacher` is used if the file carries none.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a missing teacher or tensor.
+    pub fn build(&self, teacher: Option<&Weights>, device: &burn::tensor::Device) -> Result<DeSTSeg> {
+        let config = &self.header.config;
+        let own = self.weights.with_prefix(prefix::TEACHER);
+        let teacher = match (own.is_empty(), teacher) {
+            (false, _) => teacher::Teacher::load(config.teacher, &teacher::fold(config.teacher, own)?, device)?,
+            (true, Some(weights)) => teacher::Teacher::load(config.teacher, weights, device)?,
+            (true, None) => {
+                return Err(Error::Model(format!(
+                    "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
+                    config.teacher.id()
+                )));
+            }
+        };
+        DeSTSeg::new(config, teacher, device)?.load(&self.weights)
+    }
+}
+
+/// Header of a teacher file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct TeacherHeader {
+    format_version: u32,
+    kind: TeacherKind,
+}
+
+/// Parses a teacher file written by [`teacher_to_bytes`]; weights come back folded.
+///
+/// # Errors
+/// [`Error::Model`] saying why the bytes are no usable teacher.
+pub fn parse_teacher(bytes: &[u8]) -> Result<(TeacherKind, Weights)> {
+    let (metadata, file) = open(bytes)?;
+    let Some(text) = metadata.get(TEACHER_KEY) else {
+        return Err(Error::Model(
+            "this file is not a teacher network: make one with `destseg import`".into(),
+        ));
+    };
+    check_version(text)?;
+    let header: TeacherHeader = serde_json::from_str(text)
+        .map_err(|err| Error::Model(format!("the teacher's header cannot be read: {err}")))?;
+    Ok((header.kind, Weights::from_safetensors(&file)?))
+}
+
+/// Serialises folded teacher weights.
+///
+/// # Errors
+/// [`Error::Model`] if the weights do not fit their shapes.
+pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
+    let header = TeacherHeader { format_version: FORMAT_VERSION, kind };
+    let text = serde_json::to_string(&header)
+        .map_err(|err| Error::Model(format!("the teacher's header cannot be written: {err}")))?;
+    weights.to_safetensors(precision, BTreeMap::from([(TEACHER_KEY.to_owned(), text)]))
+}
+
+fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensors<'_>)> {
+    if bytes.is_empty() {
+        return Err(Error::Model("the model file is empty: choose another file".into()));
+    }
+    let fail = |err: safetensors::SafeTensorError| {
+        Error::Model(format!("this is not a complete safetensors model file ({err}): choose another file"))
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;
+    let entries = metadata.metadata().clone().unwrap_or_default();
+    Ok((entries.into_iter().collect(), SafeTensors::deserialize(bytes).map_err(fail)?))
+}
+
+/// Refuses headers of a newer format before reading the rest, which may have changed.
+fn check_version(header: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let Version { format_version } = serde_json::from_str(header)
+        .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))?;
+    if format_version > FORMAT_VERSION {
+        return Err(Error::Model(format!(
+            "this model was written by a newer destseg (format {format_version}, this one reads up to \
+             {FORMAT_VERSION}): update destseg or reload the page"
+        )));
+    }
+    Ok(())
+}

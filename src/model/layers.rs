@@ -1,0 +1,190 @@
+//! The layers that teacher, student and segmentation network share.
+
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Initializer, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::{Device, Tensor};
+
+/// Shape of a convolution; zeroed until [`init`](super::init) or a file gives it weights.
+pub(super) struct ConvSpec {
+    pub(super) channels: [usize; 2],
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) dilation: usize,
+    pub(super) groups: usize,
+    pub(super) bias: bool,
+    pub(super) padding: Padding,
+}
+
+/// Where a convolution sees zeros beyond the image's edge.
+pub(super) enum Padding {
+    /// `dilation * (kernel / 2)` on all four sides, as PyTorch networks do.
+    Symmetric,
+    /// TensorFlow's SAME: the odd one goes after the image.
+    Same,
+}
+
+impl ConvSpec {
+    /// A dense convolution without bias that keeps the size at stride 1.
+    pub(super) fn new(input: usize, output: usize, kernel: usize) -> Self {
+        Self {
+            channels: [input, output],
+            kernel,
+            stride: 1,
+            dilation: 1,
+            groups: 1,
+            bias: false,
+            padding: Padding::Symmetric,
+        }
+    }
+
+    pub(super) fn init(&self, device: &Device) -> Conv2d {
+        let side = self.dilation * (self.kernel / 2);
+        let padding = match self.padding {
+            Padding::Symmetric => PaddingConfig2d::Explicit(side, side, side, side),
+            Padding::Same => PaddingConfig2d::Same,
+        };
+        Conv2dConfig::new(self.channels, [self.kernel; 2])
+            .with_stride([self.stride; 2])
+            .with_dilation([self.dilation; 2])
+            .with_groups(self.groups)
+            .with_bias(self.bias)
+            .with_padding(padding)
+            .with_initializer(Initializer::Zeros)
+            .init(device)
+    }
+}
+
+/// Batch normalisation over `[batch, channels, height, width]` with PyTorch's running statistics.
+///
+/// Burn's own layer averages the biased variance; PyTorch, and so every published checkpoint, the
+/// unbiased one. It normalises by batch statistics on an autodiff device unless frozen.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale, `[channels]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[channels]`.
+    pub beta: Param<Tensor<1>>,
+    /// Mean over past batches, `[channels]`.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Unbiased variance over past batches, `[channels]`.
+    pub running_var: RunningState<Tensor<1>>,
+    /// Whether batch statistics may be used at all.
+    pub training: Param<Flag>,
+}
+
+/// Added to the variance before the square root.
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+/// Share of the newest batch in the running statistics.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+impl BatchNorm {
+    pub(super) fn new(channels: usize, device: &Device) -> Self {
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+            training: Param::from_bool(true),
+        }
+    }
+
+    /// Normalises `[batch, channels, height, width]`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !(input.device().is_autodiff() && self.training.is_enabled()) {
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+            return batch_norm(input, gamma, beta, mean, variance, BATCH_NORM_EPSILON);
+        }
+        let [batch, _, height, width] = input.dims();
+        let count = (batch * height * width) as f64;
+        let result = batch_norm_train(input, gamma, beta, BATCH_NORM_EPSILON);
+        let keep = |old: Tensor<1>, new: Tensor<1>| {
+            old.mul_scalar(1.0 - BATCH_NORM_MOMENTUM).add(new.detach().mul_scalar(BATCH_NORM_MOMENTUM)).detach()
+        };
+        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+        self.running_mean.update(keep(self.running_mean.value_sync(), result.mean));
+        self.running_var.update(keep(self.running_var.value_sync(), unbiased));
+        result.output
+    }
+}
+
+/// Convolution without bias, then batch normalisation.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// Its normalisation.
+    pub norm: BatchNorm,
+}
+
+impl ConvNorm {
+    pub(super) fn new(spec: &ConvSpec, device: &Device) -> Self {
+        Self { conv: spec.init(device), norm: BatchNorm::new(spec.channels[1], device) }
+    }
+
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(input))
+    }
+
+    pub(super) fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        relu(self.forward(input))
+    }
+}
+
+/// Residual block of two 3x3 convolutions (He et al., 2016), post-activation.
+#[derive(Module, Debug)]
+pub struct BasicBlock {
+    /// First convolution; carries the stride.
+    pub conv1: Conv2d,
+    /// Its normalisation.
+    pub bn1: BatchNorm,
+    /// Second convolution.
+    pub conv2: Conv2d,
+    /// Its normalisation.
+    pub bn2: BatchNorm,
+    /// 1x1 shortcut where shapes change.
+    pub downsample: Option<ConvNorm>,
+}
+
+impl BasicBlock {
+    fn new(input: usize, output: usize, stride: usize, device: &Device) -> Self {
+        let shortcut = ConvSpec { stride, ..ConvSpec::new(input, output, 1) };
+        Self {
+            conv1: ConvSpec { stride, ..ConvSpec::new(input, output, 3) }.init(device),
+            bn1: BatchNorm::new(output, device),
+            conv2: ConvSpec::new(output, output, 3).init(device),
+            bn2: BatchNorm::new(output, device),
+            downsample: (input != output || stride != 1).then(|| ConvNorm::new(&shortcut, device)),
+        }
+    }
+
+    /// `blocks` blocks in a row; the first changes channels and size.
+    pub(super) fn stage(blocks: usize, input: usize, output: usize, stride: usize, device: &Device) -> Vec<Self> {
+        (0..blocks)
+            .map(|i| {
+                if i == 0 {
+                    Self::new(input, output, stride, device)
+                } else {
+                    Self::new(output, output, 1, device)
+                }
+            })
+            .collect()
+    }
+
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let shortcut = match &self.downsample {
+            Some(downsample) => downsample.forward(input.clone()),
+            None => input.clone(),
+        };
+        let hidden = relu(self.bn1.forward(self.conv1.forward(input)));
+        relu(self.bn2.forward(self.conv2.forward(hidden)) + shortcut)
+    }
+}
+
+/// Runs a stage's blocks one after the other.
+pub(super) fn run(stage: &[BasicBlock], input: Tensor<4>) -> Tensor<4> {
+    stage.iter().fold(input, |x, block| block.forward(x))
+}

@@ -1,0 +1,108 @@
+//! `DeSTSeg`: frozen teacher, denoising student, segmentation network (Zhang et al., CVPR 2023).
+
+pub mod features;
+pub mod file;
+#[cfg(feature = "train")]
+pub mod import;
+#[cfg(feature = "train")]
+pub mod init;
+mod layers;
+#[cfg(feature = "train")]
+pub mod loss;
+pub mod segmentation;
+pub mod student;
+pub mod teacher;
+pub mod upsample;
+pub mod weights;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::Result;
+use crate::config::ModelConfig;
+use features::Similarity;
+use segmentation::Segmentation;
+use student::Student;
+use teacher::Teacher;
+use weights::Weights;
+
+/// The whole network.
+#[derive(Module, Debug)]
+pub struct DeSTSeg {
+    /// Frozen.
+    pub teacher: Teacher,
+    /// Trained in stage 1.
+    pub student: Student,
+    /// Trained in stage 2.
+    pub segmentation: Segmentation,
+}
+
+/// What the network says about a batch of images.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Probability of an anomaly, `[batch, 1, side / 4, side / 4]` in (0, 1).
+    pub segmentation: Tensor<4>,
+    /// Product of the three cosine distances ("DeST"), same shape, in [0, 8].
+    pub dest: Tensor<4>,
+}
+
+/// Prefixes of the three parts' tensors in a file.
+pub mod prefix {
+    /// The teacher, where a file carries it.
+    pub const TEACHER: &str = "teacher_net.encoder.";
+    /// The student.
+    pub const STUDENT: &str = "student_net.";
+    /// The segmentation network.
+    pub const SEGMENTATION: &str = "segmentation_net.";
+}
+
+impl DeSTSeg {
+    /// A network around `teacher` whose trained parts are still zero.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for an impossible shape.
+    pub fn new(config: &ModelConfig, teacher: Teacher, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let channels = config.teacher.channels().iter().sum();
+        Ok(Self {
+            teacher,
+            student: Student::new(&config.student, config.teacher, device),
+            segmentation: Segmentation::new(&config.segmentation, channels, device),
+        })
+    }
+
+    /// Fills student and segmentation network from a file's weights.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] naming a missing or misshapen tensor.
+    pub fn load(self, weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            teacher: self.teacher,
+            student: weights::load(self.student, weights, prefix::STUDENT)?,
+            segmentation: weights::load(self.segmentation, weights, prefix::SEGMENTATION)?,
+        })
+    }
+
+    /// Copies the trained weights from the device.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device was lost.
+    pub async fn trained_weights(&self) -> Result<Weights> {
+        let mut weights = weights::collect(&self.student, prefix::STUDENT).await?;
+        weights.extend(weights::collect(&self.segmentation, prefix::SEGMENTATION).await?);
+        Ok(weights)
+    }
+
+    /// Agreement of teacher and student on images `[batch, 3, side, side]`, already normalised.
+    pub fn similarity(&self, images: Tensor<4>) -> Similarity {
+        let teacher = self.teacher.forward(images.clone()).normalise();
+        teacher.similarity(self.student.forward(images).normalise())
+    }
+
+    /// Both maps for images `[batch, 3, side, side]`, already normalised for the teacher.
+    pub fn forward(&self, images: Tensor<4>) -> Output {
+        let similarity = self.similarity(images);
+        let dest = similarity.dest_map();
+        Output { segmentation: self.segmentation.forward(similarity.stacked()), dest }
+    }
+}

@@ -1,0 +1,104 @@
+//! The segmentation network: fuses the three levels of teacher-student similarity into one map
+//! (section 3.3 of the paper).
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::{Device, Tensor};
+
+use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, run};
+use crate::config::SegmentationConfig;
+
+/// Residual blocks, atrous pyramid, head.
+#[derive(Module, Debug)]
+pub struct Segmentation {
+    /// 1x1 convolution that narrows the input, if configured.
+    pub squeeze: Option<ConvNorm>,
+    /// Basic blocks at 1/4 of the image's side.
+    pub res: Vec<BasicBlock>,
+    /// Pyramid and classifier; trained at a rate of its own.
+    pub head: Head,
+}
+
+/// Atrous spatial pyramid pooling, one 3x3 convolution and the classifier.
+#[derive(Module, Debug)]
+pub struct Head {
+    /// Context at several dilation rates.
+    pub pyramid: Pyramid,
+    /// 3x3 convolution without bias.
+    pub conv: Conv2d,
+    /// Its normalisation.
+    pub norm: BatchNorm,
+    /// 1x1 convolution to one channel, with bias.
+    pub out: Conv2d,
+}
+
+/// A globally pooled branch and three dilated ones, fused by a 3x3 convolution.
+#[derive(Module, Debug)]
+pub struct Pyramid {
+    /// Branch on the global mean.
+    pub pool: ConvNorm,
+    /// Dilated 3x3 branches.
+    pub atrous: Vec<ConvNorm>,
+    /// Fusion of all four.
+    pub fusion: ConvNorm,
+}
+
+impl Segmentation {
+    /// An untrained network for `input` channels.
+    pub fn new(config: &SegmentationConfig, input: usize, device: &Device) -> Self {
+        let width = config.width;
+        let squeeze = config.squeeze.then(|| ConvNorm::new(&ConvSpec::new(input, width, 1), device));
+        let first = if config.squeeze { width } else { input };
+        let atrous = config
+            .rates
+            .iter()
+            .map(|&dilation| ConvNorm::new(&ConvSpec { dilation, ..ConvSpec::new(width, width, 3) }, device))
+            .collect();
+        let branches = 1 + config.rates.len();
+        Self {
+            squeeze,
+            res: BasicBlock::stage(config.blocks, first, width, 1, device),
+            head: Head {
+                pyramid: Pyramid {
+                    pool: ConvNorm::new(&ConvSpec::new(width, width, 1), device),
+                    atrous,
+                    fusion: ConvNorm::new(&ConvSpec::new(branches * width, width, 3), device),
+                },
+                conv: ConvSpec::new(width, width, 3).init(device),
+                norm: BatchNorm::new(width, device),
+                out: ConvSpec { bias: true, ..ConvSpec::new(width, 1, 1) }.init(device),
+            },
+        }
+    }
+
+    /// Probability of an anomaly, `[batch, 1, height, width]` in (0, 1), from similarity
+    /// `[batch, input, height, width]`.
+    pub fn forward(&self, similarity: Tensor<4>) -> Tensor<4> {
+        let x = match &self.squeeze {
+            Some(squeeze) => squeeze.forward_relu(similarity),
+            None => similarity,
+        };
+        self.head.forward(run(&self.res, x))
+    }
+}
+
+impl Head {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.pyramid.forward(x);
+        let x = relu(self.norm.forward(self.conv.forward(x)));
+        sigmoid(self.out.forward(x))
+    }
+}
+
+impl Pyramid {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, width, height, columns] = x.dims();
+        let mean = x.clone().mean_dims(&[2, 3]);
+        // bilinear from one pixel is a copy
+        let pooled = self.pool.forward_relu(mean).expand([batch, width, height, columns]);
+        let mut branches = vec![pooled];
+        branches.extend(self.atrous.iter().map(|branch| branch.forward_relu(x.clone())));
+        self.fusion.forward_relu(Tensor::cat(branches, 1))
+    }
+}

@@ -1,0 +1,118 @@
+//! The student: an encoder-decoder that learns to give the teacher's clean features for an image
+//! with a synthetic anomaly (section 3.2 of the paper). No skip connections, so what the encoder
+//! did not recognise cannot leak into the output.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::PaddingConfig2d;
+use burn::tensor::{Device, Tensor};
+
+use super::features::Features;
+use super::layers::{BasicBlock, ConvNorm, ConvSpec, run};
+use super::upsample::bilinear;
+use crate::config::{Stem, StudentConfig, TeacherKind};
+
+/// Encoder, decoder and, where the teacher is signed, projections.
+#[derive(Module, Debug)]
+pub struct Student {
+    /// From the image down to 1/32 of its side.
+    pub encoder: Encoder,
+    /// Stages at 1/32, 1/16, 1/8 and 1/4 of the image's side.
+    pub decoder: Vec<Vec<BasicBlock>>,
+    /// 1x1 convolutions to the teacher's channels at 1/4, 1/8 and 1/16; empty without projection.
+    pub projections: Vec<Conv2d>,
+}
+
+/// The contracting half.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// First convolution.
+    pub stem: ConvNorm,
+    /// Pooling after it, `ResNet` only.
+    pub pool: Option<MaxPool2d>,
+    /// Four stages of basic blocks.
+    pub layers: Vec<Vec<BasicBlock>>,
+}
+
+impl Student {
+    /// An untrained student; weights are zero until [`init`](super::init) or a file sets them.
+    pub fn new(config: &StudentConfig, teacher: TeacherKind, device: &Device) -> Self {
+        let [_, deep, middle, shallow] = config.decoder;
+        let projections = if config.projection {
+            [shallow, middle, deep]
+                .into_iter()
+                .zip(teacher.channels())
+                .map(|(from, to)| ConvSpec { bias: true, ..ConvSpec::new(from, to, 1) }.init(device))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut channels = config.encoder[3];
+        let decoder = config
+            .decoder
+            .iter()
+            .map(|&width| BasicBlock::stage(config.blocks, std::mem::replace(&mut channels, width), width, 1, device))
+            .collect();
+        Self { encoder: Encoder::new(config, device), decoder, projections }
+    }
+
+    /// Features of an image `[batch, 3, side, side]` in the teacher's shapes.
+    pub fn forward(&self, image: Tensor<4>) -> Features {
+        let mut x = self.encoder.forward(image);
+        let mut levels = Vec::with_capacity(self.decoder.len());
+        for (i, stage) in self.decoder.iter().enumerate() {
+            if i > 0 {
+                let [_, _, height, width] = x.dims();
+                x = bilinear(x, [2 * height, 2 * width]);
+            }
+            x = run(stage, x);
+            levels.push(x.clone());
+        }
+        // decoder order is coarse to fine; features are fine to coarse, without the 1/32 level
+        let mut fine_first = levels.into_iter().rev();
+        let mut level = |i: usize| {
+            let x = fine_first.next().unwrap_or_else(|| x.clone());
+            match self.projections.get(i) {
+                Some(projection) => projection.forward(x),
+                None => x,
+            }
+        };
+        Features([level(0), level(1), level(2)])
+    }
+}
+
+impl Encoder {
+    fn new(config: &StudentConfig, device: &Device) -> Self {
+        let (kernel, pool, first_stride) = match config.stem {
+            Stem::Resnet => {
+                let pool = MaxPool2dConfig::new([3, 3])
+                    .with_strides([2, 2])
+                    .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
+                (7, Some(pool.init()), 1)
+            }
+            Stem::Conv => (3, None, 2),
+        };
+        let stem = ConvSpec { stride: 2, ..ConvSpec::new(3, config.stem_channels, kernel) };
+        let mut channels = config.stem_channels;
+        let layers = config
+            .encoder
+            .iter()
+            .enumerate()
+            .map(|(i, &width)| {
+                let stride = if i == 0 { first_stride } else { 2 };
+                let input = std::mem::replace(&mut channels, width);
+                BasicBlock::stage(config.blocks, input, width, stride, device)
+            })
+            .collect();
+        Self { stem: ConvNorm::new(&stem, device), pool, layers }
+    }
+
+    fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        let mut x = self.stem.forward_relu(image);
+        if let Some(pool) = &self.pool {
+            x = pool.forward(x);
+        }
+        self.layers.iter().fold(x, |x, stage| run(stage, x))
+    }
+}

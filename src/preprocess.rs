@@ -1,0 +1,49 @@
+//! From pixels to the teacher's numbers.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::TeacherKind;
+
+/// Mean and standard deviation per channel, for values in [0, 1].
+struct Normalisation {
+    mean: [f32; 3],
+    deviation: [f32; 3],
+}
+
+impl TeacherKind {
+    fn normalisation(self) -> Normalisation {
+        match self {
+            // ImageNet's statistics
+            Self::Resnet18 => {
+                Normalisation { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] }
+            }
+            // (x - 127) / 128 on 8-bit values
+            Self::EfficientnetLite0 => {
+                Normalisation { mean: [127.0 / 255.0; 3], deviation: [128.0 / 255.0; 3] }
+            }
+        }
+    }
+}
+
+/// Normalised batch `[images, 3, side, side]` from pixels in [0, 1], each image row by row with
+/// interleaved channels.
+pub fn batch<'a>(
+    images: impl ExactSizeIterator<Item = &'a [f32]>,
+    side: usize,
+    teacher: TeacherKind,
+    device: &Device,
+) -> Tensor<4> {
+    let count = images.len();
+    let plane = side * side;
+    let Normalisation { mean, deviation } = teacher.normalisation();
+    let mut values = vec![0f32; count * 3 * plane];
+    for (pixels, planes) in images.zip(values.chunks_exact_mut(3 * plane)) {
+        for (channel, target) in planes.chunks_exact_mut(plane).enumerate() {
+            let (mean, scale) = (mean[channel], 1.0 / deviation[channel]);
+            for (value, pixel) in target.iter_mut().zip(pixels.iter().skip(channel).step_by(3)) {
+                *value = (pixel - mean) * scale;
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device)
+}

@@ -1,0 +1,38 @@
+//! Random numbers that are the same on every platform.
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+
+/// The generator of one sample: a function of the run's seed, the step and the place in the batch
+/// alone, so that neither the number of threads nor a resumed run changes what is drawn.
+pub fn sample_rng(seed: u64, step: u64, index: u64) -> Pcg64 {
+    // Weyl constants keep (step, index) pairs apart; seeding scrambles the rest.
+    let mixed = seed
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(step)
+        .wrapping_mul(0xd1b5_4a32_d192_ed03)
+        .wrapping_add(index)
+        .wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
+    Pcg64::seed_from_u64(mixed)
+}
+
+/// A number from [0, 1), with 53 random bits.
+pub(super) fn unit(rng: &mut Pcg64) -> f64 {
+    (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// A number from [low, high].
+pub(super) fn uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
+    (f64::from(low) + unit(rng) * f64::from(high - low)) as f32
+}
+
+/// A whole number from [0, count).
+pub(super) fn below(rng: &mut Pcg64, count: u32) -> u32 {
+    // The bias of this multiplication is below 2^-32 of the count.
+    ((u64::from(rng.next_u32()) * u64::from(count)) >> 32) as u32
+}
+
+/// 32 random bits.
+pub(super) fn bits(rng: &mut Pcg64) -> u32 {
+    rng.next_u32()
+}

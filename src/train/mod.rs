@@ -1,0 +1,237 @@
+//! Training: dataset -> synthesis -> stage 1 (student) -> stage 2 (segmentation) -> calibration.
+//!
+//! [`Trainer::step`] does one optimiser step, so that a command line can draw a progress bar and a
+//! page can stay responsive around the same code.
+
+mod calibrate;
+mod sampler;
+mod stages;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::calibration::Calibration;
+use crate::config::{ModelConfig, Reduction, TrainConfig};
+use crate::image::{self, RgbImage};
+use crate::inference::Detector;
+use crate::model::features::Features;
+use crate::model::segmentation::Segmentation;
+use crate::model::student::Student;
+use crate::model::teacher::Teacher;
+use crate::model::weights::{read, Weights};
+use crate::model::{DeSTSeg, init, loss};
+use crate::preprocess;
+use crate::synthesis::{Sample, Synthesiser, loss_mask};
+use crate::{Error, Result};
+
+use sampler::Sampler;
+use stages::{SegmentationOptimiser, StudentOptimiser, learning_rate};
+
+/// Which of the two stages a step belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Stage 1.
+    Student,
+    /// Stage 2.
+    Segmentation,
+}
+
+/// The losses of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The stage.
+    pub stage: Stage,
+    /// Steps done in all, this one included.
+    pub step: usize,
+    /// What the stage minimises: cosine loss, or focal plus L1.
+    pub loss: f32,
+    /// Focal and L1 loss, stage 2 only.
+    pub parts: Option<[f32; 2]>,
+}
+
+/// A training run.
+#[derive(Debug)]
+pub struct Trainer {
+    model_config: ModelConfig,
+    config: TrainConfig,
+    device: Device,
+    teacher: Teacher,
+    student: Student,
+    segmentation: Segmentation,
+    student_optimiser: StudentOptimiser,
+    segmentation_optimiser: SegmentationOptimiser,
+    synthesiser: Synthesiser,
+    images: Vec<RgbImage>,
+    held_out: Vec<RgbImage>,
+    sampler: Sampler,
+    step: usize,
+}
+
+/// Fewest good images that can be trained on.
+pub const FEWEST_IMAGES: usize = 4;
+
+impl Trainer {
+    /// Prepares a run on good `images` of the model's input size. `device` is plain (without
+    /// autodiff); `synthesiser` follows `config.synthesis`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible settings, [`Error::Dataset`] for too few images.
+    pub fn new(
+        model_config: ModelConfig,
+        config: TrainConfig,
+        teacher: &Weights,
+        mut images: Vec<RgbImage>,
+        synthesiser: Synthesiser,
+        device: &Device,
+    ) -> Result<Self> {
+        model_config.validate()?;
+        config.validate()?;
+        if images.len() < FEWEST_IMAGES {
+            return Err(Error::Dataset(format!(
+                "{} good images are too few to train on: give at least {FEWEST_IMAGES}",
+                images.len()
+            )));
+        }
+        let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
+        let teacher = Teacher::load(model_config.teacher, teacher, device)?;
+        let DeSTSeg { teacher, student, segmentation } = DeSTSeg::new(&model_config, teacher, device)?;
+        Ok(Self {
+            teacher,
+            student: init::initialise(student, init::Scheme::Student, config.seed).train(),
+            segmentation: init::initialise(segmentation, init::Scheme::Segmentation, config.seed).train(),
+            student_optimiser: StudentOptimiser::new(&config),
+            segmentation_optimiser: SegmentationOptimiser::new(&config),
+            sampler: Sampler::new(images.len(), config.batch, config.seed),
+            device: device.clone(),
+            model_config,
+            config,
+            synthesiser,
+            images,
+            held_out,
+            step: 0,
+        })
+    }
+
+    /// Steps of both stages together.
+    pub fn total_steps(&self) -> usize {
+        self.config.student.steps + self.config.segmentation.steps
+    }
+
+    /// Good images that are trained on (without the held-out ones).
+    pub fn image_count(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Does the next step; `None` once all are done.
+    ///
+    /// # Errors
+    /// [`Error::Training`] if the loss is not a number any more, [`Error::Device`] if the device was lost.
+    pub async fn step(&mut self) -> Result<Option<StepReport>> {
+        if self.step >= self.total_steps() {
+            return Ok(None);
+        }
+        let batch = self.batch()?;
+        let report = match self.step.checked_sub(self.config.student.steps) {
+            None => self.student_step(batch).await?,
+            Some(step) => self.segmentation_step(step, batch).await?,
+        };
+        if !report.loss.is_finite() {
+            return Err(Error::Training(format!(
+                "the loss is not a number at step {}: try a smaller learning rate",
+                report.step
+            )));
+        }
+        self.step += 1;
+        Ok(Some(report))
+    }
+
+    async fn student_step(&mut self, batch: Batch) -> Result<StepReport> {
+        let clean = self.teacher.forward(batch.clean).normalise();
+        let clean = Features(clean.0.map(Tensor::from_inner));
+        let corrupted = self.student.forward(Tensor::from_inner(batch.corrupted)).normalise();
+        let mut loss = loss::cosine(clean, corrupted);
+        if self.config.cosine_reduction == Reduction::Sum {
+            loss = loss * self.config.batch as f32;
+        }
+        let value = loss.clone().inner();
+        let rate = learning_rate(&self.config.student, self.step);
+        self.student = self.student_optimiser.step(rate, self.student.clone(), &loss);
+        let loss = read(value).await?[0];
+        Ok(StepReport { stage: Stage::Student, step: self.step + 1, loss, parts: None })
+    }
+
+    async fn segmentation_step(&mut self, step: usize, batch: Batch) -> Result<StepReport> {
+        let teacher = self.teacher.forward(batch.corrupted.clone()).normalise();
+        // the student is frozen now: running statistics, no gradients
+        let student = self.student.valid().forward(batch.corrupted).normalise();
+        let similarity = Tensor::from_inner(teacher.similarity(student).stacked());
+        let map = self.segmentation.forward(similarity);
+        let mask = Tensor::from_inner(batch.mask);
+        let focal = loss::focal(map.clone(), mask.clone(), self.config.focal_gamma);
+        let l1 = loss::l1(map, mask);
+        let loss = focal.clone() + l1.clone();
+        let values = Tensor::cat(vec![focal.inner(), l1.inner()], 0);
+        let rate = learning_rate(&self.config.segmentation, step);
+        let head_share = self.config.segmentation.head_learning_rate / self.config.segmentation.learning_rate;
+        let rates = [rate, rate * head_share];
+        self.segmentation = self.segmentation_optimiser.step(rates, self.segmentation.clone(), &loss);
+        let parts = read(values).await?;
+        let parts = [parts[0], parts[1]];
+        let loss = parts[0] + parts[1];
+        Ok(StepReport { stage: Stage::Segmentation, step: self.step + 1, loss, parts: Some(parts) })
+    }
+
+    /// The images of the current step; a function of seed and step alone.
+    fn batch(&self) -> Result<Batch> {
+        let samples: Vec<Sample> = self
+            .sampler
+            .indices(self.step)
+            .into_iter()
+            .map(|(index, mut rng)| self.synthesiser.sample(&self.images[index], &mut rng))
+            .collect::<Result<_>>()?;
+        let side = self.model_config.input_size;
+        let images = |pixels: Vec<&[f32]>| {
+            preprocess::batch(pixels.into_iter(), side, self.model_config.teacher, &self.device)
+        };
+        let clean: Vec<Vec<f32>> = samples.iter().map(|sample| image::unit(&sample.clean)).collect();
+        let map_side = side / 4;
+        let mask: Vec<f32> = samples.iter().flat_map(|sample| loss_mask(&sample.mask, side)).collect();
+        let shape = [samples.len(), 1, map_side, map_side];
+        Ok(Batch {
+            clean: images(clean.iter().map(Vec::as_slice).collect()),
+            corrupted: images(samples.iter().map(|sample| sample.corrupted.as_slice()).collect()),
+            mask: Tensor::from_data(TensorData::new(mask, shape), &self.device),
+        })
+    }
+
+    /// The network as it is now, for inference.
+    pub fn model(&self) -> DeSTSeg {
+        DeSTSeg {
+            teacher: self.teacher.clone(),
+            student: self.student.valid(),
+            segmentation: self.segmentation.valid(),
+        }
+    }
+
+    /// Thresholds from the held-out images; `None` if none were held out.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn calibrate(&self) -> Result<Option<Calibration>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
+        calibrate::calibrate(&detector, &self.held_out, &self.synthesiser, self.config.seed).await.map(Some)
+    }
+}
+
+/// One step's tensors on the plain device.
+struct Batch {
+    /// `[batch, 3, side, side]`, normalised.
+    clean: Tensor<4>,
+    /// The same with anomalies.
+    corrupted: Tensor<4>,
+    /// `[batch, 1, side / 4, side / 4]`, 1 where anomalous.
+    mask: Tensor<4>,
+}

@@ -1,0 +1,255 @@
+//! The page's end of the line to its engine: one worker, started, listened to and spoken to.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gloo::events::EventListener;
+use js_sys::{ArrayBuffer, Float32Array};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Blob, ErrorEvent, MessageEvent, Response, Worker, WorkerOptions, WorkerType};
+use yew::UseReducerDispatcher;
+
+use super::state::{Action, ItemId, ModelSource, State, Step};
+use crate::protocol::{Command, Event, Manifest};
+use crate::web;
+
+/// The script that starts the engine, next to the page.
+const WORKER: &str = "./worker_loader.js";
+/// The list of shipped models, next to the page.
+const MANIFEST: &str = "./models/manifest.json";
+
+/// Where actions go.
+pub(crate) type Dispatch = UseReducerDispatcher<State>;
+
+/// A running worker; dropping it ends the worker.
+pub(crate) struct Client {
+    generation: u32,
+    worker: Worker,
+    _listeners: [EventListener; 3],
+}
+
+/// The client of the moment, if there is one.
+pub(crate) type ClientSlot = Rc<RefCell<Option<Client>>>;
+
+impl Client {
+    /// Starts a worker whose events come as actions with this generation.
+    ///
+    /// # Errors
+    /// A sentence, if the browser has no module workers.
+    pub(crate) fn start(generation: u32, dispatch: &Dispatch) -> Result<Self, String> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(WORKER, &options).map_err(
+            |_| "This browser cannot run the engine: use a current Chrome, Edge, Firefox or Safari.",
+        )?;
+        let on_message = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "message", move |event| {
+                let data = event
+                    .dyn_ref::<MessageEvent>()
+                    .map(MessageEvent::data)
+                    .unwrap_or_default();
+                dispatch.dispatch(read(generation, &data));
+            })
+        };
+        let on_error = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "error", move |event| {
+                dispatch.dispatch(Action::Crash(generation, describe(event).into()));
+            })
+        };
+        let on_garbled = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "messageerror", move |_| {
+                dispatch.dispatch(garbled(generation));
+            })
+        };
+        Ok(Self {
+            generation,
+            worker,
+            _listeners: [on_message, on_error, on_garbled],
+        })
+    }
+
+    fn send(&self, command: &Command, buffer: Option<&ArrayBuffer>) -> Result<(), String> {
+        let refused = || "The engine did not take the file: reload the page.".to_owned();
+        let envelope = web::encode(command, buffer).map_err(|_| refused())?;
+        self.worker
+            .post_message_with_transfer(&envelope.message, &envelope.transfer)
+            .map_err(|_| refused())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.terminate();
+    }
+}
+
+/// A worker's message as an action.
+fn read(generation: u32, data: &JsValue) -> Action {
+    match web::decode::<Event>(data) {
+        Some((event, buffer)) => {
+            let maps = buffer.map(|buffer| Float32Array::new(&buffer).to_vec());
+            Action::Engine(generation, event, maps)
+        }
+        None => garbled(generation),
+    }
+}
+
+fn garbled(generation: u32) -> Action {
+    Action::Crash(
+        generation,
+        "The engine sent something unreadable and is started again.".into(),
+    )
+}
+
+/// One sentence about a worker's error event, which has a message if code failed, and none if the
+/// script could not be fetched. The message is in the browser's console.
+fn describe(event: &web_sys::Event) -> &'static str {
+    match event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message) {
+        Some(message) if !message.is_empty() => "The engine stopped unexpectedly.",
+        _ => "The engine could not be loaded: check the connection, then try again.",
+    }
+}
+
+/// Carries out a step: reads the bytes it needs and sends the command. What goes wrong on the way
+/// comes back like a failure of the engine.
+pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let generation = state.generation;
+    let item = if let Step::Analyse(id) = step {
+        state.item(id).cloned()
+    } else {
+        None
+    };
+    let manifest = state.manifest.clone().unwrap_or_default();
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    spawn_local(async move {
+        let failed = (!matches!(step, Step::Start(_))).then_some(job);
+        let prepared = match step {
+            Step::Start(backend) => Ok((Command::Start { backend }, None)),
+            Step::Load(source) => load_command(job, source, &manifest).await,
+            Step::Analyse(id) => match item {
+                Some(item) => match content(&item.blob, &item.example, id, &dispatch).await {
+                    Ok(buffer) => Ok((Command::Analyse { job }, Some(buffer))),
+                    Err(message) => Err(message),
+                },
+                None => Err("The image is no longer there.".into()),
+            },
+        };
+        let sent = prepared.and_then(|(command, buffer)| match &*slot.borrow() {
+            Some(client) if client.generation == generation => client.send(&command, buffer.as_ref()),
+            // the worker was replaced meanwhile; the new one gets its own commands
+            _ => Ok(()),
+        });
+        if let Err(message) = sent {
+            dispatch.dispatch(Action::Engine(
+                generation,
+                Event::Failed { job: failed, message },
+                None,
+            ));
+        }
+    });
+}
+
+async fn load_command(
+    job: u32,
+    source: ModelSource,
+    manifest: &Manifest,
+) -> Result<(Command, Option<ArrayBuffer>), String> {
+    match source {
+        ModelSource::Shipped(index) => {
+            let model = manifest.models.get(index).cloned();
+            let teacher = model.as_ref().and_then(|model| {
+                manifest
+                    .teachers
+                    .iter()
+                    .find(|teacher| teacher.id == model.teacher)
+                    .cloned()
+            });
+            let (Some(model), Some(teacher)) = (model, teacher) else {
+                return Err("The list of models is incomplete: choose another model.".into());
+            };
+            Ok((Command::LoadShipped { job, model, teacher }, None))
+        }
+        ModelSource::File { name, blob } => {
+            let buffer = bytes(&blob).await?;
+            let teachers = manifest.teachers.clone();
+            Ok((
+                Command::LoadFile {
+                    job,
+                    name: name.to_string(),
+                    teachers,
+                },
+                Some(buffer),
+            ))
+        }
+    }
+}
+
+/// The bytes of an image; an example's file is fetched at first and kept.
+async fn content(
+    blob: &Option<Blob>,
+    example: &Option<Rc<crate::protocol::Example>>,
+    id: ItemId,
+    dispatch: &Dispatch,
+) -> Result<ArrayBuffer, String> {
+    let blob = match (blob, example) {
+        (Some(blob), _) => blob.clone(),
+        (None, Some(example)) => {
+            let blob = fetch_blob(&example.file)
+                .await
+                .map_err(|()| "The example could not be fetched: check the connection and pick it again.")?;
+            dispatch.dispatch(Action::Fetched(id, blob.clone()));
+            blob
+        }
+        (None, None) => return Err("The image is no longer there: add it again.".into()),
+    };
+    bytes(&blob).await
+}
+
+async fn bytes(blob: &Blob) -> Result<ArrayBuffer, String> {
+    let read = JsFuture::from(blob.array_buffer())
+        .await
+        .ok()
+        .and_then(|buffer| buffer.dyn_into().ok());
+    read.ok_or_else(|| "The file could not be read; it may have been moved or changed: add it again.".into())
+}
+
+async fn fetch(path: &str) -> Result<Response, ()> {
+    let window = web_sys::window().ok_or(())?;
+    let response = JsFuture::from(window.fetch_with_str(path))
+        .await
+        .map_err(|_| ())?;
+    let response = response.dyn_into::<Response>().map_err(|_| ())?;
+    if response.ok() { Ok(response) } else { Err(()) }
+}
+
+async fn fetch_blob(path: &str) -> Result<Blob, ()> {
+    let blob = fetch(path).await?.blob().map_err(|_| ())?;
+    JsFuture::from(blob)
+        .await
+        .ok()
+        .and_then(|blob| blob.dyn_into().ok())
+        .ok_or(())
+}
+
+/// Fetches the list of shipped models.
+///
+/// # Errors
+/// A sentence, if it cannot be fetched or read.
+pub(crate) async fn fetch_manifest() -> Result<Manifest, String> {
+    let text = async {
+        let text = fetch(MANIFEST).await?.text().map_err(|_| ())?;
+        JsFuture::from(text)
+            .await
+            .ok()
+            .and_then(|text| text.as_string())
+            .ok_or(())
+    };
+    let text = text
+        .await
+        .map_err(|()| "The list of models could not be fetched: reload the page.")?;
+    serde_json::from_str(&text).map_err(|_| "The list of models is damaged: reload the page.".into())
+}

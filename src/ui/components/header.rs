@@ -1,0 +1,97 @@
+//! The head of the page: name, promise, model and backend.
+
+use yew::prelude::*;
+
+use super::Page;
+use super::controls::{Choice, FileButton, Select};
+use crate::protocol::BackendChoice;
+use crate::ui::files;
+use crate::ui::icons::{self, icon};
+use crate::ui::state::{Action, ModelSource};
+
+/// Menu value of a model file of the visitor; the manifest's models have their index.
+const OWN_FILE: &str = "file";
+
+/// Name, privacy line, model menu, backend menu.
+#[component]
+pub(crate) fn Header(page: &Page) -> Html {
+    let Page { state, dispatch } = page;
+    let open = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |value: String| {
+            if let Ok(index) = value.parse() {
+                dispatch.dispatch(Action::OpenModel(ModelSource::Shipped(index)));
+            }
+        })
+    };
+    let open_file = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |files: Vec<web_sys::File>| {
+            if let Some(file) = files.into_iter().next() {
+                files::take_model(file, &dispatch);
+            }
+        })
+    };
+    let backend = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |id: String| {
+            if let Some(choice) = BackendChoice::from_id(&id) {
+                dispatch.dispatch(Action::Backend(choice));
+            }
+        })
+    };
+    let (models, shown) = models(page);
+    let backends: Vec<Choice> = BackendChoice::ALL
+        .into_iter()
+        .map(|choice| (choice.id().into(), backend_label(choice).into()))
+        .collect();
+    html! {
+        <header class="header">
+            <div class="brand">
+                <span class="logo">{ icon(icons::LOGO) }</span>
+                <div>
+                    <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
+                    <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }</p>
+                </div>
+            </div>
+            <div class="header-controls">
+                <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
+                <FileButton testid="model-input" accept=".safetensors" onfiles={open_file}>
+                    { icon(icons::FOLDER) }<span>{ "Open model" }</span>
+                </FileButton>
+                <Select label="Compute on" testid="backend-select" choices={backends}
+                    value={state.backend.id()} onchange={backend} />
+            </div>
+        </header>
+    }
+}
+
+/// The model menu's choices and the value to show.
+fn models(page: &Page) -> (Vec<Choice>, AttrValue) {
+    let state = &page.state;
+    let shipped = state.manifest.iter().flat_map(|manifest| manifest.models.iter());
+    let mut choices: Vec<Choice> = shipped
+        .enumerate()
+        .map(|(index, model)| (index.to_string().into(), model.name.clone().into()))
+        .collect();
+    let shown = match state.shown_source() {
+        Some(ModelSource::Shipped(index)) => index.to_string().into(),
+        Some(source @ ModelSource::File { .. }) => {
+            choices.push((OWN_FILE.into(), state.source_name(source).into()));
+            OWN_FILE.into()
+        }
+        None => {
+            choices.insert(0, (AttrValue::default(), "None".into()));
+            AttrValue::default()
+        }
+    };
+    (choices, shown)
+}
+
+fn backend_label(choice: BackendChoice) -> &'static str {
+    match choice {
+        BackendChoice::Auto => "Automatic",
+        BackendChoice::Cpu => "CPU",
+        BackendChoice::Webgpu => "GPU (WebGPU)",
+    }
+}

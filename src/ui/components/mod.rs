@@ -1,0 +1,49 @@
+//! What the page is made of, one component per file. All get the same [`Page`].
+
+mod add;
+mod camera;
+mod controls;
+mod display;
+mod examples;
+mod header;
+mod legend;
+mod notices;
+mod queue;
+mod stage;
+mod status;
+mod thumbnail;
+mod verdict;
+mod viewer;
+
+use std::rc::Rc;
+
+use yew::Properties;
+
+pub(crate) use add::Add;
+pub(crate) use display::Display;
+pub(crate) use examples::Examples;
+pub(crate) use header::Header;
+pub(crate) use notices::Notices;
+pub(crate) use queue::Queue;
+pub(crate) use status::StatusLine;
+pub(crate) use verdict::VerdictPanel;
+pub(crate) use viewer::Viewer;
+
+use super::client::Dispatch;
+use super::state::State;
+
+/// What every component sees: the state of the moment, and where actions go.
+#[derive(Clone, Properties)]
+pub(crate) struct Page {
+    /// The page's state.
+    pub(crate) state: Rc<State>,
+    /// Takes actions.
+    pub(crate) dispatch: Dispatch,
+}
+
+impl PartialEq for Page {
+    fn eq(&self, other: &Self) -> bool {
+        // every change makes a new state
+        Rc::ptr_eq(&self.state, &other.state)
+    }
+}

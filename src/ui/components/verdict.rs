@@ -1,0 +1,92 @@
+//! What the model says about the image shown.
+
+use yew::prelude::*;
+
+use super::Page;
+use crate::ui::format;
+use crate::ui::icons::{self, icon};
+use crate::ui::state::{Analysis, Certainty, Status, Verdict};
+
+/// Verdict, score, certainty and time; read out when it changes.
+#[component]
+pub(crate) fn VerdictPanel(page: &Page) -> Html {
+    let item = page.state.current();
+    let (class, content) = match item.map(|item| &item.status) {
+        Some(Status::Done(analysis)) => {
+            let verdict = page.state.verdict(analysis);
+            (
+                if verdict.is_defect() { "defect" } else { "good" },
+                judged(analysis, &verdict),
+            )
+        }
+        Some(Status::Failed(_)) => (
+            "",
+            html! { <p class="verdict-none">{ "No result for this image" }</p> },
+        ),
+        Some(_) if page.state.is_stuck() => ("", html! { <p class="verdict-none">{ "No result" }</p> }),
+        Some(_) => ("", html! { <p class="verdict-none">{ "Result pending …" }</p> }),
+        None => ("", html! { <p class="verdict-none">{ "No image selected" }</p> }),
+    };
+    html! {
+        <section class={classes!("panel", "verdict", class)} role="status" aria-label="Verdict">
+            if let Some(item) = item {
+                <span class="visually-hidden">{ &*item.name }{ ": " }</span>
+            }
+            { content }
+        </section>
+    }
+}
+
+fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
+    let defect = verdict.is_defect();
+    let (symbol, headline) = if defect {
+        (icons::DEFECT, "Defect found")
+    } else {
+        (icons::CHECK, "Looks good")
+    };
+    let sure = match (verdict.certainty(), defect) {
+        (Certainty::Borderline, _) => "Borderline: check it by eye",
+        (Certainty::Likely, true) => "Fairly sure: above the threshold",
+        (Certainty::Likely, false) => "Fairly sure: below the threshold",
+        (Certainty::Clear, true) => "Sure: far above the threshold",
+        (Certainty::Clear, false) => "Sure: far below the threshold",
+    };
+    let (score, threshold) = (format::value(verdict.score), format::value(verdict.threshold));
+    let info = &analysis.info;
+    html! {
+        <>
+            <h2>{ icon(symbol) }<span data-testid="verdict">{ headline }</span></h2>
+            <p data-testid="score" data-value={verdict.score.to_string()}>
+                { "Score " }<strong>{ score }</strong>{ format!(", decision at {threshold}") }
+            </p>
+            { gauge(verdict) }
+            <p class="certainty" data-testid="certainty">{ sure }</p>
+            <dl class="facts">
+                <div><dt>{ "Inference" }</dt><dd data-testid="time">{ format::time(info.inference_ms) }</dd></div>
+                <div><dt>{ "Decoding" }</dt><dd>{ format::time(info.decode_ms) }</dd></div>
+                <div><dt>{ "DeST score" }</dt><dd>{ format::value(info.dest_score) }</dd></div>
+            </dl>
+            if !verdict.calibrated {
+                <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
+            }
+        </>
+    }
+}
+
+/// A scale with the threshold in its middle and the score on it.
+fn gauge(verdict: &Verdict) -> Html {
+    let percent = |share: f32| format!("{:.1}%", share * 100.0);
+    let position = verdict.position();
+    let (start, length) = (position.min(0.5), (position - 0.5).abs());
+    html! {
+        <svg class="gauge" height="34" aria-hidden="true" focusable="false">
+            <rect class="gauge-track" x="0" y="4" width="100%" height="8" rx="4" />
+            <rect class="gauge-bar" x={percent(start)} y="4" width={percent(length)} height="8" />
+            <line class="gauge-threshold" x1="50%" x2="50%" y1="0" y2="16" />
+            <svg x={percent(position)} overflow="visible"><circle class="gauge-score" cx="0" cy="8" r="6" /></svg>
+            <text x="0" y="31">{ "good" }</text>
+            <text x="50%" y="31" text-anchor="middle">{ "decision" }</text>
+            <text x="100%" y="31" text-anchor="end">{ "defect" }</text>
+        </svg>
+    }
+}

@@ -1,0 +1,46 @@
+//! `window.destseg`, for tests and the curious: `destseg.maps()` gives the numbers behind the image
+//! shown, or `null` while there are none:
+//! `{name, width, height, segmentation: Float32Array, dest: Float32Array, score}`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Float32Array, Object, Reflect};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
+
+use super::state::State;
+
+/// The state that the hook reads, kept up to date by the page.
+pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
+
+/// Puts the hook on the window, for as long as the page is open.
+pub(crate) fn install(latest: Latest) {
+    let Some(window) = web_sys::window() else { return };
+    let maps = Closure::<dyn Fn() -> JsValue>::new(move || maps(&latest.borrow()).unwrap_or(JsValue::NULL));
+    let hook = Object::new();
+    set(&hook, "maps", &maps.into_js_value());
+    set(&window, "destseg", &hook);
+}
+
+fn maps(state: &State) -> Option<JsValue> {
+    let item = state.current()?;
+    let analysis = item.analysis()?;
+    let result = Object::new();
+    set(&result, "name", &JsValue::from_str(&item.name));
+    set(&result, "width", &JsValue::from(analysis.info.map_width as u32));
+    set(&result, "height", &JsValue::from(analysis.info.map_height as u32));
+    set(
+        &result,
+        "segmentation",
+        &Float32Array::from(analysis.segmentation.values()),
+    );
+    set(&result, "dest", &Float32Array::from(analysis.dest.values()));
+    set(&result, "score", &JsValue::from(analysis.info.score));
+    Some(result.into())
+}
+
+fn set(object: &JsValue, key: &str, value: &JsValue) {
+    // only a frozen object refuses, and these are not
+    let _ = Reflect::set(object, &JsValue::from_str(key), value);
+}

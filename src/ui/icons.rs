@@ -1,0 +1,33 @@
+//! Line icons, drawn in a 24 x 24 box in the colour of the text.
+
+use yew::{Html, html};
+
+/// Corners of an inspection frame with a finding in it: the product's mark.
+pub(crate) const LOGO: &str = "M4 8V5a1 1 0 0 1 1-1h3M16 4h3a1 1 0 0 1 1 1v3M20 16v3a1 1 0 0 1-1 1h-3M8 20H5a1 1 0 0 1-1-1v-3M8 13c2-4 3 2 5-1s2-1 3-1";
+/// A padlock.
+pub(crate) const LOCK: &str = "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6z";
+/// A picture with a hill.
+pub(crate) const PICTURE: &str = "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01";
+/// A camera.
+pub(crate) const CAMERA: &str = "M4 8h3l2-3h6l2 3h3v11H4zM12 16.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7z";
+/// An open folder.
+pub(crate) const FOLDER: &str = "M4 19V6h6l2 2h8v3M4 19l3-8h14l-3 8z";
+/// An arrow into a tray.
+pub(crate) const SAVE: &str = "M12 4v11M7.5 11l4.5 4.5 4.5-4.5M5 20h14";
+/// A cross.
+pub(crate) const CLOSE: &str = "M6 6l12 12M18 6L6 18";
+/// A tick.
+pub(crate) const CHECK: &str = "M5 12.5l4.5 4.5L19 7.5";
+/// A triangle with an exclamation mark.
+pub(crate) const WARNING: &str = "M12 4L2.5 20h19zM12 10v4.5M12 17.5h.01";
+/// A ring with an exclamation mark.
+pub(crate) const DEFECT: &str = "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7.5v5.5M12 16.5h.01";
+
+/// An icon that says nothing which the text beside it does not say.
+pub(crate) fn icon(path: &'static str) -> Html {
+    html! {
+        <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+            <path d={path} />
+        </svg>
+    }
+}

@@ -1,0 +1,126 @@
+//! The images of the queue and their results.
+
+use std::rc::Rc;
+
+use web_sys::Blob;
+
+use super::ItemId;
+use crate::map::AnomalyMap;
+use crate::protocol::{AnalysisInfo, Example};
+
+/// An image of the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Its identity.
+    pub id: ItemId,
+    /// File name.
+    pub name: Rc<str>,
+    /// The bundled example it is, if it is one.
+    pub example: Option<Rc<Example>>,
+    /// The file's content; an example's comes once it is fetched.
+    pub blob: Option<Blob>,
+    /// How far it is.
+    pub status: Status,
+    /// How often the engine went down while it worked on this image.
+    pub crashes: u32,
+}
+
+/// How far an image is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// In the queue.
+    Waiting,
+    /// In the engine.
+    Working,
+    /// Analysed.
+    Done(Rc<Analysis>),
+    /// Refused, with the sentence that says why.
+    Failed(Rc<str>),
+}
+
+impl Status {
+    /// One word, for style sheets and tests.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Working => "working",
+            Self::Done(_) => "done",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl Item {
+    /// The result, once there is one.
+    pub fn analysis(&self) -> Option<&Rc<Analysis>> {
+        match &self.status {
+            Status::Done(analysis) => Some(analysis),
+            _ => None,
+        }
+    }
+}
+
+/// A result.
+#[derive(Debug, PartialEq)]
+pub struct Analysis {
+    /// Sizes, scores and times.
+    pub info: AnalysisInfo,
+    /// The segmentation network's map.
+    pub segmentation: AnomalyMap,
+    /// The product of cosine distances.
+    pub dest: AnomalyMap,
+}
+
+impl Analysis {
+    /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
+    pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
+        let size = info.map_width.checked_mul(info.map_height)?;
+        if values.len() != size.checked_mul(2)? {
+            return None;
+        }
+        let dest = values.split_off(size);
+        Some(Self {
+            segmentation: AnomalyMap::new(info.map_width, info.map_height, values)?,
+            dest: AnomalyMap::new(info.map_width, info.map_height, dest)?,
+            info,
+        })
+    }
+
+    /// One of the two maps.
+    pub fn map(&self, kind: MapKind) -> &AnomalyMap {
+        match kind {
+            MapKind::Segmentation => &self.segmentation,
+            MapKind::Dest => &self.dest,
+        }
+    }
+}
+
+/// Which map is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// The segmentation network's map, which the score comes from.
+    Segmentation,
+    /// The product of teacher-student distances.
+    Dest,
+}
+
+impl MapKind {
+    /// Both, in the order of the menu.
+    pub const ALL: [Self; 2] = [Self::Segmentation, Self::Dest];
+
+    /// The menu's value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Segmentation => "segmentation",
+            Self::Dest => "dest",
+        }
+    }
+
+    /// The menu's text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Segmentation => "Segmentation",
+            Self::Dest => "DeST (distances)",
+        }
+    }
+}

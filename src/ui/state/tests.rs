@@ -1,0 +1,418 @@
+//! The page's behaviour without a browser.
+
+use std::rc::Rc;
+
+use yew::Reducible as _;
+
+use super::*;
+use crate::protocol::{AnalysisInfo, Event, Example, ManifestFile, PROTOCOL_VERSION, Thresholds};
+
+fn file(id: &str) -> ManifestFile {
+    ManifestFile {
+        id: id.into(),
+        file: format!("models/{id}.safetensors"),
+        bytes: 10,
+        sha256: String::new(),
+    }
+}
+
+fn shipped(id: &str) -> ManifestModel {
+    let example = |label: &str| Example {
+        file: format!("examples/{id}/{label}_001.png"),
+        label: label.into(),
+        alt: format!("{id}, {label}"),
+    };
+    let examples = vec![example("good"), example("stain"), example("hole")];
+    ManifestModel {
+        file: file(id),
+        name: id.to_uppercase(),
+        teacher: "teacher".into(),
+        examples,
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        teachers: vec![file("teacher")],
+        models: vec![shipped("fabric"), shipped("tablets")],
+    }
+}
+
+fn info() -> ModelInfo {
+    ModelInfo {
+        name: "FABRIC".into(),
+        preset: "compact".into(),
+        teacher: "teacher".into(),
+        parameters: 1,
+        bytes: 20,
+        input_size: 256,
+        trained_on: "fabric".into(),
+        load_ms: 1.0,
+        first_ms: 2.0,
+        calibration: Some(Thresholds {
+            image: 0.4,
+            pixel: 0.3,
+        }),
+    }
+}
+
+fn analysed(job: u32, score: f32, dest: f32) -> Action {
+    let result = AnalysisInfo {
+        width: 4,
+        height: 4,
+        map_width: 2,
+        map_height: 1,
+        score,
+        dest_score: dest,
+        decode_ms: 1.0,
+        inference_ms: f64::from(job),
+    };
+    Action::Engine(
+        1,
+        Event::Analysed { job, result },
+        Some(vec![score, 0.0, dest, 0.0]),
+    )
+}
+
+/// The page, its state and what it would send.
+struct Page(Rc<State>);
+
+impl Page {
+    fn open() -> Self {
+        let mut page = Self(State::new(BackendChoice::Auto, None).into());
+        page.act(Action::Manifest(Ok(manifest())));
+        page
+    }
+
+    /// A page whose engine has loaded the first model.
+    fn ready() -> Self {
+        let mut page = Self::open();
+        page.bring_up();
+        page
+    }
+
+    fn act(&mut self, action: Action) {
+        self.0 = self.0.clone().reduce(action);
+    }
+
+    fn hear(&mut self, event: Event) {
+        self.act(Action::Engine(self.0.generation, event, None));
+    }
+
+    /// Takes the next step and gives its job.
+    fn begin(&mut self) -> (Step, u32) {
+        let step = self.0.next_step().expect("there is a step");
+        let job = self.0.counter + 1;
+        self.act(Action::Begin(step.clone(), job));
+        (step, job)
+    }
+
+    fn bring_up(&mut self) {
+        self.hear(Event::Ready {
+            protocol: PROTOCOL_VERSION,
+        });
+        assert_eq!(self.begin().0, Step::Start(self.0.backend));
+        let device = DeviceInfo {
+            backend: BackendChoice::Cpu,
+            adapter: "1 thread".into(),
+            software: false,
+            notice: None,
+        };
+        self.hear(Event::DeviceReady(device));
+        let (step, job) = self.begin();
+        assert!(matches!(step, Step::Load(_)));
+        self.hear(Event::ModelReady { job, model: info() });
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.items.iter().map(|item| &*item.name).collect()
+    }
+
+    fn statuses(&self) -> Vec<&str> {
+        self.0.items.iter().map(|item| item.status.id()).collect()
+    }
+
+    fn example(&mut self, index: usize) {
+        let example = self.0.shelf_model().expect("a shelf").examples[index].clone();
+        self.act(Action::AddExample(example.into()));
+    }
+
+    fn fatal(&mut self) {
+        self.hear(Event::Fatal {
+            message: "The engine stopped.".into(),
+        });
+    }
+}
+
+#[test]
+fn opens_with_the_first_model_and_its_first_defect() {
+    let mut page = Page::ready();
+    assert_eq!(page.names(), ["stain_001.png"]);
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Analyse(page.0.items[0].id));
+    assert_eq!(page.statuses(), ["working"]);
+    assert_eq!(page.0.next_step(), None, "one analysis at a time");
+    page.act(analysed(job, 0.8, 0.1));
+    assert_eq!(page.statuses(), ["done"]);
+    let verdict = page.0.verdict(page.0.items[0].analysis().expect("done"));
+    assert!(verdict.is_defect() && verdict.threshold == 0.4);
+    assert_eq!(page.0.threshold(), 0.3);
+}
+
+#[test]
+fn the_address_chooses_the_model_and_an_unknown_one_is_said() {
+    for (asked, index, notices) in [("tablets", 1, 0), ("bricks", 0, 1)] {
+        let mut page = Page(State::new(BackendChoice::Cpu, Some(asked.into())).into());
+        page.act(Action::Manifest(Ok(manifest())));
+        assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(index)));
+        assert_eq!(page.0.notices.len(), notices);
+    }
+}
+
+#[test]
+fn the_selected_image_goes_first() {
+    let mut page = Page::ready();
+    page.example(0);
+    page.example(2);
+    assert_eq!(page.names(), ["stain_001.png", "good_001.png", "hole_001.png"]);
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Analyse(page.0.items[2].id));
+    page.act(analysed(job, 0.1, 0.1));
+    assert_eq!(page.begin().0, Step::Analyse(page.0.items[0].id));
+}
+
+#[test]
+fn an_example_is_queued_once_and_keys_move_the_selection() {
+    let mut page = Page::ready();
+    page.example(0);
+    page.example(1);
+    assert_eq!(page.names().len(), 2);
+    assert_eq!(page.0.current().map(|item| &*item.name), Some("stain_001.png"));
+    page.act(Action::Move(-1));
+    assert_eq!(page.0.selected, Some(page.0.items[0].id));
+    page.act(Action::Move(5));
+    assert_eq!(page.0.selected, Some(page.0.items[1].id));
+    page.act(Action::Remove(page.0.items[1].id));
+    assert_eq!(page.0.selected, Some(page.0.items[0].id));
+    page.act(Action::Clear);
+    assert_eq!((page.0.selected, page.0.next_step()), (None, None));
+}
+
+#[test]
+fn a_crash_restarts_the_engine_and_runs_the_image_once_more() {
+    let mut page = Page::ready();
+    page.begin();
+    page.fatal();
+    assert_eq!((page.0.generation, &page.0.engine), (2, &Engine::Starting));
+    assert_eq!(page.statuses(), ["waiting"]);
+    assert_eq!((page.0.notices.len(), page.0.backend), (1, BackendChoice::Auto));
+    page.bring_up();
+    page.begin();
+    page.fatal();
+    assert_eq!(page.statuses(), ["failed"]);
+    assert_eq!(
+        page.0.backend,
+        BackendChoice::Cpu,
+        "the second crash in a row falls back"
+    );
+    page.bring_up();
+    assert_eq!(page.0.next_step(), None);
+}
+
+#[test]
+fn four_crashes_in_a_row_stop_and_retry_starts_again() {
+    let mut page = Page::ready();
+    for _ in 0..3 {
+        page.fatal();
+        page.bring_up();
+    }
+    page.fatal();
+    assert!(matches!(page.0.engine, Engine::Stopped(_)));
+    assert_eq!(page.0.next_step(), None);
+    page.act(Action::Retry);
+    page.bring_up();
+    assert_eq!(page.names(), ["stain_001.png"], "the images are still there");
+    page.begin();
+}
+
+#[test]
+fn a_result_ends_the_row_of_crashes() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.0 = Rc::new(State {
+        crashes: 3,
+        ..(*page.0).clone()
+    });
+    page.act(analysed(job, 0.5, 0.5));
+    assert_eq!(page.0.crashes, 0);
+}
+
+#[test]
+fn a_dead_workers_words_are_ignored() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.fatal();
+    page.act(analysed(job, 0.5, 0.5));
+    assert_eq!(page.statuses(), ["waiting"]);
+    page.act(Action::Crash(1, "late".into()));
+    assert_eq!(page.0.generation, 2);
+}
+
+#[test]
+fn another_model_brings_its_own_examples() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed(job, 0.5, 0.5));
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    assert_eq!(
+        page.0.items[0].example.as_ref().map(|e| &*e.alt),
+        Some("tablets, stain")
+    );
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Load(ModelSource::Shipped(1)));
+    page.hear(Event::Progress {
+        job,
+        received: 3,
+        total: 9,
+    });
+    assert!(matches!(
+        page.0.load,
+        Load::Running {
+            received: 3,
+            total: 9,
+            ..
+        }
+    ));
+    page.hear(Event::ModelReady { job, model: info() });
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
+fn a_model_that_fails_leaves_the_one_in_place() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    let (_, job) = page.begin();
+    page.hear(Event::Failed {
+        job: Some(job),
+        message: "No model.".into(),
+    });
+    assert_eq!((&page.0.load, page.0.shelf), (&Load::Idle, Some(0)));
+    assert_eq!(
+        page.0.items[0].example.as_ref().map(|e| &*e.alt),
+        Some("fabric, stain")
+    );
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
+fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    page.fatal();
+    page.act(Action::Engine(
+        2,
+        Event::Ready {
+            protocol: PROTOCOL_VERSION,
+        },
+        None,
+    ));
+    page.begin();
+    let device = DeviceInfo {
+        backend: BackendChoice::Cpu,
+        adapter: "1 thread".into(),
+        software: false,
+        notice: None,
+    };
+    page.hear(Event::DeviceReady(device));
+    for index in [1, 0] {
+        let (step, job) = page.begin();
+        assert_eq!(step, Step::Load(ModelSource::Shipped(index)));
+        page.hear(Event::Failed {
+            job: Some(job),
+            message: "No model.".into(),
+        });
+    }
+    assert_eq!(
+        page.0.load,
+        Load::Failed(ModelSource::Shipped(0), "No model.".into())
+    );
+    assert_eq!((page.0.next_step(), page.0.is_stuck()), (None, true));
+    assert_eq!(page.0.notices.len(), 2, "of the crash and of the other model");
+    page.act(Action::Retry);
+    assert!(matches!(page.0.next_step(), Some(Step::Load(_))));
+}
+
+#[test]
+fn refused_and_failed_images_keep_their_sentence() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.hear(Event::Failed {
+        job: Some(job),
+        message: "Not an image.".into(),
+    });
+    page.act(Action::Add(vec![("big.png".into(), Err("Too big.".into()))]));
+    assert_eq!(page.statuses(), ["failed", "failed"]);
+    assert_eq!(page.0.next_step(), None);
+    page.example(1);
+    assert_eq!(
+        page.statuses(),
+        ["waiting", "failed"],
+        "picking an example again tries again"
+    );
+}
+
+#[test]
+fn a_device_that_fails_falls_back_to_the_cpu() {
+    let mut page = Page::open();
+    page.hear(Event::Ready {
+        protocol: PROTOCOL_VERSION,
+    });
+    page.begin();
+    page.hear(Event::Failed {
+        job: None,
+        message: "No adapter.".into(),
+    });
+    assert_eq!((page.0.backend, page.0.generation), (BackendChoice::Cpu, 2));
+}
+
+#[test]
+fn another_protocol_or_a_missing_script_stops() {
+    let mut page = Page::open();
+    page.hear(Event::Ready {
+        protocol: PROTOCOL_VERSION + 1,
+    });
+    assert!(matches!(page.0.engine, Engine::Stopped(_)));
+    let mut page = Page::open();
+    page.act(Action::Crash(1, "It did not load.".into()));
+    assert_eq!(page.0.engine, Engine::Stopped("It did not load.".into()));
+}
+
+#[test]
+fn an_answer_of_the_wrong_size_fails_its_image() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    let Action::Engine(_, event, _) = analysed(job, 0.5, 0.5) else {
+        panic!("an event")
+    };
+    page.act(Action::Engine(1, event, Some(vec![0.5; 3])));
+    assert_eq!(page.statuses(), ["failed"]);
+}
+
+#[test]
+fn the_dest_map_spans_the_queue_and_times_have_a_median() {
+    let mut page = Page::ready();
+    page.example(0);
+    let mut jobs = vec![];
+    for dest in [0.2, 0.6] {
+        let (_, job) = page.begin();
+        jobs.push(f64::from(job));
+        page.act(analysed(job, 0.5, dest));
+    }
+    page.act(Action::View(View {
+        kind: MapKind::Dest,
+        ..page.0.view
+    }));
+    assert_eq!(page.0.range(), (0.0, 0.6));
+    assert_eq!(page.0.threshold(), 0.3);
+    assert_eq!(page.0.median_ms(), Some((jobs[0] + jobs[1]) / 2.0));
+}

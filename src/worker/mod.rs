@@ -1,0 +1,94 @@
+//! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
+//! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
+
+mod download;
+mod engine;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use js_sys::{ArrayBuffer, Uint8Array};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use crate::protocol::{Command, Event, PROTOCOL_VERSION};
+use crate::web;
+use engine::Engine;
+
+/// A command and the content of its buffer.
+type Job = (Command, Vec<u8>);
+
+/// Commands that wait for the engine.
+#[derive(Default)]
+struct Inbox {
+    waiting: VecDeque<Job>,
+    busy: bool,
+}
+
+/// Installs the handlers and tells the page that it may talk.
+pub fn run() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        post_fatal(&format!("The engine stopped unexpectedly ({}).", first_line(&info.to_string())));
+    }));
+    let inbox = Rc::new(RefCell::new(Inbox::default()));
+    let engine = Rc::new(RefCell::new(Some(Engine::default())));
+    let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        let Some((command, buffer)) = web::decode::<Command>(&event.data()) else {
+            post_fatal("The page sent a message that this engine does not understand: reload the page.");
+            return;
+        };
+        let bytes = buffer.map_or_else(Vec::new, |buffer: ArrayBuffer| Uint8Array::new(&buffer).to_vec());
+        inbox.borrow_mut().waiting.push_back((command, bytes));
+        if !std::mem::replace(&mut inbox.borrow_mut().busy, true) {
+            spawn_local(work(inbox.clone(), engine.clone()));
+        }
+    });
+    let scope = scope();
+    scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    // out of memory is no panic: it only shows as a promise that failed
+    let on_rejection = Closure::<dyn Fn(JsValue)>::new(|_| {
+        post_fatal("The engine stopped unexpectedly, perhaps for lack of memory.");
+    });
+    // where even this listener cannot be added, only that one message is lost
+    let _added =
+        scope.add_event_listener_with_callback("unhandledrejection", on_rejection.as_ref().unchecked_ref());
+    on_rejection.forget();
+    post(&Event::Ready { protocol: PROTOCOL_VERSION }, None);
+}
+
+/// Works the inbox off.
+async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
+    let taken = slot.borrow_mut().take();
+    let Some(mut engine) = taken else { return };
+    loop {
+        let next = inbox.borrow_mut().waiting.pop_front();
+        let Some((command, bytes)) = next else { break };
+        engine.handle(command, bytes).await;
+    }
+    slot.replace(Some(engine));
+    inbox.borrow_mut().busy = false;
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().nth(1).or_else(|| text.lines().next()).unwrap_or("unknown reason")
+}
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Sends an event with an optional buffer, which is transferred.
+fn post(event: &Event, buffer: Option<&ArrayBuffer>) {
+    let Ok(envelope) = web::encode(event, buffer) else { return };
+    // the page is gone if this fails, and with it everyone who could be told
+    let _sent = scope().post_message_with_transfer(&envelope.message, &envelope.transfer);
+}
+
+fn post_fatal(message: &str) {
+    post(&Event::Fatal { message: message.into() }, None);
+}

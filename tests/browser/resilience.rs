@@ -1,0 +1,163 @@
+//! What goes wrong around the page: the network, the engine; and what must not go out.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use xtask::serve::{Fault, Server};
+
+use crate::harness::{Gpu, in_browser};
+use crate::images;
+use crate::page::{Page, SOON, Snapshot, check_sentence};
+
+#[test]
+fn a_cut_off_download_is_said_and_can_be_tried_again() {
+    in_browser(Gpu::None, cut_off_download);
+}
+
+#[test]
+fn a_killed_engine_costs_no_image() {
+    in_browser(Gpu::None, killed_engine);
+}
+
+#[test]
+fn no_image_leaves_the_page() {
+    in_browser(Gpu::None, nothing_leaves);
+}
+
+async fn cut_off_download(page: Page) -> Result<()> {
+    const BYTES: u64 = 10_000;
+    let model = page.site().first_model().file.file.clone();
+    for fault in [Fault::CutAfter(BYTES), Fault::Status(503)] {
+        let (path, asked) = (model.clone(), fault.clone());
+        page.server()
+            .set_faults(move |requested| (requested == path).then(|| asked.clone()));
+        page.open("").await?;
+        let is_told = |page: &Snapshot| !page.notices.is_empty();
+        let shown = page.wait("a word about the download", SOON, is_told).await?;
+        println!("{fault:?}: {}", shown.notices.join(" | "));
+        for notice in &shown.notices {
+            check_sentence(notice, "")?;
+        }
+        page.screenshot("cut-off").await?;
+        page.server().clear_faults();
+        page.click("[data-testid=retry]").await?;
+        page.wait("the first heat map after all", SOON, |page| page.shown.is_some())
+            .await?;
+    }
+    Ok(())
+}
+
+/// A script in front of the page's that keeps every worker where the test finds it.
+const SPY: &str = "
+    window.workers = [];
+    window.Worker = class extends Worker {
+        constructor(...given) {
+            super(...given);
+            window.workers.push(this);
+        }
+    };
+";
+
+async fn killed_engine(page: Page) -> Result<()> {
+    let index = fs::read_to_string(page.site().folder().join("index.html"))?;
+    let index = index.replacen("<head>", "<head><script src=\"spy.js\"></script>", 1);
+    page.server().set_faults(move |path| match path {
+        "" => Some(Fault::ReplaceBody(index.clone().into_bytes())),
+        "spy.js" => Some(Fault::ReplaceBody(SPY.into())),
+        _ => None,
+    });
+    page.open_to_first_map("", SOON).await?;
+
+    let (example, _) = page.site().defective_example()?;
+    let bytes = fs::read(page.site().path(&example.file))?;
+    let names = ["one.png", "two.png", "three.png"];
+    let files = names
+        .map(|name| images::write(page.folder(), name, &bytes))
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+    let names = page.choose("file-input", &files).await?;
+    page.wait("an image in the engine", SOON, |page| {
+        page.items.iter().any(|item| item.state == "working")
+    })
+    .await?;
+    let before = page.look().await?;
+    let kill = "
+        const worker = workers.at(-1);
+        worker.terminate();
+        worker.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test', cancelable: true }));
+    ";
+    page.execute(kill, vec![]).await?;
+
+    let is_told = |page: &Snapshot| !page.notices.is_empty();
+    let told = page.wait("a word about the restart", SOON, is_told).await?;
+    println!("after the crash: {}", told.notices.join(" | "));
+    check_sentence(&told.notices[0], "engine")?;
+    let shown = page
+        .wait("all images", SOON, |page| page.are_over(&names))
+        .await?;
+    let queue = |page: &Snapshot| {
+        page.items
+            .iter()
+            .map(|item| item.name.clone())
+            .collect::<Vec<_>>()
+    };
+    ensure!(
+        queue(&shown) == queue(&before),
+        "the queue was {:?} and is {:?}",
+        queue(&before),
+        queue(&shown)
+    );
+    for item in &shown.items {
+        ensure!(item.state == "done", "{} is {}", item.name, item.state);
+    }
+    let started = page.execute("return workers.length", vec![]).await?;
+    ensure!(started == json!(2), "{started} engines were started");
+    page.screenshot("after-crash").await
+}
+
+async fn nothing_leaves(page: Page) -> Result<()> {
+    page.open_to_first_map("", SOON).await?;
+    let (example, _) = page.site().defective_example()?;
+    let bytes = fs::read(page.site().path(&example.file))?;
+    let before = page.server().requests().len();
+    let file = images::write(page.folder(), "secret.png", &bytes)?;
+    page.analyse(&[file], SOON).await?;
+    let after = page.server().requests();
+    ensure!(
+        after.len() == before,
+        "the analysis made requests: {:?}",
+        &after[before..]
+    );
+
+    let origin = page.execute("return location.origin", vec![]).await?;
+    let origin = origin.as_str().context("a page has an origin")?;
+    let loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)";
+    let loaded: Vec<String> = serde_json::from_value(page.execute(loaded, vec![]).await?)?;
+    ensure!(!loaded.is_empty(), "the page loaded nothing");
+    for url in &loaded {
+        let stays =
+            url.starts_with(&format!("{origin}/")) || url.starts_with("blob:") || url.starts_with("data:");
+        ensure!(stays, "the page loaded {url}");
+    }
+
+    // Even code that wanted to could not: the policy stops it before the other server hears of it.
+    let stranger = Server::start(page.folder(), 0)?;
+    let attempt = "
+        const [url, done] = arguments;
+        const image = new Image();
+        image.src = url + 'pixel.png';
+        fetch(url, { method: 'POST', mode: 'no-cors', body: 'secret' }).then(() => 'sent', () => 'stopped').then(done);
+    ";
+    let outcome = page.execute_async(attempt, vec![json!(stranger.url())]).await?;
+    ensure!(
+        outcome == json!("stopped"),
+        "a request to another origin was {outcome}"
+    );
+    ensure!(
+        stranger.requests().is_empty(),
+        "the other server was asked for {:?}",
+        stranger.requests()
+    );
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Building the page, and turning a build into what is published.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, TempDir, compressed_len, find};
+use crate::setup::WasmCompiler;
+
+/// The file by which a folder is known to be a built page.
+const INDEX: &str = "index.html";
+
+/// What every browser with WebGPU can do; `--all-features` would let wasm-opt write what none can.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--enable-simd",
+];
+
+/// Builds the page with Trunk into `dist`; profile and features are the page's own affair.
+///
+/// # Errors
+/// If the build fails.
+pub fn build(compiler: &WasmCompiler, dist: &Path) -> Result<()> {
+    let trunk = find("trunk").context("Trunk is missing: run `cargo xtask setup`")?;
+    let mut command = process::command(trunk);
+    command
+        .args(["build", "--dist"])
+        .arg(dist)
+        // All files are of one origin, and `optimise` changes some: their hashes would be wrong.
+        .env("TRUNK_BUILD_NO_SRI", "true")
+        .env("TRUNK_SKIP_VERSION_CHECK", "true")
+        // Trunk takes the usual "1" for a mistake.
+        .env_remove("NO_COLOR");
+    process::run(compiler.apply(&mut command))
+}
+
+/// Builds the site as it is published and puts it in the place of `out`, all or nothing.
+///
+/// # Errors
+/// If the build fails or `out` holds something else than an earlier site.
+pub fn publish(compiler: &WasmCompiler, out: &Path) -> Result<()> {
+    let out = std::path::absolute(out).with_context(|| format!("cannot use {}", out.display()))?;
+    refuse_foreign(&out)?;
+    let parent = out
+        .parent()
+        .context("the top of the file system cannot be a site")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    let fresh = TempDir::new(parent, ".site-new")?;
+    build(compiler, fresh.path())?;
+    optimise(fresh.path())?;
+    let replaced = TempDir::new(parent, ".site-old")?;
+    let moved = |from: &Path, to: &Path| {
+        fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
+    };
+    if out.exists() {
+        moved(&out, &replaced.path().join("site"))?;
+    }
+    moved(fresh.path(), &out)?;
+    print_sizes(&out)?;
+    println!(
+        "The site is in {}: any static host serves it, under any path.",
+        out.display()
+    );
+    Ok(())
+}
+
+/// Refuses to replace a folder that is not an earlier site.
+fn refuse_foreign(out: &Path) -> Result<()> {
+    let empty = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => !out.exists(),
+    };
+    if !empty && !out.join(INDEX).is_file() {
+        bail!(
+            "{} holds something else than a site: choose another folder with --out",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes the wasm modules of a built page smaller and faster: the engine (the worker's) for
+/// speed, the rest for size.
+fn optimise(site: &Path) -> Result<()> {
+    let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
+    for module in files(site)?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
+    {
+        let name = module
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let level = if name.contains("worker") { "-O2" } else { "-Os" };
+        println!("wasm-opt {level} {name}");
+        let small = module.with_extension("optimised");
+        let mut command = process::command(&program);
+        command
+            .arg(level)
+            .args(WASM_FEATURES)
+            .arg("--strip-debug")
+            .arg(&module)
+            .arg("-o")
+            .arg(&small);
+        process::run(&mut command)?;
+        fs::rename(&small, &module).with_context(|| format!("cannot replace {}", module.display()))?;
+    }
+    Ok(())
+}
+
+/// All files below a folder, sorted.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Prints what a visitor downloads, as it is and as hosts send it.
+fn print_sizes(site: &Path) -> Result<()> {
+    const COMPRESSORS: [&[&str]; 2] = [&["gzip", "-9", "-c"], &["brotli", "-q", "11", "-c"]];
+    let mut total = [Some(0), Some(0), Some(0)];
+    println!("{:>12} {:>12} {:>12}  file", "bytes", "gzip -9", "brotli -11");
+    let row = |sizes: &[Option<u64>; 3], name: &str| {
+        let [raw, gzip, brotli] = sizes.map(|size| size.map_or_else(|| "?".into(), |size| size.to_string()));
+        println!("{raw:>12} {gzip:>12} {brotli:>12}  {name}");
+    };
+    for file in files(site)? {
+        let raw = Some(fs::metadata(&file)?.len());
+        let [gzip, brotli] = COMPRESSORS.map(|compressor| compressed_len(compressor, &file));
+        let sizes = [raw, gzip, brotli];
+        for (sum, size) in total.iter_mut().zip(sizes) {
+            *sum = sum.zip(size).map(|(sum, size)| sum + size);
+        }
+        row(
+            &sizes,
+            &file.strip_prefix(site).unwrap_or(&file).display().to_string(),
+        );
+    }
+    row(&total, "in all");
+    for compressor in COMPRESSORS
+        .iter()
+        .filter_map(|c| c.first())
+        .filter(|name| find(name).is_none())
+    {
+        println!("({compressor} is not installed: its column is empty)");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_site_or_nothing_is_replaced() {
+        let folder = TempDir::new(&std::env::temp_dir(), "destseg-page").expect("creates");
+        let at = |name: &str| folder.path().join(name);
+        assert!(refuse_foreign(&at("absent")).is_ok());
+        fs::create_dir(at("empty")).expect("creates");
+        assert!(refuse_foreign(&at("empty")).is_ok());
+        fs::write(at("empty").join("letter.txt"), "precious").expect("writes");
+        assert!(refuse_foreign(&at("empty")).is_err());
+        fs::write(at("empty").join(INDEX), "<p>").expect("writes");
+        assert!(refuse_foreign(&at("empty")).is_ok());
+        assert!(refuse_foreign(&at("empty").join("letter.txt")).is_err());
+    }
+
+    #[test]
+    fn files_are_found_in_all_folders() {
+        let folder = TempDir::new(&std::env::temp_dir(), "destseg-files").expect("creates");
+        fs::create_dir_all(folder.path().join("a/b")).expect("creates");
+        for name in ["z", "a/y", "a/b/x"] {
+            fs::write(folder.path().join(name), name).expect("writes");
+        }
+        let expected: Vec<_> = ["a/b/x", "a/y", "z"].map(|name| folder.path().join(name)).into();
+        assert_eq!(files(folder.path()).expect("reads"), expected);
+    }
+}

@@ -1,0 +1,70 @@
+//! Installs what the build and the tests need and the machine does not have, and says so.
+//!
+//! Everything is looked for first: a second run only looks.
+
+mod apt;
+mod tools;
+mod wasm_std;
+
+use std::env;
+
+use anyhow::Result;
+
+use crate::{browser, process};
+pub use wasm_std::WasmCompiler;
+
+/// What to look for besides the compiler and the tools that build the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// Chromium and `ChromeDriver`, for the browser tests.
+    Browser,
+    /// Binaryen's `wasm-opt`, for the published site.
+    WasmOpt,
+}
+
+/// Makes sure that everything is there. Gives the way to compile for wasm on this machine.
+///
+/// # Errors
+/// If something is missing and cannot be installed; the message says what to do.
+pub fn setup(extras: &[Extra]) -> Result<WasmCompiler> {
+    println!("Set-up: looking for what is needed; what is missing is installed once.");
+    let compiler = wasm_std::ensure()?;
+    tools::ensure_wasm_bindgen()?;
+    tools::ensure_trunk()?;
+    if extras.contains(&Extra::WasmOpt) {
+        tools::ensure_wasm_opt()?;
+    }
+    if extras.contains(&Extra::Browser) {
+        ensure_browser()?;
+    }
+    Ok(compiler)
+}
+
+/// One line about something that is there.
+fn found(what: &str, which: &str) {
+    println!("  found   {what}: {which}");
+}
+
+/// One line about something that is going to be installed.
+fn missing(what: &str, why: &str) {
+    println!("  MISSING {what} ({why})");
+}
+
+/// One line about what is done now.
+fn doing(what: &str) {
+    println!("          {what}");
+}
+
+fn ensure_browser() -> Result<()> {
+    const WHAT: &str = "Chromium and ChromeDriver";
+    if browser::find().is_err() {
+        missing(WHAT, "the browser tests drive the real page");
+        if env::consts::OS == "linux" && apt::is_debian() {
+            apt::install(&["chromium", "chromium-driver"])?;
+        }
+    }
+    let browser = browser::find()?;
+    let version = process::output(process::command(&browser.chrome).arg("--version"))?;
+    found(WHAT, version.trim());
+    Ok(())
+}

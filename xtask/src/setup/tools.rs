@@ -1,0 +1,137 @@
+//! The programs around the compiler.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{apt, doing, found, missing};
+use crate::process::{self, find, root, version};
+
+/// The last Trunk that Rust 1.95 builds.
+const TRUNK: &str = "0.21.14";
+
+/// The oldest binaryen that reads what today's compiler writes.
+const WASM_OPT_AT_LEAST: u32 = 108;
+/// The binaryen of the npm registry that the site was measured with.
+const NPM_BINARYEN: &str = "binaryen@132.0.0";
+
+/// `wasm-bindgen` in exactly the version that the page is linked with.
+pub(super) fn ensure_wasm_bindgen() -> Result<()> {
+    let lock = root().join("Cargo.lock");
+    let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let wanted = locked_version(&lock, "wasm-bindgen").context("Cargo.lock has no wasm-bindgen")?;
+    let there = version("wasm-bindgen");
+    if there.as_deref() != Some(wanted) {
+        let why = there.map_or_else(
+            || format!("it writes the page's JavaScript side; version {wanted} as in Cargo.lock"),
+            |there| format!("version {there} is there, but Cargo.lock has {wanted} and they must agree"),
+        );
+        missing("wasm-bindgen", &why);
+        cargo_install("wasm-bindgen-cli", wanted)?;
+    }
+    found("wasm-bindgen", wanted);
+    Ok(())
+}
+
+/// Trunk, any version from [`TRUNK`] on.
+pub(super) fn ensure_trunk() -> Result<()> {
+    if version("trunk").is_none_or(|there| numbers(&there) < numbers(TRUNK)) {
+        missing("Trunk", "it puts the page together");
+        cargo_install("trunk", TRUNK)?;
+    }
+    found(
+        "Trunk",
+        &version("trunk").context("Trunk was installed but does not run")?,
+    );
+    Ok(())
+}
+
+/// `wasm-opt`, from npm where that is there (newer), else from Debian.
+pub(super) fn ensure_wasm_opt() -> Result<()> {
+    const WHAT: &str = "wasm-opt";
+    let usable = || version(WHAT).filter(|there| numbers(there).first() >= Some(&WASM_OPT_AT_LEAST));
+    if usable().is_none() {
+        missing(WHAT, "it makes the published modules smaller and faster");
+        if find("npm").is_some() {
+            let folder = process::cache();
+            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            doing(&format!("npm install {NPM_BINARYEN} in {}", folder.display()));
+            let mut command = process::command("npm");
+            command
+                .args(["install", "--no-audit", "--no-fund", "--prefix"])
+                .arg(&folder)
+                .arg(NPM_BINARYEN);
+            process::run(&mut command)?;
+        } else if find("apt-get").is_some() {
+            apt::install(&["binaryen"])?;
+        }
+    }
+    let Some(version) = usable() else {
+        bail!("wasm-opt {WASM_OPT_AT_LEAST} or newer is missing: install binaryen, then run this again");
+    };
+    found(WHAT, &version);
+    Ok(())
+}
+
+/// Builds a tool from its published source. Speed of the tool matters less than of its build.
+fn cargo_install(package: &str, version: &str) -> Result<()> {
+    let install = |locked: &[&str]| {
+        doing(&format!(
+            "cargo install {package} --version {version} {} (some minutes)",
+            locked.join(" ")
+        ));
+        let mut command = process::command("cargo");
+        command
+            .args(["install", package, "--version", version])
+            .args(locked)
+            // A tool of another toolchain's cargo is in the way, not in use.
+            .arg("--force")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+        process::run(&mut command)
+    };
+    // Its lock file may name versions that a registry mirror does not have.
+    install(&["--locked"]).or_else(|error| {
+        doing(&format!(
+            "{error:#}; trying with other versions of its dependencies"
+        ));
+        install(&[])
+    })
+}
+
+/// The version of a package in the text of a `Cargo.lock`.
+fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock.lines().skip_while(|line| *line != name);
+    lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
+}
+
+/// A version's numbers, to compare.
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        let lock = "[[package]]\nname = \"wasm-bindgen-macro\"\nversion = \"1.0.0\"\n\n\
+                    [[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
+        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "trunk"), None);
+        assert!(numbers("0.22.0-beta.1") > numbers(TRUNK));
+        assert!(numbers("0.21.9") < numbers(TRUNK));
+    }
+
+    #[test]
+    fn the_project_locks_wasm_bindgen() {
+        let lock = fs::read_to_string(root().join("Cargo.lock")).expect("is there");
+        assert!(locked_version(&lock, "wasm-bindgen").is_some_and(|version| numbers(version).len() == 3));
+    }
+}
