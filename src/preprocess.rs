@@ -34,16 +34,36 @@ pub fn batch<'a>(
     device: &Device,
 ) -> Tensor<4> {
     let count = images.len();
-    let plane = side * side;
-    let Normalisation { mean, deviation } = teacher.normalisation();
-    let mut values = vec![0f32; count * 3 * plane];
-    for (pixels, planes) in images.zip(values.chunks_exact_mut(3 * plane)) {
-        for (channel, target) in planes.chunks_exact_mut(plane).enumerate() {
-            let (mean, scale) = (mean[channel], 1.0 / deviation[channel]);
-            for (value, pixel) in target.iter_mut().zip(pixels.iter().skip(channel).step_by(3)) {
-                *value = (pixel - mean) * scale;
-            }
-        }
+    let mut values = vec![0f32; count * 3 * side * side];
+    for (pixels, planes) in images.zip(values.chunks_exact_mut(3 * side * side)) {
+        normalise(pixels, teacher, planes);
     }
     Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device)
+}
+
+/// Writes interleaved pixels in [0, 1] as one normalised plane per channel.
+fn normalise(pixels: &[f32], teacher: TeacherKind, planes: &mut [f32]) {
+    let Normalisation { mean, deviation } = teacher.normalisation();
+    let plane = planes.len() / 3;
+    for (channel, target) in planes.chunks_exact_mut(plane).enumerate() {
+        let (mean, scale) = (mean[channel], 1.0 / deviation[channel]);
+        for (value, pixel) in target.iter_mut().zip(pixels.iter().skip(channel).step_by(3)) {
+            *value = (pixel - mean) * scale;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{fixture, unit};
+
+    #[test]
+    fn imagenet_normalisation_matches_torchvision() {
+        let Some(fixture) = fixture::preprocess() else { return };
+        let pixels = unit(&fixture.rgb("rot_src_32"));
+        let mut planes = vec![0.0; pixels.len()];
+        normalise(&pixels, TeacherKind::Resnet18, &mut planes);
+        fixture::assert_close(&planes, &fixture.f32("norm_rot_src_32"), 1e-6);
+    }
 }

@@ -9,10 +9,7 @@ use serde::Serialize;
 use super::common::{DeviceArg, load_detector, open_device, progress_bar};
 use crate::dataset::{Category, TestItem};
 use crate::inference::Detector;
-use crate::metrics::Ranking;
-
-/// AUPRO integrates up to this false positive rate (Bergmann et al., 2021).
-const AUPRO_LIMIT: f64 = 0.3;
+use crate::metrics::{AUPRO_LIMIT, Ranking};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -163,13 +163,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
+    /// A log file gets a line every so many steps; a terminal has the bar.
+    const LOG_EVERY: usize = 50;
     let bar = progress_bar(config.student.steps, "stage 1");
+    let start = Instant::now();
     // a smooth number is easier to read than each batch's
     let mut smooth: Option<f32> = None;
     while let Some(report) = trainer.step().await? {
         const KEEP: f32 = 0.9;
         if report.stage == Stage::Segmentation && report.step == config.student.steps + 1 {
-            bar.println(format!("stage 1 done, cosine loss {:.4}", smooth.unwrap_or_default()));
+            bar.suspend(|| eprintln!("stage 1 done, cosine loss {:.4}", smooth.unwrap_or_default()));
             bar.set_prefix("stage 2");
             bar.set_length(config.segmentation.steps as u64);
             bar.reset();
@@ -177,10 +180,15 @@ async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
         }
         let value = smooth.map_or(report.loss, |old| KEEP * old + (1.0 - KEEP) * report.loss);
         smooth = Some(value);
-        bar.set_message(match report.parts {
+        let losses = match report.parts {
             None => format!("cosine {value:.4}"),
             Some([focal, l1]) => format!("loss {value:.4} (focal {focal:.4}, L1 {l1:.4})"),
-        });
+        };
+        if bar.is_hidden() && report.step.is_multiple_of(LOG_EVERY) {
+            let rate = report.step as f64 / start.elapsed().as_secs_f64();
+            eprintln!("step {} of {}: {losses}, {rate:.2} steps/s", report.step, trainer.total_steps());
+        }
+        bar.set_message(losses);
         bar.inc(1);
     }
     bar.finish_and_clear();

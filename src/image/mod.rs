@@ -4,7 +4,6 @@
 //! its numbers come from there; a browser's own canvas resizes differently.
 
 mod decode;
-mod normalise;
 mod resize;
 mod rotate;
 
@@ -14,6 +13,10 @@ pub(crate) mod fixture;
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
 pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_mask, read, read_mask};
-pub use normalise::{MEAN, STD, normalise, unit};
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;
+
+/// Interleaved RGB values in [0, 1], row by row (height x width x 3).
+pub fn unit(image: &RgbImage) -> Vec<f32> {
+    image.as_raw().iter().map(|&value| f32::from(value) / 255.0).collect()
+}

@@ -41,7 +41,8 @@ pub(super) async fn calibrate(
     }
     let scores: Vec<f32> = good_scores.iter().chain(&synthetic_scores).copied().collect();
     let labels: Vec<bool> = (0..scores.len()).map(|i| i >= good_scores.len()).collect();
-    let (image_threshold, image_f1) = best_f1_threshold(&scores, &labels)?;
+    let (lowest, image_f1) = best_f1_threshold(&scores, &labels)?;
+    let image_threshold = midway_down(lowest, &scores);
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
     let alarms = good_scores.iter().filter(|&&score| score >= image_threshold).count();
     Ok(Calibration {
@@ -63,4 +64,22 @@ fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64) -> Result<
         }
     }
     Ok(None)
+}
+
+/// Between the lowest score that is called defective and the next one below: between two groups
+/// that are far apart, the middle is the safest place.
+fn midway_down(lowest: f32, scores: &[f32]) -> f32 {
+    let below = scores.iter().copied().filter(|&score| score < lowest).fold(f32::NEG_INFINITY, f32::max);
+    if below.is_finite() { 0.5 * (below + lowest) } else { lowest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threshold_lies_in_the_gap() {
+        assert_eq!(midway_down(0.75, &[0.05, 0.25, 0.75, 0.9]), 0.5);
+        assert_eq!(midway_down(0.75, &[0.75, 0.9]), 0.75);
+    }
 }
