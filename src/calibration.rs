@@ -24,6 +24,9 @@ pub struct Calibration {
 impl Calibration {
     /// Just the two thresholds.
     pub fn thresholds(&self) -> Thresholds {
-        Thresholds { image: self.image_threshold, pixel: self.pixel_threshold }
+        Thresholds {
+            image: self.image_threshold,
+            pixel: self.pixel_threshold,
+        }
     }
 }

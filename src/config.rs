@@ -133,7 +133,12 @@ impl ModelConfig {
                     blocks: 2,
                     projection: false,
                 },
-                segmentation: SegmentationConfig { squeeze: false, width: 256, blocks: 2, rates: [6, 12, 18] },
+                segmentation: SegmentationConfig {
+                    squeeze: false,
+                    width: 256,
+                    blocks: 2,
+                    rates: [6, 12, 18],
+                },
             },
             Preset::Compact => Self {
                 preset,
@@ -147,7 +152,12 @@ impl ModelConfig {
                     blocks: 1,
                     projection: true,
                 },
-                segmentation: SegmentationConfig { squeeze: true, width: 32, blocks: 1, rates: [6, 12, 18] },
+                segmentation: SegmentationConfig {
+                    squeeze: true,
+                    width: 32,
+                    blocks: 1,
+                    rates: [6, 12, 18],
+                },
             },
         }
     }
@@ -168,16 +178,25 @@ impl ModelConfig {
         // asking for terabytes.
         const WIDEST: usize = 2048;
         if widths.into_iter().any(|&width| width == 0 || width > WIDEST) {
-            return Err(Error::Config(format!("the network's channel counts must lie between 1 and {WIDEST}")));
+            return Err(Error::Config(format!(
+                "the network's channel counts must lie between 1 and {WIDEST}"
+            )));
         }
-        if self.input_size == 0 || self.input_size % 32 != 0 || self.input_size > 2048 {
+        if self.input_size == 0 || !self.input_size.is_multiple_of(32) || self.input_size > 2048 {
             return Err(Error::Config(format!(
                 "the input size is {} but must be a multiple of 32 up to 2048",
                 self.input_size
             )));
         }
-        if self.segmentation.rates.iter().any(|&rate| rate == 0 || rate > self.input_size) {
-            return Err(Error::Config("the dilation rates must lie between 1 and the input size".into()));
+        if self
+            .segmentation
+            .rates
+            .iter()
+            .any(|&rate| rate == 0 || rate > self.input_size)
+        {
+            return Err(Error::Config(
+                "the dilation rates must lie between 1 and the input size".into(),
+            ));
         }
         if !student.projection {
             let [_, deep, middle, shallow] = student.decoder;

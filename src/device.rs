@@ -41,7 +41,12 @@ pub async fn select(choice: BackendChoice) -> Result<Selected> {
             let notice = software.then(|| {
                 format!("{adapter} is a software adapter: expect it to be slower than the CPU backend")
             });
-            let info = DeviceInfo { backend: BackendChoice::Webgpu, adapter, software, notice };
+            let info = DeviceInfo {
+                backend: BackendChoice::Webgpu,
+                adapter,
+                software,
+                notice,
+            };
             Ok(Selected { device, info })
         }
         Err(reason) => fall_back(choice, &reason),
@@ -55,7 +60,9 @@ fn software_reason(adapter: &str) -> String {
 fn fall_back(choice: BackendChoice, reason: &str) -> Result<Selected> {
     // a command line asked for the GPU must not silently do something else
     if choice == BackendChoice::Webgpu && !cfg!(target_family = "wasm") {
-        return Err(Error::Device(format!("no GPU can be used ({reason}): try --device cpu")));
+        return Err(Error::Device(format!(
+            "no GPU can be used ({reason}): try --device cpu"
+        )));
     }
     Ok(cpu(Some(format!("Computing on the CPU: {reason}."))))
 }
@@ -66,9 +73,21 @@ fn cpu(notice: Option<String>) -> Selected {
     } else {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     };
-    let adapter = if threads == 1 { "1 thread, SIMD".to_owned() } else { format!("{threads} threads, SIMD") };
-    let info = DeviceInfo { backend: BackendChoice::Cpu, adapter, software: false, notice };
-    Selected { device: Device::flex(), info }
+    let adapter = if threads == 1 {
+        "1 thread, SIMD".to_owned()
+    } else {
+        format!("{threads} threads, SIMD")
+    };
+    let info = DeviceInfo {
+        backend: BackendChoice::Cpu,
+        adapter,
+        software: false,
+        notice,
+    };
+    Selected {
+        device: Device::flex(),
+        info,
+    }
 }
 
 /// The wgpu device, its adapter's name and whether that is software.

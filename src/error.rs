@@ -48,7 +48,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<Error>,
+        source: Box<Self>,
     },
 }
 
@@ -62,6 +62,9 @@ impl Error {
     /// Says which file this error belongs to.
     #[must_use]
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
-        Self::File { path: path.into(), source: Box::new(self) }
+        Self::File {
+            path: path.into(),
+            source: Box::new(self),
+        }
     }
 }

@@ -51,7 +51,12 @@ impl Detector {
 
     /// A detector around a network in memory.
     pub fn from_model(model: DeSTSeg, config: ModelConfig, device: &Device) -> Self {
-        Self { model, config, calibration: None, device: device.clone() }
+        Self {
+            model,
+            config,
+            calibration: None,
+            device: device.clone(),
+        }
     }
 
     /// The network's shape.
@@ -100,7 +105,12 @@ impl Detector {
         let both = read(Tensor::cat(vec![segmentation, dest], 1)).await?;
         let (segmentation, dest) = both.split_at(both.len() / 2);
         let [segmentation, dest] = [self.map(segmentation)?, self.map(dest)?];
-        Ok(Detection { score: segmentation.score(), dest_score: dest.score(), segmentation, dest })
+        Ok(Detection {
+            score: segmentation.score(),
+            dest_score: dest.score(),
+            segmentation,
+            dest,
+        })
     }
 
     /// A map of the network, upsampled bilinearly to the input size (section 4.1 of the paper).

@@ -17,8 +17,11 @@ pub struct AnomalyMap {
 impl AnomalyMap {
     /// A map of `width * height` values; `None` if their number differs or one is not finite.
     pub fn new(width: usize, height: usize, values: Vec<f32>) -> Option<Self> {
-        (values.len() == width * height && values.iter().all(|v| v.is_finite()))
-            .then_some(Self { width, height, values })
+        (values.len() == width * height && values.iter().all(|v| v.is_finite())).then_some(Self {
+            width,
+            height,
+            values,
+        })
     }
 
     /// Pixels per row.
@@ -56,14 +59,21 @@ impl AnomalyMap {
         let rows = taps(self.height, height);
         let mut values = Vec::with_capacity(width * height);
         for &(top, bottom, fy) in &rows {
-            let (top, bottom) = (&self.values[top * self.width..], &self.values[bottom * self.width..]);
+            let (top, bottom) = (
+                &self.values[top * self.width..],
+                &self.values[bottom * self.width..],
+            );
             for &(left, right, fx) in &columns {
                 let upper = top[left] * (1.0 - fx) + top[right] * fx;
                 let lower = bottom[left] * (1.0 - fx) + bottom[right] * fx;
                 values.push(upper * (1.0 - fy) + lower * fy);
             }
         }
-        Self { width, height, values }
+        Self {
+            width,
+            height,
+            values,
+        }
     }
 }
 

@@ -14,13 +14,15 @@ impl TeacherKind {
     fn normalisation(self) -> Normalisation {
         match self {
             // ImageNet's statistics
-            Self::Resnet18 => {
-                Normalisation { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] }
-            }
+            Self::Resnet18 => Normalisation {
+                mean: [0.485, 0.456, 0.406],
+                deviation: [0.229, 0.224, 0.225],
+            },
             // (x - 127) / 128 on 8-bit values
-            Self::EfficientnetLite0 => {
-                Normalisation { mean: [127.0 / 255.0; 3], deviation: [128.0 / 255.0; 3] }
-            }
+            Self::EfficientnetLite0 => Normalisation {
+                mean: [127.0 / 255.0; 3],
+                deviation: [128.0 / 255.0; 3],
+            },
         }
     }
 }
@@ -60,7 +62,9 @@ mod tests {
 
     #[test]
     fn imagenet_normalisation_matches_torchvision() {
-        let Some(fixture) = fixture::preprocess() else { return };
+        let Some(fixture) = fixture::preprocess() else {
+            return;
+        };
         let pixels = unit(&fixture.rgb("rot_src_32"));
         let mut planes = vec![0.0; pixels.len()];
         normalise(&pixels, TeacherKind::Resnet18, &mut planes);

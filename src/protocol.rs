@@ -247,11 +247,18 @@ mod tests {
 
     #[test]
     fn messages_survive_the_journey() {
-        let command = Command::LoadFile { job: 7, name: "a \"b\".safetensors".into(), teachers: vec![] };
+        let command = Command::LoadFile {
+            job: 7,
+            name: "a \"b\".safetensors".into(),
+            teachers: vec![],
+        };
         let text = serde_json::to_string(&command).expect("serialises");
         assert_eq!(serde_json::from_str::<Command>(&text).expect("parses"), command);
 
-        let event = Event::Failed { job: None, message: "no".into() };
+        let event = Event::Failed {
+            job: None,
+            message: "no".into(),
+        };
         let text = serde_json::to_string(&event).expect("serialises");
         assert_eq!(serde_json::from_str::<Event>(&text).expect("parses"), event);
     }
@@ -260,7 +267,10 @@ mod tests {
     fn backend_ids_are_the_serialised_names() {
         for choice in BackendChoice::ALL {
             assert_eq!(BackendChoice::from_id(choice.id()), Some(choice));
-            assert_eq!(serde_json::to_string(&choice).expect("serialises"), format!("\"{}\"", choice.id()));
+            assert_eq!(
+                serde_json::to_string(&choice).expect("serialises"),
+                format!("\"{}\"", choice.id())
+            );
         }
     }
 }

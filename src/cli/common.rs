@@ -13,8 +13,8 @@ use crate::config::TeacherKind;
 use crate::device::{self, Selected};
 use crate::inference::Detector;
 use crate::model::file::{ModelFile, parse_teacher};
-use crate::model::weights::Weights;
 use crate::model::import;
+use crate::model::weights::Weights;
 use crate::protocol::BackendChoice;
 
 /// The teacher of the compact preset, so that its models need no second file.
@@ -40,9 +40,16 @@ pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
         DeviceArg::Gpu => BackendChoice::Webgpu,
     };
     let Selected { device, info } = device::select(choice).await?;
-    let kind = if info.backend == BackendChoice::Cpu { "CPU" } else { "GPU" };
+    let kind = if info.backend == BackendChoice::Cpu {
+        "CPU"
+    } else {
+        "GPU"
+    };
     if info.software {
-        eprintln!("note: {} is a software adapter, slower than --device cpu", info.adapter);
+        eprintln!(
+            "note: {} is a software adapter, slower than --device cpu",
+            info.adapter
+        );
     }
     Ok((device, format!("{kind} ({})", info.adapter)))
 }
@@ -63,13 +70,22 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
         .or_else(|_| import::teacher(import::read_state_dict(path)?))
         .map_err(|err| err.in_file(path))?;
     if found != kind {
-        bail!("{} holds the {} teacher, but {} is needed", path.display(), found.id(), kind.id());
+        bail!(
+            "{} holds the {} teacher, but {} is needed",
+            path.display(),
+            found.id(),
+            kind.id()
+        );
     }
     Ok(weights)
 }
 
 /// Opens a model for inference.
-pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device) -> Result<(Detector, ModelFile)> {
+pub(super) fn load_detector(
+    path: &Path,
+    teacher: Option<&Path>,
+    device: &Device,
+) -> Result<(Detector, ModelFile)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let file = ModelFile::parse(&bytes).map_err(|err| err.in_file(path))?;
     let teacher = match (file.has_teacher(), teacher) {
@@ -86,15 +102,24 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write {}: choose a folder that exists and is writable", path.display()))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
-    let file = file.persist(path).map_err(|err| Error::io("write", path)(err.error))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| {
+        format!(
+            "cannot write {}: choose a folder that exists and is writable",
+            path.display()
+        )
+    })?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Error::io("write", path))?;
+    let file = file
+        .persist(path)
+        .map_err(|err| Error::io("write", path)(err.error))?;
     // temporary files are private; a result is as readable as any other file
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("write", path))?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+            .map_err(Error::io("write", path))?;
     }
     drop(file);
     Ok(())
@@ -114,7 +139,9 @@ pub(super) fn progress_bar(steps: usize, what: &'static str) -> ProgressBar {
 
 /// `path` under `folder` with another ending; `taken` keeps names of equal files apart.
 pub(super) fn output_name(input: &Path, taken: &mut Vec<String>) -> String {
-    let stem = input.file_stem().map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
+    let stem = input
+        .file_stem()
+        .map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
     let mut name = stem.clone();
     let mut number = 1;
     while taken.contains(&name) {
@@ -128,5 +155,8 @@ pub(super) fn output_name(input: &Path, taken: &mut Vec<String>) -> String {
 /// The last part of a path, for messages and records.
 pub(super) fn folder_name(path: &Path) -> String {
     let full: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    full.file_name().map_or_else(|| full.display().to_string(), |name| name.to_string_lossy().into_owned())
+    full.file_name().map_or_else(
+        || full.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }

@@ -13,7 +13,7 @@ use crate::metrics::{AUPRO_LIMIT, Ranking};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder in MVTec layout; test/ and ground_truth/ are used.
+    /// Folder in MVTec layout; `test/` and `ground_truth/` are used.
     #[arg(long)]
     data: PathBuf,
     /// Model file.
@@ -106,7 +106,9 @@ async fn evaluate(detector: &Detector, items: &[TestItem], data: &Path) -> Resul
         data: super::common::folder_name(data),
         images: items.len(),
         per_defect: per_defect(items, &segmentation.scores),
-        decisions: detector.calibration().map(|c| decide(&segmentation.scores, &labels, c.image_threshold)),
+        decisions: detector
+            .calibration()
+            .map(|c| decide(&segmentation.scores, &labels, c.image_threshold)),
         segmentation: measure(&segmentation, &labels, &masks, side),
         dest: measure(&dest, &labels, &masks, side),
         milliseconds_per_image: milliseconds / items.len().max(1) as f64,
@@ -120,8 +122,14 @@ fn measure(collected: &Collected, labels: &[bool], masks: &[bool], side: usize) 
     Metrics {
         image_auc: images.and_then(|images| images.auc()).ok(),
         pixel_auc: pixels.as_ref().ok().and_then(|pixels| pixels.auc().ok()),
-        pixel_ap: pixels.as_ref().ok().and_then(|pixels| pixels.average_precision().ok()),
-        aupro: pixels.as_ref().ok().and_then(|pixels| pixels.aupro(AUPRO_LIMIT).ok()),
+        pixel_ap: pixels
+            .as_ref()
+            .ok()
+            .and_then(|pixels| pixels.average_precision().ok()),
+        aupro: pixels
+            .as_ref()
+            .ok()
+            .and_then(|pixels| pixels.aupro(AUPRO_LIMIT).ok()),
         iap: instances.as_ref().map(|instances| instances.iap),
         iap90: instances.as_ref().map(|instances| instances.iap90),
     }
@@ -129,22 +137,37 @@ fn measure(collected: &Collected, labels: &[bool], masks: &[bool], side: usize) 
 
 fn per_defect(items: &[TestItem], scores: &[f32]) -> BTreeMap<String, Option<f64>> {
     let mut kinds: BTreeMap<String, Option<f64>> = BTreeMap::new();
-    for kind in items.iter().filter(|item| item.is_defective()).map(|item| &item.defect) {
+    for kind in items
+        .iter()
+        .filter(|item| item.is_defective())
+        .map(|item| &item.defect)
+    {
         if kinds.contains_key(kind) {
             continue;
         }
-        let chosen = items.iter().zip(scores).filter(|(item, _)| !item.is_defective() || item.defect == *kind);
+        let chosen = items
+            .iter()
+            .zip(scores)
+            .filter(|(item, _)| !item.is_defective() || item.defect == *kind);
         let (labels, scores): (Vec<bool>, Vec<f32>) =
             chosen.map(|(item, score)| (item.is_defective(), *score)).unzip();
-        kinds.insert(kind.clone(), Ranking::new(&scores, &labels).and_then(|ranking| ranking.auc()).ok());
+        kinds.insert(
+            kind.clone(),
+            Ranking::new(&scores, &labels)
+                .and_then(|ranking| ranking.auc())
+                .ok(),
+        );
     }
     kinds
 }
 
 fn decide(scores: &[f32], labels: &[bool], threshold: f32) -> Decisions {
     let count = |defective: bool, called: bool| {
-        scores.iter().zip(labels).filter(|(score, label)| **label == defective && (**score >= threshold) == called).count()
-            as f64
+        scores
+            .iter()
+            .zip(labels)
+            .filter(|(score, label)| **label == defective && (**score >= threshold) == called)
+            .count() as f64
     };
     let (hits, misses) = (count(true, true), count(true, false));
     let (alarms, passes) = (count(false, true), count(false, false));
@@ -159,7 +182,10 @@ fn decide(scores: &[f32], labels: &[bool], threshold: f32) -> Decisions {
 fn print(report: &Report) {
     let cell = |value: Option<f64>| value.map_or_else(|| "   n/a".into(), |value| format!("{value:6.4}"));
     println!("{} test images of {}\n", report.images, report.data);
-    println!("{:<14}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}", "", "image AUC", "pixel AUC", "pixel AP", "PRO", "IAP", "IAP@90");
+    println!(
+        "{:<14}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",
+        "", "image AUC", "pixel AUC", "pixel AP", "PRO", "IAP", "IAP@90"
+    );
     for (name, m) in [("segmentation", &report.segmentation), ("DeST", &report.dest)] {
         println!(
             "{name:<14}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",

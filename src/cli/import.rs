@@ -27,13 +27,22 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     if args.out.exists() && !args.force {
-        bail!("{} exists already: choose another name or add --force", args.out.display());
+        bail!(
+            "{} exists already: choose another name or add --force",
+            args.out.display()
+        );
     }
     // a missing file deserves its own sentence
     std::fs::metadata(&args.file).map_err(Error::io("read", &args.file))?;
-    let (kind, weights) =
-        import::read_state_dict(&args.file).and_then(import::teacher).map_err(|err| err.in_file(&args.file))?;
+    let (kind, weights) = import::read_state_dict(&args.file)
+        .and_then(import::teacher)
+        .map_err(|err| err.in_file(&args.file))?;
     write_file(&args.out, &teacher_to_bytes(kind, &weights, args.precision)?)?;
-    eprintln!("wrote the {} teacher, {} numbers, to {}", kind.id(), weights.count(), args.out.display());
+    eprintln!(
+        "wrote the {} teacher, {} numbers, to {}",
+        kind.id(),
+        weights.count(),
+        args.out.display()
+    );
     Ok(())
 }

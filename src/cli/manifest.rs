@@ -13,7 +13,7 @@ use crate::protocol::{Example, Manifest, ManifestFile, ManifestModel};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder with model and teacher files and with examples/MODEL/LABEL_NAME.png; its
+    /// Folder with model and teacher files and with `examples/MODEL/LABEL_NAME.png`; its
     /// manifest.json is written anew.
     folder: PathBuf,
     /// Model that the page opens with.
@@ -31,15 +31,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut manifest = Manifest::default();
     for path in files {
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let id = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let file = ManifestFile {
             file: page_path(&path)?,
             bytes: bytes.len() as u64,
-            sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: Sha256::digest(&bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             id,
         };
         if let Ok((kind, _)) = parse_teacher(&bytes) {
-            manifest.teachers.push(ManifestFile { id: kind.id().into(), ..file });
+            manifest.teachers.push(ManifestFile {
+                id: kind.id().into(),
+                ..file
+            });
             continue;
         }
         let model = ModelFile::parse(&bytes).map_err(|err| err.in_file(&path))?;
@@ -52,12 +61,18 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     if let Some(first) = &args.first {
         let Some(place) = manifest.models.iter().position(|model| model.file.id == *first) else {
-            bail!("there is no model {first} in {}: name one of its files", args.folder.display());
+            bail!(
+                "there is no model {first} in {}: name one of its files",
+                args.folder.display()
+            );
         };
         manifest.models[..=place].rotate_right(1);
     }
     let path = args.folder.join("manifest.json");
-    write_file(&path, (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes())?;
+    write_file(
+        &path,
+        (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes(),
+    )?;
     eprintln!("wrote {} with {} models", path.display(), manifest.models.len());
     Ok(())
 }
@@ -69,15 +84,24 @@ fn examples(folder: &Path, model: &str) -> Result<Vec<Example>> {
     }
     let mut examples = Vec::new();
     for path in image_files(folder)? {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let label = name.rsplit_once('_').map_or(name.as_str(), |(label, _)| label).replace('_', " ");
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let label = name
+            .rsplit_once('_')
+            .map_or(name.as_str(), |(label, _)| label)
+            .replace('_', " ");
         let alt = if label == GOOD {
             format!("Picture of a good part, {model}")
         } else {
             format!("Picture of a defective part, {model}: {label}")
         };
         // examples/MODEL/FILE stands two folders below the models
-        let file = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = path
+            .file_name()
+            .map(|file| file.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let models = folder.ancestors().nth(2).context("the examples have no folder")?;
         let file = format!("{}/examples/{model}/{file}", page_path(models)?);
         examples.push(Example { file, label, alt });
@@ -97,9 +121,12 @@ fn page_path(path: &Path) -> Result<String> {
     }
 }
 
-/// "printed_circuit" as "Printed circuit".
+/// `printed_circuit` as "Printed circuit".
 fn title(id: &str) -> String {
     let text = id.replace(['_', '-'], " ");
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }

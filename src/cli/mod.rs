@@ -15,7 +15,13 @@ use clap::{Parser, Subcommand};
 
 /// Visual defect inspection, trained on good images alone.
 #[derive(Debug, Parser)]
-#[command(name = "destseg", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "destseg",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "A first try, without any data of your own:\n  \
     destseg demo-data data --category fabric\n  \
     destseg train --data data/fabric --out fabric.safetensors\n  \

@@ -91,7 +91,9 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         score: detection.score,
         dest_score: detection.dest_score,
         threshold: detector.calibration().map(|c| c.image_threshold),
-        defective: detector.calibration().map(|c| detection.score >= c.image_threshold),
+        defective: detector
+            .calibration()
+            .map(|c| detection.score >= c.image_threshold),
         width: image.width(),
         height: image.height(),
         milliseconds,
@@ -124,7 +126,11 @@ fn write_pictures(args: &Args, image: &RgbImage, detection: &Detection, line: &L
 /// The map as 16-bit grey PNG at the model's input size: 65535 is 1.
 fn raw_map(map: &AnomalyMap) -> Result<Vec<u8>> {
     let full = f32::from(u16::MAX);
-    let values: Vec<u16> = map.values().iter().map(|v| (v.clamp(0.0, 1.0) * full).round() as u16).collect();
+    let values: Vec<u16> = map
+        .values()
+        .iter()
+        .map(|v| (v.clamp(0.0, 1.0) * full).round() as u16)
+        .collect();
     let (width, height) = (u32::try_from(map.width())?, u32::try_from(map.height())?);
     let picture: ImageBuffer<Luma<u16>, _> =
         ImageBuffer::from_raw(width, height, values).context("the map has a wrong size")?;

@@ -77,8 +77,9 @@ impl Args {
             None => TrainConfig::preset(self.preset),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-                serde_json::from_str(&text)
-                    .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")).in_file(path))?
+                serde_json::from_str(&text).map_err(|err| {
+                    Error::Config(format!("the settings cannot be read: {err}")).in_file(path)
+                })?
             }
         };
         let set = |target: &mut usize, flag: Option<usize>| *target = flag.unwrap_or(*target);
@@ -100,7 +101,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     if args.out.exists() && !args.force {
-        bail!("{} exists already: choose another name or add --force", args.out.display());
+        bail!(
+            "{} exists already: choose another name or add --force",
+            args.out.display()
+        );
     }
     let folder = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
@@ -118,13 +122,25 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return Err(first.into());
     }
     let (textures, texture_name) = match &args.textures {
-        Some(path) => (TextureSource::folder(path, model_config.input_size)?, folder_name(path)),
-        None => (TextureSource::Procedural, "built-in procedural textures".to_owned()),
+        Some(path) => (
+            TextureSource::folder(path, model_config.input_size)?,
+            folder_name(path),
+        ),
+        None => (
+            TextureSource::Procedural,
+            "built-in procedural textures".to_owned(),
+        ),
     };
     let (device, device_name) = open_device(args.device).await?;
     let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
-    let mut trainer =
-        Trainer::new(model_config.clone(), config.clone(), &teacher, loaded.images, synthesiser, &device)?;
+    let mut trainer = Trainer::new(
+        model_config.clone(),
+        config.clone(),
+        &teacher,
+        loaded.images,
+        synthesiser,
+        &device,
+    )?;
     eprintln!(
         "training {} on {} good images of {} with {texture_name}, on the {device_name}",
         args.preset.id(),
@@ -186,7 +202,11 @@ async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
         };
         if bar.is_hidden() && report.step.is_multiple_of(LOG_EVERY) {
             let rate = report.step as f64 / start.elapsed().as_secs_f64();
-            eprintln!("step {} of {}: {losses}, {rate:.2} steps/s", report.step, trainer.total_steps());
+            eprintln!(
+                "step {} of {}: {losses}, {rate:.2} steps/s",
+                report.step,
+                trainer.total_steps()
+            );
         }
         bar.set_message(losses);
         bar.inc(1);
@@ -210,5 +230,8 @@ fn write_model(
         training: Some(record),
         calibration,
     };
-    write_file(&args.out, &ModelFile { header, weights }.to_bytes(args.precision)?)
+    write_file(
+        &args.out,
+        &ModelFile { header, weights }.to_bytes(args.precision)?,
+    )
 }

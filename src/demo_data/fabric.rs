@@ -5,7 +5,14 @@ use rand_pcg::Pcg64;
 
 use super::scene::{Surface, along, between, curve, hash, smoothstep, value_noise};
 
-pub(super) const DEFECTS: &[&str] = &["broken_thread", "hole", "stain", "slub", "crease", "foreign_fibre"];
+pub(super) const DEFECTS: &[&str] = &[
+    "broken_thread",
+    "hole",
+    "stain",
+    "slub",
+    "crease",
+    "foreign_fibre",
+];
 
 /// Threads across the picture.
 const THREADS: f32 = 36.0;
@@ -46,8 +53,15 @@ pub(super) fn surface(size: usize, layout: &mut Pcg64, defect: Option<(&str, &mu
         salt: layout.random(),
     };
     let mut fault = Fault::default();
-    let Some((name, rng)) = defect else { return weave.draw(size, &fault) };
-    let place = |rng: &mut Pcg64| [between(rng, 0.15, 0.85) * size as f32, between(rng, 0.15, 0.85) * size as f32];
+    let Some((name, rng)) = defect else {
+        return weave.draw(size, &fault);
+    };
+    let place = |rng: &mut Pcg64| {
+        [
+            between(rng, 0.15, 0.85) * size as f32,
+            between(rng, 0.15, 0.85) * size as f32,
+        ]
+    };
     let centre = place(rng);
     let [u, v] = weave.threads_at(centre[0], centre[1]);
     match name {
@@ -82,7 +96,8 @@ impl Weave {
         let u = (self.cosine * x + self.sine * y) / self.pitch + self.shift[0];
         let v = (self.cosine * y - self.sine * x) / self.pitch + self.shift[1];
         // yarn is never quite straight
-        let bend = |a: f32, b: f32, salt: u64| 0.22 * (value_noise(a * 0.11, b * 0.11, self.salt ^ salt) - 0.5);
+        let bend =
+            |a: f32, b: f32, salt: u64| 0.22 * (value_noise(a * 0.11, b * 0.11, self.salt ^ salt) - 0.5);
         [u + bend(u, v, 1), v + bend(v, u, 2)]
     }
 
@@ -122,7 +137,11 @@ impl Weave {
         let thickness = match fault.slub {
             Some((number, from, to, factor)) => {
                 let middle = smoothstep(from, from + 1.2, u) * (1.0 - smoothstep(to - 1.2, to, u));
-                if row == number { 1.0 + (factor - 1.0) * middle } else { 1.0 }
+                if row == number {
+                    1.0 + (factor - 1.0) * middle
+                } else {
+                    1.0
+                }
             }
             None => 1.0,
         };
@@ -136,14 +155,23 @@ impl Weave {
             }
         }
         let weft = self.thread(v, u, row, 4, thickness, WEFT);
-        let under = if warp_on_top { weft } else { warp.unwrap_or((BENCH, 0.0)) };
+        let under = if warp_on_top {
+            weft
+        } else {
+            warp.unwrap_or((BENCH, 0.0))
+        };
         let over = if warp_on_top { warp } else { Some(weft) };
-        let lift = 1.1 * libm::sinf(std::f32::consts::PI * (if warp_on_top { v - v.floor() } else { u - u.floor() }));
+        let lift = 1.1
+            * libm::sinf(std::f32::consts::PI * (if warp_on_top { v - v.floor() } else { u - u.floor() }));
         match over {
             Some((color, height)) if height > 0.0 => (color, height + lift),
             _ => {
                 let (color, height) = under;
-                if height > 0.0 { (color.map(|c| 0.55 * c), 0.4 * height) } else { (BENCH, 0.0) }
+                if height > 0.0 {
+                    (color.map(|c| 0.55 * c), 0.4 * height)
+                } else {
+                    (BENCH, 0.0)
+                }
             }
         }
     }
@@ -161,11 +189,22 @@ impl Weave {
             return None;
         }
         let fibre = 0.85 + 0.3 * hash((u * 7.0) as i64, (v * 40.0) as i64, self.salt ^ 9);
-        Some((WEFT.map(|c| c * fibre * 1.12), 2.2 * profile.sqrt() * swell.min(1.8)))
+        Some((
+            WEFT.map(|c| c * fibre * 1.12),
+            2.2 * profile.sqrt() * swell.min(1.8),
+        ))
     }
 
     /// One thread: `across` and `along` it in threads, its number, a salt for its direction.
-    fn thread(&self, across: f32, along: f32, number: i64, direction: u64, thickness: f32, color: [f32; 3]) -> ([f32; 3], f32) {
+    fn thread(
+        &self,
+        across: f32,
+        along: f32,
+        number: i64,
+        direction: u64,
+        thickness: f32,
+        color: [f32; 3],
+    ) -> ([f32; 3], f32) {
         let salt = self.salt ^ direction;
         let uneven = 0.86 + 0.12 * value_noise(along * 0.35, number as f32 * 7.3, salt);
         let offset = (across - across.floor() - 0.5) / (0.5 * (uneven * thickness).min(1.0));
@@ -185,13 +224,17 @@ fn hole(surface: &mut Surface, centre: [f32; 2], rng: &mut Pcg64) {
     let radius = between(rng, 4.0, 20.0);
     let (salt, stretch) = (rng.random::<u64>(), between(rng, 0.6, 1.6));
     for i in 0..surface.albedo.len() {
-        let (dx, dy) = ((i % surface.size) as f32 - centre[0], ((i / surface.size) as f32 - centre[1]) * stretch);
+        let (dx, dy) = (
+            (i % surface.size) as f32 - centre[0],
+            ((i / surface.size) as f32 - centre[1]) * stretch,
+        );
         let distance = (dx * dx + dy * dy).sqrt();
         if distance > 2.5 * radius {
             continue;
         }
         // frayed: the edge wanders with the direction
-        let edge = radius * (0.7 + 0.6 * value_noise(dx / radius * 2.5 + 40.0, dy / radius * 2.5 + 40.0, salt));
+        let edge =
+            radius * (0.7 + 0.6 * value_noise(dx / radius * 2.5 + 40.0, dy / radius * 2.5 + 40.0, salt));
         if distance < edge {
             surface.albedo[i] = BENCH;
             surface.height[i] = 0.0;
@@ -207,16 +250,24 @@ fn stain(surface: &mut Surface, centre: [f32; 2], rng: &mut Pcg64) {
     let radius = between(rng, 8.0, 60.0);
     let strength = between(rng, 0.22, 0.6);
     let salt = rng.random::<u64>();
-    let filter = if rng.random::<bool>() { [0.62, 0.45, 0.26] } else { [0.3, 0.3, 0.34] };
+    let filter = if rng.random::<bool>() {
+        [0.62, 0.45, 0.26]
+    } else {
+        [0.3, 0.3, 0.34]
+    };
     for i in 0..surface.albedo.len() {
-        let (dx, dy) = ((i % surface.size) as f32 - centre[0], (i / surface.size) as f32 - centre[1]);
+        let (dx, dy) = (
+            (i % surface.size) as f32 - centre[0],
+            (i / surface.size) as f32 - centre[1],
+        );
         let distance = (dx * dx + dy * dy).sqrt() / radius;
         if distance > 1.8 {
             continue;
         }
         let edge = 0.6 + 0.7 * value_noise(dx / radius * 1.8 + 9.0, dy / radius * 1.8 + 9.0, salt);
         // liquids leave a rim
-        let soak = (1.0 - smoothstep(edge - 0.12, edge, distance)) * (0.8 + 0.4 * smoothstep(edge - 0.3, edge, distance));
+        let soak = (1.0 - smoothstep(edge - 0.12, edge, distance))
+            * (0.8 + 0.4 * smoothstep(edge - 0.3, edge, distance));
         for (value, factor) in surface.albedo[i].iter_mut().zip(filter) {
             *value *= 1.0 - strength * soak.min(1.0) * (1.0 - factor);
         }
@@ -233,7 +284,12 @@ fn foreign_fibre(surface: &mut Surface, centre: [f32; 2], rng: &mut Pcg64) {
         [centre[0] + bend[0], centre[1] + bend[1]],
         [centre[0] + dx, centre[1] + dy],
     );
-    let color = [[0.62, 0.08, 0.07], [0.02, 0.02, 0.02], [0.85, 0.83, 0.78], [0.5, 0.42, 0.1]][rng.random_range(0..4)];
+    let color = [
+        [0.62, 0.08, 0.07],
+        [0.02, 0.02, 0.02],
+        [0.85, 0.83, 0.78],
+        [0.5, 0.42, 0.1],
+    ][rng.random_range(0..4)];
     let radius = between(rng, 0.9, 2.0);
     along(&points, radius + 0.6, surface, |surface, i, distance| {
         let cover = 1.0 - smoothstep(radius - 0.4, radius + 0.6, distance);

@@ -128,21 +128,32 @@ pub fn draw(config: &DemoConfig, split: Split, index: usize) -> Result<DemoImage
     let good = config.category.surface(size, &mut stream(0), None);
     let camera = Camera::draw(size, &mut stream(1));
     let Split::Defect(kind) = split else {
-        return Ok(DemoImage { image: photograph(&good, &camera, &mut stream(2)), mask: None });
+        return Ok(DemoImage {
+            image: photograph(&good, &camera, &mut stream(2)),
+            mask: None,
+        });
     };
     let name = config.category.defects().get(kind).ok_or_else(|| {
-        Error::Config(format!("the category {} has no defect number {kind}", config.category.id()))
+        Error::Config(format!(
+            "the category {} has no defect number {kind}",
+            config.category.id()
+        ))
     })?;
     // a defect may by chance fall outside of the picture or be too faint to see: draw again
     const TRIES: u64 = 20;
     let mut attempt = 0;
     loop {
         let mut randomness = stream(3 + attempt);
-        let bad = config.category.surface(size, &mut stream(0), Some((name, &mut randomness)));
+        let bad = config
+            .category
+            .surface(size, &mut stream(0), Some((name, &mut randomness)));
         let mask = difference_mask(&good, &bad, &camera);
         attempt += 1;
         if scene::covered(&mask) > 0 || attempt == TRIES {
-            return Ok(DemoImage { image: photograph(&bad, &camera, &mut stream(2)), mask: Some(mask) });
+            return Ok(DemoImage {
+                image: photograph(&bad, &camera, &mut stream(2)),
+                mask: Some(mask),
+            });
         }
     }
 }
@@ -165,17 +176,29 @@ pub fn write(config: &DemoConfig, out: &Path, progress: &mut dyn FnMut(usize, us
         .tempdir_in(out)
         .map_err(Error::io("create a folder in", out))?;
     let mut jobs = Vec::new();
-    let numbered = |count: usize, split: Split, folder: String| (0..count).map(move |i| (split, i, folder.clone()));
+    let numbered =
+        |count: usize, split: Split, folder: String| (0..count).map(move |i| (split, i, folder.clone()));
     jobs.extend(numbered(config.train_good, Split::Train, "train/good".into()));
     jobs.extend(numbered(config.test_good, Split::TestGood, "test/good".into()));
     for (kind, name) in config.category.defects().iter().enumerate() {
-        jobs.extend(numbered(config.test_per_defect, Split::Defect(kind), format!("test/{name}")));
+        jobs.extend(numbered(
+            config.test_per_defect,
+            Split::Defect(kind),
+            format!("test/{name}"),
+        ));
     }
     for (done, (split, index, folder)) in jobs.iter().enumerate() {
         let picture = draw(config, *split, *index)?;
-        save(&temporary.path().join(folder).join(format!("{index:03}.png")), |path| picture.image.save(path))?;
+        save(
+            &temporary.path().join(folder).join(format!("{index:03}.png")),
+            |path| picture.image.save(path),
+        )?;
         if let (Some(mask), Some(kind)) = (&picture.mask, folder.strip_prefix("test/")) {
-            let path = temporary.path().join("ground_truth").join(kind).join(format!("{index:03}_mask.png"));
+            let path = temporary
+                .path()
+                .join("ground_truth")
+                .join(kind)
+                .join(format!("{index:03}_mask.png"));
             save(&path, |path| mask.save(path))?;
         }
         progress(done + 1, jobs.len());
@@ -185,7 +208,8 @@ pub fn write(config: &DemoConfig, out: &Path, progress: &mut dyn FnMut(usize, us
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).map_err(Error::io("write", &folder))?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+            .map_err(Error::io("write", &folder))?;
     }
     std::fs::rename(&folder, &target).map_err(Error::io("write", &target))
 }
@@ -202,7 +226,14 @@ mod tests {
     use super::*;
 
     fn config(category: Category) -> DemoConfig {
-        DemoConfig { category, seed: 5, size: 256, train_good: 1, test_good: 1, test_per_defect: 1 }
+        DemoConfig {
+            category,
+            seed: 5,
+            size: 256,
+            train_good: 1,
+            test_good: 1,
+            test_per_defect: 1,
+        }
     }
 
     #[test]
@@ -226,7 +257,11 @@ mod tests {
                     let area = scene::covered(&picture.mask.expect("a defect has a mask"));
                     let share = area as f64 / f64::from(config.size * config.size);
                     assert!(area >= 4, "{}/{name}/{index} covers {area} pixels", category.id());
-                    assert!(share < 0.6, "{}/{name}/{index} covers {share:.2} of the picture", category.id());
+                    assert!(
+                        share < 0.6,
+                        "{}/{name}/{index} covers {share:.2} of the picture",
+                        category.id()
+                    );
                 }
             }
         }
@@ -242,6 +277,9 @@ mod tests {
         assert!(root.join("test/hole/000.png").is_file());
         assert!(root.join("ground_truth/hole/000_mask.png").is_file());
         assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1);
-        assert!(matches!(write(&config, folder.path(), &mut |_, _| ()), Err(Error::Config(_))));
+        assert!(matches!(
+            write(&config, folder.path(), &mut |_, _| ()),
+            Err(Error::Config(_))
+        ));
     }
 }

@@ -20,7 +20,12 @@ pub(super) struct Surface {
 impl Surface {
     pub(super) fn flat(size: usize, albedo: [f32; 3]) -> Self {
         let count = size * size;
-        Self { size, albedo: vec![albedo; count], height: vec![0.0; count], gloss: vec![0.0; count] }
+        Self {
+            size,
+            albedo: vec![albedo; count],
+            height: vec![0.0; count],
+            gloss: vec![0.0; count],
+        }
     }
 
     /// Index of a pixel; `None` outside.
@@ -74,7 +79,12 @@ impl Camera {
             gain,
             slope: [between(rng, -0.1, 0.1), between(rng, -0.1, 0.1)],
             vignette: between(rng, 0.0, 0.18),
-            patch: [between(rng, 0.0, 1.0), between(rng, 0.0, 1.0), between(rng, 0.3, 0.6), strength],
+            patch: [
+                between(rng, 0.0, 1.0),
+                between(rng, 0.0, 1.0),
+                between(rng, 0.3, 0.6),
+                strength,
+            ],
             blur: between(rng, 0.02, 0.12),
             noise: between(rng, 0.006, 0.014),
         }
@@ -127,7 +137,13 @@ pub(super) fn difference_mask(good: &Surface, bad: &Surface, camera: &Camera) ->
         mask = spread(&mask, size, false);
     }
     let side = u32::try_from(size).unwrap_or(u32::MAX);
-    GrayImage::from_fn(side, side, |x, y| Luma([if mask[y as usize * size + x as usize] { 255 } else { 0 }]))
+    GrayImage::from_fn(side, side, |x, y| {
+        Luma([if mask[y as usize * size + x as usize] {
+            255
+        } else {
+            0
+        }])
+    })
 }
 
 /// Pixels of a mask that are set.
@@ -214,7 +230,9 @@ pub(super) fn gaussian(rng: &mut Pcg64) -> f32 {
 
 /// A fixed random number in [0, 1) for a place.
 pub(super) fn hash(x: i64, y: i64, salt: u64) -> f32 {
-    let mut h = (x as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (y as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f) ^ salt;
+    let mut h = (x as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (y as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
+        ^ salt;
     h = (h ^ (h >> 31)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     h = (h ^ (h >> 29)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     ((h >> 40) as f32) / ((1u64 << 24) as f32)
@@ -242,19 +260,26 @@ pub(super) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
 
 /// A quadratic Bezier curve as points about half a pixel apart.
 pub(super) fn curve(from: [f32; 2], by: [f32; 2], to: [f32; 2]) -> Vec<[f32; 2]> {
-    let distance = |a: [f32; 2], b: [f32; 2]| ((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])).sqrt();
+    let distance =
+        |a: [f32; 2], b: [f32; 2]| ((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])).sqrt();
     let steps = (2.0 * (distance(from, by) + distance(by, to))).ceil().max(1.0) as usize;
     (0..=steps)
         .map(|i| {
             let t = i as f32 / steps as f32;
-            let mix = |c: usize| (1.0 - t) * (1.0 - t) * from[c] + 2.0 * t * (1.0 - t) * by[c] + t * t * to[c];
+            let mix =
+                |c: usize| (1.0 - t) * (1.0 - t) * from[c] + 2.0 * t * (1.0 - t) * by[c] + t * t * to[c];
             [mix(0), mix(1)]
         })
         .collect()
 }
 
 /// Calls `paint` with every pixel near a curve and its distance to it in pixels.
-pub(super) fn along(points: &[[f32; 2]], radius: f32, surface: &mut Surface, mut paint: impl FnMut(&mut Surface, usize, f32)) {
+pub(super) fn along(
+    points: &[[f32; 2]],
+    radius: f32,
+    surface: &mut Surface,
+    mut paint: impl FnMut(&mut Surface, usize, f32),
+) {
     let mut nearest = std::collections::BTreeMap::new();
     let reach = radius.ceil() as i64;
     for &[x, y] in points {
@@ -263,7 +288,9 @@ pub(super) fn along(points: &[[f32; 2]], radius: f32, surface: &mut Surface, mut
             for px in cx - reach..=cx + reach {
                 let (dx, dy) = (px as f32 - x, py as f32 - y);
                 let distance = (dx * dx + dy * dy).sqrt();
-                if distance <= radius && let Some(index) = surface.index(px, py) {
+                if distance <= radius
+                    && let Some(index) = surface.index(px, py)
+                {
                     let old = nearest.entry(index).or_insert(distance);
                     *old = old.min(distance);
                 }

@@ -18,5 +18,9 @@ pub use rotate::rotate;
 
 /// Interleaved RGB values in [0, 1], row by row (height x width x 3).
 pub fn unit(image: &RgbImage) -> Vec<f32> {
-    image.as_raw().iter().map(|&value| f32::from(value) / 255.0).collect()
+    image
+        .as_raw()
+        .iter()
+        .map(|&value| f32::from(value) / 255.0)
+        .collect()
 }

@@ -36,7 +36,9 @@ pub struct Similarity(pub [Tensor<4>; 3]);
 impl Similarity {
     /// Cosine distance per pixel at each level, `[batch, 1, height, width]` in [0, 2].
     pub fn distances(&self) -> [Tensor<4>; 3] {
-        self.0.clone().map(|product| product.sum_dim(1).neg().add_scalar(1.0))
+        self.0
+            .clone()
+            .map(|product| product.sum_dim(1).neg().add_scalar(1.0))
     }
 
     /// The "DeST" map: product of the three distances at the finest level's size.
@@ -55,4 +57,3 @@ impl Similarity {
         Tensor::cat(vec![fine, bilinear(middle, size), bilinear(coarse, size)], 1).neg()
     }
 }
-

@@ -77,7 +77,10 @@ impl ModelFile {
         let header: ModelHeader = serde_json::from_str(text)
             .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))?;
         header.config.validate()?;
-        Ok(Self { header, weights: Weights::from_safetensors(&file)? })
+        Ok(Self {
+            header,
+            weights: Weights::from_safetensors(&file)?,
+        })
     }
 
     /// Serialises header and weights.
@@ -87,7 +90,8 @@ impl ModelFile {
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
         let text = serde_json::to_string(&self.header)
             .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
-        self.weights.to_safetensors(precision, BTreeMap::from([(MODEL_KEY.to_owned(), text)]))
+        self.weights
+            .to_safetensors(precision, BTreeMap::from([(MODEL_KEY.to_owned(), text)]))
     }
 
     /// Whether the file carries its teacher.
@@ -103,7 +107,9 @@ impl ModelFile {
         let config = &self.header.config;
         let own = self.weights.with_prefix(prefix::TEACHER);
         let teacher = match (own.is_empty(), teacher) {
-            (false, _) => teacher::Teacher::load(config.teacher, &teacher::fold(config.teacher, own)?, device)?,
+            (false, _) => {
+                teacher::Teacher::load(config.teacher, &teacher::fold(config.teacher, own)?, device)?
+            }
             (true, Some(weights)) => teacher::Teacher::load(config.teacher, weights, device)?,
             (true, None) => {
                 return Err(Error::Model(format!(
@@ -145,7 +151,10 @@ pub fn parse_teacher(bytes: &[u8]) -> Result<(TeacherKind, Weights)> {
 /// # Errors
 /// [`Error::Model`] if the weights do not fit their shapes.
 pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
-    let header = TeacherHeader { format_version: FORMAT_VERSION, kind };
+    let header = TeacherHeader {
+        format_version: FORMAT_VERSION,
+        kind,
+    };
     let text = serde_json::to_string(&header)
         .map_err(|err| Error::Model(format!("the teacher's header cannot be written: {err}")))?;
     weights.to_safetensors(precision, BTreeMap::from([(TEACHER_KEY.to_owned(), text)]))
@@ -153,14 +162,21 @@ pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precisi
 
 fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensors<'_>)> {
     if bytes.is_empty() {
-        return Err(Error::Model("the model file is empty: choose another file".into()));
+        return Err(Error::Model(
+            "the model file is empty: choose another file".into(),
+        ));
     }
     let fail = |err: safetensors::SafeTensorError| {
-        Error::Model(format!("this is not a complete safetensors model file ({err}): choose another file"))
+        Error::Model(format!(
+            "this is not a complete safetensors model file ({err}): choose another file"
+        ))
     };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;
     let entries = metadata.metadata().clone().unwrap_or_default();
-    Ok((entries.into_iter().collect(), SafeTensors::deserialize(bytes).map_err(fail)?))
+    Ok((
+        entries.into_iter().collect(),
+        SafeTensors::deserialize(bytes).map_err(fail)?,
+    ))
 }
 
 /// Refuses headers of a newer format before reading the rest, which may have changed.

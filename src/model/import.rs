@@ -24,7 +24,10 @@ pub fn read_state_dict(path: &Path) -> Result<Weights> {
         }
         let shape = tensor.shape().to_vec();
         let bytes = tensor.read().map_err(|err| fail(err.to_string()))?;
-        let data = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let data = bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         weights.insert(name, Array { shape, data });
     }
     if weights.is_empty() {
@@ -44,7 +47,8 @@ pub fn teacher(weights: Weights) -> Result<(TeacherKind, Weights)> {
         TeacherKind::Resnet18
     } else {
         return Err(Error::Model(
-            "this is neither torchvision's resnet18 nor efficientnet-lite0: import one of these as teacher".into(),
+            "this is neither torchvision's resnet18 nor efficientnet-lite0: import one of these as teacher"
+                .into(),
         ));
     };
     Ok((kind, teacher::fold(kind, weights)?))

@@ -20,7 +20,12 @@ pub enum Scheme {
 
 /// Draws all weights of `module`.
 pub fn initialise<M: Module>(module: M, scheme: Scheme, seed: u64) -> M {
-    module.map(&mut Initialiser { scheme, seed, path: Vec::new(), fan_in: 1 })
+    module.map(&mut Initialiser {
+        scheme,
+        seed,
+        path: Vec::new(),
+        fan_in: 1,
+    })
 }
 
 struct Initialiser {
@@ -56,7 +61,9 @@ impl ModuleMapper for Initialiser {
                 uniform_values(&mut rng, self.fan_in, count)
             } else {
                 let deviation = (2.0 / (output * height * width) as f64).sqrt();
-                (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
+                (0..count)
+                    .map(|_| (normal(&mut rng) * deviation) as f32)
+                    .collect()
             }
         } else if own == "bias" {
             uniform_values(&mut rng, self.fan_in, count)
@@ -72,7 +79,9 @@ impl ModuleMapper for Initialiser {
 
 fn uniform_values(rng: &mut Pcg64, fan_in: usize, count: usize) -> Vec<f32> {
     let bound = 1.0 / (fan_in as f64).sqrt();
-    (0..count).map(|_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32).collect()
+    (0..count)
+        .map(|_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32)
+        .collect()
 }
 
 /// A standard normal number (Box and Muller, 1958), by `libm` so that every platform agrees.

@@ -102,11 +102,15 @@ impl BatchNorm {
         let count = (batch * height * width) as f64;
         let result = batch_norm_train(input, gamma, beta, BATCH_NORM_EPSILON);
         let keep = |old: Tensor<1>, new: Tensor<1>| {
-            old.mul_scalar(1.0 - BATCH_NORM_MOMENTUM).add(new.detach().mul_scalar(BATCH_NORM_MOMENTUM)).detach()
+            old.mul_scalar(1.0 - BATCH_NORM_MOMENTUM)
+                .add(new.detach().mul_scalar(BATCH_NORM_MOMENTUM))
+                .detach()
         };
         let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
-        self.running_mean.update(keep(self.running_mean.value_sync(), result.mean));
-        self.running_var.update(keep(self.running_var.value_sync(), unbiased));
+        self.running_mean
+            .update(keep(self.running_mean.value_sync(), result.mean));
+        self.running_var
+            .update(keep(self.running_var.value_sync(), unbiased));
         result.output
     }
 }
@@ -122,7 +126,10 @@ pub struct ConvNorm {
 
 impl ConvNorm {
     pub(super) fn new(spec: &ConvSpec, device: &Device) -> Self {
-        Self { conv: spec.init(device), norm: BatchNorm::new(spec.channels[1], device) }
+        Self {
+            conv: spec.init(device),
+            norm: BatchNorm::new(spec.channels[1], device),
+        }
     }
 
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
@@ -151,9 +158,16 @@ pub struct BasicBlock {
 
 impl BasicBlock {
     fn new(input: usize, output: usize, stride: usize, device: &Device) -> Self {
-        let shortcut = ConvSpec { stride, ..ConvSpec::new(input, output, 1) };
+        let shortcut = ConvSpec {
+            stride,
+            ..ConvSpec::new(input, output, 1)
+        };
         Self {
-            conv1: ConvSpec { stride, ..ConvSpec::new(input, output, 3) }.init(device),
+            conv1: ConvSpec {
+                stride,
+                ..ConvSpec::new(input, output, 3)
+            }
+            .init(device),
             bn1: BatchNorm::new(output, device),
             conv2: ConvSpec::new(output, output, 3).init(device),
             bn2: BatchNorm::new(output, device),
@@ -162,7 +176,13 @@ impl BasicBlock {
     }
 
     /// `blocks` blocks in a row; the first changes channels and size.
-    pub(super) fn stage(blocks: usize, input: usize, output: usize, stride: usize, device: &Device) -> Vec<Self> {
+    pub(super) fn stage(
+        blocks: usize,
+        input: usize,
+        output: usize,
+        stride: usize,
+        device: &Device,
+    ) -> Vec<Self> {
         (0..blocks)
             .map(|i| {
                 if i == 0 {

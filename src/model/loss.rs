@@ -20,7 +20,12 @@ pub fn cosine(teacher_clean: Features, student_corrupted: Features) -> Tensor<1>
 /// `map` in (0, 1) and `mask` in {0, 1} are `[batch, 1, height, width]`.
 pub fn focal(map: Tensor<4>, mask: Tensor<4>, gamma: f64) -> Tensor<1> {
     let right = map.clone() * mask.clone() + map.neg().add_scalar(1.0) * mask.neg().add_scalar(1.0);
-    let hardness = right.clone().neg().add_scalar(1.0).clamp_min(SMALLEST).powf_scalar(gamma);
+    let hardness = right
+        .clone()
+        .neg()
+        .add_scalar(1.0)
+        .clamp_min(SMALLEST)
+        .powf_scalar(gamma);
     (right.clamp_min(SMALLEST).log().neg() * hardness).mean()
 }
 

@@ -103,6 +103,9 @@ impl DeSTSeg {
     pub fn forward(&self, images: Tensor<4>) -> Output {
         let similarity = self.similarity(images);
         let dest = similarity.dest_map();
-        Output { segmentation: self.segmentation.forward(similarity.stacked()), dest }
+        Output {
+            segmentation: self.segmentation.forward(similarity.stacked()),
+            dest,
+        }
     }
 }

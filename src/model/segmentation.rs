@@ -48,12 +48,22 @@ impl Segmentation {
     /// An untrained network for `input` channels.
     pub fn new(config: &SegmentationConfig, input: usize, device: &Device) -> Self {
         let width = config.width;
-        let squeeze = config.squeeze.then(|| ConvNorm::new(&ConvSpec::new(input, width, 1), device));
+        let squeeze = config
+            .squeeze
+            .then(|| ConvNorm::new(&ConvSpec::new(input, width, 1), device));
         let first = if config.squeeze { width } else { input };
         let atrous = config
             .rates
             .iter()
-            .map(|&dilation| ConvNorm::new(&ConvSpec { dilation, ..ConvSpec::new(width, width, 3) }, device))
+            .map(|&dilation| {
+                ConvNorm::new(
+                    &ConvSpec {
+                        dilation,
+                        ..ConvSpec::new(width, width, 3)
+                    },
+                    device,
+                )
+            })
             .collect();
         let branches = 1 + config.rates.len();
         Self {
@@ -67,7 +77,11 @@ impl Segmentation {
                 },
                 conv: ConvSpec::new(width, width, 3).init(device),
                 norm: BatchNorm::new(width, device),
-                out: ConvSpec { bias: true, ..ConvSpec::new(width, 1, 1) }.init(device),
+                out: ConvSpec {
+                    bias: true,
+                    ..ConvSpec::new(width, 1, 1)
+                }
+                .init(device),
             },
         }
     }
@@ -96,7 +110,10 @@ impl Pyramid {
         let [batch, width, height, columns] = x.dims();
         let mean = x.clone().mean_dims(&[2, 3]);
         // bilinear from one pixel is a copy
-        let pooled = self.pool.forward_relu(mean).expand([batch, width, height, columns]);
+        let pooled = self
+            .pool
+            .forward_relu(mean)
+            .expand([batch, width, height, columns]);
         let mut branches = vec![pooled];
         branches.extend(self.atrous.iter().map(|branch| branch.forward_relu(x.clone())));
         self.fusion.forward_relu(Tensor::cat(branches, 1))

@@ -3,9 +3,9 @@
 //! did not recognise cannot leak into the output.
 
 use burn::module::Module;
+use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::PaddingConfig2d;
 use burn::tensor::{Device, Tensor};
 
 use super::features::Features;
@@ -43,7 +43,13 @@ impl Student {
             [shallow, middle, deep]
                 .into_iter()
                 .zip(teacher.channels())
-                .map(|(from, to)| ConvSpec { bias: true, ..ConvSpec::new(from, to, 1) }.init(device))
+                .map(|(from, to)| {
+                    ConvSpec {
+                        bias: true,
+                        ..ConvSpec::new(from, to, 1)
+                    }
+                    .init(device)
+                })
                 .collect()
         } else {
             Vec::new()
@@ -52,9 +58,21 @@ impl Student {
         let decoder = config
             .decoder
             .iter()
-            .map(|&width| BasicBlock::stage(config.blocks, std::mem::replace(&mut channels, width), width, 1, device))
+            .map(|&width| {
+                BasicBlock::stage(
+                    config.blocks,
+                    std::mem::replace(&mut channels, width),
+                    width,
+                    1,
+                    device,
+                )
+            })
             .collect();
-        Self { encoder: Encoder::new(config, device), decoder, projections }
+        Self {
+            encoder: Encoder::new(config, device),
+            decoder,
+            projections,
+        }
     }
 
     /// Features of an image `[batch, 3, side, side]` in the teacher's shapes.
@@ -93,7 +111,10 @@ impl Encoder {
             }
             Stem::Conv => (3, None, 2),
         };
-        let stem = ConvSpec { stride: 2, ..ConvSpec::new(3, config.stem_channels, kernel) };
+        let stem = ConvSpec {
+            stride: 2,
+            ..ConvSpec::new(3, config.stem_channels, kernel)
+        };
         let mut channels = config.stem_channels;
         let layers = config
             .encoder
@@ -105,7 +126,11 @@ impl Encoder {
                 BasicBlock::stage(config.blocks, input, width, stride, device)
             })
             .collect();
-        Self { stem: ConvNorm::new(&stem, device), pool, layers }
+        Self {
+            stem: ConvNorm::new(&stem, device),
+            pool,
+            layers,
+        }
     }
 
     fn forward(&self, image: Tensor<4>) -> Tensor<4> {

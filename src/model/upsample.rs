@@ -54,11 +54,15 @@ mod tests {
 
         let ours = bilinear(image.clone(), [16, 20]);
         let theirs = interpolate(image.clone(), options);
-        ours.to_data().assert_approx_eq::<f32>(&theirs.to_data(), Tolerance::absolute(1e-5));
+        ours.to_data()
+            .assert_approx_eq::<f32>(&theirs.to_data(), Tolerance::absolute(1e-5));
 
         let gradient = |out: Tensor<4>| {
             let gradients = (out * weight.clone()).sum().backward();
-            image.grad(&gradients).expect("image requires a gradient").into_data()
+            image
+                .grad(&gradients)
+                .expect("image requires a gradient")
+                .into_data()
         };
         gradient(ours).assert_approx_eq::<f32>(&gradient(theirs), Tolerance::absolute(1e-4));
     }

@@ -42,7 +42,9 @@ impl Weights {
     /// # Errors
     /// [`Error::Model`] if there is none.
     pub fn get(&self, name: &str) -> Result<&Array> {
-        self.0.get(name).ok_or_else(|| Error::Model(format!("the tensor `{name}` is missing")))
+        self.0
+            .get(name)
+            .ok_or_else(|| Error::Model(format!("the tensor `{name}` is missing")))
     }
 
     /// Whether there is an array called `name`.
@@ -73,14 +75,20 @@ impl Weights {
     /// The arrays whose names start with `prefix`, without it.
     #[must_use]
     pub fn with_prefix(&self, prefix: &str) -> Self {
-        let strip = |(name, array): (&String, &Array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone()));
+        let strip =
+            |(name, array): (&String, &Array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone()));
         Self(self.0.iter().filter_map(strip).collect())
     }
 
     /// The same arrays under names that start with `prefix`.
     #[must_use]
     pub fn prefixed(self, prefix: &str) -> Self {
-        Self(self.0.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)).collect())
+        Self(
+            self.0
+                .into_iter()
+                .map(|(name, array)| (format!("{prefix}{name}"), array))
+                .collect(),
+        )
     }
 
     /// Reads all `f32` and `f16` tensors of a safetensors file.
@@ -91,12 +99,16 @@ impl Weights {
         let mut weights = Self::default();
         for (name, view) in file.iter() {
             let data: Vec<f32> = match view.dtype() {
-                Dtype::F32 => {
-                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-                }
-                Dtype::F16 => {
-                    view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-                }
+                Dtype::F32 => view
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+                Dtype::F16 => view
+                    .data()
+                    .chunks_exact(2)
+                    .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
+                    .collect(),
                 other => {
                     return Err(Error::Model(format!(
                         "the tensor `{name}` holds {other:?} numbers, but only F32 and F16 are understood"
@@ -104,9 +116,17 @@ impl Weights {
                 }
             };
             if data.iter().any(|value| !value.is_finite()) {
-                return Err(Error::Model(format!("the tensor `{name}` holds values that are not finite")));
+                return Err(Error::Model(format!(
+                    "the tensor `{name}` holds values that are not finite"
+                )));
             }
-            weights.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data });
+            weights.insert(
+                name.to_owned(),
+                Array {
+                    shape: view.shape().to_vec(),
+                    data,
+                },
+            );
         }
         Ok(weights)
     }
@@ -115,7 +135,11 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Model`] if a shape does not fit its values.
-    pub fn to_safetensors(&self, precision: Precision, metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    pub fn to_safetensors(
+        &self,
+        precision: Precision,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Vec<u8>> {
         let dtype = match precision {
             Precision::F32 => Dtype::F32,
             Precision::F16 => Dtype::F16,
@@ -126,12 +150,17 @@ impl Weights {
             .map(|(name, array)| {
                 let bytes = match precision {
                     Precision::F32 => array.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-                    Precision::F16 => array.data.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+                    Precision::F16 => array
+                        .data
+                        .iter()
+                        .flat_map(|v| f16::from_f32(*v).to_le_bytes())
+                        .collect(),
                 };
                 (name, array, bytes)
             })
             .collect();
-        let fail = |err: safetensors::SafeTensorError| Error::Model(format!("the weights cannot be written: {err}"));
+        let fail =
+            |err: safetensors::SafeTensorError| Error::Model(format!("the weights cannot be written: {err}"));
         let views = bytes
             .iter()
             .map(|(name, array, bytes)| {
@@ -148,12 +177,20 @@ impl Weights {
 /// # Errors
 /// [`Error::Model`] naming the first missing or misshapen tensor and how many more there are.
 pub fn load<M: Module>(module: M, weights: &Weights, prefix: &str) -> Result<M> {
-    let mut loader = Loader { weights, prefix, path: Vec::new(), problems: Vec::new() };
+    let mut loader = Loader {
+        weights,
+        prefix,
+        path: Vec::new(),
+        problems: Vec::new(),
+    };
     let module = module.map(&mut loader);
     match loader.problems.as_slice() {
         [] => Ok(module),
         [one] => Err(Error::Model(one.clone())),
-        [first, rest @ ..] => Err(Error::Model(format!("{first} (and {} more problems like this)", rest.len()))),
+        [first, rest @ ..] => Err(Error::Model(format!(
+            "{first} (and {} more problems like this)",
+            rest.len()
+        ))),
     }
 }
 
@@ -198,7 +235,11 @@ impl ModuleMapper for Loader<'_> {
 /// # Errors
 /// [`Error::Device`] if the device cannot be read.
 pub async fn collect<M: Module>(module: &M, prefix: &str) -> Result<Weights> {
-    let mut collector = Collector { prefix, path: Vec::new(), found: Vec::new() };
+    let mut collector = Collector {
+        prefix,
+        path: Vec::new(),
+        found: Vec::new(),
+    };
     module.visit(&mut collector);
     let mut weights = Weights::default();
     for (name, shape, tensor) in collector.found {
@@ -214,7 +255,10 @@ pub async fn collect<M: Module>(module: &M, prefix: &str) -> Result<Weights> {
 /// [`Error::Device`] if the device was lost.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let lost = |reason: String| Error::Device(format!("the compute device stopped answering: {reason}"));
-    let data = tensor.into_data_async().await.map_err(|err| lost(err.to_string()))?;
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|err| lost(err.to_string()))?;
     data.try_into_vec::<f32>().map_err(|err| lost(format!("{err:?}")))
 }
 
@@ -236,7 +280,8 @@ impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let name = format!("{}{}", self.prefix, key(&self.path));
-        self.found.push((name, tensor.dims().to_vec(), tensor.flatten(0, D - 1)));
+        self.found
+            .push((name, tensor.dims().to_vec(), tensor.flatten(0, D - 1)));
     }
 }
 
@@ -293,13 +338,28 @@ mod tests {
         let cases = [
             ("encoder.stem.conv.weight", "encoder.conv1.weight"),
             ("encoder.layers.3.1.bn2.gamma", "encoder.layer4.1.bn2.weight"),
-            ("encoder.layers.1.0.downsample.norm.running_var", "encoder.layer2.0.downsample.1.running_var"),
+            (
+                "encoder.layers.1.0.downsample.norm.running_var",
+                "encoder.layer2.0.downsample.1.running_var",
+            ),
             ("decoder.0.1.conv1.weight", "decoder_layer4.1.conv1.weight"),
-            ("decoder.3.0.downsample.conv.weight", "decoder_layer1.0.downsample.0.weight"),
+            (
+                "decoder.3.0.downsample.conv.weight",
+                "decoder_layer1.0.downsample.0.weight",
+            ),
             ("res.0.bn1.beta", "res.0.bn1.bias"),
-            ("head.pyramid.pool.conv.weight", "head.0.aspp_feature_extractors.0.1.conv.weight"),
-            ("head.pyramid.atrous.2.norm.gamma", "head.0.aspp_feature_extractors.3.norm.weight"),
-            ("head.pyramid.fusion.norm.beta", "head.0.aspp_fusion_layer.norm.bias"),
+            (
+                "head.pyramid.pool.conv.weight",
+                "head.0.aspp_feature_extractors.0.1.conv.weight",
+            ),
+            (
+                "head.pyramid.atrous.2.norm.gamma",
+                "head.0.aspp_feature_extractors.3.norm.weight",
+            ),
+            (
+                "head.pyramid.fusion.norm.beta",
+                "head.0.aspp_fusion_layer.norm.bias",
+            ),
             ("head.norm.running_mean", "head.2.running_mean"),
             ("head.out.bias", "head.4.bias"),
             ("layers.1.0.downsample.weight", "layer2.0.downsample.0.weight"),
@@ -313,9 +373,17 @@ mod tests {
     #[test]
     fn files_keep_values() {
         let mut weights = Weights::default();
-        weights.insert("a".into(), Array { shape: vec![2, 1], data: vec![0.5, -2.0] });
+        weights.insert(
+            "a".into(),
+            Array {
+                shape: vec![2, 1],
+                data: vec![0.5, -2.0],
+            },
+        );
         for precision in [Precision::F32, Precision::F16] {
-            let bytes = weights.to_safetensors(precision, BTreeMap::new()).expect("serialises");
+            let bytes = weights
+                .to_safetensors(precision, BTreeMap::new())
+                .expect("serialises");
             let file = SafeTensors::deserialize(&bytes).expect("parses");
             assert_eq!(Weights::from_safetensors(&file).expect("reads"), weights);
         }

@@ -25,5 +25,9 @@ pub async fn yield_now() {}
 
 /// Natively, opening the device is the probe.
 pub async fn probe_gpu() -> GpuProbe {
-    GpuProbe { name: String::new(), software: false, obstacle: None }
+    GpuProbe {
+        name: String::new(),
+        software: false,
+        obstacle: None,
+    }
 }

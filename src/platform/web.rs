@@ -27,7 +27,10 @@ pub async fn yield_now() {
     let promise = Promise::new(&mut |resolve, _| {
         let set_timeout = get(&js_sys::global(), "setTimeout").unchecked_into::<Function>();
         // without a timer there is nothing to wait for
-        if set_timeout.call2(&JsValue::NULL, &resolve, &JsValue::from(0)).is_err() {
+        if set_timeout
+            .call2(&JsValue::NULL, &resolve, &JsValue::from(0))
+            .is_err()
+        {
             let _resolved = resolve.call0(&JsValue::NULL);
         }
     });
@@ -36,13 +39,19 @@ pub async fn yield_now() {
 
 /// Asks WebGPU for its adapter without opening a device.
 pub async fn probe_gpu() -> GpuProbe {
-    let none = |reason: &str| GpuProbe { name: String::new(), software: false, obstacle: Some(reason.into()) };
+    let none = |reason: &str| GpuProbe {
+        name: String::new(),
+        software: false,
+        obstacle: Some(reason.into()),
+    };
     let gpu = get(&get(&js_sys::global(), "navigator"), "gpu");
     if !gpu.is_object() {
         return none("this browser has no WebGPU");
     }
     let adapter = match call(&gpu, "requestAdapter") {
-        Some(promise) => JsFuture::from(promise.unchecked_into::<Promise>()).await.unwrap_or(JsValue::NULL),
+        Some(promise) => JsFuture::from(promise.unchecked_into::<Promise>())
+            .await
+            .unwrap_or(JsValue::NULL),
         None => JsValue::NULL,
     };
     if !adapter.is_object() {
@@ -51,16 +60,35 @@ pub async fn probe_gpu() -> GpuProbe {
     let info = get(&adapter, "info");
     let text = |key: &str| get(&info, key).as_string().unwrap_or_default();
     let (vendor, architecture, description) = (text("vendor"), text("architecture"), text("description"));
-    let name = if description.is_empty() { format!("{vendor} {architecture}").trim().to_owned() } else { description };
+    let name = if description.is_empty() {
+        format!("{vendor} {architecture}").trim().to_owned()
+    } else {
+        description
+    };
     let hint = format!("{name} {architecture}").to_lowercase();
-    let software = ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| hint.contains(known))
+    let software = ["swiftshader", "llvmpipe", "lavapipe", "basic render"]
+        .iter()
+        .any(|known| hint.contains(known))
         || get(&info, "isFallbackAdapter").is_truthy()
         || get(&adapter, "isFallbackAdapter").is_truthy();
     // cubecl times kernels by timestamps in a browser and panics without them
-    let timestamps = call_with(&get(&adapter, "features"), "has", &JsValue::from_str("timestamp-query"))
-        .is_some_and(|answer| answer.is_truthy());
-    let obstacle = (!timestamps).then(|| "the graphics adapter cannot measure time (timestamp-query)".to_owned());
-    GpuProbe { name: if name.is_empty() { "unnamed adapter".into() } else { name }, software, obstacle }
+    let timestamps = call_with(
+        &get(&adapter, "features"),
+        "has",
+        &JsValue::from_str("timestamp-query"),
+    )
+    .is_some_and(|answer| answer.is_truthy());
+    let obstacle =
+        (!timestamps).then(|| "the graphics adapter cannot measure time (timestamp-query)".to_owned());
+    GpuProbe {
+        name: if name.is_empty() {
+            "unnamed adapter".into()
+        } else {
+            name
+        },
+        software,
+        obstacle,
+    }
 }
 
 fn get(object: &JsValue, key: &str) -> JsValue {
@@ -68,9 +96,17 @@ fn get(object: &JsValue, key: &str) -> JsValue {
 }
 
 fn call(object: &JsValue, method: &str) -> Option<JsValue> {
-    get(object, method).dyn_into::<Function>().ok()?.call0(object).ok()
+    get(object, method)
+        .dyn_into::<Function>()
+        .ok()?
+        .call0(object)
+        .ok()
 }
 
 fn call_with(object: &JsValue, method: &str, argument: &JsValue) -> Option<JsValue> {
-    get(object, method).dyn_into::<Function>().ok()?.call1(object, argument).ok()
+    get(object, method)
+        .dyn_into::<Function>()
+        .ok()?
+        .call1(object, argument)
+        .ok()
 }

@@ -32,7 +32,9 @@ pub(super) async fn calibrate(
         pixels.extend_from_slice(found.segmentation.values());
         truth.resize(pixels.len(), false);
         for _ in 0..SYNTHETIC_PER_IMAGE {
-            let Some(sample) = draw(synthesiser, image, &mut rng)? else { continue };
+            let Some(sample) = draw(synthesiser, image, &mut rng)? else {
+                continue;
+            };
             let found = detector.detect_pixels(&sample.corrupted).await?;
             synthetic_scores.push(found.score);
             pixels.extend_from_slice(found.segmentation.values());
@@ -44,7 +46,10 @@ pub(super) async fn calibrate(
     let (lowest, image_f1) = best_f1_threshold(&scores, &labels)?;
     let image_threshold = midway_down(lowest, &scores);
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
-    let alarms = good_scores.iter().filter(|&&score| score >= image_threshold).count();
+    let alarms = good_scores
+        .iter()
+        .filter(|&&score| score >= image_threshold)
+        .count();
     Ok(Calibration {
         image_threshold,
         pixel_threshold,
@@ -69,8 +74,16 @@ fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64) -> Result<
 /// Between the lowest score that is called defective and the next one below: between two groups
 /// that are far apart, the middle is the safest place.
 fn midway_down(lowest: f32, scores: &[f32]) -> f32 {
-    let below = scores.iter().copied().filter(|&score| score < lowest).fold(f32::NEG_INFINITY, f32::max);
-    if below.is_finite() { 0.5 * (below + lowest) } else { lowest }
+    let below = scores
+        .iter()
+        .copied()
+        .filter(|&score| score < lowest)
+        .fold(f32::NEG_INFINITY, f32::max);
+    if below.is_finite() {
+        0.5 * (below + lowest)
+    } else {
+        lowest
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::model::features::Features;
 use crate::model::segmentation::Segmentation;
 use crate::model::student::Student;
 use crate::model::teacher::Teacher;
-use crate::model::weights::{read, Weights};
+use crate::model::weights::{Weights, read};
 use crate::model::{DeSTSeg, init, loss};
 use crate::preprocess;
 use crate::synthesis::{Sample, Synthesiser, loss_mask};
@@ -94,7 +94,11 @@ impl Trainer {
         }
         let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
         let teacher = Teacher::load(model_config.teacher, teacher, device)?;
-        let DeSTSeg { teacher, student, segmentation } = DeSTSeg::new(&model_config, teacher, device)?;
+        let DeSTSeg {
+            teacher,
+            student,
+            segmentation,
+        } = DeSTSeg::new(&model_config, teacher, device)?;
         Ok(Self {
             teacher,
             student: init::initialise(student, init::Scheme::Student, config.seed).train(),
@@ -148,7 +152,10 @@ impl Trainer {
     async fn student_step(&mut self, batch: Batch) -> Result<StepReport> {
         let clean = self.teacher.forward(batch.clean).normalise();
         let clean = Features(clean.0.map(Tensor::from_inner));
-        let corrupted = self.student.forward(Tensor::from_inner(batch.corrupted)).normalise();
+        let corrupted = self
+            .student
+            .forward(Tensor::from_inner(batch.corrupted))
+            .normalise();
         let mut loss = loss::cosine(clean, corrupted);
         if self.config.cosine_reduction == Reduction::Sum {
             loss = loss * self.config.batch as f32;
@@ -157,7 +164,12 @@ impl Trainer {
         let rate = learning_rate(&self.config.student, self.step);
         self.student = self.student_optimiser.step(rate, self.student.clone(), &loss);
         let loss = read(value).await?[0];
-        Ok(StepReport { stage: Stage::Student, step: self.step + 1, loss, parts: None })
+        Ok(StepReport {
+            stage: Stage::Student,
+            step: self.step + 1,
+            loss,
+            parts: None,
+        })
     }
 
     async fn segmentation_step(&mut self, step: usize, batch: Batch) -> Result<StepReport> {
@@ -174,11 +186,18 @@ impl Trainer {
         let rate = learning_rate(&self.config.segmentation, step);
         let head_share = self.config.segmentation.head_learning_rate / self.config.segmentation.learning_rate;
         let rates = [rate, rate * head_share];
-        self.segmentation = self.segmentation_optimiser.step(rates, self.segmentation.clone(), &loss);
+        self.segmentation = self
+            .segmentation_optimiser
+            .step(rates, self.segmentation.clone(), &loss);
         let parts = read(values).await?;
         let parts = [parts[0], parts[1]];
         let loss = parts[0] + parts[1];
-        Ok(StepReport { stage: Stage::Segmentation, step: self.step + 1, loss, parts: Some(parts) })
+        Ok(StepReport {
+            stage: Stage::Segmentation,
+            step: self.step + 1,
+            loss,
+            parts: Some(parts),
+        })
     }
 
     /// The images of the current step; a function of seed and step alone.
@@ -195,7 +214,10 @@ impl Trainer {
         };
         let clean: Vec<Vec<f32>> = samples.iter().map(|sample| image::unit(&sample.clean)).collect();
         let map_side = side / 4;
-        let mask: Vec<f32> = samples.iter().flat_map(|sample| loss_mask(&sample.mask, side)).collect();
+        let mask: Vec<f32> = samples
+            .iter()
+            .flat_map(|sample| loss_mask(&sample.mask, side))
+            .collect();
         let shape = [samples.len(), 1, map_side, map_side];
         Ok(Batch {
             clean: images(clean.iter().map(Vec::as_slice).collect()),
@@ -222,7 +244,9 @@ impl Trainer {
             return Ok(None);
         }
         let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
-        calibrate::calibrate(&detector, &self.held_out, &self.synthesiser, self.config.seed).await.map(Some)
+        calibrate::calibrate(&detector, &self.held_out, &self.synthesiser, self.config.seed)
+            .await
+            .map(Some)
     }
 }
 

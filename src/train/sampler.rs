@@ -1,8 +1,8 @@
 //! Which images a step sees and with which random numbers: a function of seed and step alone, so
 //! that neither threads nor an interruption change a run.
 
-use rand::seq::SliceRandom as _;
 use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
 use rand_pcg::Pcg64;
 
 /// Random sequences of a run, kept apart by their purpose.
@@ -15,7 +15,9 @@ enum Purpose {
 
 fn rng(seed: u64, purpose: Purpose, index: u64) -> Pcg64 {
     // the golden ratio's odd neighbour spreads consecutive indices over all bits
-    let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(purpose as u64);
+    let mixed = index
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(purpose as u64);
     Pcg64::seed_from_u64(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ mixed)
 }
 
@@ -35,7 +37,11 @@ impl Sampler {
     /// Image indices of a step, each with the generator of its sample.
     pub(super) fn indices(&self, step: usize) -> Vec<(usize, Pcg64)> {
         // whole batches only, as the reference drops the last one; few images go round instead
-        let per_epoch = if self.images >= self.batch { self.images / self.batch * self.batch } else { self.images };
+        let per_epoch = if self.images >= self.batch {
+            self.images / self.batch * self.batch
+        } else {
+            self.images
+        };
         let mut epoch = usize::MAX;
         let mut order = Vec::new();
         (step * self.batch..(step + 1) * self.batch)
@@ -45,7 +51,10 @@ impl Sampler {
                     order = (0..self.images).collect();
                     order.shuffle(&mut rng(self.seed, Purpose::Shuffle, epoch as u64));
                 }
-                (order[position % per_epoch], rng(self.seed, Purpose::Sample, position as u64))
+                (
+                    order[position % per_epoch],
+                    rng(self.seed, Purpose::Sample, position as u64),
+                )
             })
             .collect()
     }
@@ -68,14 +77,21 @@ mod tests {
     #[test]
     fn an_epoch_shows_every_image_once() {
         let sampler = Sampler::new(12, 4, 7);
-        let mut seen: Vec<usize> = (0..3).flat_map(|step| sampler.indices(step)).map(|(i, _)| i).collect();
+        let mut seen: Vec<usize> = (0..3)
+            .flat_map(|step| sampler.indices(step))
+            .map(|(i, _)| i)
+            .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..12).collect::<Vec<_>>());
     }
 
     #[test]
     fn few_images_go_round() {
-        let indices: Vec<usize> = Sampler::new(3, 8, 0).indices(5).into_iter().map(|(i, _)| i).collect();
+        let indices: Vec<usize> = Sampler::new(3, 8, 0)
+            .indices(5)
+            .into_iter()
+            .map(|(i, _)| i)
+            .collect();
         assert_eq!(indices.len(), 8);
         assert!(indices.iter().all(|&i| i < 3));
     }

@@ -11,7 +11,9 @@ use crate::model::student::Student;
 
 /// Stochastic gradient descent as PyTorch does it: no dampening (Burn's default is 0.1).
 fn sgd(config: &TrainConfig) -> ModuleOptimizer {
-    let momentum = MomentumConfig::new().with_momentum(config.momentum).with_dampening(0.0);
+    let momentum = MomentumConfig::new()
+        .with_momentum(config.momentum)
+        .with_dampening(0.0);
     SgdConfig::new()
         .with_weight_decay(Some(WeightDecayConfig::new(config.weight_decay as f32)))
         .with_momentum(Some(momentum))
@@ -52,7 +54,11 @@ pub(super) struct SegmentationOptimiser {
 
 impl SegmentationOptimiser {
     pub(super) fn new(config: &TrainConfig) -> Self {
-        Self { res: sgd(config), squeeze: sgd(config), head: sgd(config) }
+        Self {
+            res: sgd(config),
+            squeeze: sgd(config),
+            head: sgd(config),
+        }
     }
 
     /// `rates` are those of the blocks and of the head.

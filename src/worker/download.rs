@@ -41,7 +41,10 @@ fn check(file: &ManifestFile, bytes: &[u8]) -> Result<()> {
             file.bytes
         )));
     }
-    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if hash == file.sha256 {
         Ok(())
     } else {
@@ -54,7 +57,10 @@ fn check(file: &ManifestFile, bytes: &[u8]) -> Result<()> {
 
 async fn from_server(file: &ManifestFile, address: &str, report: &mut dyn FnMut(u64)) -> Result<Vec<u8>> {
     let failed = |reason: &str| {
-        Error::Download(format!("{} cannot be downloaded ({reason}): check the connection and try again", file.file))
+        Error::Download(format!(
+            "{} cannot be downloaded ({reason}): check the connection and try again",
+            file.file
+        ))
     };
     let response = JsFuture::from(scope().fetch_with_str(address))
         .await
@@ -75,7 +81,8 @@ async fn from_server(file: &ManifestFile, address: &str, report: &mut dyn FnMut(
                 file.bytes
             )));
         };
-        let property = |name: &str| Reflect::get(&chunk, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
+        let property =
+            |name: &str| Reflect::get(&chunk, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
         if property("done").is_truthy() {
             return Ok(bytes);
         }
@@ -95,13 +102,17 @@ async fn open_cache() -> Option<Cache> {
 
 async fn from_cache(cache: Option<&Cache>, address: &str) -> Option<Vec<u8>> {
     let found = JsFuture::from(cache?.match_with_str(address)).await.ok()?;
-    let buffer = JsFuture::from(found.dyn_into::<Response>().ok()?.array_buffer().ok()?).await.ok()?;
+    let buffer = JsFuture::from(found.dyn_into::<Response>().ok()?.array_buffer().ok()?)
+        .await
+        .ok()?;
     Some(Uint8Array::new(&buffer).to_vec())
 }
 
 async fn keep(cache: &Cache, address: &str, bytes: &[u8]) {
     let body = Uint8Array::from(bytes);
-    let Ok(response) = Response::new_with_opt_js_u8_array(Some(&body)) else { return };
+    let Ok(response) = Response::new_with_opt_js_u8_array(Some(&body)) else {
+        return;
+    };
     // a full disk only means that the next visit downloads again
     let _kept = JsFuture::from(cache.put_with_str(address, &response)).await;
 }

@@ -55,7 +55,13 @@ impl Engine {
             Ok(event) => post(&event, None),
             // a lost device does not come back inside this worker
             Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
-            Err(err) => post(&Event::Failed { job, message: sentence(&err.to_string()) }, None),
+            Err(err) => post(
+                &Event::Failed {
+                    job,
+                    message: sentence(&err.to_string()),
+                },
+                None,
+            ),
         }
     }
 
@@ -66,12 +72,23 @@ impl Engine {
     }
 
     fn device(&self) -> Result<Device> {
-        self.device.clone().ok_or_else(|| Error::Device("the engine was used before it was started".into()))
+        self.device
+            .clone()
+            .ok_or_else(|| Error::Device("the engine was used before it was started".into()))
     }
 
-    async fn load_shipped(&mut self, job: u32, model: &ManifestModel, teacher: &ManifestFile) -> Result<Event> {
+    async fn load_shipped(
+        &mut self,
+        job: u32,
+        model: &ManifestModel,
+        teacher: &ManifestFile,
+    ) -> Result<Event> {
         let start = now_ms();
-        let missing = if self.teachers.contains_key(&teacher.id) { 0 } else { teacher.bytes };
+        let missing = if self.teachers.contains_key(&teacher.id) {
+            0
+        } else {
+            teacher.bytes
+        };
         let total = missing + model.file.bytes;
         let mut report = |received| post(&Event::Progress { job, received, total }, None);
         self.fetch_teacher(teacher, &mut report).await?;
@@ -97,8 +114,10 @@ impl Engine {
                 )));
             };
             let total = teacher.bytes;
-            self.fetch_teacher(teacher, &mut |received| post(&Event::Progress { job, received, total }, None))
-                .await?;
+            self.fetch_teacher(teacher, &mut |received| {
+                post(&Event::Progress { job, received, total }, None)
+            })
+            .await?;
         }
         self.open_model(job, name, bytes, start).await
     }
@@ -107,7 +126,13 @@ impl Engine {
         if !self.teachers.contains_key(&teacher.id) {
             let bytes = download(teacher, report).await?;
             let (_, weights) = parse_teacher(&bytes)?;
-            self.teachers.insert(teacher.id.clone(), Teacher { weights, bytes: teacher.bytes });
+            self.teachers.insert(
+                teacher.id.clone(),
+                Teacher {
+                    weights,
+                    bytes: teacher.bytes,
+                },
+            );
         }
         Ok(())
     }
@@ -116,7 +141,10 @@ impl Engine {
         let device = self.device()?;
         let file = ModelFile::parse(bytes)?;
         let config = &file.header.config;
-        let teacher = self.teachers.get(config.teacher.id()).filter(|_| !file.has_teacher());
+        let teacher = self
+            .teachers
+            .get(config.teacher.id())
+            .filter(|_| !file.has_teacher());
         let detector = Detector::new(&file, teacher.map(|teacher| &teacher.weights), &device)?;
         let load_ms = now_ms() - start;
         let before = now_ms();
@@ -135,7 +163,11 @@ impl Engine {
             ),
             load_ms,
             first_ms,
-            calibration: file.header.calibration.as_ref().map(|calibration| calibration.thresholds()),
+            calibration: file
+                .header
+                .calibration
+                .as_ref()
+                .map(|calibration| calibration.thresholds()),
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);
@@ -150,7 +182,12 @@ impl Engine {
         let image = image::decode(bytes)?;
         let pixels = detector.prepare(&image);
         let decoded = now_ms();
-        let Detection { segmentation, dest, score, dest_score } = detector.detect_pixels(&pixels).await?;
+        let Detection {
+            segmentation,
+            dest,
+            score,
+            dest_score,
+        } = detector.detect_pixels(&pixels).await?;
         let result = AnalysisInfo {
             width: image.width(),
             height: image.height(),
@@ -161,7 +198,12 @@ impl Engine {
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };
-        let maps: Vec<f32> = segmentation.values().iter().chain(dest.values()).copied().collect();
+        let maps: Vec<f32> = segmentation
+            .values()
+            .iter()
+            .chain(dest.values())
+            .copied()
+            .collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))
     }
 }
@@ -169,7 +211,10 @@ impl Engine {
 /// A message as a sentence: capital letter and full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let capital = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let capital = letters
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
     let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{capital}{}{full_stop}", letters.as_str())
 }

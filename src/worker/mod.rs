@@ -32,7 +32,10 @@ struct Inbox {
 pub fn run() {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
-        post_fatal(&format!("The engine stopped unexpectedly ({}).", first_line(&info.to_string())));
+        post_fatal(&format!(
+            "The engine stopped unexpectedly ({}).",
+            first_line(&info.to_string())
+        ));
     }));
     let inbox = Rc::new(RefCell::new(Inbox::default()));
     let engine = Rc::new(RefCell::new(Some(Engine::default())));
@@ -58,7 +61,12 @@ pub fn run() {
     let _added =
         scope.add_event_listener_with_callback("unhandledrejection", on_rejection.as_ref().unchecked_ref());
     on_rejection.forget();
-    post(&Event::Ready { protocol: PROTOCOL_VERSION }, None);
+    post(
+        &Event::Ready {
+            protocol: PROTOCOL_VERSION,
+        },
+        None,
+    );
 }
 
 /// Works the inbox off.
@@ -75,7 +83,10 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().nth(1).or_else(|| text.lines().next()).unwrap_or("unknown reason")
+    text.lines()
+        .nth(1)
+        .or_else(|| text.lines().next())
+        .unwrap_or("unknown reason")
 }
 
 fn scope() -> DedicatedWorkerGlobalScope {
@@ -84,11 +95,18 @@ fn scope() -> DedicatedWorkerGlobalScope {
 
 /// Sends an event with an optional buffer, which is transferred.
 fn post(event: &Event, buffer: Option<&ArrayBuffer>) {
-    let Ok(envelope) = web::encode(event, buffer) else { return };
+    let Ok(envelope) = web::encode(event, buffer) else {
+        return;
+    };
     // the page is gone if this fails, and with it everyone who could be told
     let _sent = scope().post_message_with_transfer(&envelope.message, &envelope.transfer);
 }
 
 fn post_fatal(message: &str) {
-    post(&Event::Fatal { message: message.into() }, None);
+    post(
+        &Event::Fatal {
+            message: message.into(),
+        },
+        None,
+    );
 }

@@ -11,8 +11,13 @@ use crate::model::layers::{ConvSpec, Padding};
 use crate::model::weights::Weights;
 
 /// Rows of the architecture: blocks, expansion, kernel, stride of the first, output channels.
-const STAGES: [(usize, usize, usize, usize, usize); 5] =
-    [(1, 1, 3, 1, 16), (2, 6, 3, 2, 24), (2, 6, 5, 2, 40), (3, 6, 3, 2, 80), (3, 6, 5, 1, 112)];
+const STAGES: [(usize, usize, usize, usize, usize); 5] = [
+    (1, 1, 3, 1, 16),
+    (2, 6, 3, 2, 24),
+    (2, 6, 5, 2, 40),
+    (3, 6, 3, 2, 80),
+    (3, 6, 5, 1, 112),
+];
 /// Channels of the stem.
 const STEM: usize = 32;
 /// Blocks whose outputs are the features.
@@ -44,8 +49,13 @@ pub struct MbConv {
 
 impl EfficientNetLite0 {
     pub(super) fn new(device: &Device) -> Self {
-        let stem =
-            ConvSpec { stride: 2, bias: true, padding: Padding::Same, ..ConvSpec::new(3, STEM, 3) }.init(device);
+        let stem = ConvSpec {
+            stride: 2,
+            bias: true,
+            padding: Padding::Same,
+            ..ConvSpec::new(3, STEM, 3)
+        }
+        .init(device);
         let mut input = STEM;
         let mut blocks = Vec::new();
         for (count, expansion, kernel, first_stride, output) in STAGES {
@@ -83,7 +93,13 @@ impl MbConv {
         device: &Device,
     ) -> Self {
         let hidden = input * expansion;
-        let pointwise = |from, to| ConvSpec { bias: true, ..ConvSpec::new(from, to, 1) }.init(device);
+        let pointwise = |from, to| {
+            ConvSpec {
+                bias: true,
+                ..ConvSpec::new(from, to, 1)
+            }
+            .init(device)
+        };
         let depthwise = ConvSpec {
             stride,
             groups: hidden,
@@ -130,7 +146,13 @@ pub(super) fn fold(weights: Weights) -> Result<Weights> {
         // block 0 has expansion 1, so no expand convolution
         for [name, conv, norm] in parts.into_iter().skip(usize::from(i == 0)) {
             let (conv, norm) = (format!("{from}.{conv}"), format!("{from}.{norm}"));
-            fold_into(&mut folded, &format!("{to}.{name}"), &weights, [&conv, &norm], EPSILON)?;
+            fold_into(
+                &mut folded,
+                &format!("{to}.{name}"),
+                &weights,
+                [&conv, &norm],
+                EPSILON,
+            )?;
         }
     }
     Ok(folded)

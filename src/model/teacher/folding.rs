@@ -22,14 +22,27 @@ pub(super) fn fold_into(
     let outputs = weight.shape.first().copied().unwrap_or(0).max(1);
     let per_output = weight.data.len() / outputs;
     let mut bias = Vec::with_capacity(outputs);
-    let channels =
-        gamma.data.iter().zip(&beta.data).zip(&mean.data).zip(&variance.data).map(|(((g, b), m), v)| (g, b, m, v));
-    for (filter, (gamma, beta, mean, variance)) in weight.data.chunks_exact_mut(per_output.max(1)).zip(channels) {
+    let channels = gamma
+        .data
+        .iter()
+        .zip(&beta.data)
+        .zip(&mean.data)
+        .zip(&variance.data)
+        .map(|(((g, b), m), v)| (g, b, m, v));
+    for (filter, (gamma, beta, mean, variance)) in
+        weight.data.chunks_exact_mut(per_output.max(1)).zip(channels)
+    {
         let scale = gamma / (variance + epsilon).sqrt();
         filter.iter_mut().for_each(|w| *w *= scale);
         bias.push(beta - mean * scale);
     }
     target.insert(format!("{name}.weight"), weight);
-    target.insert(format!("{name}.bias"), Array { shape: vec![bias.len()], data: bias });
+    target.insert(
+        format!("{name}.bias"),
+        Array {
+            shape: vec![bias.len()],
+            data: bias,
+        },
+    );
     Ok(())
 }

@@ -45,7 +45,12 @@ pub struct Block {
 impl ResNet18 {
     pub(super) fn new(device: &Device) -> Self {
         let conv = |input, output, kernel, stride| {
-            ConvSpec { stride, bias: true, ..ConvSpec::new(input, output, kernel) }.init(device)
+            ConvSpec {
+                stride,
+                bias: true,
+                ..ConvSpec::new(input, output, kernel)
+            }
+            .init(device)
         };
         let mut input = CHANNELS[0];
         let layers = CHANNELS
@@ -69,12 +74,17 @@ impl ResNet18 {
             .with_strides([2, 2])
             .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
             .init();
-        Self { conv1: conv(3, CHANNELS[0], 7, 2), pool, layers }
+        Self {
+            conv1: conv(3, CHANNELS[0], 7, 2),
+            pool,
+            layers,
+        }
     }
 
     pub(super) fn forward(&self, image: Tensor<4>) -> Features {
         let x = self.pool.forward(relu(self.conv1.forward(image)));
-        let stage = |layer: usize, x: Tensor<4>| self.layers[layer].iter().fold(x, |x, block| block.forward(x));
+        let stage =
+            |layer: usize, x: Tensor<4>| self.layers[layer].iter().fold(x, |x, block| block.forward(x));
         let fine = stage(0, x);
         let middle = stage(1, fine.clone());
         let coarse = stage(2, middle.clone());
