@@ -115,7 +115,7 @@ impl Engine {
             };
             let total = teacher.bytes;
             self.fetch_teacher(teacher, &mut |received| {
-                post(&Event::Progress { job, received, total }, None)
+                post(&Event::Progress { job, received, total }, None);
             })
             .await?;
         }
