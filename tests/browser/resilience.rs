@@ -12,7 +12,13 @@ use crate::page::{Page, SOON, Snapshot, check_sentence};
 
 #[test]
 fn a_cut_off_download_is_said_and_can_be_tried_again() {
-    in_browser(Gpu::None, cut_off_download);
+    const BYTES: u64 = 10_000;
+    in_browser(Gpu::None, |page| broken_download(page, Fault::CutAfter(BYTES)));
+}
+
+#[test]
+fn a_refused_download_is_said_and_can_be_tried_again() {
+    in_browser(Gpu::None, |page| broken_download(page, Fault::Status(503)));
 }
 
 #[test]
@@ -25,26 +31,22 @@ fn no_image_leaves_the_page() {
     in_browser(Gpu::None, nothing_leaves);
 }
 
-async fn cut_off_download(page: Page) -> Result<()> {
-    const BYTES: u64 = 10_000;
+async fn broken_download(page: Page, fault: Fault) -> Result<()> {
     let model = page.site().first_model().file.file.clone();
-    for fault in [Fault::CutAfter(BYTES), Fault::Status(503)] {
-        let (path, asked) = (model.clone(), fault.clone());
-        page.server()
-            .set_faults(move |requested| (requested == path).then(|| asked.clone()));
-        page.open("").await?;
-        let is_told = |page: &Snapshot| !page.notices.is_empty();
-        let shown = page.wait("a word about the download", SOON, is_told).await?;
-        println!("{fault:?}: {}", shown.notices.join(" | "));
-        for notice in &shown.notices {
-            check_sentence(notice, "")?;
-        }
-        page.screenshot("cut-off").await?;
-        page.server().clear_faults();
-        page.click("[data-testid=retry]").await?;
-        page.wait("the first heat map after all", SOON, |page| page.shown.is_some())
-            .await?;
+    page.server()
+        .set_faults(move |requested| (requested == model).then(|| fault.clone()));
+    page.open("").await?;
+    let is_told = |page: &Snapshot| !page.notices.is_empty();
+    let shown = page.wait("a word about the download", SOON, is_told).await?;
+    println!("{}", shown.notices.join(" | "));
+    for notice in &shown.notices {
+        check_sentence(notice, "")?;
     }
+    page.screenshot("broken-download").await?;
+    page.server().clear_faults();
+    page.click("[data-testid=retry]").await?;
+    page.wait("the first heat map after all", SOON, |page| page.shown.is_some())
+        .await?;
     Ok(())
 }
 
