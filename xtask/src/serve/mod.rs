@@ -4,19 +4,26 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow};
-use tiny_http::{Header, Method, Request, Response, StatusCode};
+use anyhow::{Context as _, Result};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Channel, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::http::response::Builder;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
-/// Requests answered at the same time; a browser opens six connections.
-const WORKERS: usize = 6;
+type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 /// How the server shall misbehave for one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +40,10 @@ type Faults = dyn Fn(&str) -> Option<Fault> + Send + Sync;
 
 /// A running server; dropping it ends it.
 pub struct Server {
-    inner: Arc<tiny_http::Server>,
     address: SocketAddr,
     site: Arc<Site>,
-    workers: Vec<JoinHandle<()>>,
+    /// `None` only while the server is being dropped.
+    runtime: Option<Runtime>,
 }
 
 /// What is served, and what is recorded about it.
@@ -61,13 +68,11 @@ impl Server {
     /// # Errors
     /// If the port is taken or may not be used.
     pub fn start_under(prefix: &str, folder: impl Into<PathBuf>, port: u16) -> Result<Self> {
-        let inner = tiny_http::Server::http((Ipv4Addr::LOCALHOST, port))
-            .map_err(|error| anyhow!("cannot listen on port {port}: {error}"))?;
-        let address = inner
-            .server_addr()
-            .to_ip()
-            .ok_or_else(|| anyhow!("the server has no IP address"))?;
-        let inner = Arc::new(inner);
+        let runtime = Runtime::new().context("cannot start the server's threads")?;
+        let listener = runtime
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
+            .with_context(|| format!("cannot listen on port {port}"))?;
+        let address = listener.local_addr()?;
         let trimmed = prefix.trim_matches('/');
         let site = Arc::new(Site {
             root: folder.into(),
@@ -79,22 +84,11 @@ impl Server {
             faults: Mutex::new(None),
             requests: Mutex::default(),
         });
-        let workers = (0..WORKERS)
-            .map(|_| {
-                let (inner, site) = (Arc::clone(&inner), Arc::clone(&site));
-                thread::spawn(move || {
-                    for request in inner.incoming_requests() {
-                        // A client that goes away in the middle of an answer is its own affair.
-                        let _ = site.answer(request);
-                    }
-                })
-            })
-            .collect();
+        runtime.spawn(accept(listener, Arc::clone(&site)));
         Ok(Self {
-            inner,
             address,
             site,
-            workers,
+            runtime: Some(runtime),
         })
     }
 
@@ -136,58 +130,77 @@ impl Server {
     }
 
     /// Serves until the process is ended.
-    pub fn wait(mut self) {
-        for worker in self.workers.drain(..) {
-            let _ = worker.join();
+    pub fn wait(self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.block_on(std::future::pending::<()>());
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for _ in &self.workers {
-            self.inner.unblock();
-        }
-        for worker in self.workers.drain(..) {
-            let _ = worker.join();
+        // Open connections end with their runtime, which may itself be dropped in another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }
 
+async fn accept(listener: TcpListener, site: Arc<Site>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let answer = site.answer(&request);
+                async { Ok::<_, Infallible>(answer) }
+            });
+            // A client that goes away in the middle of an answer is its own affair.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
 impl Site {
-    fn answer(&self, request: Request) -> io::Result<()> {
-        if !matches!(request.method(), Method::Get | Method::Head) {
-            return refuse(request, 405);
+    fn answer(&self, request: &Request<Incoming>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let url = request.url().split(['?', '#']).next().unwrap_or_default();
+        let url = request.uri().path();
         let decoded = percent_decode(url);
         let Some(path) = decoded.strip_prefix(&self.prefix) else {
             let without_slash = decoded == self.prefix.trim_end_matches('/');
             return if without_slash {
-                redirect(request, &self.prefix)
+                redirect(&self.prefix)
             } else {
-                refuse(request, 404)
+                refuse(StatusCode::NOT_FOUND)
             };
         };
         lock(&self.requests).push(path.to_owned());
         let faults = lock(&self.faults).clone();
         let fault = faults.and_then(|faults| faults(path));
-        match &fault {
-            Some(Fault::Status(status)) => return refuse(request, *status),
-            Some(Fault::ReplaceBody(body)) => return replace(request, body, content_type(Path::new(path))),
+        match fault {
+            Some(Fault::Status(status)) => {
+                return refuse(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+            }
+            Some(Fault::ReplaceBody(body)) => {
+                return whole(fresh(content_type(Path::new(path))), body);
+            }
             Some(Fault::CutAfter(_)) | None => {}
         }
         let Some(file) = self.locate(path) else {
-            return refuse(request, 404);
+            return refuse(StatusCode::NOT_FOUND);
         };
         if file.is_dir() {
-            let location = format!("{url}/");
-            return redirect(request, &location);
+            return redirect(&format!("{url}/"));
         }
-        match fault {
-            Some(Fault::CutAfter(bytes)) => cut(request, &file, content_type(&file), bytes),
-            _ => send(request, &file, content_type(&file)),
-        }
+        let kind = content_type(&file);
+        let sent = match fault {
+            Some(Fault::CutAfter(bytes)) => cut(&file, kind, bytes),
+            _ => send(request, &file, kind),
+        };
+        sent.unwrap_or_else(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
     /// The file a path means; nothing outside of the root. `None` if there is none.
@@ -210,82 +223,76 @@ impl Site {
 }
 
 /// Sends a file; one the browser already has is only confirmed.
-fn send(request: Request, path: &Path, kind: &str) -> io::Result<()> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+fn send(request: &Request<Incoming>, path: &Path, kind: &str) -> io::Result<Answer> {
+    let metadata = std::fs::metadata(path)?;
     let modified = metadata
         .modified()?
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let tag = format!("\"{:x}-{:x}\"", metadata.len(), modified.as_nanos());
-    let known = request
-        .headers()
-        .iter()
-        .any(|h| h.field.equiv("If-None-Match") && h.value.as_str() == tag);
     // "no-cache" keeps a copy but asks each time: a rebuilt page is never mixed with an old one.
-    let headers = [
-        ("ETag", tag.as_str()),
-        ("Cache-Control", "no-cache"),
-        ("Content-Type", kind),
-    ];
-    if known {
-        return request.respond(with_headers(Response::empty(304), &headers));
+    let response = Response::builder()
+        .header(header::ETAG, &tag)
+        .header(header::CACHE_CONTROL, "no-cache")
+        .header(header::CONTENT_TYPE, kind);
+    if request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known == &tag)
+    {
+        return Ok(whole(response.status(StatusCode::NOT_MODIFIED), Vec::new()));
     }
-    // Without a Content-Length the page could not show how far a download is.
-    let response = Response::from_file(file).with_chunked_threshold(usize::MAX);
-    request.respond(with_headers(response, &headers))
+    Ok(whole(response, std::fs::read(path)?))
 }
 
-/// Sends other bytes than the file's, or than none.
-fn replace(request: Request, body: &[u8], kind: &str) -> io::Result<()> {
-    let response = Response::from_data(body).with_chunked_threshold(usize::MAX);
-    request.respond(with_headers(
-        response,
-        &[("Content-Type", kind), ("Cache-Control", "no-store")],
-    ))
-}
-
-/// Sends the start of a file and then what no client accepts as a continuation, which ends the
-/// transfer for it just as a broken line does.
-fn cut(request: Request, path: &Path, kind: &str, bytes: u64) -> io::Result<()> {
+/// Promises a whole file, sends its start and breaks the connection off.
+fn cut(path: &Path, kind: &str, bytes: u64) -> io::Result<Answer> {
+    /// Lines break while the client reads, not before it has begun.
     const PAUSE: Duration = Duration::from_millis(200);
-    let mut start = Vec::new();
-    File::open(path)?.take(bytes).read_to_end(&mut start)?;
-    let mut writer = request.into_writer();
-    write!(
-        writer,
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )?;
-    if !start.is_empty() {
-        write!(writer, "{:x}\r\n", start.len())?;
-        writer.write_all(&start)?;
-        writer.write_all(b"\r\n")?;
-    }
-    writer.flush()?;
-    // Lines break while the client reads, not before it has begun.
-    thread::sleep(PAUSE);
-    writer.write_all(b"cut off here\r\n")?;
-    writer.flush()
+    let mut start = std::fs::read(path)?;
+    let promised = start.len();
+    start.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let (mut sender, body) = Channel::<Bytes, io::Error>::new(1);
+    tokio::spawn(async move {
+        // A client that has gone needs no break.
+        let _ = sender.send_data(start.into()).await;
+        tokio::time::sleep(PAUSE).await;
+        sender.abort(io::Error::from(io::ErrorKind::ConnectionAborted));
+    });
+    let response = fresh(kind).header(header::CONTENT_LENGTH, promised);
+    Ok(complete(response, body.boxed()))
 }
 
-fn refuse(request: Request, status: u16) -> io::Result<()> {
-    let status = StatusCode(status);
-    let text = format!("{} {}\n", status.0, status.default_reason_phrase());
-    request.respond(Response::from_string(text).with_status_code(status))
+/// An answer that no client keeps.
+fn fresh(kind: &str) -> Builder {
+    Response::builder()
+        .header(header::CONTENT_TYPE, kind)
+        .header(header::CACHE_CONTROL, "no-store")
 }
 
-fn redirect(request: Request, location: &str) -> io::Result<()> {
-    request.respond(with_headers(Response::empty(308), &[("Location", location)]))
+fn refuse(status: StatusCode) -> Answer {
+    whole(Response::builder().status(status), format!("{status}\n").into())
 }
 
-/// Adds the headers to a response, those that HTTP allows.
-fn with_headers<R: io::Read>(mut response: Response<R>, headers: &[(&str, &str)]) -> Response<R> {
-    for (name, value) in headers {
-        if let Ok(header) = Header::from_bytes(*name, *value) {
-            response.add_header(header);
-        }
-    }
-    response
+fn redirect(location: &str) -> Answer {
+    let response = Response::builder().status(StatusCode::PERMANENT_REDIRECT);
+    whole(response.header(header::LOCATION, location), Vec::new())
+}
+
+/// With its length known, so that the page can show how far a download is.
+fn whole(response: Builder, body: Vec<u8>) -> Answer {
+    let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
+    complete(response, body.boxed())
+}
+
+fn complete(response: Builder, body: BoxBody<Bytes, io::Error>) -> Answer {
+    response.body(body).unwrap_or_else(|_| {
+        // A path that cannot stand in a header.
+        let nothing = Full::new(Bytes::new()).map_err(|never| match never {});
+        let mut answer = Response::new(nothing.boxed());
+        *answer.status_mut() = StatusCode::BAD_REQUEST;
+        answer
+    })
 }
 
 /// The text that `%41%42` and the like stand for.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::process::TempDir;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 fn site() -> TempDir {
@@ -35,13 +36,13 @@ fn files_come_with_type_and_length_and_are_not_sent_twice() {
     let server = Server::start(folder.path().join("site"), 0).expect("starts");
     assert!(get(&server, "/?backend=cpu").ends_with("<p>first"));
     assert!(get(&server, "/sub%20dir/").ends_with("<p>second"));
-    assert!(get(&server, "/sub%20dir").contains("Location: /sub%20dir/"));
+    assert!(get(&server, "/sub%20dir").contains("location: /sub%20dir/"));
     let wasm = get(&server, "/a.wasm");
-    assert!(wasm.contains("Content-Type: application/wasm"), "{wasm:.300}");
-    assert!(wasm.contains("Content-Length: 100000"), "{wasm:.300}");
+    assert!(wasm.contains("content-type: application/wasm"), "{wasm:.300}");
+    assert!(wasm.contains("content-length: 100000"), "{wasm:.300}");
     let tag = wasm
         .lines()
-        .find_map(|line| line.strip_prefix("ETag: "))
+        .find_map(|line| line.strip_prefix("etag: "))
         .expect("has a tag");
     let again = raw(&server, &format!("GET /a.wasm HTTP/1.1\r\nIf-None-Match: {tag}"));
     assert!(again.starts_with("HTTP/1.1 304"), "{again:.300}");
@@ -71,7 +72,7 @@ fn a_sub_path_is_the_whole_site() {
     let server = Server::start_under("/tools/inspect", folder.path().join("site"), 0).expect("starts");
     assert!(server.url().ends_with("/tools/inspect/"));
     assert!(get(&server, "/tools/inspect/").ends_with("<p>first"));
-    assert!(get(&server, "/tools/inspect").contains("Location: /tools/inspect/"));
+    assert!(get(&server, "/tools/inspect").contains("location: /tools/inspect/"));
     assert!(get(&server, "/").starts_with("HTTP/1.1 404"));
 }
 
@@ -81,10 +82,8 @@ fn faults_happen_where_they_are_asked_for() {
     let server = Server::start(folder.path().join("site"), 0).expect("starts");
     server.set_faults(|path| (path == "a.wasm").then_some(Fault::CutAfter(10)));
     let cut = get(&server, "/a.wasm");
-    assert!(
-        cut.contains("\r\na\r\nwwwwwwwwww\r\n") && !cut.contains("wwwwwwwwwww"),
-        "{cut:.300}"
-    );
+    assert!(cut.contains("content-length: 100000"), "{cut:.300}");
+    assert!(cut.ends_with("\r\n\r\nwwwwwwwwww"), "{cut:.300}");
     assert!(get(&server, "/").ends_with("<p>first"));
     server.set_faults(|_| Some(Fault::ReplaceBody(b"other".to_vec())));
     assert!(get(&server, "/").ends_with("\r\n\r\nother"));
