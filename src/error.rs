@@ -33,22 +33,22 @@ pub enum Error {
     #[error("{0}")]
     Download(String),
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {reason}", path.display())]
     Io {
         /// What was tried: "read", "write", "create".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Something about one file of several: the file's name, then the reason.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<Self>,
+        reason: Box<Self>,
     },
 }
 
@@ -56,7 +56,7 @@ impl Error {
     /// Wraps a system error with the action and the path it belongs to.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |reason| Self::Io { action, path, reason }
     }
 
     /// Says which file this error belongs to.
@@ -64,7 +64,7 @@ impl Error {
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
         Self::File {
             path: path.into(),
-            source: Box::new(self),
+            reason: Box::new(self),
         }
     }
 }

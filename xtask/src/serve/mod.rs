@@ -69,10 +69,14 @@ impl Server {
     /// If the port is taken or may not be used.
     pub fn start_under(prefix: &str, folder: impl Into<PathBuf>, port: u16) -> Result<Self> {
         let runtime = Runtime::new().context("cannot start the server's threads")?;
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .with_context(|| format!("cannot listen on port {port}"))?;
         let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let trimmed = prefix.trim_matches('/');
         let site = Arc::new(Site {
             root: folder.into(),

@@ -1,0 +1,290 @@
+//! The command line as a newcomer uses it: the way from data to heat map, and what is said when
+//! something is wrong with what was given.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use destseg::model::file::ModelFile;
+use tempfile::TempDir;
+
+/// Good training images of the small data set.
+const GOOD: usize = 4;
+
+fn destseg(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("destseg starts")
+}
+
+/// What it printed, if it succeeded.
+fn succeeds(arguments: &[&str], folder: &Path) -> String {
+    let output = destseg(arguments, folder);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?} failed: {errors}");
+    String::from_utf8(output.stdout).expect("prints UTF-8")
+}
+
+/// Checks that a command fails with one sentence that contains these words, and no panic.
+fn fails(arguments: &[&str], folder: &Path, words: &[&str]) {
+    let output = destseg(arguments, folder);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+    let sentences: Vec<_> = errors
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    let [sentence] = sentences[..] else {
+        panic!("{arguments:?} should say one sentence: {errors}");
+    };
+    assert!(!errors.contains("panicked"), "{errors}");
+    for word in words {
+        assert!(
+            sentence.contains(word),
+            "{arguments:?} should say `{word}`: {sentence}"
+        );
+    }
+}
+
+/// A folder with a small data set in `circuit`.
+fn data() -> TempDir {
+    let folder = tempfile::tempdir().expect("creates");
+    let arguments = [
+        "demo-data",
+        ".",
+        "--category",
+        "circuit",
+        "--size",
+        "256",
+        "--train",
+    ];
+    let good = GOOD.to_string();
+    let rest = [good.as_str(), "--good", "2", "--defective", "1", "--seed", "3"];
+    succeeds(&[&arguments[..], &rest].concat(), folder.path());
+    folder
+}
+
+fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["train", "--data", "circuit", "-o", out, "--device", "cpu"];
+    arguments.extend([
+        "--batch",
+        "2",
+        "--student-steps",
+        "2",
+        "--segmentation-steps",
+        "2",
+    ]);
+    arguments.extend(more);
+    arguments
+}
+
+/// Names of everything in a folder, hidden files too.
+fn list(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .expect("lists")
+        .map(|entry| entry.expect("reads").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn from_demo_data_to_heat_maps_and_metrics() {
+    let folder = data();
+    let path = folder.path();
+    succeeds(&train("a.safetensors", &["--seed", "7"]), path);
+    succeeds(&train("b.safetensors", &["--seed", "7"]), path);
+    succeeds(&train("c.safetensors", &["--seed", "8"]), path);
+    let read = |name: &str| fs::read(path.join(name)).expect("reads");
+    assert_eq!(
+        read("a.safetensors"),
+        read("b.safetensors"),
+        "the same seed gives the same file"
+    );
+    assert_ne!(read("a.safetensors"), read("c.safetensors"));
+
+    let model = ModelFile::parse(&read("a.safetensors")).expect("is a model");
+    let training = model.header.training.as_ref().expect("says how it was trained");
+    assert_eq!(training.config.seed, 7);
+    assert!(model.header.calibration.is_some());
+
+    let images = ["circuit/test/scratch/000.png", "circuit/train/good/000.png"];
+    let arguments = [
+        &["predict"][..],
+        &images,
+        &["-m", "a.safetensors", "-o", "out", "--device", "cpu"],
+    ];
+    let lines = succeeds(&arguments.concat(), path);
+    assert_eq!(lines.lines().count(), images.len());
+    for (line, file) in lines.lines().zip(images) {
+        let line: serde_json::Value = serde_json::from_str(line).expect("is JSON");
+        assert_eq!(line["file"], file);
+        let score = line["score"].as_f64().expect("has a score");
+        assert!((0.0..=1.0).contains(&score), "{score}");
+        assert!(line["milliseconds"].as_f64().expect("has a time") > 0.0);
+        let open = |key: &str| {
+            let picture = path.join(line[key].as_str().expect("is a path"));
+            image::open(picture).expect("is a picture")
+        };
+        let overlay = open("overlay");
+        assert_eq!((overlay.width(), overlay.height()), (256, 256));
+        let map = open("map");
+        assert_eq!(map.color(), image::ColorType::L16);
+        // the score is the mean of the 100 largest pixels
+        let mut values = map.into_luma16().into_raw();
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        let mean: f64 = values[..100].iter().map(|&v| f64::from(v) / 65535.0).sum::<f64>() / 100.0;
+        assert!((mean - score).abs() < 1e-4, "{mean} is not {score}");
+    }
+
+    let table = succeeds(
+        &[
+            "eval",
+            "--data",
+            "circuit",
+            "-m",
+            "a.safetensors",
+            "--device",
+            "cpu",
+        ],
+        path,
+    );
+    for word in [
+        "image AUC",
+        "pixel AP",
+        "PRO",
+        "IAP@90",
+        "segmentation",
+        "DeST",
+        "scratch",
+    ] {
+        assert!(table.contains(word), "{word} is missing in {table}");
+    }
+    let json = [
+        "eval",
+        "--data",
+        "circuit",
+        "-m",
+        "a.safetensors",
+        "--device",
+        "cpu",
+        "--json",
+    ];
+    serde_json::from_str::<serde_json::Value>(&succeeds(&json, path)).expect("is JSON");
+}
+
+#[test]
+fn a_data_set_that_cannot_be_trained_on_is_named() {
+    let folder = data();
+    let path = folder.path();
+    let before = list(path);
+    let on = |data: &'static str| {
+        let mut arguments = train("m.safetensors", &[]);
+        arguments[2] = data;
+        arguments
+    };
+    fails(&on("nowhere"), path, &["nowhere", "does not exist"]);
+    fs::create_dir_all(path.join("empty/train/good")).expect("creates");
+    fails(&on("empty"), path, &["empty", "image"]);
+    fs::create_dir_all(path.join("flat")).expect("creates");
+    fails(&on("flat"), path, &["flat", "train"]);
+    fs::write(path.join("circuit/train/good/zzz.png"), b"no picture").expect("writes");
+    fails(&on("circuit"), path, &["zzz.png"]);
+    for made in ["empty", "flat"] {
+        fs::remove_dir_all(path.join(made)).expect("removes");
+    }
+    assert_eq!(list(path), before, "something half written is left");
+}
+
+#[test]
+fn an_unreadable_image_does_not_stop_the_others() {
+    let folder = data();
+    let path = folder.path();
+    fs::write(path.join("broken.png"), b"no picture").expect("writes");
+    let model = shipped_model();
+    let arguments = ["predict", "circuit/train/good/000.png", "broken.png", "-m"];
+    let rest = [model.to_str().expect("is UTF-8"), "-o", "out", "--device", "cpu"];
+    let output = destseg(&[&arguments[..], &rest].concat(), path);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("broken.png") && errors.contains("1 of 2 images"),
+        "{errors}"
+    );
+    assert_eq!(list(&path.join("out")), ["000.map.png", "000.overlay.png"]);
+}
+
+#[test]
+fn an_unwritable_output_leaves_nothing() {
+    let folder = data();
+    let path = folder.path();
+    fs::write(path.join("file"), b"in the way").expect("writes");
+    let before = list(path);
+    // before the training, not after it
+    fails(&train("file/m.safetensors", &[]), path, &["file"]);
+    fails(&train("circuit", &[]), path, &["circuit"]);
+    let model = shipped_model();
+    let model = model.to_str().expect("is UTF-8");
+    let image = "circuit/train/good/000.png";
+    fails(&["predict", image, "-m", model, "-o", "file"], path, &["file"]);
+    fails(&["demo-data", "file", "--category", "fabric"], path, &["file"]);
+    fails(
+        &["demo-data", ".", "--category", "circuit"],
+        path,
+        &["circuit", "exists"],
+    );
+    assert_eq!(list(path), before);
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let folder = data();
+    let path = folder.path();
+    let image = "circuit/train/good/000.png";
+    let predict = |model: &'static str| ["predict", image, "-m", model, "-o", "out", "--device", "cpu"];
+    fails(&predict("nothing"), path, &["nothing", "read"]);
+    fails(&predict(image), path, &["000.png", "model"]);
+    let bytes = fs::read(shipped_model()).expect("reads");
+    fs::write(path.join("cut.safetensors"), &bytes[..bytes.len() / 2]).expect("writes");
+    fails(&predict("cut.safetensors"), path, &["cut.safetensors"]);
+    assert!(!path.join("out").exists());
+}
+
+#[test]
+fn wrong_flags_are_told_from_right_ones() {
+    let folder = tempfile::tempdir().expect("creates");
+    for (arguments, word) in [
+        (&["train", "--colour"][..], "--colour"),
+        (&["predict"], "--model"),
+        (
+            &["demo-data", ".", "--category", "cars"],
+            "fabric, tablets, circuit",
+        ),
+        (
+            &["predict", "a.png", "-m", "m", "-o", "o", "--opacity", "2"],
+            "between 0 and 1",
+        ),
+        (&["fly"], "fly"),
+    ] {
+        let output = destseg(arguments, folder.path());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(
+            errors.contains(word),
+            "{arguments:?} should say `{word}`: {errors}"
+        );
+    }
+    fails(
+        &["demo-data", ".", "--category", "fabric", "--size", "100"],
+        folder.path(),
+        &["256", "512"],
+    );
+    assert!(list(folder.path()).is_empty());
+}
+
+fn shipped_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fabric.safetensors")
+}
