@@ -171,7 +171,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
         textures: texture_name,
         config,
         device: device_name,
-        seconds,
     };
     write_model(&args, model_config, weights, record, calibration)?;
     eprintln!("wrote {} after {seconds:.0} s", args.out.display());

@@ -46,8 +46,6 @@ pub struct TrainingRecord {
     pub config: TrainConfig,
     /// Device the training ran on.
     pub device: String,
-    /// Seconds it took.
-    pub seconds: f64,
 }
 
 /// A model file in memory.

@@ -52,6 +52,11 @@ impl Weights {
         self.0.contains_key(name)
     }
 
+    /// All names and arrays, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
+        self.0.iter().map(|(name, array)| (name.as_str(), array))
+    }
+
     /// Adds or replaces an array.
     pub fn insert(&mut self, name: String, array: Array) {
         self.0.insert(name, array);

@@ -10,8 +10,8 @@ use crate::process::{self, find, root, version};
 /// The last Trunk that Rust 1.95 builds.
 const TRUNK: &str = "0.21.14";
 
-/// The oldest binaryen that reads what today's compiler writes.
-const WASM_OPT_AT_LEAST: u32 = 108;
+/// The oldest binaryen that reads what today's compiler writes; Debian's 108 does not know `table.fill`.
+const WASM_OPT_AT_LEAST: u32 = 116;
 /// The binaryen of the npm registry that the site was measured with.
 const NPM_BINARYEN: &str = "binaryen@132.0.0";
 

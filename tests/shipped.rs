@@ -1,0 +1,94 @@
+//! What `models/` holds is complete, whole, and finds the defects of its own examples.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use destseg::image::decode;
+use destseg::inference::Detector;
+use destseg::model::file::{ModelFile, parse_teacher};
+use destseg::protocol::{Manifest, ManifestFile};
+use sha2::{Digest as _, Sha256};
+
+/// The page's folder above `models/`.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn manifest() -> Manifest {
+    let text = fs::read(root().join("models/manifest.json")).expect("reads");
+    serde_json::from_slice(&text).expect("is a manifest")
+}
+
+fn read(file: &str) -> Vec<u8> {
+    fs::read(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn files_are_those_of_the_manifest() {
+    let manifest = manifest();
+    let of_models = manifest.models.iter().map(|model| &model.file);
+    let files: Vec<&ManifestFile> = of_models.chain(&manifest.teachers).collect();
+    for entry in &files {
+        let bytes = read(&entry.file);
+        assert_eq!(bytes.len() as u64, entry.bytes, "{}", entry.file);
+        let sum: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(sum, entry.sha256, "{}", entry.file);
+    }
+    let listed: BTreeSet<_> = files.iter().map(|entry| entry.file.as_str()).collect();
+    let there = fs::read_dir(root().join("models")).expect("lists");
+    for entry in there {
+        let name = entry.expect("reads").file_name();
+        let name = format!("models/{}", name.to_string_lossy());
+        assert!(
+            !name.ends_with(".safetensors") || listed.contains(name.as_str()),
+            "{name} is not in the manifest"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_model_ranks_its_defective_examples_above_the_good_ones() {
+    let manifest = manifest();
+    let device = Device::flex();
+    assert!(!manifest.models.is_empty());
+    for model in &manifest.models {
+        let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
+        let teacher = manifest
+            .teachers
+            .iter()
+            .find(|teacher| teacher.id == file.header.config.teacher.id())
+            .expect("its teacher is shipped");
+        let (_, teacher) = parse_teacher(&read(&teacher.file)).expect("is a teacher");
+        let detector = Detector::new(&file, Some(&teacher), &device).expect("builds");
+        let threshold = file.header.calibration.expect("is calibrated").image_threshold;
+        let mut good: Vec<f32> = Vec::new();
+        let mut defective: Vec<f32> = Vec::new();
+        for example in &model.examples {
+            let image = decode(&read(&example.file)).expect("is an image");
+            let detection = detector.detect(&image).await.expect("is analysed");
+            println!("{}: {:.3}", example.file, detection.score);
+            if example.label == "good" {
+                good.push(detection.score);
+            } else {
+                defective.push(detection.score);
+            }
+        }
+        let highest = good.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let lowest = defective.iter().copied().fold(f32::INFINITY, f32::min);
+        assert!(
+            !good.is_empty() && defective.len() >= 3,
+            "{} has few examples",
+            model.name
+        );
+        assert!(
+            highest < threshold && f64::from(threshold) <= f64::from(lowest),
+            "{}: good up to {highest}, threshold {threshold}, defective from {lowest}",
+            model.name
+        );
+    }
+}
