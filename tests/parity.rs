@@ -181,17 +181,14 @@ async fn forward(side: usize) {
     let images = input(&format!("input_aug_{side}"), 4.0, [2, 3, side, side], &device);
     check("input", &values(&images), &expected["input"], TOLERANCE);
 
-    let teacher = model.teacher.forward(images.clone());
-    let student = model.student.forward(images.clone());
-    let distances = model.similarity(images.clone()).distances();
-    for level in 0..3 {
-        for (what, tensor) in [
-            ("teacher", &teacher.0[level]),
-            ("student", &student.0[level]),
-            ("dist", &distances[level]),
-        ] {
-            let key = format!("{what}_{}", level + 1);
-            check(&key, &values(tensor), &expected[&key], TOLERANCE);
+    for (what, levels) in [
+        ("teacher", model.teacher.forward(images.clone()).0),
+        ("student", model.student.forward(images.clone()).0),
+        ("dist", model.similarity(images.clone()).distances()),
+    ] {
+        for (index, level) in levels.iter().enumerate() {
+            let key = format!("{what}_{}", index + 1);
+            check(&key, &values(level), &expected[&key], TOLERANCE);
         }
     }
 

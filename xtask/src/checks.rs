@@ -42,6 +42,11 @@ pub fn test(arguments: &[String]) -> Result<()> {
     steps.run("unit tests", || {
         cargo_test(&["--lib", "--bins"], arguments, &dist)
     })?;
+    steps.run("unit tests of the page", || {
+        let mut command = cargo(&["test", "--release", "--lib", "--no-default-features"]);
+        command.args(["--features", "ui", "--"]).args(arguments);
+        process::run(&mut command)
+    })?;
     // What the browser tests open. It is no earlier step, because it takes longest.
     steps.run("page", || page::build(&compiler, &dist))?;
     // They print measurements: times, and how far the page is from the command line.

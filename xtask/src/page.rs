@@ -109,7 +109,10 @@ fn optimise(site: &Path) -> Result<()> {
             .arg(&module)
             .arg("-o")
             .arg(&small);
-        process::run(&mut command)?;
+        if let Err(error) = process::run(&mut command) {
+            println!("{name} stays as compiled: {error:#}");
+            continue;
+        }
         fs::rename(&small, &module).with_context(|| format!("cannot replace {}", module.display()))?;
     }
     Ok(())

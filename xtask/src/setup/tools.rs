@@ -10,7 +10,8 @@ use crate::process::{self, find, root, version};
 /// The last Trunk that Rust 1.95 builds.
 const TRUNK: &str = "0.21.14";
 
-/// The oldest binaryen that reads what today's compiler writes; Debian's 108 does not know `table.fill`.
+/// The oldest binaryen that reads all that today's compiler writes; Debian's 108 does not know
+/// `table.fill`.
 const WASM_OPT_AT_LEAST: u32 = 116;
 /// The binaryen of the npm registry that the site was measured with.
 const NPM_BINARYEN: &str = "binaryen@132.0.0";
@@ -46,11 +47,11 @@ pub(super) fn ensure_trunk() -> Result<()> {
     Ok(())
 }
 
-/// `wasm-opt`, from npm where that is there (newer), else from Debian.
+/// `wasm-opt`, from npm where that is there (newer), else from Debian (too old for some modules).
 pub(super) fn ensure_wasm_opt() -> Result<()> {
     const WHAT: &str = "wasm-opt";
-    let usable = || version(WHAT).filter(|there| numbers(there).first() >= Some(&WASM_OPT_AT_LEAST));
-    if usable().is_none() {
+    let is_new = |there: &String| numbers(there).first() >= Some(&WASM_OPT_AT_LEAST);
+    if version(WHAT).filter(is_new).is_none() {
         missing(WHAT, "it makes the published modules smaller and faster");
         if find("npm").is_some() {
             let folder = process::cache();
@@ -62,14 +63,20 @@ pub(super) fn ensure_wasm_opt() -> Result<()> {
                 .arg(&folder)
                 .arg(NPM_BINARYEN);
             process::run(&mut command)?;
-        } else if find("apt-get").is_some() {
+        } else if version(WHAT).is_none() && find("apt-get").is_some() {
             apt::install(&["binaryen"])?;
         }
     }
-    let Some(version) = usable() else {
-        bail!("wasm-opt {WASM_OPT_AT_LEAST} or newer is missing: install binaryen, then run this again");
+    let Some(version) = version(WHAT) else {
+        bail!("wasm-opt is missing: install binaryen {WASM_OPT_AT_LEAST} or newer, then run this again");
     };
     found(WHAT, &version);
+    if !is_new(&version) {
+        println!(
+            "          (older than {WASM_OPT_AT_LEAST}: modules that it cannot read stay as compiled; \
+             with npm there, a newer one is taken)"
+        );
+    }
     Ok(())
 }
 
