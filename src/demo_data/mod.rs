@@ -1,8 +1,8 @@
 //! A procedural data set that looks like an inspection line: free of licences, reproducible from a
 //! seed, with defects drawn by other means than the Perlin anomalies of the training.
 //!
-//! Every picture is a [`Surface`] (colour, height, gloss) that is lit and photographed by
-//! [`scene::photograph`]; a defect changes the surface, so it is lit and blurred like the rest, and
+//! Every picture is a `Surface` (colour, height, gloss) that is lit and photographed by
+//! `scene::photograph`; a defect changes the surface, so it is lit and blurred like the rest, and
 //! its mask is where the noise-free pictures of the good and the defective surface differ.
 
 mod circuit;

@@ -116,6 +116,21 @@ impl Trainer {
         })
     }
 
+    /// Goes on from trained weights instead of random ones.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming a missing or misshapen tensor.
+    pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
+        let DeSTSeg {
+            student,
+            segmentation,
+            ..
+        } = self.model().load(weights)?;
+        self.student = student.train();
+        self.segmentation = segmentation.train();
+        Ok(())
+    }
+
     /// Steps of both stages together.
     pub fn total_steps(&self) -> usize {
         self.config.student.steps + self.config.segmentation.steps
@@ -135,6 +150,14 @@ impl Trainer {
             return Ok(None);
         }
         let batch = self.batch()?;
+        self.step_on(batch).await.map(Some)
+    }
+
+    /// Does the next step on a given batch, whatever the sampler would draw.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn step_on(&mut self, batch: Batch) -> Result<StepReport> {
         let report = match self.step.checked_sub(self.config.student.steps) {
             None => self.student_step(batch).await?,
             Some(step) => self.segmentation_step(step, batch).await?,
@@ -146,10 +169,11 @@ impl Trainer {
             )));
         }
         self.step += 1;
-        Ok(Some(report))
+        Ok(report)
     }
 
     async fn student_step(&mut self, batch: Batch) -> Result<StepReport> {
+        let [images, ..] = batch.clean.dims();
         let clean = self.teacher.forward(batch.clean).normalise();
         let clean = Features(clean.0.map(Tensor::from_inner));
         let corrupted = self
@@ -158,7 +182,7 @@ impl Trainer {
             .normalise();
         let mut loss = loss::cosine(clean, corrupted);
         if self.config.cosine_reduction == Reduction::Sum {
-            loss = loss * self.config.batch as f32;
+            loss = loss * images as f32;
         }
         let value = loss.clone().inner();
         let rate = learning_rate(&self.config.student, self.step);
@@ -251,11 +275,12 @@ impl Trainer {
 }
 
 /// One step's tensors on the plain device.
-struct Batch {
+#[derive(Debug, Clone)]
+pub struct Batch {
     /// `[batch, 3, side, side]`, normalised.
-    clean: Tensor<4>,
+    pub clean: Tensor<4>,
     /// The same with anomalies.
-    corrupted: Tensor<4>,
+    pub corrupted: Tensor<4>,
     /// `[batch, 1, side / 4, side / 4]`, 1 where anomalous.
-    mask: Tensor<4>,
+    pub mask: Tensor<4>,
 }

@@ -1,23 +1,17 @@
-//! The paper preset gives the numbers of the reference implementation: weights and inputs come
-//! from a formula, expected activations from `../shared/fixtures` (`DESTSEG_SHARED` names another
-//! folder). Where that is absent the tests say that they skipped.
+//! The reference's numbers, weights and inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use destseg::config::{ModelConfig, Preset, TeacherKind};
-use destseg::map::AnomalyMap;
-use destseg::model::file::parse_teacher;
 use destseg::model::teacher::{Teacher, fold};
 use destseg::model::weights::{Array, Weights, collect};
 use destseg::model::{DeSTSeg, prefix};
 use serde_json::Value;
 
-/// Largest relative error of a summary on the CPU.
-const TOLERANCE: f64 = 1e-5;
-
-fn expected(name: &str) -> Option<Value> {
+/// A file of expected numbers; `None`, with a note, where it is absent.
+pub(crate) fn expected(name: &str) -> Option<Value> {
     let shared = std::env::var_os("DESTSEG_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
@@ -31,7 +25,7 @@ fn expected(name: &str) -> Option<Value> {
 }
 
 /// The fixtures' portable random numbers in [-0.5, 0.5): a hash of a tensor's name and an index.
-fn uniform(name: &str, count: usize) -> Vec<f32> {
+pub(crate) fn uniform(name: &str, count: usize) -> Vec<f32> {
     let seed = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
@@ -47,7 +41,7 @@ fn uniform(name: &str, count: usize) -> Vec<f32> {
 }
 
 /// The fixtures' weights for a tensor of the state dict.
-fn formula(name: &str, shape: &[usize]) -> Array {
+pub(crate) fn formula(name: &str, shape: &[usize]) -> Array {
     let (offset, scale) = if let [_, inputs, height, width] = shape {
         (
             0.0,
@@ -68,7 +62,7 @@ fn formula(name: &str, shape: &[usize]) -> Array {
 }
 
 /// Names and shapes of torchvision's `resnet18` up to its third layer.
-fn teacher_shapes() -> Vec<(String, Vec<usize>)> {
+pub(crate) fn teacher_shapes() -> Vec<(String, Vec<usize>)> {
     let mut shapes = Vec::new();
     let mut unit = |conv: String, norm: String, shape: [usize; 4]| {
         shapes.push((format!("{conv}.weight"), shape.to_vec()));
@@ -91,7 +85,7 @@ fn teacher_shapes() -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-fn formula_teacher() -> Weights {
+pub(crate) fn formula_teacher() -> Weights {
     let mut weights = Weights::default();
     for (name, shape) in teacher_shapes() {
         let array = formula(&format!("{}{name}", prefix::TEACHER), &shape);
@@ -100,8 +94,16 @@ fn formula_teacher() -> Weights {
     weights
 }
 
-/// The paper's network with formula weights, and how many parameters it has.
-async fn paper(device: &Device) -> (DeSTSeg, usize) {
+/// The paper's network with formula weights.
+pub(crate) struct Paper {
+    pub(crate) model: DeSTSeg,
+    /// Student and segmentation network.
+    pub(crate) weights: Weights,
+    /// Numbers that PyTorch counts as parameters, the teacher's included.
+    pub(crate) parameters: usize,
+}
+
+pub(crate) async fn paper(device: &Device) -> Paper {
     let config = ModelConfig::preset(Preset::Paper);
     let is_parameter = |name: &str| !name.contains("running_");
     let mut parameters: usize = teacher_shapes()
@@ -127,21 +129,25 @@ async fn paper(device: &Device) -> (DeSTSeg, usize) {
             .await
             .expect("reads"),
     );
-    (empty.load(&weights).expect("loads"), parameters)
+    Paper {
+        model: empty.load(&weights).expect("loads"),
+        weights,
+        parameters,
+    }
 }
 
-fn input(name: &str, scale: f32, shape: [usize; 4], device: &Device) -> Tensor<4> {
+pub(crate) fn input(name: &str, scale: f32, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let values = uniform(name, shape.iter().product());
     let values: Vec<f32> = values.into_iter().map(|u| scale * u).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec().expect("is f32")
 }
 
 /// Compares mean, deviation, extremes and samples, relative to the tensor's largest value.
-fn check(what: &str, values: &[f32], expected: &Value, tolerance: f64) {
+pub(crate) fn check(what: &str, values: &[f32], expected: &Value, tolerance: f64) {
     let number = |key: &str| expected[key].as_f64().expect("is a number");
     let count = values.len() as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
@@ -168,122 +174,5 @@ fn check(what: &str, values: &[f32], expected: &Value, tolerance: f64) {
             f64::from(values[index]),
             sample.as_f64().expect("is a number"),
         );
-    }
-}
-
-async fn forward(side: usize) {
-    let Some(fixture) = expected("forward_train_expected.json") else {
-        return;
-    };
-    let expected = &fixture[format!("forward_{side}")];
-    let device = Device::flex();
-    let (model, _) = paper(&device).await;
-    let images = input(&format!("input_aug_{side}"), 4.0, [2, 3, side, side], &device);
-    check("input", &values(&images), &expected["input"], TOLERANCE);
-
-    for (what, levels) in [
-        ("teacher", model.teacher.forward(images.clone()).0),
-        ("student", model.student.forward(images.clone()).0),
-        ("dist", model.similarity(images.clone()).distances()),
-    ] {
-        for (index, level) in levels.iter().enumerate() {
-            let key = format!("{what}_{}", index + 1);
-            check(&key, &values(level), &expected[&key], TOLERANCE);
-        }
-    }
-
-    let output = model.forward(images);
-    check("DeST", &values(&output.dest), &expected["de_st"], TOLERANCE);
-    let segmentation = values(&output.segmentation);
-    check(
-        "segmentation",
-        &segmentation,
-        &expected["segmentation"],
-        TOLERANCE,
-    );
-    let small = side / 4;
-    let maps: Vec<AnomalyMap> = segmentation
-        .chunks(small * small)
-        .map(|map| AnomalyMap::new(small, small, map.to_vec()).expect("is a map"))
-        .map(|map| map.resize(side, side))
-        .collect();
-    let up: Vec<f32> = maps.iter().flat_map(|map| map.values().to_vec()).collect();
-    check("upsampled", &up, &expected["seg_up"], TOLERANCE);
-    for (map, score) in maps
-        .iter()
-        .zip(expected["image_score_T100"].as_array().expect("a list"))
-    {
-        let error = (f64::from(map.score()) - score.as_f64().expect("is a number")).abs();
-        assert!(error <= TOLERANCE, "the score is off by {error}");
-    }
-}
-
-#[test]
-fn formula_weights_are_the_fixtures() {
-    let Some(fixture) = expected("forward_train_expected.json") else {
-        return;
-    };
-    for (name, shape) in [
-        ("teacher_net.encoder.conv1.weight", &[64, 3, 7, 7][..]),
-        ("student_net.decoder_layer1.0.bn1.running_var", &[64]),
-        ("segmentation_net.head.4.bias", &[1]),
-    ] {
-        let ours = formula(name, shape).data;
-        for (ours, theirs) in ours
-            .iter()
-            .zip(fixture["weight_check"][name].as_array().expect("a list"))
-        {
-            let theirs = theirs.as_f64().expect("is a number");
-            assert!(
-                (f64::from(*ours) - theirs).abs() < 1e-7,
-                "{name}: {ours} is not {theirs}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_paper_network_has_as_many_parameters_as_published() {
-    let (_, parameters) = paper(&Device::flex()).await;
-    assert_eq!(parameters, 35_154_177);
-}
-
-#[tokio::test]
-async fn activations_of_large_images_agree() {
-    forward(256).await;
-}
-
-#[tokio::test]
-async fn activations_of_small_images_agree() {
-    forward(64).await;
-}
-
-#[test]
-fn the_shipped_teacher_is_the_published_one() {
-    // stored with 11 bits of mantissa
-    const OF_HALF_PRECISION: f64 = 5e-3;
-    let Some(fixture) = expected("efficientnet_lite0_expected.json") else {
-        return;
-    };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.safetensors");
-    let (kind, weights) = parse_teacher(&fs::read(path).expect("reads")).expect("parses");
-    let device = Device::flex();
-    let teacher = Teacher::load(kind, &weights, &device).expect("loads");
-    let images = input("input_effnet_256", 2.0, [2, 3, 256, 256], &device);
-    let features = teacher.forward(images).0;
-    for (level, block) in features.iter().zip(["block2", "block4", "block10"]) {
-        let expected = &fixture["features"][block];
-        let number = |key: &str| expected[key].as_f64().expect("is a number");
-        let values = values(level);
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        let scale = number("max");
-        let mut pairs = vec![(mean, number("mean"))];
-        for (index, theirs) in expected["first5"].as_array().expect("a list").iter().enumerate() {
-            pairs.push((f64::from(values[index]), theirs.as_f64().expect("is a number")));
-        }
-        for (ours, theirs) in pairs {
-            let error = (ours - theirs).abs() / scale;
-            assert!(error < OF_HALF_PRECISION, "{block}: {ours} instead of {theirs}");
-        }
     }
 }

@@ -1,0 +1,7 @@
+//! The paper preset gives the numbers of the reference implementation: weights and inputs come
+//! from a formula, expected numbers from `../shared/fixtures` (`DESTSEG_SHARED` names another
+//! folder). Where that is absent the tests say that they skipped.
+
+mod forward;
+mod reference;
+mod training;

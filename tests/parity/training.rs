@@ -1,0 +1,203 @@
+//! Gradients and short training runs at small learning rates (larger ones are chaotic: even the
+//! reference disagrees with itself in another precision).
+
+use burn::tensor::{Device, Tensor, TensorData};
+use destseg::config::{ModelConfig, Preset, StageConfig, TeacherKind, TrainConfig};
+use destseg::image::RgbImage;
+use destseg::model::teacher::fold;
+use destseg::model::weights::Weights;
+use destseg::synthesis::{Synthesiser, TextureSource};
+use destseg::train::{Batch, Trainer};
+use serde_json::Value;
+
+use crate::reference::{check, expected, formula_teacher, input, paper, uniform, values};
+
+/// Side of the fixtures' training images.
+const SIDE: usize = 64;
+const BATCH: usize = 4;
+/// Steps of the fixtures' runs.
+const STEPS: usize = 6;
+
+/// Which stage a run is of, with the reference's scaled learning rates.
+#[derive(Clone, Copy, PartialEq)]
+enum Run {
+    Student,
+    Segmentation,
+}
+
+impl Run {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Student => "stage1",
+            Self::Segmentation => "stage2",
+        }
+    }
+
+    /// The paper's recipe with this stage alone.
+    fn config(self, steps: usize, scale: f64) -> TrainConfig {
+        let mut config = TrainConfig::preset(Preset::Paper);
+        config.batch = BATCH;
+        let scaled = |stage: &StageConfig, steps: usize| StageConfig {
+            steps,
+            learning_rate: stage.learning_rate * scale,
+            head_learning_rate: stage.head_learning_rate * scale,
+            ..stage.clone()
+        };
+        let (student, segmentation) = match self {
+            Self::Student => (steps, 0),
+            Self::Segmentation => (0, steps),
+        };
+        config.student = scaled(&config.student, student);
+        config.segmentation = scaled(&config.segmentation, segmentation);
+        config
+    }
+}
+
+/// A trainer with formula weights.
+async fn trainer(config: TrainConfig, device: &Device) -> Trainer {
+    let mut model = ModelConfig::preset(Preset::Paper);
+    model.input_size = SIDE;
+    let teacher = fold(TeacherKind::Resnet18, formula_teacher()).expect("folds");
+    let textures = TextureSource::Procedural;
+    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment.clone(), textures);
+    // the steps bring their own images
+    let images = vec![RgbImage::new(SIDE as u32, SIDE as u32); BATCH];
+    let mut trainer = Trainer::new(model, config, &teacher, images, synthesiser, device).expect("starts");
+    trainer
+        .start_from(&paper(device).await.weights)
+        .expect("takes the weights");
+    trainer
+}
+
+fn batch(step: usize, device: &Device) -> Batch {
+    let images = |name: &str| input(&format!("{name}_{step}"), 4.0, [BATCH, 3, SIDE, SIDE], device);
+    // blocks of 8 pixels in the image are blocks of 2 in the map
+    const BLOCKS: usize = 8;
+    let noise = uniform(&format!("train_mask_{step}"), BATCH * BLOCKS * BLOCKS);
+    let side = SIDE / 4;
+    let mask: Vec<f32> = (0..BATCH * side * side)
+        .map(|i| {
+            let (image, y, x) = (i / (side * side), i / side % side, i % side);
+            let block = (image * BLOCKS + y * BLOCKS / side) * BLOCKS + x * BLOCKS / side;
+            f32::from(u8::from(noise[block] > 0.2))
+        })
+        .collect();
+    Batch {
+        clean: images("train_origin"),
+        corrupted: images("train_aug"),
+        mask: Tensor::from_data(TensorData::new(mask, [BATCH, 1, side, side]), device),
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().expect("is a number")
+}
+
+#[track_caller]
+fn close(what: &str, ours: f64, theirs: f64, tolerance: f64) {
+    let error = (ours - theirs).abs() / theirs.abs().max(1.0);
+    assert!(error <= tolerance, "{what}: {ours} instead of {theirs}");
+}
+
+/// The reference's losses, final maps and final weights.
+async fn follows_the_reference(run: Run, tolerance: f64) {
+    let Some(fixture) = expected("train_small_lr_expected.json") else {
+        return;
+    };
+    let stage = &fixture[run.key()];
+    let expected = &stage["f64"];
+    let device = Device::flex().autodiff();
+    let mut trainer = trainer(run.config(STEPS, number(&stage["lr_scale"])), &device).await;
+    for (step, losses) in expected["log"].as_array().expect("is a list").iter().enumerate() {
+        let report = trainer.step_on(batch(step, &device)).await.expect("steps");
+        match report.parts {
+            None => close(
+                "cosine loss",
+                f64::from(report.loss),
+                number(&losses["cos"]),
+                tolerance,
+            ),
+            Some([focal, l1]) => {
+                close(
+                    "focal loss",
+                    f64::from(focal),
+                    number(&losses["focal"]),
+                    tolerance,
+                );
+                close("L1 loss", f64::from(l1), number(&losses["l1"]), tolerance);
+            }
+        }
+    }
+    let model = trainer.model();
+    let weights = model.trained_weights().await.expect("reads");
+    for (name, first) in expected["state"].as_object().expect("is an object") {
+        let ours = &weights.get(name).expect("is there").data;
+        for (ours, theirs) in ours.iter().zip(first.as_array().expect("is a list")) {
+            close(name, f64::from(*ours), number(theirs), 10.0 * tolerance);
+        }
+    }
+    let images = input("input_aug_64", 4.0, [2, 3, SIDE, SIDE], &device);
+    let output = model.forward(images);
+    let expected = &expected["final_eval"];
+    for (what, map) in [("segmentation", output.segmentation), ("de_st", output.dest)] {
+        check(what, &values(&map), &expected[what], 10.0 * tolerance);
+    }
+}
+
+/// One step at rate 1 without momentum changes a weight by its gradient and its decay.
+async fn has_the_gradients_of_the_reference(run: Run) {
+    const TOLERANCE: f64 = 3e-4;
+    let Some(fixture) = expected("train_small_lr_expected.json") else {
+        return;
+    };
+    let device = Device::flex().autodiff();
+    let mut config = run.config(1, 1.0);
+    for stage in [&mut config.student, &mut config.segmentation] {
+        stage.learning_rate = 1.0;
+        stage.head_learning_rate = 1.0;
+    }
+    let decay = config.weight_decay;
+    let mut trainer = trainer(config, &device).await;
+    let before: Weights = paper(&device).await.weights;
+    trainer.step_on(batch(0, &device)).await.expect("steps");
+    let after = trainer.model().trained_weights().await.expect("reads");
+    let gradients = fixture[run.key()]["f64"]["grad_step0"].as_object();
+    for (name, expected) in gradients.expect("is an object") {
+        let (before, after) = (
+            before.get(name).expect("is there"),
+            after.get(name).expect("is there"),
+        );
+        let gradient: Vec<f64> = before
+            .data
+            .iter()
+            .zip(&after.data)
+            .map(|(&before, &after)| f64::from(before) - f64::from(after) - decay * f64::from(before))
+            .collect();
+        let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let theirs = number(&expected["l2"]);
+        assert!(
+            (length - theirs).abs() <= TOLERANCE * theirs,
+            "{name}: a gradient of length {length} instead of {theirs}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn stage_1_follows_the_reference() {
+    follows_the_reference(Run::Student, 1e-4).await;
+}
+
+#[tokio::test]
+async fn stage_2_follows_the_reference() {
+    follows_the_reference(Run::Segmentation, 1e-5).await;
+}
+
+#[tokio::test]
+async fn stage_1_has_the_gradients_of_the_reference() {
+    has_the_gradients_of_the_reference(Run::Student).await;
+}
+
+#[tokio::test]
+async fn stage_2_has_the_gradients_of_the_reference() {
+    has_the_gradients_of_the_reference(Run::Segmentation).await;
+}
