@@ -59,7 +59,7 @@ async fn trainer(config: TrainConfig, device: &Device) -> Trainer {
     model.input_size = SIDE;
     let teacher = fold(TeacherKind::Resnet18, formula_teacher()).expect("folds");
     let textures = TextureSource::Procedural;
-    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment.clone(), textures);
+    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
     // the steps bring their own images
     let images = vec![RgbImage::new(SIDE as u32, SIDE as u32); BATCH];
     let mut trainer = Trainer::new(model, config, &teacher, images, synthesiser, device).expect("starts");
