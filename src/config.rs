@@ -224,6 +224,9 @@ pub struct SynthesisConfig {
     pub opacity: (f32, f32),
     /// Share of samples that stay without an anomaly.
     pub clean_share: f32,
+    /// Share of anomalies that are no foreign texture but the image itself in another colour:
+    /// stains and discolourations (not in the paper).
+    pub recoloured_share: f32,
 }
 
 impl Default for SynthesisConfig {
@@ -234,6 +237,7 @@ impl Default for SynthesisConfig {
             noise_rotation: 90.0,
             opacity: (0.2, 1.0),
             clean_share: 0.0,
+            recoloured_share: 0.0,
         }
     }
 }
@@ -338,12 +342,16 @@ impl TrainConfig {
             cosine_reduction: Reduction::Mean,
             focal_gamma: 4.0,
             held_out: 0.1,
-            synthesis: SynthesisConfig::default(),
+            synthesis: SynthesisConfig {
+                recoloured_share: 0.4,
+                ..SynthesisConfig::default()
+            },
             augment: AugmentConfig::default(),
         };
         match preset {
             Preset::Compact => common,
             Preset::Paper => Self {
+                synthesis: SynthesisConfig::default(),
                 batch: 32,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
@@ -390,6 +398,9 @@ impl TrainConfig {
         }
         if !(0.0..=1.0).contains(&s.clean_share) {
             return fail("the share of clean samples must lie between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&s.recoloured_share) {
+            return fail("the share of recoloured anomalies must lie between 0 and 1");
         }
         Ok(())
     }

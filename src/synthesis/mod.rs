@@ -90,15 +90,28 @@ impl Synthesiser {
                 anomaly: None,
             });
         }
-        let (texture, choice) = self.textures.draw(size, rng)?;
+        // no number is drawn for a share of 0: the paper's samples stay what they are
+        let recolour = settings.recoloured_share > 0.0 && uniform(rng, 0.0, 1.0) < settings.recoloured_share;
+        let (texture, choice) = if recolour {
+            source::recoloured(&clean, rng)
+        } else {
+            self.textures.draw(size, rng)?
+        };
         let (low, high) = settings.scale_exponents;
         let mut cells = || 1 << (low + below(rng, high - low + 1));
         let cells = (cells(), cells());
         let noise = Noise::draw(size, cells, rng);
         let rotation = uniform(rng, -settings.noise_rotation, settings.noise_rotation);
         let mask = noise.rotated_mask(rotation, settings.threshold);
-        let opacity = uniform(rng, settings.opacity.0, settings.opacity.1);
+        // a faint change of colour must not fade away
+        let least = if recolour {
+            settings.opacity.1
+        } else {
+            settings.opacity.0
+        };
+        let opacity = uniform(rng, least, settings.opacity.1);
         let corrupted = compose(&clean, &mask, opacity, |x, y| texture.colour(x, y));
+        drop(texture);
         let anomaly = Some(Anomaly {
             texture: choice,
             opacity,

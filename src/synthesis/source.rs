@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use rand_pcg::Pcg64;
 
-use super::random::below;
+use super::random::{below, uniform};
 use super::texture::{Pattern, Texture};
 use crate::dataset::image_files;
 use crate::image::{RgbImage, read, resize};
@@ -34,7 +34,7 @@ pub struct TextureFolder {
 }
 
 /// Which texture was drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TextureChoice {
     /// A built-in pattern.
     Procedural(Texture),
@@ -42,12 +42,27 @@ pub enum TextureChoice {
     Image(usize),
     /// A file.
     File(PathBuf),
+    /// The good image itself, its channels multiplied by these.
+    Recoloured([f32; 3]),
 }
 
 /// A texture whose pixels can be asked for.
 pub(super) enum Drawn<'a> {
     Pattern(Pattern),
     Image(Cow<'a, RgbImage>),
+    Recoloured(&'a RgbImage, [f32; 3]),
+}
+
+/// The image in another brightness and tint, far enough to be seen.
+pub(super) fn recoloured<'a>(image: &'a RgbImage, rng: &mut Pcg64) -> (Drawn<'a>, TextureChoice) {
+    /// Least and greatest change of the brightness, darker or brighter.
+    const BRIGHTNESS: (f32, f32) = (0.08, 0.4);
+    /// Greatest change of a channel beside it.
+    const TINT: f32 = 0.15;
+    let change = uniform(rng, BRIGHTNESS.0, BRIGHTNESS.1);
+    let change = if below(rng, 2) == 0 { change } else { -change };
+    let gains = std::array::from_fn(|_| 1.0 + change + uniform(rng, -TINT, TINT));
+    (Drawn::Recoloured(image, gains), TextureChoice::Recoloured(gains))
 }
 
 impl Drawn<'_> {
@@ -55,6 +70,10 @@ impl Drawn<'_> {
         match self {
             Self::Pattern(pattern) => pattern.colour(x, y),
             Self::Image(image) => image.get_pixel(x as u32, y as u32).0,
+            Self::Recoloured(image, gains) => {
+                let pixel = image.get_pixel(x as u32, y as u32).0;
+                std::array::from_fn(|c| (f32::from(pixel[c]) * gains[c]).round().clamp(0.0, 255.0) as u8)
+            }
         }
     }
 }

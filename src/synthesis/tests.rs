@@ -137,3 +137,34 @@ fn generators_of_different_places_differ() {
         );
     }
 }
+
+#[test]
+fn a_recoloured_anomaly_keeps_the_image_s_structure() {
+    let image = RgbImage::from_fn(64, 64, |x, y| ::image::Rgb([(40 + x) as u8, (60 + y) as u8, 90]));
+    let synthesis = SynthesisConfig {
+        recoloured_share: 1.0,
+        ..SynthesisConfig::default()
+    };
+    let synthesiser = Synthesiser::new(synthesis, AugmentConfig::default(), TextureSource::Procedural);
+    let clean = crate::image::unit(&image);
+    let mut anomalous = 0;
+    for index in 0..20 {
+        let sample = synthesiser
+            .sample(&image, &mut sample_rng(3, 0, index))
+            .expect("draws");
+        let anomaly = sample.anomaly.expect("is anomalous");
+        let TextureChoice::Recoloured(gains) = anomaly.texture else {
+            panic!("drew {:?}", anomaly.texture);
+        };
+        for (i, (&after, &before)) in sample.corrupted.iter().zip(&clean).enumerate() {
+            let inside = sample.mask[i / 3] != 0;
+            anomalous += usize::from(inside);
+            let expected = if inside { before * gains[i % 3] } else { before };
+            assert!(
+                (after - expected.min(1.0)).abs() < 0.003,
+                "{after} is not {expected}"
+            );
+        }
+    }
+    assert!(anomalous > 0);
+}

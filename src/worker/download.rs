@@ -58,7 +58,7 @@ fn check(file: &ManifestFile, bytes: &[u8]) -> Result<()> {
 async fn from_server(file: &ManifestFile, address: &str, report: &mut dyn FnMut(u64)) -> Result<Vec<u8>> {
     let failed = |reason: &str| {
         Error::Download(format!(
-            "{} cannot be downloaded ({reason}): check the connection and try again",
+            "the download of {} failed ({reason}): check the connection and try again",
             file.file
         ))
     };
