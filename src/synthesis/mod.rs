@@ -15,7 +15,8 @@ use rand_pcg::Pcg64;
 
 pub use compose::{compose, loss_mask};
 pub use perlin::Noise;
-pub use random::sample_rng;
+#[cfg(test)]
+pub(crate) use random::sample_rng;
 pub use source::{TextureChoice, TextureSource};
 pub use texture::{Pattern, Texture};
 
@@ -73,7 +74,7 @@ impl Synthesiser {
     }
 
     /// Draws one example of a square good image that already has the model's input size. Any
-    /// number of threads may do so at once; [`sample_rng`] gives each its own generator.
+    /// number of threads may do so at once, each with a generator of its own.
     ///
     /// # Errors
     /// [`crate::Error::File`] or [`crate::Error::Io`] if a texture file cannot be read.

@@ -1,12 +1,12 @@
 //! Random numbers that are the same on every platform.
 
 use rand_pcg::Pcg64;
-use rand_pcg::rand_core::{Rng, SeedableRng};
+use rand_pcg::rand_core::Rng;
 
-/// The generator of one sample: a function of the run's seed, the step and the place in the batch
-/// alone, so that neither the number of threads nor a resumed run changes what is drawn.
-pub fn sample_rng(seed: u64, step: u64, index: u64) -> Pcg64 {
-    // Weyl constants keep (step, index) pairs apart; seeding scrambles the rest.
+/// A generator for tests, as the sampler of the training gives each sample one of its own.
+#[cfg(test)]
+pub(crate) fn sample_rng(seed: u64, step: u64, index: u64) -> Pcg64 {
+    use rand_pcg::rand_core::SeedableRng as _;
     let mixed = seed
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .wrapping_add(step)

@@ -73,6 +73,7 @@ pub(super) fn hold_out<T>(items: &mut Vec<T>, share: f64, seed: u64) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::RngExt as _;
 
     #[test]
     fn an_epoch_shows_every_image_once() {
@@ -83,6 +84,18 @@ mod tests {
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..12).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_sample_of_every_seed_has_its_own_generator() {
+        let mut first_numbers = std::collections::BTreeSet::new();
+        for seed in 0..4 {
+            let sampler = Sampler::new(12, 4, seed);
+            for (_, mut rng) in (0..50).flat_map(|step| sampler.indices(step)) {
+                first_numbers.insert(rng.random::<u64>());
+            }
+        }
+        assert_eq!(first_numbers.len(), 4 * 50 * 4);
     }
 
     #[test]
