@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use destseg::model::file::ModelFile;
 use tempfile::TempDir;
@@ -173,6 +174,70 @@ fn from_demo_data_to_heat_maps_and_metrics() {
         "--json",
     ];
     serde_json::from_str::<serde_json::Value>(&succeeds(&json, path)).expect("is JSON");
+}
+
+/// Kills a training at different moments, among them while a checkpoint is written, and goes on.
+#[test]
+fn a_killed_training_goes_on_bit_by_bit() {
+    const STEPS: &str = "8";
+    let folder = data();
+    let path = folder.path();
+    let run = |out: &'static str, more: &[&'static str]| {
+        let steps = ["--student-steps", STEPS, "--segmentation-steps", STEPS];
+        let mut arguments = vec!["train", "--data", "circuit", "-o", out, "--device", "cpu"];
+        arguments.extend(["--batch", "2", "--seed", "5", "--checkpoint-every", "1"]);
+        arguments.extend(steps);
+        arguments.extend(more);
+        arguments
+    };
+    succeeds(&run("whole.safetensors", &[]), path);
+    let mut going_on: &[&str] = &[];
+    let mut kills = 0;
+    // each start gets a little further: at least one step more, or the test would not end
+    for wait in (0..).map(|round| Duration::from_millis(700 + 130 * round)) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_destseg"))
+            .args(run("killed.safetensors", going_on))
+            .current_dir(path)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("destseg starts");
+        std::thread::sleep(wait);
+        if let Some(status) = child.try_wait().expect("is a child") {
+            assert!(status.success());
+            break;
+        }
+        child.kill().expect("is killed");
+        child.wait().expect("ends");
+        kills += 1;
+        assert!(kills < 40, "the training never ends");
+        if path.join("killed.safetensors.checkpoint").exists() {
+            going_on = &["--resume"];
+        }
+    }
+    assert!(kills > 0, "the training was too quick to be killed");
+    let read = |name: &str| fs::read(path.join(name)).expect("reads");
+    assert!(
+        read("whole.safetensors") == read("killed.safetensors"),
+        "an interrupted training ends in another model"
+    );
+    let left: Vec<_> = list(path)
+        .into_iter()
+        .filter(|name| name.ends_with(".checkpoint"))
+        .collect();
+    assert!(left.is_empty(), "{left:?} is left");
+
+    fails(
+        &run("new.safetensors", &["--resume"]),
+        path,
+        &["--resume", "no new.safetensors"],
+    );
+    fs::write(path.join("new.safetensors.checkpoint"), b"{}").expect("writes");
+    fails(&run("new.safetensors", &[]), path, &["--resume", "--force"]);
+    fails(
+        &run("new.safetensors", &["--resume"]),
+        path,
+        &["no usable checkpoint"],
+    );
 }
 
 #[test]

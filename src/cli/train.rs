@@ -1,6 +1,6 @@
 //! `destseg train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -66,12 +66,25 @@ pub(super) struct Args {
     /// Print all settings as JSON and stop.
     #[arg(long)]
     print_config: bool,
+    /// Keep the state of the training beside the model file every so many steps; 0 keeps none.
+    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    checkpoint_every: usize,
+    /// Go on with an interrupted training, from OUT.checkpoint.
+    #[arg(long)]
+    resume: bool,
     /// Replace an existing model file.
     #[arg(long)]
     force: bool,
 }
 
 impl Args {
+    /// Where the state of the training is kept.
+    fn checkpoint(&self) -> PathBuf {
+        let mut name = self.out.clone().into_os_string();
+        name.push(".checkpoint");
+        name.into()
+    }
+
     fn settings(&self) -> Result<TrainConfig> {
         let mut config = match &self.config {
             None => TrainConfig::preset(self.preset),
@@ -106,12 +119,19 @@ pub(super) async fn run(args: Args) -> Result<()> {
             args.out.display()
         );
     }
+    let checkpoint = args.checkpoint();
+    if checkpoint.exists() && !args.resume && !args.force {
+        bail!(
+            "{} is left of an interrupted training: go on with --resume, or start again with --force",
+            checkpoint.display()
+        );
+    }
     let folder = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         bail!("the folder {} does not exist: create it first", folder.display());
     }
     // minutes of training must not end in a file that cannot be written
-    tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| std::path::Path::new(".")))
+    tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
         .map_err(Error::io("write", &args.out))?;
     let model_config = ModelConfig::preset(args.preset);
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
@@ -147,8 +167,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         trainer.image_count(),
         args.data.display()
     );
+    if args.resume {
+        resume(&mut trainer, &checkpoint)?;
+    }
     let start = Instant::now();
-    train(&mut trainer, &config).await?;
+    train(&mut trainer, &config, args.checkpoint_every, &checkpoint).await?;
     let calibration = trainer.calibrate().await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
@@ -173,14 +196,45 @@ pub(super) async fn run(args: Args) -> Result<()> {
         device: device_name,
     };
     write_model(&args, model_config, weights, record, calibration)?;
+    if checkpoint.exists() {
+        std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
+    }
     eprintln!("wrote {} after {seconds:.0} s", args.out.display());
     Ok(())
 }
 
-async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
+fn resume(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
+    if !checkpoint.exists() {
+        bail!(
+            "there is no {} to go on from: leave out --resume to start from the beginning",
+            checkpoint.display()
+        );
+    }
+    let bytes = std::fs::read(checkpoint).map_err(Error::io("read", checkpoint))?;
+    trainer.resume(&bytes).map_err(|err| err.in_file(checkpoint))?;
+    eprintln!(
+        "going on after step {} of {}",
+        trainer.steps_done(),
+        trainer.total_steps()
+    );
+    Ok(())
+}
+
+async fn train(
+    trainer: &mut Trainer,
+    config: &TrainConfig,
+    checkpoint_every: usize,
+    checkpoint: &Path,
+) -> Result<()> {
     /// A log file gets a line every so many steps; a terminal has the bar.
     const LOG_EVERY: usize = 50;
-    let bar = progress_bar(config.student.steps, "stage 1");
+    let done = trainer.steps_done();
+    let bar = if done <= config.student.steps {
+        progress_bar(config.student.steps, "stage 1").with_position(done as u64)
+    } else {
+        let done = done - config.student.steps;
+        progress_bar(config.segmentation.steps, "stage 2").with_position(done as u64)
+    };
     let start = Instant::now();
     // a smooth number is easier to read than each batch's
     let mut smooth: Option<f32> = None;
@@ -200,7 +254,7 @@ async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
             Some([focal, l1]) => format!("loss {value:.4} (focal {focal:.4}, L1 {l1:.4})"),
         };
         if bar.is_hidden() && report.step.is_multiple_of(LOG_EVERY) {
-            let rate = report.step as f64 / start.elapsed().as_secs_f64();
+            let rate = (report.step - done) as f64 / start.elapsed().as_secs_f64();
             eprintln!(
                 "step {} of {}: {losses}, {rate:.2} steps/s",
                 report.step,
@@ -209,6 +263,12 @@ async fn train(trainer: &mut Trainer, config: &TrainConfig) -> Result<()> {
         }
         bar.set_message(losses);
         bar.inc(1);
+        if checkpoint_every > 0
+            && report.step.is_multiple_of(checkpoint_every)
+            && report.step < trainer.total_steps()
+        {
+            write_file(checkpoint, &trainer.checkpoint().await?)?;
+        }
     }
     bar.finish_and_clear();
     eprintln!("stage 2 done, loss {:.4}", smooth.unwrap_or_default());

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::weights::key;
+use super::weights::{fnv1a, key, param_id};
 
 /// How the convolutions of a network start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +70,12 @@ impl ModuleMapper for Initialiser {
         } else if own == "gamma" && name.starts_with("encoder.layer") && name.contains(".bn2.") {
             vec![0.0; count]
         } else {
-            return param;
+            let value = param.val();
+            return param.transform_for_load(value, param_id(&name));
         };
         let device = param.lazy_device();
-        param.map(|_| Tensor::from_data(TensorData::new(data, shape), &device))
+        let value = Tensor::from_data(TensorData::new(data, shape), &device);
+        param.transform_for_load(value, param_id(&name))
     }
 }
 
@@ -88,11 +90,4 @@ fn uniform_values(rng: &mut Pcg64, fan_in: usize, count: usize) -> Vec<f32> {
 fn normal(rng: &mut Pcg64) -> f64 {
     let radius = libm::sqrt(-2.0 * libm::log(1.0 - rng.random::<f64>()));
     radius * libm::cos(std::f64::consts::TAU * rng.random::<f64>())
-}
-
-/// FNV-1a of a name, to give every tensor a random sequence of its own.
-fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

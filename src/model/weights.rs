@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -228,7 +228,8 @@ impl ModuleMapper for Loader<'_> {
             Some(array) => {
                 let device = param.lazy_device();
                 let data = TensorData::new(array.data.clone(), array.shape.clone());
-                return param.map(|_| Tensor::from_data(data, &device));
+                let id = param_id(&key(&self.path));
+                return param.transform_for_load(Tensor::from_data(data, &device), id);
             }
         }
         param
@@ -288,6 +289,19 @@ impl ModuleVisitor for Collector<'_> {
         self.found
             .push((name, tensor.dims().to_vec(), tensor.flatten(0, D - 1)));
     }
+}
+
+/// The identity of a parameter by its [`key`], so that an optimiser's saved state finds it again in
+/// another process.
+pub fn param_id(key: &str) -> ParamId {
+    ParamId::from(fnv1a(key))
+}
+
+/// FNV-1a of a name.
+pub(super) fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The reference's name of the parameter at `path` (field names and indices of our modules).

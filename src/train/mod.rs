@@ -4,6 +4,7 @@
 //! page can stay responsive around the same code.
 
 mod calibrate;
+mod checkpoint;
 mod sampler;
 mod stages;
 
@@ -24,6 +25,7 @@ use crate::preprocess;
 use crate::synthesis::{Sample, Synthesiser, loss_mask};
 use crate::{Error, Result};
 
+use checkpoint::{Checkpoint, Run};
 use sampler::Sampler;
 use stages::{SegmentationOptimiser, StudentOptimiser, learning_rate};
 
@@ -129,6 +131,56 @@ impl Trainer {
         self.student = student.train();
         self.segmentation = segmentation.train();
         Ok(())
+    }
+
+    /// The state between two steps, for [`Self::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost, [`Error::Training`] if the state cannot be serialised.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        let [squeeze, res, head] = self.segmentation_optimiser.state()?;
+        let checkpoint = Checkpoint {
+            run: self.run(),
+            step: self.step,
+            weights: self.model().trained_weights().await?,
+            optimisers: [self.student_optimiser.state()?, squeeze, res, head],
+        };
+        checkpoint.to_bytes()
+    }
+
+    /// Goes on where [`Self::checkpoint`] was taken, in this process or another: all later steps are
+    /// bit by bit those of an uninterrupted run on the same device.
+    ///
+    /// # Errors
+    /// [`Error::Training`] for a file that is no checkpoint or belongs to another run.
+    pub fn resume(&mut self, checkpoint: &[u8]) -> Result<()> {
+        let checkpoint = Checkpoint::parse(checkpoint)?;
+        if checkpoint.run != self.run() {
+            return Err(Error::Training(
+                "the checkpoint is of a run with other settings or images: give the same ones, or start again"
+                    .into(),
+            ));
+        }
+        self.start_from(&checkpoint.weights)?;
+        let [student, squeeze, res, head] = &checkpoint.optimisers;
+        self.student_optimiser.restore(student, &self.config)?;
+        self.segmentation_optimiser
+            .restore([squeeze, res, head], &self.config)?;
+        self.step = checkpoint.step;
+        Ok(())
+    }
+
+    fn run(&self) -> Run {
+        Run {
+            model: self.model_config.clone(),
+            config: self.config.clone(),
+            images: self.images.len() + self.held_out.len(),
+        }
+    }
+
+    /// Steps done so far.
+    pub fn steps_done(&self) -> usize {
+        self.step
     }
 
     /// Steps of both stages together.

@@ -3,11 +3,12 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
+use burn::tensor::{Bytes, Tensor};
 
 use crate::config::{Schedule, StageConfig, TrainConfig};
 use crate::model::segmentation::Segmentation;
 use crate::model::student::Student;
+use crate::{Error, Result};
 
 /// Stochastic gradient descent as PyTorch does it: no dampening (Burn's default is 0.1).
 fn sgd(config: &TrainConfig) -> ModuleOptimizer {
@@ -18,6 +19,19 @@ fn sgd(config: &TrainConfig) -> ModuleOptimizer {
         .with_weight_decay(Some(WeightDecayConfig::new(config.weight_decay as f32)))
         .with_momentum(Some(momentum))
         .init()
+}
+
+fn save(optimiser: &ModuleOptimizer) -> Result<Vec<u8>> {
+    let bytes = optimiser
+        .into_bytes()
+        .map_err(|err| Error::Training(format!("the optimiser's state cannot be saved: {err}")))?;
+    Ok(bytes.to_vec())
+}
+
+fn load(state: &[u8], config: &TrainConfig) -> Result<ModuleOptimizer> {
+    sgd(config)
+        .from_bytes(Bytes::from_bytes_vec(state.to_vec()))
+        .map_err(|err| Error::Training(format!("the optimiser's saved state cannot be read: {err}")))
 }
 
 /// The rate at `step` of a stage.
@@ -37,6 +51,16 @@ pub(super) struct StudentOptimiser(ModuleOptimizer);
 impl StudentOptimiser {
     pub(super) fn new(config: &TrainConfig) -> Self {
         Self(sgd(config))
+    }
+
+    /// Its momentum, serialised.
+    pub(super) fn state(&self) -> Result<Vec<u8>> {
+        save(&self.0)
+    }
+
+    pub(super) fn restore(&mut self, state: &[u8], config: &TrainConfig) -> Result<()> {
+        self.0 = load(state, config)?;
+        Ok(())
     }
 
     pub(super) fn step(&mut self, rate: f64, student: Student, loss: &Tensor<1>) -> Student {
@@ -59,6 +83,18 @@ impl SegmentationOptimiser {
             squeeze: sgd(config),
             head: sgd(config),
         }
+    }
+
+    /// Their momenta, serialised.
+    pub(super) fn state(&self) -> Result<[Vec<u8>; 3]> {
+        Ok([save(&self.squeeze)?, save(&self.res)?, save(&self.head)?])
+    }
+
+    pub(super) fn restore(&mut self, [squeeze, res, head]: [&[u8]; 3], config: &TrainConfig) -> Result<()> {
+        self.squeeze = load(squeeze, config)?;
+        self.res = load(res, config)?;
+        self.head = load(head, config)?;
+        Ok(())
     }
 
     /// `rates` are those of the blocks and of the head.

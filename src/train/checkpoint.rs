@@ -1,0 +1,143 @@
+//! What an interrupted run needs to go on as if nothing had happened: weights and batch statistics,
+//! the optimisers' momenta and the step. The generators' state is the step, because every random
+//! number is a function of seed and step.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ModelConfig, TrainConfig};
+use crate::model::weights::{Precision, Weights};
+use crate::{Error, Result};
+
+/// Name of the header's entry.
+const KEY: &str = "destseg_checkpoint";
+/// Raised when older versions cannot read the file.
+const VERSION: u32 = 1;
+/// Name of the weights' block, itself a safetensors file.
+const WEIGHTS: &str = "weights";
+/// Names of the optimisers' blocks.
+const OPTIMISERS: [&str; 4] = ["student", "squeeze", "res", "head"];
+
+/// What must be equal for a run to go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) model: ModelConfig,
+    pub(super) config: TrainConfig,
+    /// Good images, held-out ones included.
+    pub(super) images: usize,
+}
+
+/// The state between two steps.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Checkpoint {
+    pub(super) run: Run,
+    /// Steps done.
+    pub(super) step: usize,
+    /// Student and segmentation network.
+    pub(super) weights: Weights,
+    /// In the order student, squeeze, blocks, head.
+    pub(super) optimisers: [Vec<u8>; 4],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    step: usize,
+    run: Run,
+}
+
+impl Checkpoint {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let fail = |err: String| Error::Training(format!("the checkpoint cannot be written: {err}"));
+        let header = Header {
+            version: VERSION,
+            step: self.step,
+            run: self.run.clone(),
+        };
+        let header = serde_json::to_string(&header).map_err(|err| fail(err.to_string()))?;
+        let weights = self.weights.to_safetensors(Precision::F32, Default::default())?;
+        let blocks = OPTIMISERS.into_iter().zip(&self.optimisers);
+        let views = std::iter::once((WEIGHTS, &weights))
+            .chain(blocks)
+            .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|err| fail(err.to_string()))?;
+        let metadata = HashMap::from([(KEY.to_owned(), header)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|err| fail(err.to_string()))
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        let unusable = |reason: &str| {
+            Error::Training(format!(
+                "this is no usable checkpoint ({reason}): remove it and start again"
+            ))
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|err| unusable(&err.to_string()))?;
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get(KEY))
+            .ok_or_else(|| unusable("it has no header of a training run"))?;
+        let Header { version, step, run } =
+            serde_json::from_str(header).map_err(|err| unusable(&err.to_string()))?;
+        if version != VERSION {
+            return Err(unusable("another version of destseg wrote it"));
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(|err| unusable(&err.to_string()))?;
+        let block = |name: &str| {
+            file.tensor(name)
+                .map(|view| view.data().to_vec())
+                .map_err(|err| unusable(&err.to_string()))
+        };
+        let weights = block(WEIGHTS)?;
+        let weights = SafeTensors::deserialize(&weights).map_err(|err| unusable(&err.to_string()))?;
+        let [student, squeeze, res, head] = OPTIMISERS;
+        Ok(Self {
+            run,
+            step,
+            weights: Weights::from_safetensors(&weights)?,
+            optimisers: [block(student)?, block(squeeze)?, block(res)?, block(head)?],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+    use crate::model::weights::Array;
+
+    fn checkpoint() -> Checkpoint {
+        let mut weights = Weights::default();
+        let data = vec![0.25, -1.5e-7];
+        weights.insert("a".into(), Array { shape: vec![2], data });
+        Checkpoint {
+            run: Run {
+                model: ModelConfig::preset(Preset::Compact),
+                config: TrainConfig::preset(Preset::Compact),
+                images: 7,
+            },
+            step: 42,
+            weights,
+            optimisers: [vec![1, 2], vec![], vec![3], vec![255; 9]],
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_bit_by_bit() {
+        let checkpoint = checkpoint();
+        let bytes = checkpoint.to_bytes().expect("writes");
+        assert_eq!(Checkpoint::parse(&bytes).expect("reads"), checkpoint);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let bytes = checkpoint().to_bytes().expect("writes");
+        for broken in [&bytes[..bytes.len() - 1], &bytes[..40], b"{}"] {
+            let error = Checkpoint::parse(broken).expect_err("is broken").to_string();
+            assert!(error.contains("no usable checkpoint"), "{error}");
+        }
+    }
+}
