@@ -342,16 +342,12 @@ impl TrainConfig {
             cosine_reduction: Reduction::Mean,
             focal_gamma: 4.0,
             held_out: 0.1,
-            synthesis: SynthesisConfig {
-                recoloured_share: 0.4,
-                ..SynthesisConfig::default()
-            },
+            synthesis: SynthesisConfig::default(),
             augment: AugmentConfig::default(),
         };
         match preset {
             Preset::Compact => common,
             Preset::Paper => Self {
-                synthesis: SynthesisConfig::default(),
                 batch: 32,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
