@@ -6,15 +6,25 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The top folder of the project.
+/// The top folder of the project: of the checkout this runs in, which with a shared target folder
+/// need not be the one it was compiled in.
 pub fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    const MARK: &str = "Trunk.toml";
+    ROOT.get_or_init(|| {
+        let start = env::var_os("CARGO_MANIFEST_DIR").map_or_else(env::current_dir, |dir| Ok(dir.into()));
+        start
+            .iter()
+            .flat_map(|folder| folder.ancestors())
+            .find(|folder| folder.join(MARK).is_file())
+            .map_or_else(|| PathBuf::from("."), Path::to_owned)
+    })
 }
 
 /// Where set-up keeps what has no ordinary place of its own.
