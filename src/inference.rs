@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::calibration::Calibration;
-use crate::config::ModelConfig;
+use crate::config::{ImageScore, ModelConfig};
 use crate::image::{self, RgbImage};
 use crate::map::AnomalyMap;
 use crate::model::file::ModelFile;
@@ -24,14 +24,22 @@ pub struct Detector {
 /// What the model says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
-    /// The segmentation network's map at the model's input size, values in (0, 1).
-    pub segmentation: AnomalyMap,
-    /// The DeST map (product of cosine distances) at the model's input size.
+    /// The segmentation network's map at the model's input size, values in (0, 1); none where the
+    /// model has no such network.
+    pub segmentation: Option<AnomalyMap>,
+    /// The DeST map (product of the levels' distances) at the model's input size.
     pub dest: AnomalyMap,
-    /// Image score of the segmentation map.
+    /// Image score of [`Self::map`].
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
+}
+
+impl Detection {
+    /// The map that decides: the segmentation network's if there is one.
+    pub fn map(&self) -> &AnomalyMap {
+        self.segmentation.as_ref().unwrap_or(&self.dest)
+    }
 }
 
 impl Detector {
@@ -101,16 +109,30 @@ impl Detector {
         let side = self.config.input_size;
         let batch = preprocess::batch([pixels].into_iter(), side, self.config.teacher, &self.device);
         let Output { segmentation, dest } = self.model.forward(batch);
+        let segmentation_maps = usize::from(segmentation.is_some());
         // one read-back for both maps
-        let both = read(Tensor::cat(vec![segmentation, dest], 1)).await?;
-        let (segmentation, dest) = both.split_at(both.len() / 2);
-        let [segmentation, dest] = [self.map(segmentation)?, self.map(dest)?];
+        let maps = [segmentation, Some(dest)].into_iter().flatten().collect();
+        let values = read(Tensor::cat(maps, 1)).await?;
+        let (segmentation, dest) = values.split_at(values.len() / 2 * segmentation_maps);
+        let segmentation = (!segmentation.is_empty())
+            .then(|| self.map(segmentation))
+            .transpose()?;
+        let dest = self.map(dest)?;
+        let dest_score = self.score(&dest);
         Ok(Detection {
-            score: segmentation.score(),
-            dest_score: dest.score(),
+            score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
+            dest_score,
             segmentation,
             dest,
         })
+    }
+
+    /// The image score of a map, by the model's rule.
+    fn score(&self, map: &AnomalyMap) -> f32 {
+        match self.config.score {
+            ImageScore::MeanOfLargest => map.score(),
+            ImageScore::Maximum => map.maximum(),
+        }
     }
 
     /// A map of the network, upsampled bilinearly to the input size (section 4.1 of the paper).

@@ -6,7 +6,7 @@ pub const SCORE_PIXELS: usize = 100;
 /// One value per pixel of the model's input, row by row; higher is more anomalous.
 ///
 /// The segmentation network's map lies in (0, 1); the DeST map (product of three cosine
-/// distances) lies in [0, 8] and rarely exceeds 1.
+/// distances) lies in [0, 8] and rarely exceeds 1. STPM's squared distances make that [0, 64].
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnomalyMap {
     width: usize,
@@ -50,6 +50,11 @@ impl AnomalyMap {
         // select_nth puts the pivot itself at count - 1
         let sum: f64 = largest.iter().map(|&v| f64::from(v)).sum::<f64>() + f64::from(values[count - 1]);
         (sum / count as f64) as f32
+    }
+
+    /// The largest value: the image score of STPM.
+    pub fn maximum(&self) -> f32 {
+        self.values.iter().copied().fold(0.0, f32::max)
     }
 
     /// Bilinear resize with half-pixel centres (PyTorch's `align_corners=False`), no antialiasing.

@@ -154,6 +154,8 @@ pub struct ModelInfo {
     pub bytes: u64,
     /// Side of the model's square input in pixels.
     pub input_size: usize,
+    /// Whether it has a segmentation network; without one the DeST map decides.
+    pub segmentation: bool,
     /// What it was trained on, a phrase.
     pub trained_on: String,
     /// Milliseconds to fetch and load.
@@ -184,7 +186,7 @@ pub struct AnalysisInfo {
     pub map_width: usize,
     /// Rows of each map.
     pub map_height: usize,
-    /// Image score of the segmentation map, in (0, 1).
+    /// Image score of the map that decides; in (0, 1) for the segmentation network's.
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,

@@ -176,6 +176,139 @@ fn from_demo_data_to_heat_maps_and_metrics() {
     serde_json::from_str::<serde_json::Value>(&succeeds(&json, path)).expect("is JSON");
 }
 
+/// STPM and the ablations have other parts and recipes.
+#[test]
+fn baseline_and_ablations_train_and_predict() {
+    let folder = data();
+    let path = folder.path();
+    let image = "circuit/test/scratch/000.png";
+    let cases: [(&str, &[&str], bool); 3] = [
+        (
+            "stpm.safetensors",
+            &["--method", "stpm", "--student-steps", "2"],
+            false,
+        ),
+        (
+            "plain.safetensors",
+            &["--ablation", "none", "--student-steps", "2"],
+            false,
+        ),
+        (
+            "den-seg.safetensors",
+            &[
+                "--ablation",
+                "den,seg",
+                "--student-steps",
+                "1",
+                "--segmentation-steps",
+                "1",
+            ],
+            true,
+        ),
+    ];
+    for (name, how, has_segmentation) in cases {
+        let arguments = [
+            "train", "--data", "circuit", "-o", name, "--device", "cpu", "--batch", "2",
+        ];
+        succeeds(&[&arguments, how].concat(), path);
+        let model = ModelFile::parse(&fs::read(path.join(name)).expect("reads")).expect("is a model");
+        assert_eq!(
+            model.header.config.segmentation.is_some(),
+            has_segmentation,
+            "{name}"
+        );
+        assert!(model.header.config.student.decoder.is_none(), "{name}");
+        let line = succeeds(
+            &["predict", image, "-m", name, "-o", "out", "--device", "cpu"],
+            path,
+        );
+        let line: serde_json::Value = serde_json::from_str(&line).expect("is JSON");
+        let same = line["score"] == line["dest_score"];
+        assert_eq!(same, !has_segmentation, "{name}: {line}");
+    }
+}
+
+#[test]
+fn settings_are_written_and_read_again() {
+    let folder = data();
+    let path = folder.path();
+    succeeds(
+        &train(
+            "first.safetensors",
+            &["--seed", "3", "--set", "training.momentum=0.5"],
+        ),
+        path,
+    );
+    let settings = fs::read_to_string(path.join("first.toml")).expect("is written");
+    assert!(settings.contains("momentum = 0.5"), "{settings}");
+    let again = [
+        "train",
+        "--data",
+        "circuit",
+        "--config",
+        "first.toml",
+        "--device",
+        "cpu",
+        "-o",
+    ];
+    succeeds(&[&again[..], &["second.safetensors"]].concat(), path);
+    let read = |name: &str| fs::read(path.join(name)).expect("reads");
+    assert!(
+        read("first.safetensors") == read("second.safetensors"),
+        "the same settings give the same file"
+    );
+
+    fs::write(path.join("wrong.toml"), settings.replace("momentum", "momentun")).expect("writes");
+    let wrong = [&again[..], &["third.safetensors", "--config", "wrong.toml"]].concat();
+    let wrong: Vec<&str> = wrong.into_iter().filter(|word| *word != "first.toml").collect();
+    let first = wrong
+        .iter()
+        .position(|word| *word == "--config")
+        .expect("is there");
+    fails(
+        &[&wrong[..first], &wrong[first + 1..]].concat(),
+        path,
+        &["wrong.toml", "momentun"],
+    );
+
+    let printed = succeeds(&["train", "--preset", "paper", "--print-config", "json"], path);
+    let printed: serde_json::Value = serde_json::from_str(&printed).expect("is JSON");
+    assert_eq!(printed["training"]["segmentation"]["steps"], 4000);
+}
+
+#[test]
+fn a_training_that_diverges_keeps_its_last_good_state() {
+    let folder = data();
+    let path = folder.path();
+    let arguments = [
+        "train",
+        "--data",
+        "circuit",
+        "-o",
+        "a.safetensors",
+        "--device",
+        "cpu",
+        "--batch",
+        "2",
+    ];
+    let rates = [
+        "--student-steps",
+        "6",
+        "--checkpoint-every",
+        "1",
+        "--set",
+        "training.student.learning_rate=1e18",
+    ];
+    fails(
+        &[&arguments[..], &rates].concat(),
+        path,
+        &["not a number", "at step", "learning rate"],
+    );
+    assert!(!path.join("a.safetensors").exists());
+    let checkpoint = fs::read(path.join("a.safetensors.checkpoint")).expect("is kept");
+    assert!(!checkpoint.is_empty());
+}
+
 /// Kills a training at different moments, among them while a checkpoint is written, and goes on.
 #[test]
 fn a_killed_training_goes_on_bit_by_bit() {

@@ -93,7 +93,7 @@ async fn evaluate(detector: &Detector, items: &[TestItem], data: &Path) -> Resul
         let start = std::time::Instant::now();
         let found = detector.detect(&test.image).await?;
         milliseconds += start.elapsed().as_secs_f64() * 1e3;
-        for (collected, map) in [(&mut segmentation, &found.segmentation), (&mut dest, &found.dest)] {
+        for (collected, map) in [(&mut segmentation, found.map()), (&mut dest, &found.dest)] {
             collected.scores.push(map.score());
             collected.pixels.extend_from_slice(map.values());
         }

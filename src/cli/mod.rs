@@ -7,6 +7,7 @@ mod eval;
 mod import;
 mod manifest;
 mod predict;
+mod settings;
 mod train;
 
 use std::process::ExitCode;

@@ -59,6 +59,8 @@ struct Line<'a> {
     milliseconds: f64,
     overlay: PathBuf,
     map: PathBuf,
+    /// The map's value that is white in its picture.
+    map_white: f32,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
@@ -99,37 +101,53 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         milliseconds,
         overlay: args.output.join(format!("{name}.overlay.png")),
         map: args.output.join(format!("{name}.map.png")),
+        // a probability's scale is fixed; products of distances have no upper end of their own
+        map_white: match &detection.segmentation {
+            Some(_) => 1.0,
+            None => detection.dest.maximum(),
+        },
     };
-    write_pictures(args, &image, &detection, &line)?;
+    // without a fixed scale, the threshold is in the middle of the colours
+    let hottest = match (&detection.segmentation, detector.calibration()) {
+        (None, Some(calibration)) => 2.0 * calibration.pixel_threshold,
+        _ => line.map_white,
+    };
+    write_pictures(args, &image, &detection, &line, hottest)?;
     println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
 
-fn write_pictures(args: &Args, image: &RgbImage, detection: &Detection, line: &Line<'_>) -> Result<()> {
+fn write_pictures(
+    args: &Args,
+    image: &RgbImage,
+    detection: &Detection,
+    line: &Line<'_>,
+    hottest: f32,
+) -> Result<()> {
     let (width, height) = image.dimensions();
     let pixels = overlay(
         image.as_raw(),
         width as usize,
         height as usize,
-        &detection.segmentation,
+        detection.map(),
         args.colors,
-        (0.0, 1.0),
+        (0.0, hottest),
         args.opacity,
     );
     let picture = RgbImage::from_raw(width, height, pixels).context("the overlay has a wrong size")?;
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png)?;
     write_file(&line.overlay, bytes.get_ref())?;
-    write_file(&line.map, &raw_map(&detection.segmentation)?)
+    write_file(&line.map, &raw_map(detection.map(), line.map_white)?)
 }
 
-/// The map as 16-bit grey PNG at the model's input size: 65535 is 1.
-fn raw_map(map: &AnomalyMap) -> Result<Vec<u8>> {
-    let full = f32::from(u16::MAX);
+/// The map as 16-bit grey PNG at the model's input size: 65535 is the value `white`.
+fn raw_map(map: &AnomalyMap, white: f32) -> Result<Vec<u8>> {
+    let full = f32::from(u16::MAX) / white.max(f32::MIN_POSITIVE);
     let values: Vec<u16> = map
         .values()
         .iter()
-        .map(|v| (v.clamp(0.0, 1.0) * full).round() as u16)
+        .map(|v| (v.clamp(0.0, white) * full).round() as u16)
         .collect();
     let (width, height) = (u32::try_from(map.width())?, u32::try_from(map.height())?);
     let picture: ImageBuffer<Luma<u16>, _> =

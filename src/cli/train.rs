@@ -6,26 +6,26 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::common::{DeviceArg, folder_name, load_teacher, open_device, progress_bar, write_file};
+use super::settings::{self, Format, Settings};
 use crate::Error;
-use crate::config::{ModelConfig, Preset, TrainConfig};
+use crate::config::{TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
 use crate::model::file::{FORMAT_VERSION, ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
-use crate::model::weights::{Precision, Weights};
+use crate::model::weights::Precision;
 use crate::synthesis::{Synthesiser, TextureSource};
 use crate::train::{Stage, Trainer};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder in MVTec layout; only train/good is used.
-    #[arg(long)]
-    data: PathBuf,
-    /// Model file to write.
-    #[arg(short, long)]
-    out: PathBuf,
-    /// Network and recipe to start from.
-    #[arg(long, value_enum, default_value_t)]
-    preset: Preset,
+    #[arg(long, required_unless_present = "print_config")]
+    data: Option<PathBuf>,
+    /// Model file to write; its settings go beside it, as OUT with the ending .toml.
+    #[arg(short, long, required_unless_present = "print_config")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    settings: settings::Args,
     /// Folder of texture images (such as DTD) for the synthetic anomalies; without it, built-in
     /// procedural textures.
     #[arg(long)]
@@ -36,36 +36,15 @@ pub(super) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     device: DeviceArg,
-    /// Seed of every random number.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Images per step.
-    #[arg(long)]
-    batch: Option<usize>,
-    /// Steps of stage 1.
-    #[arg(long)]
-    student_steps: Option<usize>,
-    /// Steps of stage 2.
-    #[arg(long)]
-    segmentation_steps: Option<usize>,
-    /// Rotate good images by random multiples of 90 degrees.
-    #[arg(long)]
-    rotate_90: bool,
-    /// Rotate good images by up to this many degrees either way.
-    #[arg(long)]
-    rotate: Option<f32>,
     /// Use only the first N good images.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// How weights are stored.
     #[arg(long, value_enum, default_value = "f16")]
     precision: Precision,
-    /// Settings file (JSON), as printed by --print-config; flags come on top.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// Print all settings as JSON and stop.
-    #[arg(long)]
-    print_config: bool,
+    /// Print all settings and stop.
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "toml")]
+    print_config: Option<Format>,
     /// Keep the state of the training beside the model file every so many steps; 0 keeps none.
     #[arg(long, value_name = "STEPS", default_value_t = 100)]
     checkpoint_every: usize,
@@ -77,66 +56,81 @@ pub(super) struct Args {
     force: bool,
 }
 
-impl Args {
-    /// Where the state of the training is kept.
-    fn checkpoint(&self) -> PathBuf {
-        let mut name = self.out.clone().into_os_string();
-        name.push(".checkpoint");
-        name.into()
+/// The files that a run writes.
+#[derive(Debug)]
+struct Outputs {
+    model: PathBuf,
+    settings: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Outputs {
+    fn new(model: PathBuf) -> Self {
+        let mut checkpoint = model.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        Self {
+            settings: model.with_extension("toml"),
+            checkpoint: checkpoint.into(),
+            model,
+        }
     }
 
-    fn settings(&self) -> Result<TrainConfig> {
-        let mut config = match &self.config {
-            None => TrainConfig::preset(self.preset),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-                serde_json::from_str(&text).map_err(|err| {
-                    Error::Config(format!("the settings cannot be read: {err}")).in_file(path)
-                })?
+    /// Refuses to replace files, and finds out now whether they can be written: minutes of training
+    /// must not be for nothing.
+    fn check(&self, args: &Args) -> Result<()> {
+        if !args.force {
+            if let Some(file) = [&self.model, &self.settings]
+                .into_iter()
+                .find(|file| file.exists())
+            {
+                bail!(
+                    "{} exists already: choose another name or add --force",
+                    file.display()
+                );
             }
-        };
-        let set = |target: &mut usize, flag: Option<usize>| *target = flag.unwrap_or(*target);
-        set(&mut config.batch, self.batch);
-        set(&mut config.student.steps, self.student_steps);
-        set(&mut config.segmentation.steps, self.segmentation_steps);
-        config.seed = self.seed.unwrap_or(config.seed);
-        config.augment.rotate_90 |= self.rotate_90;
-        config.augment.rotate = self.rotate.unwrap_or(config.augment.rotate);
-        config.validate()?;
-        Ok(config)
+            if self.checkpoint.exists() && !args.resume {
+                bail!(
+                    "{} is left of an interrupted training: go on with --resume, or start again with --force",
+                    self.checkpoint.display()
+                );
+            }
+        }
+        let folder = self
+            .model
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!("the folder {} does not exist: create it first", folder.display());
+        }
+        tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
+            .map_err(Error::io("write", &self.model))?;
+        Ok(())
     }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let config = args.settings()?;
-    if args.print_config {
-        println!("{}", serde_json::to_string_pretty(&config)?);
+    let category = args.data.as_deref().map(Category::open).transpose()?;
+    let mut paths = match &category {
+        Some(category) => category.train_good()?,
+        None => Vec::new(),
+    };
+    paths.truncate(args.limit.unwrap_or(usize::MAX));
+    let name = category.as_ref().map_or("", |category| &category.name);
+    let settings = args.settings.settings(name, paths.len())?;
+    if let Some(format) = args.print_config {
+        print!("{}", settings.to_text(format)?);
         return Ok(());
     }
-    if args.out.exists() && !args.force {
-        bail!(
-            "{} exists already: choose another name or add --force",
-            args.out.display()
-        );
-    }
-    let checkpoint = args.checkpoint();
-    if checkpoint.exists() && !args.resume && !args.force {
-        bail!(
-            "{} is left of an interrupted training: go on with --resume, or start again with --force",
-            checkpoint.display()
-        );
-    }
-    let folder = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!("the folder {} does not exist: create it first", folder.display());
-    }
-    // minutes of training must not end in a file that cannot be written
-    tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
-        .map_err(Error::io("write", &args.out))?;
-    let model_config = ModelConfig::preset(args.preset);
+    let (Some(category), Some(out)) = (category, args.out.clone()) else {
+        bail!("--data and --out are needed to train");
+    };
+    let outputs = Outputs::new(out);
+    outputs.check(&args)?;
+    let Settings {
+        model: model_config,
+        training: config,
+    } = settings.clone();
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
-    let mut paths = Category::open(&args.data)?.train_good()?;
-    paths.truncate(args.limit.unwrap_or(usize::MAX));
     let loaded = load_good(&paths, model_config.input_size)?;
     if let Some(first) = loaded.skipped.into_iter().next() {
         return Err(first.into());
@@ -163,15 +157,15 @@ pub(super) async fn run(args: Args) -> Result<()> {
     )?;
     eprintln!(
         "training {} on {} good images of {} with {texture_name}, on the {device_name}",
-        args.preset.id(),
+        model_config.preset.id(),
         trainer.image_count(),
-        args.data.display()
+        category.root.display()
     );
     if args.resume {
-        resume(&mut trainer, &checkpoint)?;
+        resume(&mut trainer, &outputs.checkpoint)?;
     }
     let start = Instant::now();
-    train(&mut trainer, &config, args.checkpoint_every, &checkpoint).await?;
+    train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
     let calibration = trainer.calibrate().await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
@@ -184,22 +178,35 @@ pub(super) async fn run(args: Args) -> Result<()> {
         );
     }
     let mut weights = trainer.model().trained_weights().await?;
-    if args.preset == Preset::Paper {
+    if model_config.teacher != TeacherKind::EfficientnetLite0 {
         // this teacher is not shipped, so the file carries it
         weights.extend(teacher.prefixed(prefix::TEACHER));
     }
     let record = TrainingRecord {
-        data: folder_name(&args.data),
+        data: category.name,
         images: trainer.image_count(),
         textures: texture_name,
         config,
         device: device_name,
     };
-    write_model(&args, model_config, weights, record, calibration)?;
-    if checkpoint.exists() {
-        std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
+    let header = ModelHeader {
+        format_version: FORMAT_VERSION,
+        written_by: format!("destseg {}", env!("CARGO_PKG_VERSION")),
+        config: model_config,
+        training: Some(record),
+        calibration,
+    };
+    let file = ModelFile { header, weights };
+    write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;
+    write_file(&outputs.model, &file.to_bytes(args.precision)?)?;
+    if outputs.checkpoint.exists() {
+        std::fs::remove_file(&outputs.checkpoint).map_err(Error::io("remove", &outputs.checkpoint))?;
     }
-    eprintln!("wrote {} after {seconds:.0} s", args.out.display());
+    eprintln!(
+        "wrote {} and its settings {} after {seconds:.0} s",
+        outputs.model.display(),
+        outputs.settings.display()
+    );
     Ok(())
 }
 
@@ -241,11 +248,12 @@ async fn train(
     while let Some(report) = trainer.step().await? {
         const KEEP: f32 = 0.9;
         if report.stage == Stage::Segmentation && report.step == config.student.steps + 1 {
-            bar.suspend(|| eprintln!("stage 1 done, cosine loss {:.4}", smooth.unwrap_or_default()));
+            if let Some(loss) = smooth.take() {
+                bar.suspend(|| eprintln!("stage 1 done, cosine loss {loss:.4}"));
+            }
             bar.set_prefix("stage 2");
             bar.set_length(config.segmentation.steps as u64);
             bar.reset();
-            smooth = None;
         }
         let value = smooth.map_or(report.loss, |old| KEEP * old + (1.0 - KEEP) * report.loss);
         smooth = Some(value);
@@ -271,26 +279,9 @@ async fn train(
         }
     }
     bar.finish_and_clear();
-    eprintln!("stage 2 done, loss {:.4}", smooth.unwrap_or_default());
+    let stage = if config.segmentation.steps > 0 { 2 } else { 1 };
+    if let Some(loss) = smooth {
+        eprintln!("stage {stage} done, loss {loss:.4}");
+    }
     Ok(())
-}
-
-fn write_model(
-    args: &Args,
-    config: ModelConfig,
-    weights: Weights,
-    record: TrainingRecord,
-    calibration: Option<crate::calibration::Calibration>,
-) -> Result<()> {
-    let header = ModelHeader {
-        format_version: FORMAT_VERSION,
-        written_by: format!("destseg {}", env!("CARGO_PKG_VERSION")),
-        config,
-        training: Some(record),
-        calibration,
-    };
-    write_file(
-        &args.out,
-        &ModelFile { header, weights }.to_bytes(args.precision)?,
-    )
 }

@@ -11,9 +11,11 @@ use super::weights::{fnv1a, key, param_id};
 /// How the convolutions of a network start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Kaiming normal by fan-out for all convolutions; with `zero_last`, the second batch norm of
-    /// each encoder block starts at 0.
+    /// Kaiming normal by fan-out for all convolutions; the second batch norm of each encoder block
+    /// starts at 0.
     Student,
+    /// The same, but all batch norms start at 1 (torchvision's default, STPM).
+    PlainStudent,
     /// Kaiming normal, but PyTorch's default (uniform by fan-in) for the head.
     Segmentation,
 }
@@ -51,7 +53,7 @@ impl ModuleMapper for Initialiser {
         let count: usize = shape.iter().product();
         let own = self.path.last().map_or("", String::as_str);
         let uniform = match self.scheme {
-            Scheme::Student => name.starts_with("projections."),
+            Scheme::Student | Scheme::PlainStudent => name.starts_with("projections."),
             Scheme::Segmentation => name.starts_with("head."),
         };
         let mut rng = Pcg64::seed_from_u64(self.seed ^ fnv1a(&name));
@@ -67,7 +69,11 @@ impl ModuleMapper for Initialiser {
             }
         } else if own == "bias" {
             uniform_values(&mut rng, self.fan_in, count)
-        } else if own == "gamma" && name.starts_with("encoder.layer") && name.contains(".bn2.") {
+        } else if self.scheme == Scheme::Student
+            && own == "gamma"
+            && name.starts_with("encoder.layer")
+            && name.contains(".bn2.")
+        {
             vec![0.0; count]
         } else {
             let value = param.val();

@@ -33,16 +33,20 @@ pub struct DeSTSeg {
     pub teacher: Teacher,
     /// Trained in stage 1.
     pub student: Student,
-    /// Trained in stage 2.
-    pub segmentation: Segmentation,
+    /// Trained in stage 2; none where the DeST map is all there is.
+    pub segmentation: Option<Segmentation>,
+    /// What a cosine distance of 1 counts in the DeST map.
+    #[module(skip)]
+    distance_scale: f32,
 }
 
 /// What the network says about a batch of images.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Probability of an anomaly, `[batch, 1, side / 4, side / 4]` in (0, 1).
-    pub segmentation: Tensor<4>,
-    /// Product of the three cosine distances ("DeST"), same shape, in [0, 8].
+    /// Probability of an anomaly, `[batch, 1, side / 4, side / 4]` in (0, 1); none without a
+    /// segmentation network.
+    pub segmentation: Option<Tensor<4>>,
+    /// Product of the three levels' distances ("DeST"), same shape; in [0, 8] for cosine distances.
     pub dest: Tensor<4>,
 }
 
@@ -57,6 +61,17 @@ pub mod prefix {
 }
 
 impl DeSTSeg {
+    /// The same network with other trained parts.
+    #[must_use]
+    pub fn with(&self, student: Student, segmentation: Option<Segmentation>) -> Self {
+        Self {
+            teacher: self.teacher.clone(),
+            student,
+            segmentation,
+            distance_scale: self.distance_scale,
+        }
+    }
+
     /// A network around `teacher` whose trained parts are still zero.
     ///
     /// # Errors
@@ -67,7 +82,11 @@ impl DeSTSeg {
         Ok(Self {
             teacher,
             student: Student::new(&config.student, config.teacher, device),
-            segmentation: Segmentation::new(&config.segmentation, channels, device),
+            segmentation: config
+                .segmentation
+                .as_ref()
+                .map(|config| Segmentation::new(config, channels, device)),
+            distance_scale: config.distance.scale(),
         })
     }
 
@@ -79,7 +98,11 @@ impl DeSTSeg {
         Ok(Self {
             teacher: self.teacher,
             student: weights::load(self.student, weights, prefix::STUDENT)?,
-            segmentation: weights::load(self.segmentation, weights, prefix::SEGMENTATION)?,
+            segmentation: self
+                .segmentation
+                .map(|network| weights::load(network, weights, prefix::SEGMENTATION))
+                .transpose()?,
+            distance_scale: self.distance_scale,
         })
     }
 
@@ -89,7 +112,9 @@ impl DeSTSeg {
     /// [`crate::Error::Device`] if the device was lost.
     pub async fn trained_weights(&self) -> Result<Weights> {
         let mut weights = weights::collect(&self.student, prefix::STUDENT).await?;
-        weights.extend(weights::collect(&self.segmentation, prefix::SEGMENTATION).await?);
+        if let Some(segmentation) = &self.segmentation {
+            weights.extend(weights::collect(segmentation, prefix::SEGMENTATION).await?);
+        }
         Ok(weights)
     }
 
@@ -102,9 +127,12 @@ impl DeSTSeg {
     /// Both maps for images `[batch, 3, side, side]`, already normalised for the teacher.
     pub fn forward(&self, images: Tensor<4>) -> Output {
         let similarity = self.similarity(images);
-        let dest = similarity.dest_map();
+        let dest = similarity.dest_map() * self.distance_scale.powi(similarity.0.len() as i32);
         Output {
-            segmentation: self.segmentation.forward(similarity.stacked()),
+            segmentation: self
+                .segmentation
+                .as_ref()
+                .map(|network| network.forward(similarity.stacked())),
             dest,
         }
     }

@@ -1,6 +1,6 @@
 //! The student: an encoder-decoder that learns to give the teacher's clean features for an image
 //! with a synthetic anomaly (section 3.2 of the paper). No skip connections, so what the encoder
-//! did not recognise cannot leak into the output.
+//! did not recognise cannot leak into the output. In ablations and STPM it is the encoder alone.
 
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
@@ -13,12 +13,12 @@ use super::layers::{BasicBlock, ConvNorm, ConvSpec, run};
 use super::upsample::bilinear;
 use crate::config::{Stem, StudentConfig, TeacherKind};
 
-/// Encoder, decoder and, where the teacher is signed, projections.
+/// Encoder, decoder and, where the teacher's features differ in sign or number, projections.
 #[derive(Module, Debug)]
 pub struct Student {
     /// From the image down to 1/32 of its side.
     pub encoder: Encoder,
-    /// Stages at 1/32, 1/16, 1/8 and 1/4 of the image's side.
+    /// Stages at 1/32, 1/16, 1/8 and 1/4 of the image's side; empty without decoder.
     pub decoder: Vec<Vec<BasicBlock>>,
     /// 1x1 convolutions to the teacher's channels at 1/4, 1/8 and 1/16; empty without projection.
     pub projections: Vec<Conv2d>,
@@ -31,16 +31,16 @@ pub struct Encoder {
     pub stem: ConvNorm,
     /// Pooling after it, `ResNet` only.
     pub pool: Option<MaxPool2d>,
-    /// Four stages of basic blocks.
+    /// Stages of basic blocks: four before a decoder, three without.
     pub layers: Vec<Vec<BasicBlock>>,
 }
 
 impl Student {
     /// An untrained student; weights are zero until [`init`](super::init) or a file sets them.
     pub fn new(config: &StudentConfig, teacher: TeacherKind, device: &Device) -> Self {
-        let [_, deep, middle, shallow] = config.decoder;
         let projections = if config.projection {
-            [shallow, middle, deep]
+            config
+                .levels()
                 .into_iter()
                 .zip(teacher.channels())
                 .map(|(from, to)| {
@@ -57,8 +57,9 @@ impl Student {
         let mut channels = config.encoder[3];
         let decoder = config
             .decoder
-            .iter()
-            .map(|&width| {
+            .into_iter()
+            .flatten()
+            .map(|width| {
                 BasicBlock::stage(
                     config.blocks,
                     std::mem::replace(&mut channels, width),
@@ -77,27 +78,28 @@ impl Student {
 
     /// Features of an image `[batch, 3, side, side]` in the teacher's shapes.
     pub fn forward(&self, image: Tensor<4>) -> Features {
-        let mut x = self.encoder.forward(image);
-        let mut levels = Vec::with_capacity(self.decoder.len());
-        for (i, stage) in self.decoder.iter().enumerate() {
-            if i > 0 {
-                let [_, _, height, width] = x.dims();
-                x = bilinear(x, [2 * height, 2 * width]);
+        let [fine, middle, coarse, coarsest] = self.encoder.forward(image);
+        let levels = match &self.decoder[..] {
+            [d4, d3, d2, d1] => {
+                let coarse = run(d3, doubled(run(d4, coarsest)));
+                let middle = run(d2, doubled(coarse.clone()));
+                let fine = run(d1, doubled(middle.clone()));
+                [fine, middle, coarse]
             }
-            x = run(stage, x);
-            levels.push(x.clone());
-        }
-        // decoder order is coarse to fine; features are fine to coarse, without the 1/32 level
-        let mut fine_first = levels.into_iter().rev();
-        let mut level = |i: usize| {
-            let x = fine_first.next().unwrap_or_else(|| x.clone());
-            match self.projections.get(i) {
-                Some(projection) => projection.forward(x),
-                None => x,
-            }
+            _ => [fine, middle, coarse],
         };
-        Features([level(0), level(1), level(2)])
+        let mut projections = self.projections.iter();
+        Features(levels.map(|level| match projections.next() {
+            Some(projection) => projection.forward(level),
+            None => level,
+        }))
     }
+}
+
+/// Bilinear upsampling to twice the side.
+fn doubled(x: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    bilinear(x, [2 * height, 2 * width])
 }
 
 impl Encoder {
@@ -116,9 +118,11 @@ impl Encoder {
             ..ConvSpec::new(3, config.stem_channels, kernel)
         };
         let mut channels = config.stem_channels;
+        let stages = if config.decoder.is_some() { 4 } else { 3 };
         let layers = config
             .encoder
             .iter()
+            .take(stages)
             .enumerate()
             .map(|(i, &width)| {
                 let stride = if i == 0 { first_stride } else { 2 };
@@ -133,11 +137,17 @@ impl Encoder {
         }
     }
 
-    fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+    /// Outputs of the four stages; without a fourth stage the third's twice.
+    fn forward(&self, image: Tensor<4>) -> [Tensor<4>; 4] {
         let mut x = self.stem.forward_relu(image);
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
         }
-        self.layers.iter().fold(x, |x, stage| run(stage, x))
+        std::array::from_fn(|i| {
+            if let Some(stage) = self.layers.get(i) {
+                x = run(stage, x.clone());
+            }
+            x.clone()
+        })
     }
 }

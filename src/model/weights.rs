@@ -67,6 +67,14 @@ impl Weights {
         self.0.is_empty()
     }
 
+    /// Whether all values are finite.
+    pub fn is_finite(&self) -> bool {
+        self.0
+            .values()
+            .flat_map(|array| &array.data)
+            .all(|value| value.is_finite())
+    }
+
     /// How many numbers all arrays hold.
     pub fn count(&self) -> usize {
         self.0.values().map(|array| array.data.len()).sum()
@@ -164,6 +172,16 @@ impl Weights {
                 (name, array, bytes)
             })
             .collect();
+        if precision == Precision::F16
+            && let Some((name, _)) = self
+                .0
+                .iter()
+                .find(|(_, array)| array.data.iter().any(|v| f16::from_f32(*v).is_infinite()))
+        {
+            return Err(Error::Model(format!(
+                "the tensor `{name}` holds values too large for 16 bits: write the file in f32"
+            )));
+        }
         let fail =
             |err: safetensors::SafeTensorError| Error::Model(format!("the weights cannot be written: {err}"));
         let views = bytes

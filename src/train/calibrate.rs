@@ -29,7 +29,7 @@ pub(super) async fn calibrate(
     for image in held_out {
         let found = detector.detect_pixels(&image::unit(image)).await?;
         good_scores.push(found.score);
-        pixels.extend_from_slice(found.segmentation.values());
+        pixels.extend_from_slice(found.map().values());
         truth.resize(pixels.len(), false);
         for _ in 0..SYNTHETIC_PER_IMAGE {
             let Some(sample) = draw(synthesiser, image, &mut rng)? else {
@@ -37,7 +37,7 @@ pub(super) async fn calibrate(
             };
             let found = detector.detect_pixels(&sample.corrupted).await?;
             synthetic_scores.push(found.score);
-            pixels.extend_from_slice(found.segmentation.values());
+            pixels.extend_from_slice(found.map().values());
             truth.extend(sample.mask.iter().map(|&m| m != 0));
         }
     }

@@ -17,6 +17,8 @@ const KEY: &str = "destseg_checkpoint";
 const VERSION: u32 = 1;
 /// Name of the weights' block, itself a safetensors file.
 const WEIGHTS: &str = "weights";
+/// Name of the best student's block, another one.
+const BEST: &str = "best";
 /// Names of the optimisers' blocks.
 const OPTIMISERS: [&str; 4] = ["student", "squeeze", "res", "head"];
 
@@ -37,6 +39,8 @@ pub(super) struct Checkpoint {
     pub(super) step: usize,
     /// Student and segmentation network.
     pub(super) weights: Weights,
+    /// Mean map and weights of the best student so far, where one is chosen.
+    pub(super) best: Option<(f32, Weights)>,
     /// In the order student, squeeze, blocks, head.
     pub(super) optimisers: [Vec<u8>; 4],
 }
@@ -46,6 +50,8 @@ struct Header {
     version: u32,
     step: usize,
     run: Run,
+    /// Mean map of the best student, if there is one.
+    best: Option<f32>,
 }
 
 impl Checkpoint {
@@ -55,12 +61,17 @@ impl Checkpoint {
             version: VERSION,
             step: self.step,
             run: self.run.clone(),
+            best: self.best.as_ref().map(|(mean, _)| *mean),
         };
         let header = serde_json::to_string(&header).map_err(|err| fail(err.to_string()))?;
         let weights = self.weights.to_safetensors(Precision::F32, Default::default())?;
-        let blocks = OPTIMISERS.into_iter().zip(&self.optimisers);
+        let best = match &self.best {
+            Some((_, best)) => Some(best.to_safetensors(Precision::F32, Default::default())?),
+            None => None,
+        };
         let views = std::iter::once((WEIGHTS, &weights))
-            .chain(blocks)
+            .chain(best.as_ref().map(|best| (BEST, best)))
+            .chain(OPTIMISERS.into_iter().zip(&self.optimisers))
             .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|err| fail(err.to_string()))?;
@@ -80,8 +91,12 @@ impl Checkpoint {
             .as_ref()
             .and_then(|entries| entries.get(KEY))
             .ok_or_else(|| unusable("it has no header of a training run"))?;
-        let Header { version, step, run } =
-            serde_json::from_str(header).map_err(|err| unusable(&err.to_string()))?;
+        let Header {
+            version,
+            step,
+            run,
+            best,
+        } = serde_json::from_str(header).map_err(|err| unusable(&err.to_string()))?;
         if version != VERSION {
             return Err(unusable("another version of destseg wrote it"));
         }
@@ -91,13 +106,17 @@ impl Checkpoint {
                 .map(|view| view.data().to_vec())
                 .map_err(|err| unusable(&err.to_string()))
         };
-        let weights = block(WEIGHTS)?;
-        let weights = SafeTensors::deserialize(&weights).map_err(|err| unusable(&err.to_string()))?;
+        let weights = |name: &str| {
+            let bytes = block(name)?;
+            let file = SafeTensors::deserialize(&bytes).map_err(|err| unusable(&err.to_string()))?;
+            Weights::from_safetensors(&file)
+        };
         let [student, squeeze, res, head] = OPTIMISERS;
         Ok(Self {
             run,
             step,
-            weights: Weights::from_safetensors(&weights)?,
+            weights: weights(WEIGHTS)?,
+            best: best.map(|mean| Ok((mean, weights(BEST)?))).transpose()?,
             optimisers: [block(student)?, block(squeeze)?, block(res)?, block(head)?],
         })
     }
@@ -113,6 +132,14 @@ mod tests {
         let mut weights = Weights::default();
         let data = vec![0.25, -1.5e-7];
         weights.insert("a".into(), Array { shape: vec![2], data });
+        let mut best = Weights::default();
+        best.insert(
+            "a".into(),
+            Array {
+                shape: vec![1],
+                data: vec![7.0],
+            },
+        );
         Checkpoint {
             run: Run {
                 model: ModelConfig::preset(Preset::Compact),
@@ -121,6 +148,7 @@ mod tests {
             },
             step: 42,
             weights,
+            best: Some((0.125, best)),
             optimisers: [vec![1, 2], vec![], vec![3], vec![255; 9]],
         }
     }

@@ -12,15 +12,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::calibration::Calibration;
-use crate::config::{ModelConfig, Reduction, TrainConfig};
+use crate::config::{Distance, ModelConfig, Reduction, TrainConfig};
 use crate::image::{self, RgbImage};
 use crate::inference::Detector;
 use crate::model::features::Features;
-use crate::model::segmentation::Segmentation;
 use crate::model::student::Student;
 use crate::model::teacher::Teacher;
-use crate::model::weights::{Weights, read};
-use crate::model::{DeSTSeg, init, loss};
+use crate::model::weights::{self, Weights, read};
+use crate::model::{DeSTSeg, init, loss, prefix};
 use crate::preprocess;
 use crate::synthesis::{Sample, Synthesiser, loss_mask};
 use crate::{Error, Result};
@@ -57,9 +56,8 @@ pub struct Trainer {
     model_config: ModelConfig,
     config: TrainConfig,
     device: Device,
-    teacher: Teacher,
-    student: Student,
-    segmentation: Segmentation,
+    /// Its trained parts are on the autodiff device.
+    network: DeSTSeg,
     student_optimiser: StudentOptimiser,
     segmentation_optimiser: SegmentationOptimiser,
     synthesiser: Synthesiser,
@@ -67,6 +65,15 @@ pub struct Trainer {
     held_out: Vec<RgbImage>,
     sampler: Sampler,
     step: usize,
+    /// The best student so far, where one is chosen.
+    best: Option<Best>,
+}
+
+/// A student whose mean map of the held-out good images was the lowest so far.
+#[derive(Debug)]
+struct Best {
+    mean: f32,
+    student: Student,
 }
 
 /// Fewest good images that can be trained on.
@@ -96,15 +103,23 @@ impl Trainer {
         }
         let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
         let teacher = Teacher::load(model_config.teacher, teacher, device)?;
-        let DeSTSeg {
-            teacher,
-            student,
-            segmentation,
-        } = DeSTSeg::new(&model_config, teacher, device)?;
+        let network = DeSTSeg::new(&model_config, teacher, device)?;
+        if network.segmentation.is_none() && config.segmentation.steps > 0 {
+            return Err(Error::Config(
+                "there is no segmentation network to train: give stage 2 no steps".into(),
+            ));
+        }
+        let scheme = match model_config.distance {
+            Distance::Cosine => init::Scheme::Student,
+            Distance::SquaredEuclidean => init::Scheme::PlainStudent,
+        };
+        let student = init::initialise(network.student.clone(), scheme, config.seed).train();
+        let segmentation = network
+            .segmentation
+            .clone()
+            .map(|own| init::initialise(own, init::Scheme::Segmentation, config.seed).train());
         Ok(Self {
-            teacher,
-            student: init::initialise(student, init::Scheme::Student, config.seed).train(),
-            segmentation: init::initialise(segmentation, init::Scheme::Segmentation, config.seed).train(),
+            network: network.with(student, segmentation),
             student_optimiser: StudentOptimiser::new(&config),
             segmentation_optimiser: SegmentationOptimiser::new(&config),
             sampler: Sampler::new(images.len(), config.batch, config.seed),
@@ -115,6 +130,7 @@ impl Trainer {
             images,
             held_out,
             step: 0,
+            best: None,
         })
     }
 
@@ -123,26 +139,32 @@ impl Trainer {
     /// # Errors
     /// [`Error::Model`] naming a missing or misshapen tensor.
     pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
-        let DeSTSeg {
-            student,
-            segmentation,
-            ..
-        } = self.model().load(weights)?;
-        self.student = student.train();
-        self.segmentation = segmentation.train();
+        let loaded = self.model().load(weights)?;
+        let (student, segmentation) = (loaded.student.train(), loaded.segmentation.map(Module::train));
+        self.network = self.network.with(student, segmentation);
         Ok(())
     }
 
     /// The state between two steps, for [`Self::resume`].
     ///
     /// # Errors
-    /// [`Error::Device`] if the device was lost, [`Error::Training`] if the state cannot be serialised.
+    /// [`Error::Device`] if the device was lost, [`Error::Training`] if the weights are no numbers any
+    /// more or the state cannot be serialised.
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
         let [squeeze, res, head] = self.segmentation_optimiser.state()?;
+        let weights = self.model().trained_weights().await?;
+        if !weights.is_finite() {
+            return Err(self.diverged("a weight"));
+        }
+        let best = match &self.best {
+            Some(best) => Some((best.mean, weights::collect(&best.student, prefix::STUDENT).await?)),
+            None => None,
+        };
         let checkpoint = Checkpoint {
             run: self.run(),
             step: self.step,
-            weights: self.model().trained_weights().await?,
+            weights,
+            best,
             optimisers: [self.student_optimiser.state()?, squeeze, res, head],
         };
         checkpoint.to_bytes()
@@ -166,6 +188,13 @@ impl Trainer {
         self.student_optimiser.restore(student, &self.config)?;
         self.segmentation_optimiser
             .restore([squeeze, res, head], &self.config)?;
+        self.best = match &checkpoint.best {
+            Some((mean, weights)) => Some(Best {
+                mean: *mean,
+                student: weights::load(self.network.student.clone(), weights, prefix::STUDENT)?,
+            }),
+            None => None,
+        };
         self.step = checkpoint.step;
         Ok(())
     }
@@ -215,30 +244,65 @@ impl Trainer {
             Some(step) => self.segmentation_step(step, batch).await?,
         };
         if !report.loss.is_finite() {
-            return Err(Error::Training(format!(
-                "the loss is not a number at step {}: try a smaller learning rate",
-                report.step
-            )));
+            return Err(self.diverged("the loss"));
         }
         self.step += 1;
+        self.select().await?;
         Ok(report)
+    }
+
+    fn diverged(&self, what: &str) -> Error {
+        Error::Training(format!(
+            "{what} is not a number any more at step {}: try smaller learning rates",
+            self.step + 1
+        ))
+    }
+
+    /// Chooses the student of stage 1 by the held-out good images, where that is asked for.
+    async fn select(&mut self) -> Result<()> {
+        let (every, last) = (self.config.select_every, self.config.student.steps);
+        if every == 0 || self.step > last {
+            return Ok(());
+        }
+        if self.step.is_multiple_of(every) {
+            let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
+            let mut sum = 0.0;
+            for image in &self.held_out {
+                let found = detector.detect_pixels(&image::unit(image)).await?;
+                sum += found.dest.values().iter().sum::<f32>() / found.dest.values().len() as f32;
+            }
+            let mean = sum / self.held_out.len() as f32;
+            if self.best.as_ref().is_none_or(|best| mean < best.mean) {
+                let student = self.network.student.clone();
+                self.best = Some(Best { mean, student });
+            }
+        }
+        if self.step == last
+            && let Some(best) = self.best.take()
+        {
+            self.network.student = best.student;
+        }
+        Ok(())
     }
 
     async fn student_step(&mut self, batch: Batch) -> Result<StepReport> {
         let [images, ..] = batch.clean.dims();
-        let clean = self.teacher.forward(batch.clean).normalise();
+        let seen = if self.config.denoising {
+            batch.corrupted
+        } else {
+            batch.clean.clone()
+        };
+        let clean = self.network.teacher.forward(batch.clean).normalise();
         let clean = Features(clean.0.map(Tensor::from_inner));
-        let corrupted = self
-            .student
-            .forward(Tensor::from_inner(batch.corrupted))
-            .normalise();
-        let mut loss = loss::cosine(clean, corrupted);
+        let student = &self.network.student;
+        let given = student.forward(Tensor::from_inner(seen)).normalise();
+        let mut loss = loss::cosine(clean, given) * self.model_config.distance.scale();
         if self.config.cosine_reduction == Reduction::Sum {
             loss = loss * images as f32;
         }
         let value = loss.clone().inner();
         let rate = learning_rate(&self.config.student, self.step);
-        self.student = self.student_optimiser.step(rate, self.student.clone(), &loss);
+        self.network.student = self.student_optimiser.step(rate, student.clone(), &loss);
         let loss = read(value).await?[0];
         Ok(StepReport {
             stage: Stage::Student,
@@ -249,11 +313,12 @@ impl Trainer {
     }
 
     async fn segmentation_step(&mut self, step: usize, batch: Batch) -> Result<StepReport> {
-        let teacher = self.teacher.forward(batch.corrupted.clone()).normalise();
-        // the student is frozen now: running statistics, no gradients
-        let student = self.student.valid().forward(batch.corrupted).normalise();
-        let similarity = Tensor::from_inner(teacher.similarity(student).stacked());
-        let map = self.segmentation.forward(similarity);
+        let Some(network) = self.network.segmentation.clone() else {
+            return Err(Error::Config("there is no segmentation network to train".into()));
+        };
+        // teacher and student are frozen now: running statistics, no gradients
+        let similarity = self.model().similarity(batch.corrupted).stacked();
+        let map = network.forward(Tensor::from_inner(similarity));
         let mask = Tensor::from_inner(batch.mask);
         let focal = loss::focal(map.clone(), mask.clone(), self.config.focal_gamma);
         let l1 = loss::l1(map, mask);
@@ -262,9 +327,7 @@ impl Trainer {
         let rate = learning_rate(&self.config.segmentation, step);
         let head_share = self.config.segmentation.head_learning_rate / self.config.segmentation.learning_rate;
         let rates = [rate, rate * head_share];
-        self.segmentation = self
-            .segmentation_optimiser
-            .step(rates, self.segmentation.clone(), &loss);
+        self.network.segmentation = Some(self.segmentation_optimiser.step(rates, network, &loss));
         let parts = read(values).await?;
         let parts = [parts[0], parts[1]];
         let loss = parts[0] + parts[1];
@@ -304,11 +367,8 @@ impl Trainer {
 
     /// The network as it is now, for inference.
     pub fn model(&self) -> DeSTSeg {
-        DeSTSeg {
-            teacher: self.teacher.clone(),
-            student: self.student.valid(),
-            segmentation: self.segmentation.valid(),
-        }
+        let segmentation = self.network.segmentation.as_ref().map(Module::valid);
+        self.network.with(self.network.student.valid(), segmentation)
     }
 
     /// Thresholds from the held-out images; `None` if none were held out.

@@ -1,6 +1,7 @@
 //! `window.destseg`, for tests and the curious: `destseg.maps()` gives the numbers behind the image
 //! shown, or `null` while there are none:
-//! `{name, width, height, segmentation: Float32Array, dest: Float32Array, score}`.
+//! `{name, width, height, segmentation: Float32Array, dest: Float32Array, score}`; no `segmentation`
+//! where the model has no such network.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -30,11 +31,9 @@ fn maps(state: &State) -> Option<JsValue> {
     set(&result, "name", &JsValue::from_str(&item.name));
     set(&result, "width", &JsValue::from(analysis.info.map_width as u32));
     set(&result, "height", &JsValue::from(analysis.info.map_height as u32));
-    set(
-        &result,
-        "segmentation",
-        &Float32Array::from(analysis.segmentation.values()),
-    );
+    if let Some(map) = &analysis.segmentation {
+        set(&result, "segmentation", &Float32Array::from(map.values()));
+    }
     set(&result, "dest", &Float32Array::from(analysis.dest.values()));
     set(&result, "score", &JsValue::from(analysis.info.score));
     Some(result.into())

@@ -157,6 +157,7 @@ impl Engine {
             parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
             bytes: bytes.len() as u64 + teacher.map_or(0, |teacher| teacher.bytes),
             input_size: config.input_size,
+            segmentation: config.segmentation.is_some(),
             trained_on: file.header.training.as_ref().map_or_else(
                 || "an unknown data set".into(),
                 |training| format!("{} good images of {}", training.images, training.data),
@@ -191,17 +192,18 @@ impl Engine {
         let result = AnalysisInfo {
             width: image.width(),
             height: image.height(),
-            map_width: segmentation.width(),
-            map_height: segmentation.height(),
+            map_width: dest.width(),
+            map_height: dest.height(),
             score,
             dest_score,
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };
-        let maps: Vec<f32> = segmentation
-            .values()
-            .iter()
-            .chain(dest.values())
+        let maps = [segmentation.as_ref(), Some(&dest)];
+        let maps: Vec<f32> = maps
+            .into_iter()
+            .flatten()
+            .flat_map(|map| map.values())
             .copied()
             .collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))

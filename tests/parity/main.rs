@@ -4,4 +4,5 @@
 
 mod forward;
 mod reference;
+mod stpm;
 mod training;

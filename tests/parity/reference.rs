@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use destseg::config::{ModelConfig, Preset, TeacherKind};
+use destseg::config::{ModelConfig, Preset};
 use destseg::model::teacher::{Teacher, fold};
 use destseg::model::weights::{Array, Weights, collect};
 use destseg::model::{DeSTSeg, prefix};
@@ -103,6 +103,13 @@ pub(crate) struct Paper {
     pub(crate) parameters: usize,
 }
 
+/// A network with the formula's teacher and nothing else.
+pub(crate) fn empty(config: &ModelConfig, device: &Device) -> DeSTSeg {
+    let folded = fold(config.teacher, formula_teacher()).expect("folds");
+    let teacher = Teacher::load(config.teacher, &folded, device).expect("loads");
+    DeSTSeg::new(config, teacher, device).expect("builds")
+}
+
 pub(crate) async fn paper(device: &Device) -> Paper {
     let config = ModelConfig::preset(Preset::Paper);
     let is_parameter = |name: &str| !name.contains("running_");
@@ -111,9 +118,7 @@ pub(crate) async fn paper(device: &Device) -> Paper {
         .filter(|(name, _)| is_parameter(name))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let folded = fold(TeacherKind::Resnet18, formula_teacher()).expect("folds");
-    let teacher = Teacher::load(TeacherKind::Resnet18, &folded, device).expect("loads");
-    let empty = DeSTSeg::new(&config, teacher, device).expect("builds");
+    let empty = empty(&config, device);
     let mut weights = Weights::default();
     let mut fill = |own: Weights| {
         for (name, array) in own.iter() {
@@ -124,11 +129,8 @@ pub(crate) async fn paper(device: &Device) -> Paper {
         }
     };
     fill(collect(&empty.student, prefix::STUDENT).await.expect("reads"));
-    fill(
-        collect(&empty.segmentation, prefix::SEGMENTATION)
-            .await
-            .expect("reads"),
-    );
+    let segmentation = empty.segmentation.as_ref().expect("is there");
+    fill(collect(segmentation, prefix::SEGMENTATION).await.expect("reads"));
     Paper {
         model: empty.load(&weights).expect("loads"),
         weights,

@@ -139,29 +139,33 @@ async fn follows_the_reference(run: Run, tolerance: f64) {
     let images = input("input_aug_64", 4.0, [2, 3, SIDE, SIDE], &device);
     let output = model.forward(images);
     let expected = &expected["final_eval"];
-    for (what, map) in [("segmentation", output.segmentation), ("de_st", output.dest)] {
+    let segmentation = output.segmentation.expect("is there");
+    for (what, map) in [("segmentation", segmentation), ("de_st", output.dest)] {
         check(what, &values(&map), &expected[what], 10.0 * tolerance);
     }
 }
 
-/// One step at rate 1 without momentum changes a weight by its gradient and its decay.
+/// One step without momentum changes a weight by its gradient and its decay; at this rate by so much
+/// that the weight's own rounding does not show.
 async fn has_the_gradients_of_the_reference(run: Run) {
-    const TOLERANCE: f64 = 3e-4;
+    const TOLERANCE: f64 = 1e-4;
+    const RATE: f64 = 1e3;
     let Some(fixture) = expected("train_small_lr_expected.json") else {
         return;
     };
     let device = Device::flex().autodiff();
     let mut config = run.config(1, 1.0);
     for stage in [&mut config.student, &mut config.segmentation] {
-        stage.learning_rate = 1.0;
-        stage.head_learning_rate = 1.0;
+        stage.learning_rate = RATE;
+        stage.head_learning_rate = RATE;
     }
     let decay = config.weight_decay;
     let mut trainer = trainer(config, &device).await;
     let before: Weights = paper(&device).await.weights;
     trainer.step_on(batch(0, &device)).await.expect("steps");
     let after = trainer.model().trained_weights().await.expect("reads");
-    let gradients = fixture[run.key()]["f64"]["grad_step0"].as_object();
+    // in the same precision as ours: the reference's own f32 and f64 differ by up to 2.4e-4
+    let gradients = fixture[run.key()]["f32"]["grad_step0"].as_object();
     for (name, expected) in gradients.expect("is an object") {
         let (before, after) = (
             before.get(name).expect("is there"),
@@ -171,7 +175,9 @@ async fn has_the_gradients_of_the_reference(run: Run) {
             .data
             .iter()
             .zip(&after.data)
-            .map(|(&before, &after)| f64::from(before) - f64::from(after) - decay * f64::from(before))
+            .map(|(&before, &after)| {
+                (f64::from(before) - f64::from(after)) / RATE - decay * f64::from(before)
+            })
             .collect();
         let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let theirs = number(&expected["l2"]);

@@ -23,8 +23,9 @@ pub(crate) fn Display(page: &Page) -> Html {
         .into_iter()
         .map(|map| (map.id().into(), capitalised(map.id()).into()))
         .collect();
-    let kinds: Vec<Choice> = MapKind::ALL
-        .into_iter()
+    let kinds: Vec<Choice> = state
+        .map_kinds()
+        .iter()
         .map(|kind| (kind.id().into(), kind.label().into()))
         .collect();
     let choose_colors = show.reform(move |id: String| {

@@ -65,9 +65,9 @@ impl Item {
 pub struct Analysis {
     /// Sizes, scores and times.
     pub info: AnalysisInfo,
-    /// The segmentation network's map.
-    pub segmentation: AnomalyMap,
-    /// The product of cosine distances.
+    /// The segmentation network's map, if the model has one.
+    pub segmentation: Option<AnomalyMap>,
+    /// The product of teacher-student distances.
     pub dest: AnomalyMap,
 }
 
@@ -75,22 +75,24 @@ impl Analysis {
     /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
     pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
         let size = info.map_width.checked_mul(info.map_height)?;
-        if values.len() != size.checked_mul(2)? {
-            return None;
-        }
-        let dest = values.split_off(size);
+        let dest = values.split_off(values.len().checked_sub(size)?);
+        let map = |values| AnomalyMap::new(info.map_width, info.map_height, values);
         Some(Self {
-            segmentation: AnomalyMap::new(info.map_width, info.map_height, values)?,
-            dest: AnomalyMap::new(info.map_width, info.map_height, dest)?,
+            segmentation: if values.is_empty() {
+                None
+            } else {
+                Some(map(values)?)
+            },
+            dest: map(dest)?,
             info,
         })
     }
 
-    /// One of the two maps.
+    /// One of the two maps; always the DeST map where there is no other.
     pub fn map(&self, kind: MapKind) -> &AnomalyMap {
-        match kind {
-            MapKind::Segmentation => &self.segmentation,
-            MapKind::Dest => &self.dest,
+        match (kind, &self.segmentation) {
+            (MapKind::Segmentation, Some(map)) => map,
+            _ => &self.dest,
         }
     }
 }

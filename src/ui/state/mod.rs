@@ -268,6 +268,14 @@ impl State {
         }
     }
 
+    /// The maps that the present model gives.
+    pub fn map_kinds(&self) -> &'static [MapKind] {
+        match &self.model {
+            Some(model) if !model.info.segmentation => &[MapKind::Dest],
+            _ => &MapKind::ALL,
+        }
+    }
+
     /// The values that the colours span. The DeST map has no upper end of its own: the highest
     /// value in the queue is taken, so that images can be compared.
     pub fn range(&self) -> (f32, f32) {
@@ -290,9 +298,11 @@ impl State {
     /// The threshold that the model suggests for the map shown.
     pub fn suggested_threshold(&self) -> f32 {
         let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        match self.view.kind {
-            MapKind::Segmentation => calibration.map_or(PIXEL_THRESHOLD, |thresholds| thresholds.pixel),
-            MapKind::Dest => self.range().1 * PIXEL_THRESHOLD,
+        // calibration is of the map that decides
+        let decides = self.map_kinds().first() == Some(&self.view.kind);
+        match calibration.filter(|_| decides) {
+            Some(thresholds) => thresholds.pixel,
+            None => self.range().1 * PIXEL_THRESHOLD,
         }
     }
 

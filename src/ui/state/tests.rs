@@ -46,6 +46,7 @@ fn info() -> ModelInfo {
         parameters: 1,
         bytes: 20,
         input_size: 256,
+        segmentation: true,
         trained_on: "fabric".into(),
         load_ms: 1.0,
         first_ms: 2.0,

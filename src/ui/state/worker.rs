@@ -90,6 +90,10 @@ impl State {
         self.times.clear();
         let same = self.model.as_ref().is_some_and(|old| old.source == model.source);
         self.model = Some(model);
+        let kinds = self.map_kinds();
+        if !kinds.contains(&self.view.kind) {
+            self.view.kind = kinds[0];
+        }
         if !same {
             self.view.thresholds = [None; 2];
             for item in self

@@ -1,0 +1,239 @@
+//! The settings of `destseg train`: a preset or a file, with flags on top.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::Error;
+use crate::config::{Ablation, AugmentConfig, Method, ModelConfig, Preset, TrainConfig};
+
+/// Everything that decides a run besides its images and textures; what `--config` reads and
+/// training writes beside its model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// The network.
+    pub(super) model: ModelConfig,
+    /// The recipe.
+    pub(super) training: TrainConfig,
+}
+
+/// Formats of a settings file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Toml,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Network and recipe to start from.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) preset: Preset,
+    /// Which published method to follow with the preset's teacher.
+    #[arg(long, value_enum, default_value_t)]
+    method: Method,
+    /// The paper's components that stay, of den, ed and seg: denoising, encoder-decoder,
+    /// segmentation network; or none.
+    #[arg(long, value_name = "COMPONENTS")]
+    ablation: Option<Ablation>,
+    /// Settings file (.toml or .json), such as training writes beside its model, instead of a
+    /// preset; flags come on top.
+    #[arg(long, conflicts_with_all = ["preset", "method", "ablation"])]
+    config: Option<PathBuf>,
+    /// Change any setting by its name in the settings file, for example
+    /// training.student.learning_rate=0.2; can be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Seed of every random number.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Images per step.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Steps of stage 1.
+    #[arg(long)]
+    student_steps: Option<usize>,
+    /// Steps of stage 2.
+    #[arg(long)]
+    segmentation_steps: Option<usize>,
+    /// Rotate good images by random multiples of 90 degrees.
+    #[arg(long)]
+    rotate_90: bool,
+    /// Rotate good images by up to this many degrees either way.
+    #[arg(long)]
+    rotate: Option<f32>,
+}
+
+impl Args {
+    /// The settings for a data set called `category` with so many good images.
+    pub(super) fn settings(&self, category: &str, images: usize) -> Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path)?,
+            None => self.start(category, images),
+        };
+        for assignment in &self.set {
+            settings = settings.with(assignment)?;
+        }
+        let Settings { model, training } = &mut settings;
+        let set = |target: &mut usize, flag: Option<usize>| *target = flag.unwrap_or(*target);
+        set(&mut training.batch, self.batch);
+        set(&mut training.student.steps, self.student_steps);
+        set(&mut training.segmentation.steps, self.segmentation_steps);
+        training.seed = self.seed.unwrap_or(training.seed);
+        training.augment.rotate_90 |= self.rotate_90;
+        training.augment.rotate = self.rotate.unwrap_or(training.augment.rotate);
+        model.validate()?;
+        training.validate()?;
+        Ok(settings)
+    }
+
+    fn start(&self, category: &str, images: usize) -> Settings {
+        let (mut model, mut training) = match self.method {
+            Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
+            Method::Stpm => (ModelConfig::stpm(self.preset), TrainConfig::stpm(images)),
+        };
+        if (self.preset, self.method) == (Preset::Paper, Method::Destseg)
+            && let Some(published) = AugmentConfig::published(category)
+        {
+            training.augment = published;
+        }
+        if let Some(ablation) = self.ablation {
+            ablation.apply(&mut model, &mut training);
+        }
+        Settings { model, training }
+    }
+}
+
+impl Settings {
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let is_json = path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+        let parsed = if is_json {
+            serde_json::from_str(&text).map_err(|err| err.to_string())
+        } else {
+            toml::from_str(&text).map_err(|err| err.to_string())
+        };
+        parsed
+            .map_err(|reason| unreadable(&reason).in_file(path))
+            .map_err(Into::into)
+    }
+
+    /// The settings as a file's text.
+    pub(super) fn to_text(&self, format: Format) -> Result<String> {
+        Ok(match format {
+            Format::Toml => toml::to_string(self)?,
+            Format::Json => serde_json::to_string_pretty(self)? + "\n",
+        })
+    }
+
+    /// The settings with one of them changed by `NAME=VALUE`; the value is TOML, or a bare word.
+    fn with(&self, assignment: &str) -> Result<Self> {
+        let Some((name, value)) = assignment.split_once('=') else {
+            bail!("`--set {assignment}` has no value: write it as NAME=VALUE");
+        };
+        let value = format!("value = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| Value::String(value.to_owned()));
+        let mut table = Table::try_from(self)?;
+        let (path, last) = name.rsplit_once('.').unwrap_or(("", name));
+        let mut inner = &mut table;
+        for part in path.split('.').filter(|part| !part.is_empty()) {
+            let entry = inner.get_mut(part).and_then(Value::as_table_mut);
+            inner = entry.ok_or_else(|| unknown(name))?;
+        }
+        let before = inner.insert(last.to_owned(), number_like(value, inner.get(last)));
+        drop(before);
+        table
+            .try_into()
+            .map_err(|err| unreadable(&format!("{assignment}: {}", err.message())).into())
+    }
+}
+
+/// `1` where a `1.0` is meant.
+fn number_like(value: Value, before: Option<&Value>) -> Value {
+    match (&value, before) {
+        (Value::Integer(whole), Some(Value::Float(_))) => Value::Float(*whole as f64),
+        _ => value,
+    }
+}
+
+fn unreadable(reason: &str) -> Error {
+    Error::Config(format!(
+        "the settings cannot be read: {}",
+        reason
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    ))
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Config(format!(
+        "there is no setting `{name}`: see all of them with --print-config"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            model: ModelConfig::preset(Preset::Compact),
+            training: TrainConfig::preset(Preset::Compact),
+        }
+    }
+
+    #[test]
+    fn files_of_both_formats_come_back() {
+        let folder = tempfile::tempdir().expect("creates");
+        for (format, name) in [(Format::Toml, "a.toml"), (Format::Json, "a.JSON")] {
+            for preset in [Preset::Compact, Preset::Paper] {
+                let settings = Settings {
+                    model: ModelConfig::stpm(preset),
+                    training: TrainConfig::stpm(200),
+                };
+                let path = folder.path().join(name);
+                std::fs::write(&path, settings.to_text(format).expect("writes")).expect("writes");
+                assert_eq!(Settings::read(&path).expect("reads"), settings);
+            }
+        }
+    }
+
+    #[test]
+    fn any_setting_can_be_changed_by_its_name() {
+        let changed = settings()
+            .with("training.student.learning_rate=1")
+            .and_then(|settings| settings.with("training.segmentation.schedule=constant"))
+            .and_then(|settings| settings.with("model.segmentation.rates=[2, 4, 8]"))
+            .expect("changes");
+        assert_eq!(changed.training.student.learning_rate, 1.0);
+        assert_eq!(
+            changed.training.segmentation.schedule,
+            crate::config::Schedule::Constant
+        );
+        assert_eq!(changed.model.segmentation.expect("is there").rates, [2, 4, 8]);
+    }
+
+    #[test]
+    fn wrong_names_and_values_are_named() {
+        for (assignment, word) in [
+            ("training.batch", "NAME=VALUE"),
+            ("training.btach=3", "btach"),
+            ("nowhere.batch=3", "nowhere.batch"),
+            ("training.batch=many", "training.batch=many"),
+        ] {
+            let error = settings().with(assignment).expect_err("is refused").to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Typed settings: one definition for the command line, the page and the model file.
+
+mod ablation;
+mod model;
+mod training;
+
+use serde::{Deserialize, Serialize};
+
+pub use ablation::Ablation;
+pub use model::{
+    Distance, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig, TeacherKind,
+};
+pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
+
+/// Named starting points for [`ModelConfig`] and [`TrainConfig`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Small enough for a page: `EfficientNet-Lite0` teacher, narrow student and head.
+    #[default]
+    Compact,
+    /// The published network: `ResNet18` teacher, 35 M parameters.
+    Paper,
+}
+
+impl Preset {
+    /// The preset's name, as in flags and files.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// Which published method a network and its recipe follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Method {
+    /// Zhang et al., CVPR 2023.
+    #[default]
+    Destseg,
+    /// The baseline: student-teacher feature pyramid matching (Wang et al., BMVC 2021).
+    Stpm,
+}
