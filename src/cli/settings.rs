@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["preset", "method", "ablation"])]
     config: Option<PathBuf>,
     /// Change any setting by its name in the settings file, for example
-    /// training.student.learning_rate=0.2; can be given several times.
+    /// `training.student.learning_rate=0.2`; can be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// Seed of every random number.
