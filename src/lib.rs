@@ -10,9 +10,11 @@
 //! `ARCHITECTURE.md` is the map of the source tree.
 #![recursion_limit = "256"]
 
+pub mod decision;
 pub mod error;
 pub mod map;
 pub mod protocol;
+pub mod regions;
 pub mod render;
 
 #[cfg(feature = "engine")]

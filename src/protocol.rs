@@ -3,6 +3,7 @@
 //! A message travels as `[json, buffer]`: the enum as JSON text and, where a variant says so, one
 //! transferred `ArrayBuffer` with the bulk data.
 
+pub use crate::decision::Thresholds;
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
@@ -164,15 +165,6 @@ pub struct ModelInfo {
     pub first_ms: f64,
     /// Thresholds from calibration, if the model has them.
     pub calibration: Option<Thresholds>,
-}
-
-/// Where "good" ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Thresholds {
-    /// Image scores from here on are called defective.
-    pub image: f32,
-    /// Map values from here on belong to a defect.
-    pub pixel: f32,
 }
 
 /// The numbers of one analysed image.

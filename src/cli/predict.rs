@@ -9,9 +9,12 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::common::{DeviceArg, load_detector, make_folder, open_device, output_name, write_file};
+use crate::calibration::Calibration;
+use crate::decision::SENSITIVITY;
 use crate::image::{self, RgbImage};
 use crate::inference::{Detection, Detector};
 use crate::map::AnomalyMap;
+use crate::regions::{Instance, instances};
 use crate::render::{ColorMap, overlay};
 
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,9 @@ pub(super) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     device: DeviceArg,
+    /// How early an image is called defective, from 0 to 1; 0.5 is the calibrated decision.
+    #[arg(long, default_value_t = SENSITIVITY, value_parser = unit_interval)]
+    sensitivity: f32,
     /// Colours of the heat map.
     #[arg(long, value_enum, default_value = "turbo")]
     colors: ColorMap,
@@ -53,12 +59,16 @@ struct Line<'a> {
     score: f32,
     dest_score: f32,
     threshold: Option<f32>,
+    /// The score on the scale on which the calibrated decision is at 0.5.
+    decision_score: Option<f32>,
     defective: Option<bool>,
     width: u32,
     height: u32,
     milliseconds: f64,
     overlay: PathBuf,
     map: PathBuf,
+    /// Regions of the map above the pixel threshold, in pixels of the image.
+    instances: Vec<Instance>,
     /// The map's value that is white in its picture.
     map_white: f32,
 }
@@ -88,19 +98,22 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
     let detection = detector.detect(&image).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     let name = output_name(path, taken);
+    let thresholds = detector.calibration().map(Calibration::thresholds);
     let line = Line {
         file: path,
         score: detection.score,
         dest_score: detection.dest_score,
-        threshold: detector.calibration().map(|c| c.image_threshold),
-        defective: detector
-            .calibration()
-            .map(|c| detection.score >= c.image_threshold),
+        threshold: thresholds.map(|own| own.image),
+        decision_score: thresholds.map(|own| own.decision_score(detection.score)),
+        defective: thresholds.map(|own| own.is_defective(detection.score, args.sensitivity)),
         width: image.width(),
         height: image.height(),
         milliseconds,
         overlay: args.output.join(format!("{name}.overlay.png")),
         map: args.output.join(format!("{name}.map.png")),
+        instances: thresholds.map_or_else(Vec::new, |own| {
+            instances(detection.map(), own.pixel, image.dimensions())
+        }),
         // a probability's scale is fixed; products of distances have no upper end of their own
         map_white: match &detection.segmentation {
             Some(_) => 1.0,
@@ -108,8 +121,8 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         },
     };
     // without a fixed scale, the threshold is in the middle of the colours
-    let hottest = match (&detection.segmentation, detector.calibration()) {
-        (None, Some(calibration)) => 2.0 * calibration.pixel_threshold,
+    let hottest = match (&detection.segmentation, thresholds) {
+        (None, Some(own)) => 2.0 * own.pixel,
         _ => line.map_white,
     };
     write_pictures(args, &image, &detection, &line, hottest)?;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::common::{DeviceArg, folder_name, load_teacher, open_device, progress_bar, write_file};
 use super::settings::{self, Format, Settings};
 use crate::Error;
+use crate::calibration::Calibration;
 use crate::config::{TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
 use crate::model::file::{FORMAT_VERSION, ModelFile, ModelHeader, TrainingRecord};
@@ -169,13 +170,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let calibration = trainer.calibrate().await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
-        eprintln!(
-            "calibrated: images from {:.3}, pixels from {:.3} (F1 {:.3} on {} held-out good images and synthetic defects)",
-            calibration.image_threshold,
-            calibration.pixel_threshold,
-            calibration.image_f1,
-            calibration.good_scores.len()
-        );
+        report(calibration);
+        for outlier in trainer.outliers(calibration).await? {
+            eprintln!(
+                "note: {} scores {:.3}, as defects do: if it is defective, train again without it",
+                paths[outlier.place].display(),
+                outlier.score
+            );
+        }
     }
     let mut weights = trainer.model().trained_weights().await?;
     if model_config.teacher != TeacherKind::EfficientnetLite0 {
@@ -208,6 +210,21 @@ pub(super) async fn run(args: Args) -> Result<()> {
         outputs.settings.display()
     );
     Ok(())
+}
+
+fn report(calibration: &Calibration) {
+    let (least, most) = calibration.false_alarm_interval();
+    eprintln!(
+        "calibrated: images from {:.3}, pixels from {:.3} (F1 {:.3} on {} held-out good images and synthetic \
+         defects); false alarms {:.1} %, with 95 % confidence {:.1} to {:.1} %",
+        calibration.image_threshold,
+        calibration.pixel_threshold,
+        calibration.image_f1,
+        calibration.good_scores.len(),
+        100.0 * calibration.false_alarms,
+        100.0 * least,
+        100.0 * most
+    );
 }
 
 fn resume(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {

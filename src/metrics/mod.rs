@@ -5,7 +5,6 @@
 //! sorts once with [`Ranking`] and asks it.
 
 mod ranking;
-mod regions;
 
 pub use ranking::{InstanceAp, Ranking};
 

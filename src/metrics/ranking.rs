@@ -1,7 +1,6 @@
 //! Scores sorted once, from which every figure follows.
 
-use super::regions;
-use crate::{Error, Result};
+use crate::{Error, Result, regions};
 
 /// The scores of a test set in order, good and defective ones apart.
 ///

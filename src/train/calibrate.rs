@@ -50,9 +50,16 @@ pub(super) async fn calibrate(
         .iter()
         .filter(|&&score| score >= image_threshold)
         .count();
+    // a probability ends at 1; distances have no end of their own
+    let certain = if detector.config().segmentation.is_some() {
+        1.0
+    } else {
+        synthetic_scores.iter().copied().fold(image_threshold, f32::max)
+    };
     Ok(Calibration {
         image_threshold,
         pixel_threshold,
+        certain,
         image_f1,
         false_alarms: alarms as f32 / good_scores.len() as f32,
         good_scores,

@@ -63,6 +63,8 @@ pub struct Trainer {
     synthesiser: Synthesiser,
     images: Vec<RgbImage>,
     held_out: Vec<RgbImage>,
+    /// For each image trained on, its place among the images given.
+    places: Vec<usize>,
     sampler: Sampler,
     step: usize,
     /// The best student so far, where one is chosen.
@@ -101,6 +103,9 @@ impl Trainer {
                 images.len()
             )));
         }
+        let mut places: Vec<usize> = (0..images.len()).collect();
+        // the order depends on the number of items alone
+        sampler::hold_out(&mut places, config.held_out, config.seed);
         let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
         let teacher = Teacher::load(model_config.teacher, teacher, device)?;
         let network = DeSTSeg::new(&model_config, teacher, device)?;
@@ -129,6 +134,7 @@ impl Trainer {
             synthesiser,
             images,
             held_out,
+            places,
             step: 0,
             best: None,
         })
@@ -384,6 +390,33 @@ impl Trainer {
             .await
             .map(Some)
     }
+
+    /// The images trained on whose score is at or above the calibrated threshold, worst first: a
+    /// defective one may have slipped in among the good ones.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn outliers(&self, calibration: &Calibration) -> Result<Vec<Outlier>> {
+        let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
+        let mut outliers = Vec::new();
+        for (image, &place) in self.images.iter().zip(&self.places) {
+            let score = detector.detect_pixels(&image::unit(image)).await?.score;
+            if score >= calibration.image_threshold {
+                outliers.push(Outlier { place, score });
+            }
+        }
+        outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(outliers)
+    }
+}
+
+/// A training image that looks defective to the trained model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlier {
+    /// Its place among the images given.
+    pub place: usize,
+    /// Its image score.
+    pub score: f32,
 }
 
 /// One step's tensors on the plain device.

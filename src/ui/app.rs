@@ -11,7 +11,7 @@ use yew::prelude::*;
 
 use super::client::{self, Client, ClientSlot, Dispatch};
 use super::components::{
-    Add, Display, Examples, Header, Notices, Page, Queue, StatusLine, VerdictPanel, Viewer,
+    Add, Display, Examples, Header, Notices, Page, Queue, Regions, StatusLine, VerdictPanel, Viewer,
 };
 use super::state::{Action, Engine, State};
 use super::{files, hook, icons};
@@ -48,6 +48,7 @@ pub(crate) fn App() -> Html {
                 <Viewer ..page.clone() />
                 <div class="column">
                     <VerdictPanel ..page.clone() />
+                    <Regions ..page.clone() />
                     <Display ..page.clone() />
                 </div>
             </main>

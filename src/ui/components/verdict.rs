@@ -46,18 +46,21 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
     };
     let sure = match (verdict.certainty(), defect) {
         (Certainty::Borderline, _) => "Borderline: check it by eye",
-        (Certainty::Likely, true) => "Fairly sure: above the threshold",
-        (Certainty::Likely, false) => "Fairly sure: below the threshold",
-        (Certainty::Clear, true) => "Sure: far above the threshold",
-        (Certainty::Clear, false) => "Sure: far below the threshold",
+        (Certainty::Likely, true) => "Fairly sure: above the decision",
+        (Certainty::Likely, false) => "Fairly sure: below the decision",
+        (Certainty::Clear, true) => "Sure: far above the decision",
+        (Certainty::Clear, false) => "Sure: far below the decision",
     };
-    let (score, threshold) = (format::value(verdict.score), format::value(verdict.threshold));
+    let (score, threshold) = (
+        format::value(verdict.score),
+        format::value(verdict.thresholds.image),
+    );
     let info = &analysis.info;
     html! {
         <>
             <h2>{ icon(symbol) }<span data-testid="verdict">{ headline }</span></h2>
             <p data-testid="score" data-value={verdict.score.to_string()}>
-                { "Score " }<strong>{ score }</strong>{ format!(", decision at {threshold}") }
+                { "Score " }<strong>{ score }</strong>{ format!(", threshold {threshold}") }
             </p>
             { gauge(verdict) }
             <p class="certainty" data-testid="certainty">{ sure }</p>
@@ -73,19 +76,19 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
     }
 }
 
-/// A scale with the threshold in its middle and the score on it.
+/// A scale with the decision on it, in its middle at the calibrated threshold, and the score.
 fn gauge(verdict: &Verdict) -> Html {
     let percent = |share: f32| format!("{:.1}%", share * 100.0);
-    let position = verdict.position();
-    let (start, length) = (position.min(0.5), (position - 0.5).abs());
+    let (position, boundary) = (verdict.position(), verdict.boundary());
+    let (start, length) = (position.min(boundary), (position - boundary).abs());
     html! {
         <svg class="gauge" height="34" aria-hidden="true" focusable="false">
             <rect class="gauge-track" x="0" y="4" width="100%" height="8" rx="4" />
             <rect class="gauge-bar" x={percent(start)} y="4" width={percent(length)} height="8" />
-            <line class="gauge-threshold" x1="50%" x2="50%" y1="0" y2="16" />
+            <line class="gauge-threshold" x1={percent(boundary)} x2={percent(boundary)} y1="0" y2="16" />
             <svg x={percent(position)} overflow="visible"><circle class="gauge-score" cx="0" cy="8" r="6" /></svg>
             <text x="0" y="31">{ "good" }</text>
-            <text x="50%" y="31" text-anchor="middle">{ "decision" }</text>
+            <text x={percent(boundary.clamp(0.25, 0.75))} y="31" text-anchor="middle">{ "decision" }</text>
             <text x="100%" y="31" text-anchor="end">{ "defect" }</text>
         </svg>
     }

@@ -1,13 +1,13 @@
 //! What an image score means.
 
-/// The image threshold of a model without calibration.
-const IMAGE_THRESHOLD: f32 = 0.5;
+use crate::decision::Thresholds;
+
 /// Margins below this are borderline.
 const CLOSE: f32 = 0.15;
 /// Margins from here on are clear.
 const FAR: f32 = 0.5;
 
-/// How far a score is from the threshold.
+/// How far a score is from the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
     /// It could have gone the other way.
@@ -18,41 +18,56 @@ pub enum Certainty {
     Clear,
 }
 
-/// A score and the threshold that decides about it.
+/// A score and what decides about it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// The image score, in `0..=1`.
+    /// The image score.
     pub score: f32,
-    /// Scores from here on are defects.
-    pub threshold: f32,
-    /// Whether the threshold comes from the model's calibration.
+    /// Where good ends.
+    pub thresholds: Thresholds,
+    /// Whether the thresholds come from the model's calibration.
     pub calibrated: bool,
+    /// How early a defect is called, `0..=1`.
+    pub sensitivity: f32,
 }
 
 impl Verdict {
-    /// Judges a score by the model's image threshold, or by one half if it has none.
-    pub fn new(score: f32, threshold: Option<f32>) -> Self {
+    /// Judges a score by the model's thresholds, or by one half if it has none.
+    pub fn new(score: f32, thresholds: Option<Thresholds>, sensitivity: f32) -> Self {
         Self {
             score,
-            threshold: threshold.unwrap_or(IMAGE_THRESHOLD),
-            calibrated: threshold.is_some(),
+            thresholds: thresholds.unwrap_or_default(),
+            calibrated: thresholds.is_some(),
+            sensitivity,
         }
     }
 
     /// Whether the image is called defective.
     pub fn is_defect(&self) -> bool {
-        self.score >= self.threshold
+        self.thresholds.is_defective(self.score, self.sensitivity)
     }
 
-    /// Distance to the threshold as a share of what is possible on that side, `0..=1`.
+    /// Place on a scale from 0 (surely good) over 0.5 (the calibrated threshold) to 1 (surely
+    /// defective).
+    pub fn position(&self) -> f32 {
+        self.thresholds.decision_score(self.score)
+    }
+
+    /// Place of the decision on the same scale.
+    pub fn boundary(&self) -> f32 {
+        1.0 - self.sensitivity
+    }
+
+    /// Distance to the decision as a share of what is possible on that side, `0..=1`.
     pub fn margin(&self) -> f32 {
-        let (distance, most) = if self.is_defect() {
-            (self.score - self.threshold, 1.0 - self.threshold)
+        let boundary = self.boundary();
+        let most = if self.is_defect() {
+            1.0 - boundary
         } else {
-            (self.threshold - self.score, self.threshold)
+            boundary
         };
         if most > 0.0 {
-            (distance / most).clamp(0.0, 1.0)
+            ((self.position() - boundary).abs() / most).min(1.0)
         } else {
             1.0
         }
@@ -66,45 +81,50 @@ impl Verdict {
             _ => Certainty::Clear,
         }
     }
-
-    /// Place on a scale from 0 (surely good) over 0.5 (the threshold) to 1 (surely defective).
-    pub fn position(&self) -> f32 {
-        let half = self.margin() / 2.0;
-        if self.is_defect() { 0.5 + half } else { 0.5 - half }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::SENSITIVITY;
+
+    fn verdict(score: f32, sensitivity: f32) -> Verdict {
+        let thresholds = Thresholds {
+            image: 0.2,
+            ..Thresholds::default()
+        };
+        Verdict::new(score, Some(thresholds), sensitivity)
+    }
 
     #[test]
     fn the_threshold_decides_and_is_the_middle_of_the_scale() {
-        let at = Verdict::new(0.2, Some(0.2));
+        let at = verdict(0.2, SENSITIVITY);
         assert!(at.is_defect() && at.calibrated);
         assert_eq!(
             (at.margin(), at.position(), at.certainty()),
             (0.0, 0.5, Certainty::Borderline)
         );
-        let high = Verdict::new(1.0, Some(0.2));
+        let high = verdict(1.0, SENSITIVITY);
         assert_eq!(
             (high.margin(), high.position(), high.certainty()),
             (1.0, 1.0, Certainty::Clear)
         );
-        let low = Verdict::new(0.15, Some(0.2));
+        let low = verdict(0.15, SENSITIVITY);
         assert!(!low.is_defect());
         assert!((low.margin() - 0.25).abs() < 1e-6 && low.certainty() == Certainty::Likely);
     }
 
     #[test]
-    fn without_calibration_one_half_decides() {
-        assert!(Verdict::new(0.5, None).is_defect() && !Verdict::new(0.49, None).is_defect());
-        assert!(!Verdict::new(0.5, None).calibrated);
+    fn sensitivity_moves_the_decision() {
+        assert!(!verdict(0.15, SENSITIVITY).is_defect() && verdict(0.15, 0.7).is_defect());
+        assert!(verdict(0.3, SENSITIVITY).is_defect() && !verdict(0.3, 0.3).is_defect());
+        assert!(verdict(0.0, 1.0).is_defect() && verdict(0.0, 1.0).margin() < 1e-6);
+        assert!(!verdict(0.9, 0.0).is_defect());
     }
 
     #[test]
-    fn extreme_thresholds_divide_by_nothing() {
-        assert_eq!(Verdict::new(1.0, Some(1.0)).margin(), 1.0);
-        assert_eq!(Verdict::new(0.0, Some(0.0)).position(), 0.5);
+    fn without_calibration_one_half_decides() {
+        let verdict = |score| Verdict::new(score, None, SENSITIVITY);
+        assert!(verdict(0.5).is_defect() && !verdict(0.49).is_defect() && !verdict(0.5).calibrated);
     }
 }

@@ -15,6 +15,7 @@ pub use item::{Analysis, Item, MapKind, Status};
 pub use reducer::Action;
 use web_sys::Blob;
 
+use crate::decision::SENSITIVITY;
 use crate::map::AnomalyMap;
 use crate::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
 use crate::render::ColorMap;
@@ -102,6 +103,8 @@ pub struct View {
     pub contour: bool,
     /// Thresholds moved by the visitor, by map; none follows the model.
     pub thresholds: [Option<f32>; 2],
+    /// How early an image is called defective, `0..=1`.
+    pub sensitivity: f32,
     /// One image pixel per screen pixel instead of the whole image.
     pub actual_size: bool,
 }
@@ -115,6 +118,7 @@ impl Default for View {
             overlay: true,
             contour: true,
             thresholds: [None; 2],
+            sensitivity: SENSITIVITY,
             actual_size: false,
         }
     }
@@ -314,10 +318,7 @@ impl State {
     /// What a result means with the present model.
     pub fn verdict(&self, analysis: &Analysis) -> Verdict {
         let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        Verdict::new(
-            analysis.info.score,
-            calibration.map(|thresholds| thresholds.image),
-        )
+        Verdict::new(analysis.info.score, calibration, self.view.sensitivity)
     }
 
     /// Median inference time in milliseconds.

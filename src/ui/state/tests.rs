@@ -53,6 +53,7 @@ fn info() -> ModelInfo {
         calibration: Some(Thresholds {
             image: 0.4,
             pixel: 0.3,
+            certain: 1.0,
         }),
     }
 }
