@@ -51,7 +51,28 @@ async fn cpu_path(page: Page) -> Result<()> {
     );
     agrees_with_command_line(&page, CPU_TOLERANCE).await?;
     shows_everything(&page.look().await?)?;
-    page.screenshot("cpu").await
+    page.screenshot("cpu").await?;
+    lists_regions_and_decides(&page).await
+}
+
+/// The defects of the example on show are listed, and sensitivity moves the decision both ways.
+async fn lists_regions_and_decides(page: &Page) -> Result<()> {
+    const SET: &str = "const slider = document.querySelector('[data-testid=sensitivity]'); \
+        slider.value = arguments[0]; slider.dispatchEvent(new Event('input', { bubbles: true }));";
+    const READ: &str = "const text = (id) => document.querySelector(`[data-testid=${id}]`)?.textContent; \
+        return [text('verdict'), text('regions-count'), \
+            document.querySelectorAll('[data-testid=regions] tbody tr').length];";
+    for (sensitivity, verdict) in [(0.0, "Looks good"), (1.0, "Defect found"), (0.5, "Defect found")] {
+        page.execute(SET, vec![json!(sensitivity)]).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let read = page.execute(READ, vec![]).await?;
+        ensure!(read[0] == verdict, "at sensitivity {sensitivity} it says {read}");
+        let rows = read[2].as_u64().unwrap_or_default();
+        ensure!(rows >= 1, "no region is listed: {read}");
+        let count = read[1].as_str().unwrap_or_default();
+        ensure!(count.contains(" above "), "the regions are not counted: {read}");
+    }
+    Ok(())
 }
 
 async fn webgpu_path(page: Page) -> Result<()> {
