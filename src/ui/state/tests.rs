@@ -157,7 +157,7 @@ fn opens_with_the_first_model_and_its_first_defect() {
     page.act(analysed(job, 0.8, 0.1));
     assert_eq!(page.statuses(), ["done"]);
     let verdict = page.0.verdict(page.0.items[0].analysis().expect("done"));
-    assert!(verdict.is_defect() && verdict.threshold == 0.4);
+    assert!(verdict.is_defect() && verdict.thresholds.image == 0.4);
     assert_eq!(page.0.threshold(), 0.3);
 }
 
