@@ -37,6 +37,8 @@ pub mod preprocess;
 #[cfg(feature = "train")]
 pub mod dataset;
 #[cfg(feature = "train")]
+pub mod evaluation;
+#[cfg(feature = "train")]
 pub mod metrics;
 #[cfg(feature = "train")]
 pub mod synthesis;

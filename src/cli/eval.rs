@@ -1,214 +1,190 @@
 //! `destseg eval`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Result, bail};
+use burn::tensor::Device;
 
-use super::common::{DeviceArg, load_detector, open_device, progress_bar};
-use crate::dataset::{Category, TestItem};
-use crate::inference::Detector;
-use crate::metrics::{AUPRO_LIMIT, Ranking};
+use super::common::{DeviceArg, load_detector, open_device, progress_bar, write_file};
+use crate::Error;
+use crate::dataset::{Category, categories};
+use crate::evaluation::{CategoryReport, Report, evaluate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder in MVTec layout; `test/` and `ground_truth/` are used.
+    /// Folder in MVTec layout, of one category (`test/` and `ground_truth/` are used) or, with
+    /// --models, of several.
     #[arg(long)]
     data: PathBuf,
     /// Model file.
-    #[arg(short, long)]
-    model: PathBuf,
+    #[arg(short, long, required_unless_present = "models")]
+    model: Option<PathBuf>,
+    /// Folder of models, one for each category: CATEGORY.safetensors or
+    /// CATEGORY/model.safetensors.
+    #[arg(long, conflicts_with = "model", value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Teacher file, where the model needs one that is not built in.
     #[arg(long)]
     teacher: Option<PathBuf>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     device: DeviceArg,
-    /// Print JSON instead of a table.
-    #[arg(long)]
+    /// How to print the figures: text and Markdown in percent, JSON and CSV as shares.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Short for --format json.
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Write to this file instead of standard output.
+    #[arg(short, long)]
+    out: Option<PathBuf>,
 }
 
-/// The metrics of one output; none where the test set does not define it.
-#[derive(Debug, Serialize)]
-struct Metrics {
-    image_auc: Option<f64>,
-    pixel_auc: Option<f64>,
-    pixel_ap: Option<f64>,
-    aupro: Option<f64>,
-    iap: Option<f64>,
-    iap90: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Report {
-    data: String,
-    images: usize,
-    segmentation: Metrics,
-    dest: Metrics,
-    /// Image AUC of each kind of defect against all good images, segmentation map.
-    per_defect: BTreeMap<String, Option<f64>>,
-    /// Decisions at the calibrated threshold.
-    decisions: Option<Decisions>,
-    milliseconds_per_image: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Decisions {
-    threshold: f32,
-    f1: f64,
-    false_alarms: f64,
-    misses: f64,
-}
-
-/// Everything collected over the test set for one output.
-#[derive(Debug, Default)]
-struct Collected {
-    scores: Vec<f32>,
-    pixels: Vec<f32>,
+/// Ways to print a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Csv,
+    Markdown,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let items = Category::open(&args.data)?.test()?;
-    let (device, _) = open_device(args.device).await?;
-    let (detector, _) = load_detector(&args.model, args.teacher.as_deref(), &device)?;
-    let report = evaluate(&detector, &items, &args.data).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
+    let format = if args.json { Format::Json } else { args.format };
+    let (text, failed) = match (&args.model, &args.models) {
+        (Some(model), _) => (one(&args, model, format).await?, Vec::new()),
+        (None, Some(models)) => several(&args, models, format).await?,
+        (None, None) => bail!("--model or --models is needed: give a model file or a folder of them"),
+    };
+    match &args.out {
+        Some(path) => write_file(path, text.as_bytes())?,
+        None => print!("{text}"),
+    }
+    if !failed.is_empty() {
+        bail!(
+            "could not evaluate {}: see above; the table is about the others",
+            failed.join(", ")
+        );
     }
     Ok(())
 }
 
-async fn evaluate(detector: &Detector, items: &[TestItem], data: &Path) -> Result<Report> {
-    let side = detector.config().input_size;
-    let (mut segmentation, mut dest) = (Collected::default(), Collected::default());
-    let mut masks = Vec::new();
-    let bar = progress_bar(items.len(), "evaluating");
-    let mut milliseconds = 0.0;
-    for item in items {
-        let test = item.load(side)?;
-        let start = std::time::Instant::now();
-        let found = detector.detect(&test.image).await?;
-        milliseconds += start.elapsed().as_secs_f64() * 1e3;
-        for (collected, map) in [(&mut segmentation, found.map()), (&mut dest, &found.dest)] {
-            collected.scores.push(map.score());
-            collected.pixels.extend_from_slice(map.values());
+/// One model on one category.
+async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
+    let category = Category::open(&args.data)?;
+    let (device, _) = open_device(args.device).await?;
+    let report = measure(args, &category, model, &device).await?;
+    Ok(match format {
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Text => {
+            let head = format!("{} test images of {}\n\n", report.images, report.category);
+            let tail = details(&report);
+            head + &Report::new(vec![report]).table().to_text() + &tail
         }
-        masks.extend(test.mask);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let labels: Vec<bool> = items.iter().map(TestItem::is_defective).collect();
-    Ok(Report {
-        data: super::common::folder_name(data),
-        images: items.len(),
-        per_defect: per_defect(items, &segmentation.scores),
-        decisions: detector
-            .calibration()
-            .map(|c| decide(&segmentation.scores, &labels, c.image_threshold)),
-        segmentation: measure(&segmentation, &labels, &masks, side),
-        dest: measure(&dest, &labels, &masks, side),
-        milliseconds_per_image: milliseconds / items.len().max(1) as f64,
+        Format::Csv | Format::Markdown => print(&Report::new(vec![report]), format)?,
     })
 }
 
-fn measure(collected: &Collected, labels: &[bool], masks: &[bool], side: usize) -> Metrics {
-    let images = Ranking::new(&collected.scores, labels);
-    let pixels = Ranking::of_images(&collected.pixels, masks, (side, side));
-    let instances = pixels.as_ref().ok().and_then(|pixels| pixels.instance_ap().ok());
-    Metrics {
-        image_auc: images.and_then(|images| images.auc()).ok(),
-        pixel_auc: pixels.as_ref().ok().and_then(|pixels| pixels.auc().ok()),
-        pixel_ap: pixels
-            .as_ref()
-            .ok()
-            .and_then(|pixels| pixels.average_precision().ok()),
-        aupro: pixels
-            .as_ref()
-            .ok()
-            .and_then(|pixels| pixels.aupro(AUPRO_LIMIT).ok()),
-        iap: instances.as_ref().map(|instances| instances.iap),
-        iap90: instances.as_ref().map(|instances| instances.iap90),
-    }
-}
-
-fn per_defect(items: &[TestItem], scores: &[f32]) -> BTreeMap<String, Option<f64>> {
-    let mut kinds: BTreeMap<String, Option<f64>> = BTreeMap::new();
-    for kind in items
-        .iter()
-        .filter(|item| item.is_defective())
-        .map(|item| &item.defect)
-    {
-        if kinds.contains_key(kind) {
-            continue;
+/// Each category with its model, and the categories that could not be evaluated.
+async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, Vec<String>)> {
+    let pairs = pair(categories(&args.data)?, models)?;
+    let (device, _) = open_device(args.device).await?;
+    let (mut reports, mut failed) = (Vec::new(), Vec::new());
+    for (category, model) in pairs {
+        match measure(args, &category, &model, &device).await {
+            Ok(report) => reports.push(report),
+            Err(err) => {
+                eprintln!("{}: {err:#}", category.name);
+                failed.push(category.name);
+            }
         }
-        let chosen = items
-            .iter()
-            .zip(scores)
-            .filter(|(item, _)| !item.is_defective() || item.defect == *kind);
-        let (labels, scores): (Vec<bool>, Vec<f32>) =
-            chosen.map(|(item, score)| (item.is_defective(), *score)).unzip();
-        kinds.insert(
-            kind.clone(),
-            Ranking::new(&scores, &labels)
-                .and_then(|ranking| ranking.auc())
-                .ok(),
-        );
     }
-    kinds
+    if reports.is_empty() {
+        bail!("could not evaluate any category: see above");
+    }
+    Ok((print(&Report::new(reports), format)?, failed))
 }
 
-fn decide(scores: &[f32], labels: &[bool], threshold: f32) -> Decisions {
-    let count = |defective: bool, called: bool| {
-        scores
-            .iter()
-            .zip(labels)
-            .filter(|(score, label)| **label == defective && (**score >= threshold) == called)
-            .count() as f64
+async fn measure(args: &Args, category: &Category, model: &Path, device: &Device) -> Result<CategoryReport> {
+    let (detector, _) = load_detector(model, args.teacher.as_deref(), device)?;
+    let images = category.test()?.len();
+    let bar = progress_bar(images, "evaluating").with_message(category.name.clone());
+    let report = evaluate(&detector, category, |done, _| bar.set_position(done as u64)).await;
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+/// Finds the model of each category; what has no partner is said.
+fn pair(categories: Vec<Category>, models: &Path) -> Result<Vec<(Category, PathBuf)>> {
+    const ENDING: &str = "safetensors";
+    let candidates = |name: &str| {
+        [
+            models.join(format!("{name}.{ENDING}")),
+            models.join(name).join(format!("model.{ENDING}")),
+        ]
     };
-    let (hits, misses) = (count(true, true), count(true, false));
-    let (alarms, passes) = (count(false, true), count(false, false));
-    Decisions {
-        threshold,
-        f1: 2.0 * hits / (2.0 * hits + misses + alarms).max(1.0),
-        false_alarms: alarms / (alarms + passes).max(1.0),
-        misses: misses / (hits + misses).max(1.0),
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(models)
+        .map_err(Error::io("read", models))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()
+        .map_err(Error::io("read", models))?;
+    entries.sort();
+    for path in entries {
+        let is_model = path.extension().is_some_and(|ending| ending == ENDING)
+            || path.join(format!("model.{ENDING}")).is_file();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if is_model && !categories.iter().any(|category| category.name == stem) {
+            eprintln!(
+                "note: {} is left out, there is no category called {stem}",
+                path.display()
+            );
+        }
     }
-}
-
-fn print(report: &Report) {
-    let cell = |value: Option<f64>| value.map_or_else(|| "   n/a".into(), |value| format!("{value:6.4}"));
-    println!("{} test images of {}\n", report.images, report.data);
-    println!(
-        "{:<14}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",
-        "", "image AUC", "pixel AUC", "pixel AP", "PRO", "IAP", "IAP@90"
-    );
-    for (name, m) in [("segmentation", &report.segmentation), ("DeST", &report.dest)] {
-        println!(
-            "{name:<14}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",
-            cell(m.image_auc),
-            cell(m.pixel_auc),
-            cell(m.pixel_ap),
-            cell(m.aupro),
-            cell(m.iap),
-            cell(m.iap90)
+    let mut pairs = Vec::new();
+    for category in categories {
+        match candidates(&category.name).into_iter().find(|path| path.is_file()) {
+            Some(model) => pairs.push((category, model)),
+            None => eprintln!(
+                "note: category {} is left out, there is no model {}",
+                category.name,
+                candidates(&category.name)[0].display()
+            ),
+        }
+    }
+    if pairs.is_empty() {
+        bail!(
+            "no file in {} is called like a category: name models CATEGORY.{ENDING}",
+            models.display()
         );
     }
-    println!("\nimage AUC per defect");
+    Ok(pairs)
+}
+
+fn print(report: &Report, format: Format) -> Result<String> {
+    Ok(match format {
+        Format::Text => report.table().to_text(),
+        Format::Markdown => report.table().to_markdown(),
+        Format::Csv => report.csv(),
+        Format::Json => serde_json::to_string_pretty(report)? + "\n",
+    })
+}
+
+/// What only one category's report has room for.
+fn details(report: &CategoryReport) -> String {
+    let mut text = String::from("\nimage AUC per defect\n");
     for (kind, auc) in &report.per_defect {
-        println!("  {kind:<24}{}", cell(*auc));
+        let auc = auc.map_or_else(|| "n/a".into(), |auc| format!("{:.1}", 100.0 * auc));
+        text += &format!("  {kind:<24}{auc:>6}\n");
     }
     if let Some(decisions) = &report.decisions {
-        println!(
-            "\nat the calibrated threshold {:.3}: F1 {:.3}, false alarms {:.1} %, misses {:.1} %",
+        text += &format!(
+            "\nat the calibrated threshold {:.3}: F1 {:.3}, false alarms {:.1} %, misses {:.1} %\n",
             decisions.threshold,
             decisions.f1,
             100.0 * decisions.false_alarms,
             100.0 * decisions.misses
         );
     }
-    println!("{:.0} ms per image", report.milliseconds_per_image);
+    text + &format!("{:.0} ms per image\n", report.milliseconds_per_image)
 }

@@ -1,5 +1,5 @@
-//! The command line: `destseg train | predict | eval | import | demo-data`. It only shows; the
-//! engine does the work.
+//! The command line: `destseg train | predict | eval | sweep | import | demo-data`. It only
+//! shows; the engine does the work.
 
 mod common;
 mod demo_data;
@@ -8,6 +8,7 @@ mod import;
 mod manifest;
 mod predict;
 mod settings;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -38,8 +39,10 @@ enum Command {
     Train(train::Args),
     /// Show where images are defective: overlay, raw map and a line of JSON each.
     Predict(predict::Args),
-    /// Measure a model on a labelled test set (MVTec layout).
+    /// Measure a model, or one for each category, on labelled test sets (MVTec layout).
     Eval(eval::Args),
+    /// Train and evaluate several categories with several seeds, and summarise.
+    Sweep(sweep::Args),
     /// Convert a PyTorch state dict to a teacher file.
     Import(import::Args),
     /// List a folder's models and examples for the page.
@@ -56,6 +59,7 @@ pub fn run() -> ExitCode {
             Command::Train(args) => train::run(args).await,
             Command::Predict(args) => predict::run(args).await,
             Command::Eval(args) => eval::run(args).await,
+            Command::Sweep(args) => sweep::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Manifest(args) => manifest::run(&args),
             Command::DemoData(args) => demo_data::run(&args),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::image_files;
-use crate::image::{RgbImage, read, read_mask, resize, resize_mask};
+use crate::image::{GrayImage, RgbImage, read, read_mask, resize, resize_mask};
 use crate::{Error, Result};
 
 /// Name of the folders that hold good images.
@@ -25,7 +25,7 @@ pub struct TestItem {
     pub path: PathBuf,
     /// Name of its folder: [`GOOD`] or the kind of defect.
     pub defect: String,
-    /// The mask of the defect; `None` for good images, and for defective ones without a mask.
+    /// The mask of the defect; `None` for good images.
     pub mask: Option<PathBuf>,
 }
 
@@ -113,7 +113,8 @@ impl Category {
     /// or `<stem>.*`.
     ///
     /// # Errors
-    /// [`Error::Dataset`] if there are no test images, [`Error::Io`] if a folder cannot be read.
+    /// [`Error::Dataset`] if there are no test images or one of the defective images or masks has no
+    /// partner, [`Error::Io`] if a folder cannot be read.
     pub fn test(&self) -> Result<Vec<TestItem>> {
         let test = self.root.join("test");
         if !test.is_dir() {
@@ -128,13 +129,25 @@ impl Category {
                 continue;
             };
             let masks = self.masks(&defect)?;
+            let mut alone = masks.clone();
             for path in image_files(&folder)? {
                 let mask = find_mask(&masks, &path).cloned();
+                if mask.is_none() && defect != GOOD {
+                    return Err(no_mask(&path, &defect));
+                }
+                alone.retain(|other| Some(other) != mask.as_ref());
                 items.push(TestItem {
                     path,
                     defect: defect.clone(),
                     mask,
                 });
+            }
+            if let Some(mask) = alone.first() {
+                return Err(Error::Dataset(format!(
+                    "the mask {} belongs to no image in {}: add the image or remove the mask",
+                    mask.display(),
+                    folder.display()
+                )));
             }
         }
         if items.is_empty() {
@@ -162,8 +175,8 @@ impl TestItem {
     /// Reads image and mask and resizes both to `size` x `size`; good images have an empty mask.
     ///
     /// # Errors
-    /// [`Error::Dataset`] if a defective image has no mask or one of another size, else those of
-    /// [`read`].
+    /// [`Error::Dataset`] if the mask has another size or is a picture of another kind, else those
+    /// of [`read`].
     pub fn load(&self, size: usize) -> Result<TestImage> {
         let image = read(&self.path)?;
         let mask = match &self.mask {
@@ -179,15 +192,8 @@ impl TestItem {
                         image.height()
                     )));
                 }
+                check_black_and_white(path, &mask)?;
                 resize_mask(&mask, size, size)
-            }
-            None if self.is_defective() => {
-                return Err(Error::Dataset(format!(
-                    "{} has no mask: put it at ground_truth/{}/{}_mask.png",
-                    self.path.display(),
-                    self.defect,
-                    stem(&self.path)
-                )));
             }
             None => vec![false; size * size],
         };
@@ -196,6 +202,34 @@ impl TestItem {
             mask,
         })
     }
+}
+
+/// Refuses what cannot be a mask. Grey along the edges is fine (half grey is where defects begin);
+/// grey all over is a photo, and dark grey alone means labels that were counted, not painted.
+fn check_black_and_white(path: &Path, mask: &GrayImage) -> Result<()> {
+    const BLACK: u8 = 25;
+    const WHITE: u8 = 230;
+    const GREY_SHARE: f64 = 0.05;
+    let values = mask.as_raw();
+    let grey = values
+        .iter()
+        .filter(|value| (BLACK..WHITE).contains(value))
+        .count();
+    let brightest = values.iter().max().copied().unwrap_or_default();
+    let reason = if grey as f64 > GREY_SHARE * values.len() as f64 {
+        format!(
+            "is grey in {:.0} % of its area",
+            100.0 * grey as f64 / values.len() as f64
+        )
+    } else if brightest > 0 && brightest < WHITE {
+        format!("is nowhere brighter than {brightest} of 255")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Dataset(format!(
+        "the mask {} {reason}: masks must be white where the part is defective and black elsewhere",
+        path.display()
+    )))
 }
 
 /// The mask that belongs to an image, by name.
@@ -222,6 +256,14 @@ fn subfolders(root: &Path) -> Result<Vec<PathBuf>> {
     }
     folders.sort();
     Ok(folders)
+}
+
+fn no_mask(image: &Path, defect: &str) -> Error {
+    Error::Dataset(format!(
+        "{} has no mask: put it at ground_truth/{defect}/{}_mask.png",
+        image.display(),
+        stem(image)
+    ))
 }
 
 fn not_this_layout(root: &Path) -> Error {

@@ -83,18 +83,54 @@ fn test_images_come_with_their_masks() {
 }
 
 #[test]
-fn masks_that_are_missing_or_of_another_size_are_named() {
+fn images_and_masks_without_a_partner_are_named() {
     let folder = category();
     let root = folder.path();
-    GrayImage::new(9, 6)
-        .save(root.join("ground_truth/hole/000.png"))
+    let list = || Category::open(root).expect("a category").test();
+    GrayImage::new(8, 6)
+        .save(root.join("ground_truth/hole/007.png"))
         .expect("saved");
+    let alone = list().expect_err("refused").to_string();
+    assert!(
+        alone.contains("ground_truth/hole/007.png belongs to no image"),
+        "{alone}"
+    );
+    fs::remove_file(root.join("ground_truth/hole/007.png")).expect("removed");
     fs::remove_file(root.join("ground_truth/scratch/000_mask.png")).expect("removed");
-    let items = Category::open(root).expect("a category").test().expect("images");
-    let hole = items[1].load(4).expect_err("refused").to_string();
-    assert!(hole.contains("9 x 6") && hole.contains("8 x 6"), "{hole}");
-    let scratch = items[2].load(4).expect_err("refused").to_string();
+    let scratch = list().expect_err("refused").to_string();
     assert!(scratch.contains("ground_truth/scratch/000_mask.png"), "{scratch}");
+    fs::remove_dir_all(root.join("ground_truth")).expect("removed");
+    let none = list().expect_err("refused").to_string();
+    assert!(none.contains("has no mask"), "{none}");
+}
+
+#[test]
+fn pictures_that_cannot_be_masks_are_refused() {
+    let folder = category();
+    let root = folder.path();
+    let mask = root.join("ground_truth/hole/000.png");
+    let items = Category::open(root).expect("a category").test().expect("images");
+    let load = |picture: GrayImage| {
+        picture.save(&mask).expect("saved");
+        items[1].load(4)
+    };
+    let refused = |picture| load(picture).expect_err("refused").to_string();
+    let size = refused(GrayImage::new(9, 6));
+    assert!(size.contains("9 x 6") && size.contains("8 x 6"), "{size}");
+    let photo = refused(GrayImage::from_fn(8, 6, |x, y| {
+        ::image::Luma([(30 * x + y) as u8])
+    }));
+    assert!(photo.contains("hole/000.png is grey in"), "{photo}");
+    let counted = refused(GrayImage::from_fn(8, 6, |x, _| ::image::Luma([u8::from(x > 4)])));
+    assert!(counted.contains("nowhere brighter than 1 of 255"), "{counted}");
+    let soft = GrayImage::from_fn(8, 6, |x, y| {
+        ::image::Luma([if (x, y) == (4, 3) {
+            128
+        } else {
+            255 * u8::from(x > 4)
+        }])
+    });
+    load(soft).expect("one grey pixel at the edge is fine");
 }
 
 #[test]

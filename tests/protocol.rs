@@ -1,0 +1,263 @@
+//! The evaluation protocol as a command: tables of several categories, and sweeps over seeds.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use destseg::evaluation::{CategoryReport, Metrics, Report, Sweep};
+use tempfile::TempDir;
+
+const CATEGORIES: [&str; 2] = ["circuit", "fabric"];
+
+fn destseg(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("destseg starts")
+}
+
+/// Standard output and standard error of a command that succeeds.
+fn succeeds(arguments: &[&str], folder: &Path) -> (String, String) {
+    let output = destseg(arguments, folder);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?} failed: {errors}");
+    (String::from_utf8(output.stdout).expect("prints UTF-8"), errors)
+}
+
+/// Standard error of a command that fails with exit code 1.
+fn fails(arguments: &[&str], folder: &Path) -> String {
+    let output = destseg(arguments, folder);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
+}
+
+/// A folder with two small categories in `data`.
+fn data() -> TempDir {
+    let folder = tempfile::tempdir().expect("creates");
+    for category in CATEGORIES {
+        let arguments = ["demo-data", "data", "--category", category, "--size", "256"];
+        let counts = ["--train", "4", "--good", "2", "--defective", "1", "--seed", "3"];
+        succeeds(&[&arguments[..], &counts].concat(), folder.path());
+    }
+    folder
+}
+
+/// What makes a training take seconds.
+const SHORT: [&str; 6] = [
+    "--batch",
+    "2",
+    "--student-steps",
+    "2",
+    "--segmentation-steps",
+    "2",
+];
+
+/// The cells of a table in one of the formats.
+fn cells(table: &str, separator: &str) -> Vec<Vec<String>> {
+    table
+        .lines()
+        .filter(|line| !line.contains("---"))
+        .map(|line| {
+            line.trim_matches(['|', ' '])
+                .split(separator)
+                .map(|cell| cell.trim().to_owned())
+                .filter(|cell| separator == "," || !cell.is_empty())
+                .collect()
+        })
+        .collect()
+}
+
+/// What a row of the CSV says, in percent as the other formats do.
+fn in_percent(row: &[String]) -> Vec<String> {
+    row.iter()
+        .enumerate()
+        .map(|(i, cell)| match cell.parse::<f64>() {
+            Ok(value) if i >= 2 => format!("{:.1}", 100.0 * value),
+            _ if i >= 2 && cell.is_empty() => "n/a".to_owned(),
+            _ => cell.clone(),
+        })
+        .collect()
+}
+
+#[test]
+fn one_table_of_several_categories_in_four_formats() {
+    let folder = data();
+    let path = folder.path();
+    fs::create_dir_all(path.join("models/fabric")).expect("creates");
+    let model = [
+        "train",
+        "--data",
+        "data/circuit",
+        "-o",
+        "models/circuit.safetensors",
+    ];
+    succeeds(&[&model[..], &SHORT, &["--device", "cpu"]].concat(), path);
+    // STPM has no segmentation network, so no such row
+    let stpm = [
+        "train",
+        "--data",
+        "data/fabric",
+        "-o",
+        "models/fabric/model.safetensors",
+    ];
+    let method = ["--method", "stpm", "--batch", "2", "--student-steps", "2"];
+    succeeds(&[&stpm[..], &method, &["--device", "cpu"]].concat(), path);
+    fs::write(path.join("models/tablets.safetensors"), "never read").expect("writes");
+
+    let eval = |format: &str| {
+        let arguments = ["eval", "--data", "data", "--models", "models", "--device", "cpu"];
+        succeeds(&[&arguments[..], &["--format", format]].concat(), path)
+    };
+    let (json, notes) = eval("json");
+    assert!(
+        notes.contains("tablets.safetensors is left out, there is no category called tablets"),
+        "{notes}"
+    );
+    let report: Report = serde_json::from_str(&json).expect("is a report");
+    assert_eq!(
+        report.categories.iter().map(|c| &*c.category).collect::<Vec<_>>(),
+        CATEGORIES
+    );
+    let [circuit, fabric] = &report.categories[..] else {
+        panic!("two categories: {json}")
+    };
+    assert!(fabric.segmentation.is_none());
+    assert_eq!(report.mean_segmentation, circuit.segmentation);
+    let means = Metrics::mean([&circuit.dest, &fabric.dest]);
+    for (printed, mean) in report.mean_dest.values().into_iter().zip(means.values()) {
+        // serde_json may read the last digit otherwise
+        let gap = printed.zip(mean).map(|(printed, mean)| (printed - mean).abs());
+        assert!(gap.is_some_and(|gap| gap < 1e-12), "{printed:?} is not {mean:?}");
+    }
+
+    let csv = cells(&eval("csv").0, ",");
+    let header: Vec<_> = ["category", "output"].into_iter().chain(Metrics::NAMES).collect();
+    assert_eq!(csv[0], header);
+    let names: Vec<_> = csv[1..].iter().map(|row| (&*row[0], &*row[1])).collect();
+    assert_eq!(
+        names,
+        [
+            ("circuit", "segmentation"),
+            ("circuit", "DeST"),
+            ("fabric", "DeST")
+        ]
+    );
+    let figures = [
+        circuit.segmentation.as_ref().expect("has it"),
+        &circuit.dest,
+        &fabric.dest,
+    ];
+    for (row, metrics) in csv[1..].iter().zip(figures) {
+        for (cell, value) in row[2..].iter().zip(metrics.values()) {
+            let gap = cell
+                .parse()
+                .ok()
+                .zip(value)
+                .map(|(cell, value): (f64, f64)| (cell - value).abs());
+            assert!(gap.is_some_and(|gap| gap < 1e-12), "{row:?}");
+        }
+    }
+    for (format, separator) in [("text", "  "), ("markdown", " | ")] {
+        let table = cells(&eval(format).0, separator);
+        assert_eq!(table[0], header);
+        assert_eq!(table.len(), csv.len() + 2, "and the means: {table:?}");
+        for (row, exact) in table[1..].iter().zip(&csv[1..]) {
+            assert_eq!(*row, in_percent(exact));
+        }
+        assert_eq!(table[csv.len()][..2], ["mean", "segmentation"]);
+    }
+
+    // a broken model costs its row, not the table
+    fs::write(path.join("models/fabric/model.safetensors"), "no model").expect("writes");
+    let broken = ["eval", "--data", "data", "--models", "models", "--device", "cpu"];
+    let broken = [&broken[..], &["-o", "table.txt"]].concat();
+    let errors = fails(&broken, path);
+    assert!(errors.contains("could not evaluate fabric"), "{errors}");
+    let table = fs::read_to_string(path.join("table.txt")).expect("is written");
+    assert!(table.contains("circuit") && !table.contains("fabric"), "{table}");
+
+    let none = ["eval", "--data", "data", "--models", "data", "--device", "cpu"];
+    let errors = fails(&none, path);
+    assert!(
+        errors.contains("no file in data is called like a category"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_sweep_does_what_is_not_done() {
+    let folder = data();
+    let path = folder.path();
+    let sweep = |more: &[&str]| -> Vec<String> {
+        let arguments = [
+            "sweep",
+            "--data",
+            "data",
+            "--seeds",
+            "0,1",
+            "-o",
+            "runs",
+            "--devices",
+            "cpu",
+        ];
+        let flags = ["--jobs", "2", "--"];
+        [&arguments[..], &flags, &SHORT, more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let strings = |arguments: &[String]| -> (String, String) {
+        succeeds(&arguments.iter().map(|a| &**a).collect::<Vec<_>>(), path)
+    };
+    let started = |notes: &str| notes.lines().filter(|line| line.contains(": started")).count();
+    let (table, notes) = strings(&sweep(&[]));
+    assert_eq!(started(&notes), 4, "{notes}");
+    assert!(table.contains("mean") && table.contains('±'), "{table}");
+
+    let read = |name: &str| fs::read_to_string(path.join("runs").join(name)).expect("is there");
+    let summary: Sweep = serde_json::from_str(&read("summary.json")).expect("is a summary");
+    let row = summary
+        .rows
+        .iter()
+        .find(|row| (&*row.category, &*row.output) == ("fabric", "DeST"))
+        .expect("has the row");
+    assert_eq!(row.seeds, 2);
+    let auc = |seed: u64| {
+        let report = read(&format!("fabric/seed-{seed}/report.json"));
+        let report: CategoryReport = serde_json::from_str(&report).expect("is a report");
+        report.dest.pixel_auc.expect("is defined")
+    };
+    let spread = row.figures[1].expect("is defined");
+    assert!((spread.mean - f64::midpoint(auc(0), auc(1))).abs() < 1e-12);
+    let deviation = (auc(0) - auc(1)).abs() / 2.0_f64.sqrt();
+    assert!((spread.deviation.expect("two seeds") - deviation).abs() < 1e-12);
+    assert!(read("summary.md").starts_with("| category | output | seeds |"));
+    assert_eq!(read("summary.csv").lines().count(), summary.rows.len() + 1);
+
+    assert_eq!(started(&strings(&sweep(&[])).1), 0, "all is done");
+    fs::remove_file(path.join("runs/circuit/seed-1/report.json")).expect("removes");
+    let (again, notes) = strings(&sweep(&[]));
+    assert_eq!(started(&notes), 1, "{notes}");
+    assert!(notes.contains("circuit seed 1"), "{notes}");
+    assert_eq!(again, table, "the same models, the same figures");
+
+    // another recipe does not mix with this one
+    let other = sweep(&["--rotate-90"]);
+    let errors = fails(&other.iter().map(|a| &**a).collect::<Vec<_>>(), path);
+    assert!(errors.contains("holds runs with other flags"), "{errors}");
+    let unknown = ["sweep", "--data", "data", "--categories", "bricks", "-o", "other"];
+    let errors = fails(&unknown, path);
+    assert!(errors.contains("choose from circuit, fabric"), "{errors}");
+
+    // a category that cannot be trained is listed, the other one is measured
+    fs::remove_dir_all(path.join("data/fabric/train/good")).expect("removes");
+    let failing = ["sweep", "--data", "data", "-o", "half", "--devices", "cpu", "--"];
+    let errors = fails(&[&failing[..], &SHORT].concat(), path);
+    assert!(errors.contains("1 of 2 runs failed: fabric seed 0"), "{errors}");
+    let half = fs::read_to_string(path.join("half/summary.csv")).expect("is written");
+    assert!(half.contains("circuit") && !half.contains("fabric"), "{half}");
+}
