@@ -1,9 +1,10 @@
-//! The command line: `destseg train | predict | eval | import | demo-data`. It only shows; the
+//! The command line: `destseg train | predict | eval | import | export | demo-data`. It only shows; the
 //! engine does the work.
 
 mod common;
 mod demo_data;
 mod eval;
+mod export;
 mod import;
 mod manifest;
 mod predict;
@@ -40,8 +41,10 @@ enum Command {
     Predict(predict::Args),
     /// Measure a model on a labelled test set (MVTec layout).
     Eval(eval::Args),
-    /// Convert a PyTorch state dict to a teacher file.
+    /// Convert a checkpoint, a teacher or an older model to a file of this version.
     Import(import::Args),
+    /// Write a model for other programs.
+    Export(export::Args),
     /// List a folder's models and examples for the page.
     Manifest(manifest::Args),
     /// Write a procedural data set to try everything on.
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
             Command::Predict(args) => predict::run(args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Import(args) => import::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Manifest(args) => manifest::run(&args),
             Command::DemoData(args) => demo_data::run(&args),
         }

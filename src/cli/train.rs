@@ -10,7 +10,7 @@ use super::settings::{self, Format, Settings};
 use crate::Error;
 use crate::config::{TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
-use crate::model::file::{FORMAT_VERSION, ModelFile, ModelHeader, TrainingRecord};
+use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
 use crate::model::weights::Precision;
 use crate::synthesis::{Synthesiser, TextureSource};
@@ -190,11 +190,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         device: device_name,
     };
     let header = ModelHeader {
-        format_version: FORMAT_VERSION,
-        written_by: format!("destseg {}", env!("CARGO_PKG_VERSION")),
-        config: model_config,
         training: Some(record),
         calibration,
+        ..ModelHeader::new(model_config)
     };
     let file = ModelFile { header, weights };
     write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;
