@@ -67,6 +67,11 @@ fn fall_back(choice: BackendChoice, reason: &str) -> Result<Selected> {
     Ok(cpu(Some(format!("Computing on the CPU: {reason}."))))
 }
 
+/// A device for what is only described, not computed.
+pub(crate) fn any() -> Device {
+    Device::flex()
+}
+
 fn cpu(notice: Option<String>) -> Selected {
     let threads = if cfg!(target_family = "wasm") {
         1
@@ -84,10 +89,7 @@ fn cpu(notice: Option<String>) -> Selected {
         software: false,
         notice,
     };
-    Selected {
-        device: Device::flex(),
-        info,
-    }
+    Selected { device: any(), info }
 }
 
 /// The wgpu device, its adapter's name and whether that is software.

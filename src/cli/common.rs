@@ -13,7 +13,7 @@ use crate::config::TeacherKind;
 use crate::device::{self, Selected};
 use crate::inference::Detector;
 use crate::model::file::{ModelFile, parse_teacher};
-use crate::model::import;
+use crate::model::open::{self, Opened};
 use crate::model::weights::Weights;
 use crate::protocol::BackendChoice;
 
@@ -65,10 +65,19 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             kind.id()
         );
     };
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let (found, weights) = parse_teacher(&bytes)
-        .or_else(|_| import::teacher(import::read_state_dict(path)?))
-        .map_err(|err| err.in_file(path))?;
+    let (found, weights) = match open_file(path)? {
+        Opened::Teacher(found, weights) => (found, weights),
+        Opened::Model(file) => {
+            let Some(weights) = file.teacher() else {
+                bail!(
+                    "{} is a model without teacher: give the file of the {} teacher",
+                    path.display(),
+                    kind.id()
+                );
+            };
+            (file.header.config.teacher, weights)
+        }
+    };
     if found != kind {
         bail!(
             "{} holds the {} teacher, but {} is needed",
@@ -80,20 +89,48 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
     Ok(weights)
 }
 
+/// Opens any model or teacher file.
+pub(super) fn open_file(path: &Path) -> Result<Opened> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    Ok(open::open(&bytes).map_err(|err| err.in_file(path))?)
+}
+
+/// Opens a model file, of whatever kind.
+pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
+    match open_file(path)? {
+        Opened::Model(file) => Ok(*file),
+        Opened::Teacher(kind, _) => bail!(
+            "{} holds only the {} teacher: give a model here and this file with --teacher",
+            path.display(),
+            kind.id()
+        ),
+    }
+}
+
 /// Opens a model for inference.
 pub(super) fn load_detector(
     path: &Path,
     teacher: Option<&Path>,
     device: &Device,
 ) -> Result<(Detector, ModelFile)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = ModelFile::parse(&bytes).map_err(|err| err.in_file(path))?;
+    let file = load_model(path)?;
     let teacher = match (file.has_teacher(), teacher) {
         (true, None) => None,
         (_, teacher) => Some(load_teacher(file.header.config.teacher, teacher)?),
     };
     let detector = Detector::new(&file, teacher.as_ref(), device).map_err(|err| err.in_file(path))?;
     Ok((detector, file))
+}
+
+/// Refuses to replace a file unasked.
+pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    if path.exists() && !force {
+        bail!(
+            "{} exists already: choose another name or add --force",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Writes a file completely or not at all.

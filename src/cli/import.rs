@@ -2,19 +2,23 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::common::write_file;
-use crate::Error;
-use crate::model::file::teacher_to_bytes;
-use crate::model::import;
+use super::common::{open_file, refuse_existing, write_file};
+use crate::model::file::{ModelFile, ModelHeader, teacher_to_bytes};
+use crate::model::open::Opened;
 use crate::model::weights::Precision;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What FILE is decides its content, not its name: a checkpoint of the reference implementation \
+    (.pckl), a state dict of torchvision's resnet18 or of efficientnet-lite0 as teacher (.pth, .pt, \
+    .safetensors), or a file of an older destseg. PyTorch's files are read as data; nothing in them is run."
+)]
 pub(super) struct Args {
-    /// PyTorch state dict of torchvision's resnet18 or of efficientnet-lite0 (.pth, .pt).
+    /// File to convert.
     file: PathBuf,
-    /// Teacher file to write.
+    /// Model or teacher file to write.
     #[arg(short, long)]
     out: PathBuf,
     /// How weights are stored.
@@ -26,22 +30,34 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    if args.out.exists() && !args.force {
-        bail!(
-            "{} exists already: choose another name or add --force",
-            args.out.display()
-        );
-    }
-    // a missing file deserves its own sentence
-    std::fs::metadata(&args.file).map_err(Error::io("read", &args.file))?;
-    let (kind, weights) = import::read_state_dict(&args.file)
-        .and_then(import::teacher)
-        .map_err(|err| err.in_file(&args.file))?;
-    write_file(&args.out, &teacher_to_bytes(kind, &weights, args.precision)?)?;
+    refuse_existing(&args.out, args.force)?;
+    let (bytes, found, count) = match open_file(&args.file)? {
+        Opened::Teacher(kind, weights) => (
+            teacher_to_bytes(kind, &weights, args.precision)?,
+            format!("the {} teacher", kind.id()),
+            weights.count(),
+        ),
+        Opened::Model(file) => {
+            let teacher = if file.has_teacher() { "with" } else { "without" };
+            let ModelFile { header, weights } = *file;
+            let found = format!("a {} model {teacher} its teacher", header.config.preset.id());
+            let header = ModelHeader {
+                training: header.training,
+                calibration: header.calibration,
+                ..ModelHeader::new(header.config)
+            };
+            let count = weights.count();
+            (
+                ModelFile { header, weights }.to_bytes(args.precision)?,
+                found,
+                count,
+            )
+        }
+    };
+    write_file(&args.out, &bytes)?;
     eprintln!(
-        "wrote the {} teacher, {} numbers, to {}",
-        kind.id(),
-        weights.count(),
+        "found {found} in {}; wrote its {count} numbers to {}",
+        args.file.display(),
         args.out.display()
     );
     Ok(())

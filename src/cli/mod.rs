@@ -1,9 +1,10 @@
-//! The command line: `destseg train | predict | eval | sweep | import | demo-data`. It only
+//! The command line: `destseg train | predict | eval | sweep | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
 mod common;
 mod demo_data;
 mod eval;
+mod export;
 mod import;
 mod manifest;
 mod predict;
@@ -43,8 +44,10 @@ enum Command {
     Eval(eval::Args),
     /// Train and evaluate several categories with several seeds, and summarise.
     Sweep(sweep::Args),
-    /// Convert a PyTorch state dict to a teacher file.
+    /// Convert a checkpoint, a teacher or an older model to a file of this version.
     Import(import::Args),
+    /// Write a model for other programs.
+    Export(export::Args),
     /// List a folder's models and examples for the page.
     Manifest(manifest::Args),
     /// Write a procedural data set to try everything on.
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
             Command::Eval(args) => eval::run(args).await,
             Command::Sweep(args) => sweep::run(&args),
             Command::Import(args) => import::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Manifest(args) => manifest::run(&args),
             Command::DemoData(args) => demo_data::run(&args),
         }

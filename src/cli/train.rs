@@ -11,7 +11,7 @@ use crate::Error;
 use crate::calibration::Calibration;
 use crate::config::{TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
-use crate::model::file::{FORMAT_VERSION, ModelFile, ModelHeader, TrainingRecord};
+use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
 use crate::model::weights::Precision;
 use crate::synthesis::{Synthesiser, TextureSource};
@@ -192,11 +192,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         device: device_name,
     };
     let header = ModelHeader {
-        format_version: FORMAT_VERSION,
-        written_by: format!("destseg {}", env!("CARGO_PKG_VERSION")),
-        config: model_config,
         training: Some(record),
         calibration,
+        ..ModelHeader::new(model_config)
     };
     let file = ModelFile { header, weights };
     write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;

@@ -13,24 +13,46 @@ use crate::{Error, Result};
 
 /// Version of the header; files of a newer one are refused.
 pub const FORMAT_VERSION: u32 = 1;
+/// This program.
+const WRITER: &str = concat!("destseg ", env!("CARGO_PKG_VERSION"));
 /// Metadata key of a model's header.
-const MODEL_KEY: &str = "destseg";
+pub(super) const MODEL_KEY: &str = "destseg";
 /// Metadata key of a teacher's header.
-const TEACHER_KEY: &str = "destseg_teacher";
+pub(super) const TEACHER_KEY: &str = "destseg_teacher";
 
 /// Everything about a model besides its weights.
+///
+/// A version that adds a field gives it a default, so that older files still open. Only a change that
+/// defaults cannot express raises [`FORMAT_VERSION`]; [`ModelFile::parse`] is where such a header
+/// would be brought up to date.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelHeader {
     /// [`FORMAT_VERSION`] of the writer.
     pub format_version: u32,
-    /// Version of the program that wrote the file.
+    /// Program that wrote the file.
+    #[serde(default)]
     pub written_by: String,
     /// Shape of the network.
     pub config: ModelConfig,
     /// How it was trained, if it was trained here.
+    #[serde(default)]
     pub training: Option<TrainingRecord>,
     /// Thresholds, if it was calibrated.
+    #[serde(default)]
     pub calibration: Option<Calibration>,
+}
+
+impl ModelHeader {
+    /// A header of this version, for a network without record or thresholds.
+    pub fn new(config: ModelConfig) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            written_by: WRITER.into(),
+            config,
+            training: None,
+            calibration: None,
+        }
+    }
 }
 
 /// Where a model comes from.
@@ -53,11 +75,36 @@ pub struct TrainingRecord {
 pub struct ModelFile {
     /// The JSON header.
     pub header: ModelHeader,
-    /// Student, segmentation network and, in self-contained files, the teacher.
+    /// Student, segmentation network and, in self-contained files, the folded teacher.
     pub weights: Weights,
 }
 
 impl ModelFile {
+    /// A model of these weights; a teacher among them is folded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an impossible network; [`Error::Model`] naming the first tensor that it
+    /// lacks, that has another shape, or that it does not know.
+    pub fn new(header: ModelHeader, mut weights: Weights) -> Result<Self> {
+        header.config.validate()?;
+        let unfit = |err: Error| {
+            let preset = header.config.preset.id();
+            Error::Model(format!(
+                "the file does not fit the {preset} network: {err}; open the file of the whole network as it \
+                 was saved"
+            ))
+        };
+        let mut shapes = super::shapes(&header.config);
+        if weights.has_prefix(prefix::TEACHER) {
+            let kind = header.config.teacher;
+            let own = weights.take_prefix(prefix::TEACHER);
+            weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);
+            shapes.extend(teacher::shapes_behind(prefix::TEACHER, kind));
+        }
+        shapes.check(&weights, "").map_err(unfit)?;
+        Ok(Self { header, weights })
+    }
+
     /// Parses a model file.
     ///
     /// # Errors
@@ -74,11 +121,7 @@ impl ModelFile {
         check_version(text)?;
         let header: ModelHeader = serde_json::from_str(text)
             .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))?;
-        header.config.validate()?;
-        Ok(Self {
-            header,
-            weights: Weights::from_safetensors(&file)?,
-        })
+        Self::new(header, Weights::from_safetensors(&file)?)
     }
 
     /// Serialises header and weights.
@@ -94,7 +137,13 @@ impl ModelFile {
 
     /// Whether the file carries its teacher.
     pub fn has_teacher(&self) -> bool {
-        !self.weights.with_prefix(prefix::TEACHER).is_empty()
+        self.weights.has_prefix(prefix::TEACHER)
+    }
+
+    /// Folded weights of the teacher that the file carries.
+    pub fn teacher(&self) -> Option<Weights> {
+        self.has_teacher()
+            .then(|| self.weights.with_prefix(prefix::TEACHER))
     }
 
     /// Builds the network; `teacher` is used if the file carries none.
@@ -103,19 +152,14 @@ impl ModelFile {
     /// [`Error::Model`] for a missing teacher or tensor.
     pub fn build(&self, teacher: Option<&Weights>, device: &burn::tensor::Device) -> Result<DeSTSeg> {
         let config = &self.header.config;
-        let own = self.weights.with_prefix(prefix::TEACHER);
-        let teacher = match (own.is_empty(), teacher) {
-            (false, _) => {
-                teacher::Teacher::load(config.teacher, &teacher::fold(config.teacher, own)?, device)?
-            }
-            (true, Some(weights)) => teacher::Teacher::load(config.teacher, weights, device)?,
-            (true, None) => {
-                return Err(Error::Model(format!(
-                    "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
-                    config.teacher.id()
-                )));
-            }
+        let own = self.teacher();
+        let Some(weights) = own.as_ref().or(teacher) else {
+            return Err(Error::Model(format!(
+                "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
+                config.teacher.id()
+            )));
         };
+        let teacher = teacher::Teacher::load(config.teacher, weights, device)?;
         DeSTSeg::new(config, teacher, device)?.load(&self.weights)
     }
 }
@@ -141,7 +185,8 @@ pub fn parse_teacher(bytes: &[u8]) -> Result<(TeacherKind, Weights)> {
     check_version(text)?;
     let header: TeacherHeader = serde_json::from_str(text)
         .map_err(|err| Error::Model(format!("the teacher's header cannot be read: {err}")))?;
-    Ok((header.kind, Weights::from_safetensors(&file)?))
+    let weights = Weights::from_safetensors(&file)?;
+    Ok((header.kind, teacher::fold(header.kind, &weights)?))
 }
 
 /// Serialises folded teacher weights.
@@ -158,7 +203,8 @@ pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precisi
     weights.to_safetensors(precision, BTreeMap::from([(TEACHER_KEY.to_owned(), text)]))
 }
 
-fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensors<'_>)> {
+/// Metadata and tensors of a safetensors file.
+pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensors<'_>)> {
     if bytes.is_empty() {
         return Err(Error::Model(
             "the model file is empty: choose another file".into(),

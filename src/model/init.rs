@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::weights::{fnv1a, key, param_id};
+use super::names::{fnv1a, key, param_id};
 
 /// How the convolutions of a network start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,20 @@
 //! `DeSTSeg`: frozen teacher, denoising student, segmentation network (Zhang et al., CVPR 2023).
 
+#[cfg(feature = "train")]
+pub mod export;
 pub mod features;
 pub mod file;
-#[cfg(feature = "train")]
-pub mod import;
 #[cfg(feature = "train")]
 pub mod init;
 mod layers;
 #[cfg(feature = "train")]
 pub mod loss;
+pub mod names;
+mod numbers;
+pub mod open;
+pub mod pytorch;
 pub mod segmentation;
+mod shapes;
 pub mod student;
 pub mod teacher;
 pub mod upsample;
@@ -18,10 +23,11 @@ pub mod weights;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::Result;
 use crate::config::ModelConfig;
+use crate::{Result, device};
 use features::Similarity;
 use segmentation::Segmentation;
+use shapes::Shapes;
 use student::Student;
 use teacher::Teacher;
 use weights::Weights;
@@ -60,6 +66,17 @@ pub mod prefix {
     pub const SEGMENTATION: &str = "segmentation_net.";
 }
 
+/// The tensors of student and segmentation network.
+fn shapes(config: &ModelConfig) -> Shapes {
+    let device = device::any();
+    let student = Student::new(&config.student, config.teacher, &device);
+    let mut shapes = Shapes::of(&student, prefix::STUDENT);
+    if let Some(segmentation) = Segmentation::of(config, &device) {
+        shapes.extend(Shapes::of(&segmentation, prefix::SEGMENTATION));
+    }
+    shapes
+}
+
 impl DeSTSeg {
     /// The same network with other trained parts.
     #[must_use]
@@ -78,14 +95,10 @@ impl DeSTSeg {
     /// [`crate::Error::Config`] for an impossible shape.
     pub fn new(config: &ModelConfig, teacher: Teacher, device: &Device) -> Result<Self> {
         config.validate()?;
-        let channels = config.teacher.channels().iter().sum();
         Ok(Self {
             teacher,
             student: Student::new(&config.student, config.teacher, device),
-            segmentation: config
-                .segmentation
-                .as_ref()
-                .map(|config| Segmentation::new(config, channels, device)),
+            segmentation: Segmentation::of(config, device),
             distance_scale: config.distance.scale(),
         })
     }

@@ -7,7 +7,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, run};
-use crate::config::SegmentationConfig;
+use crate::config::{ModelConfig, SegmentationConfig};
 
 /// Residual blocks, atrous pyramid, head.
 #[derive(Module, Debug)]
@@ -45,6 +45,13 @@ pub struct Pyramid {
 }
 
 impl Segmentation {
+    /// The untrained network of a configuration, if it has one.
+    pub(super) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
+        let input = config.teacher.channels().iter().sum();
+        let own = config.segmentation.as_ref()?;
+        Some(Self::new(own, input, device))
+    }
+
     /// An untrained network for `input` channels.
     pub fn new(config: &SegmentationConfig, input: usize, device: &Device) -> Self {
         let width = config.width;

@@ -1,15 +1,15 @@
 //! Named arrays between files and modules.
-//!
-//! Trained tensors carry the names of the reference implementation's state dict, so that its
-//! checkpoints load here and ours there.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::names::{key, param_id};
+use super::numbers::Number;
+use super::shapes::Shapes;
 use crate::{Error, Result};
 
 /// A tensor's shape and values, row-major.
@@ -62,6 +62,25 @@ impl Weights {
         self.0.insert(name, array);
     }
 
+    /// Adds an array of a file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is one of this name already, or its values are not finite.
+    pub fn add(&mut self, name: &str, array: Array) -> Result<()> {
+        if array.data.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Model(format!(
+                "the tensor `{name}` holds values that are not finite: take the file from before the training \
+                 went astray"
+            )));
+        }
+        match self.0.insert(name.to_owned(), array) {
+            None => Ok(()),
+            Some(_) => Err(Error::Model(format!(
+                "the tensor `{name}` is there twice: save the file again"
+            ))),
+        }
+    }
+
     /// Whether there are no arrays.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -85,12 +104,27 @@ impl Weights {
         self.0.extend(other.0);
     }
 
+    /// Whether any name starts with `prefix`.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.keys().any(|name| name.starts_with(prefix))
+    }
+
     /// The arrays whose names start with `prefix`, without it.
     #[must_use]
     pub fn with_prefix(&self, prefix: &str) -> Self {
         let strip =
             |(name, array): (&String, &Array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone()));
         Self(self.0.iter().filter_map(strip).collect())
+    }
+
+    /// Moves out the arrays whose names start with `prefix`.
+    #[must_use]
+    pub fn take_prefix(&mut self, prefix: &str) -> Self {
+        Self(
+            self.0
+                .extract_if(.., |name, _| name.starts_with(prefix))
+                .collect(),
+        )
     }
 
     /// The same arrays under names that start with `prefix`.
@@ -104,42 +138,31 @@ impl Weights {
         )
     }
 
-    /// Reads all `f32` and `f16` tensors of a safetensors file.
+    /// Reads all floating-point tensors of a safetensors file; integers are counters that networks
+    /// do not need.
     ///
     /// # Errors
     /// [`Error::Model`] for another number type or values that are not finite.
     pub fn from_safetensors(file: &SafeTensors<'_>) -> Result<Self> {
         let mut weights = Self::default();
         for (name, view) in file.iter() {
-            let data: Vec<f32> = match view.dtype() {
-                Dtype::F32 => view
-                    .data()
-                    .chunks_exact(4)
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect(),
-                Dtype::F16 => view
-                    .data()
-                    .chunks_exact(2)
-                    .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
-                    .collect(),
+            let number = match view.dtype() {
+                Dtype::F16 => Number::F16,
+                Dtype::BF16 => Number::Bf16,
+                Dtype::F32 => Number::F32,
+                Dtype::F64 => Number::F64,
+                Dtype::BOOL | Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => continue,
                 other => {
                     return Err(Error::Model(format!(
-                        "the tensor `{name}` holds {other:?} numbers, but only F32 and F16 are understood"
+                        "the tensor `{name}` holds {other:?} numbers: save it as F32, F16, BF16 or F64"
                     )));
                 }
             };
-            if data.iter().any(|value| !value.is_finite()) {
-                return Err(Error::Model(format!(
-                    "the tensor `{name}` holds values that are not finite"
-                )));
-            }
-            weights.insert(
-                name.to_owned(),
-                Array {
-                    shape: view.shape().to_vec(),
-                    data,
-                },
-            );
+            let array = Array {
+                shape: view.shape().to_vec(),
+                data: number.decode(view.data()),
+            };
+            weights.add(name, array)?;
         }
         Ok(weights)
     }
@@ -151,6 +174,16 @@ impl Weights {
     pub fn to_safetensors(
         &self,
         precision: Precision,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Vec<u8>> {
+        self.serialise(precision, &[], metadata)
+    }
+
+    /// [`to_safetensors`](Self::to_safetensors) with integers of these names besides, all zero.
+    pub(super) fn serialise(
+        &self,
+        precision: Precision,
+        counters: &[String],
         metadata: BTreeMap<String, String>,
     ) -> Result<Vec<u8>> {
         let dtype = match precision {
@@ -184,11 +217,18 @@ impl Weights {
         }
         let fail =
             |err: safetensors::SafeTensorError| Error::Model(format!("the weights cannot be written: {err}"));
+        let zero = 0_i64.to_le_bytes();
+        let counter = |name: &'_ String| (name.clone(), TensorView::new(Dtype::I64, Vec::new(), &zero));
         let views = bytes
             .iter()
             .map(|(name, array, bytes)| {
-                TensorView::new(dtype, array.shape.clone(), bytes).map(|view| (name.as_str(), view))
+                (
+                    (*name).clone(),
+                    TensorView::new(dtype, array.shape.clone(), bytes),
+                )
             })
+            .chain(counters.iter().map(counter))
+            .map(|(name, view)| view.map(|view| (name, view)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(fail)?;
         safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(fail)
@@ -198,30 +238,21 @@ impl Weights {
 /// Fills `module` from `weights`; names are [`key`]s behind `prefix`.
 ///
 /// # Errors
-/// [`Error::Model`] naming the first missing or misshapen tensor and how many more there are.
+/// [`Error::Model`] naming the first missing, misshapen or unknown tensor behind `prefix`, and how many
+/// more there are.
 pub fn load<M: Module>(module: M, weights: &Weights, prefix: &str) -> Result<M> {
-    let mut loader = Loader {
+    Shapes::of(&module, prefix).check(weights, prefix)?;
+    Ok(module.map(&mut Loader {
         weights,
         prefix,
         path: Vec::new(),
-        problems: Vec::new(),
-    };
-    let module = module.map(&mut loader);
-    match loader.problems.as_slice() {
-        [] => Ok(module),
-        [one] => Err(Error::Model(one.clone())),
-        [first, rest @ ..] => Err(Error::Model(format!(
-            "{first} (and {} more problems like this)",
-            rest.len()
-        ))),
-    }
+    }))
 }
 
 struct Loader<'a> {
     weights: &'a Weights,
     prefix: &'a str,
     path: Vec<String>,
-    problems: Vec<String>,
 }
 
 impl ModuleMapper for Loader<'_> {
@@ -234,23 +265,14 @@ impl ModuleMapper for Loader<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = format!("{}{}", self.prefix, key(&self.path));
-        let shape = param.lazy_shape();
-        match self.weights.0.get(&name) {
-            None => self.problems.push(format!("the tensor `{name}` is missing")),
-            Some(array) if array.shape.as_slice() != &shape[..] => self.problems.push(format!(
-                "the tensor `{name}` has shape {:?} instead of {:?}",
-                array.shape,
-                &shape[..]
-            )),
-            Some(array) => {
-                let device = param.lazy_device();
-                let data = TensorData::new(array.data.clone(), array.shape.clone());
-                let id = param_id(&key(&self.path));
-                return param.transform_for_load(Tensor::from_data(data, &device), id);
-            }
-        }
-        param
+        let key = key(&self.path);
+        // all are there: `load` has checked
+        let Some(array) = self.weights.0.get(&format!("{}{key}", self.prefix)) else {
+            return param;
+        };
+        let device = param.lazy_device();
+        let data = TensorData::new(array.data.clone(), array.shape.clone());
+        param.transform_for_load(Tensor::from_data(data, &device), param_id(&key))
     }
 }
 
@@ -309,103 +331,9 @@ impl ModuleVisitor for Collector<'_> {
     }
 }
 
-/// The identity of a parameter by its [`key`], so that an optimiser's saved state finds it again in
-/// another process.
-pub fn param_id(key: &str) -> ParamId {
-    ParamId::from(fnv1a(key))
-}
-
-/// FNV-1a of a name.
-pub(super) fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// The reference's name of the parameter at `path` (field names and indices of our modules).
-pub fn key(path: &[String]) -> String {
-    // our field names -> the reference's; the longest match at a position wins by order
-    const RENAMED: [(&str, &str); 13] = [
-        ("head.pyramid.pool.", "head.0.aspp_feature_extractors.0.1."),
-        ("head.pyramid.atrous.0.", "head.0.aspp_feature_extractors.1."),
-        ("head.pyramid.atrous.1.", "head.0.aspp_feature_extractors.2."),
-        ("head.pyramid.atrous.2.", "head.0.aspp_feature_extractors.3."),
-        ("head.pyramid.fusion.", "head.0.aspp_fusion_layer."),
-        ("head.conv.", "head.1."),
-        ("head.norm.", "head.2."),
-        ("head.out.", "head.4."),
-        ("encoder.stem.conv.", "encoder.conv1."),
-        ("encoder.stem.norm.", "encoder.bn1."),
-        ("downsample.conv.", "downsample.0."),
-        ("downsample.norm.", "downsample.1."),
-        ("downsample.", "downsample.0."),
-    ];
-    let mut parts: Vec<String> = Vec::with_capacity(path.len());
-    let mut path = path.iter().peekable();
-    while let Some(part) = path.next() {
-        let index = path.peek().and_then(|next| next.parse::<usize>().ok());
-        match (part.as_str(), index) {
-            ("layers", Some(i)) => {
-                parts.push(format!("layer{}", i + 1));
-                path.next();
-            }
-            ("decoder", Some(i)) => {
-                // the reference counts decoder layers like the encoder's: 4 is the coarsest
-                parts.push(format!("decoder_layer{}", 4 - i));
-                path.next();
-            }
-            ("gamma", _) => parts.push("weight".into()),
-            ("beta", _) => parts.push("bias".into()),
-            (other, _) => parts.push(other.into()),
-        }
-    }
-    let name = parts.join(".");
-    RENAMED
-        .iter()
-        .find(|(ours, _)| name.contains(ours))
-        .map_or_else(|| name.clone(), |(ours, theirs)| name.replacen(ours, theirs, 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_the_references() {
-        let cases = [
-            ("encoder.stem.conv.weight", "encoder.conv1.weight"),
-            ("encoder.layers.3.1.bn2.gamma", "encoder.layer4.1.bn2.weight"),
-            (
-                "encoder.layers.1.0.downsample.norm.running_var",
-                "encoder.layer2.0.downsample.1.running_var",
-            ),
-            ("decoder.0.1.conv1.weight", "decoder_layer4.1.conv1.weight"),
-            (
-                "decoder.3.0.downsample.conv.weight",
-                "decoder_layer1.0.downsample.0.weight",
-            ),
-            ("res.0.bn1.beta", "res.0.bn1.bias"),
-            (
-                "head.pyramid.pool.conv.weight",
-                "head.0.aspp_feature_extractors.0.1.conv.weight",
-            ),
-            (
-                "head.pyramid.atrous.2.norm.gamma",
-                "head.0.aspp_feature_extractors.3.norm.weight",
-            ),
-            (
-                "head.pyramid.fusion.norm.beta",
-                "head.0.aspp_fusion_layer.norm.bias",
-            ),
-            ("head.norm.running_mean", "head.2.running_mean"),
-            ("head.out.bias", "head.4.bias"),
-            ("layers.1.0.downsample.weight", "layer2.0.downsample.0.weight"),
-        ];
-        for (ours, theirs) in cases {
-            let path: Vec<String> = ours.split('.').map(str::to_owned).collect();
-            assert_eq!(key(&path), theirs);
-        }
-    }
 
     #[test]
     fn files_keep_values() {

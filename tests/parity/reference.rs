@@ -105,7 +105,7 @@ pub(crate) struct Paper {
 
 /// A network with the formula's teacher and nothing else.
 pub(crate) fn empty(config: &ModelConfig, device: &Device) -> DeSTSeg {
-    let folded = fold(config.teacher, formula_teacher()).expect("folds");
+    let folded = fold(config.teacher, &formula_teacher()).expect("folds");
     let teacher = Teacher::load(config.teacher, &folded, device).expect("loads");
     DeSTSeg::new(config, teacher, device).expect("builds")
 }

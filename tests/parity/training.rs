@@ -57,7 +57,7 @@ impl Run {
 async fn trainer(config: TrainConfig, device: &Device) -> Trainer {
     let mut model = ModelConfig::preset(Preset::Paper);
     model.input_size = SIDE;
-    let teacher = fold(TeacherKind::Resnet18, formula_teacher()).expect("folds");
+    let teacher = fold(TeacherKind::Resnet18, &formula_teacher()).expect("folds");
     let textures = TextureSource::Procedural;
     let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
     // the steps bring their own images

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::folding::fold_into;
+use super::folding::Folding;
 use crate::Result;
 use crate::model::features::Features;
 use crate::model::layers::{ConvSpec, Padding};
@@ -129,12 +129,9 @@ fn relu6(x: Tensor<4>) -> Tensor<4> {
     x.clamp(0.0, 6.0)
 }
 
-pub(super) fn fold(weights: Weights) -> Result<Weights> {
-    if weights.contains("stem.weight") {
-        return Ok(weights);
-    }
-    let mut folded = Weights::default();
-    fold_into(&mut folded, "stem", &weights, ["_conv_stem", "_bn0"], EPSILON)?;
+/// Folds the published state dict.
+pub(super) fn fold(mut folding: Folding<'_>) -> Result<Weights> {
+    folding.unit("stem", "_conv_stem", "_bn0", EPSILON)?;
     let count: usize = STAGES.iter().map(|stage| stage.0).sum();
     for i in 0..count {
         let (from, to) = (format!("_blocks.{i}"), format!("blocks.{i}"));
@@ -145,15 +142,19 @@ pub(super) fn fold(weights: Weights) -> Result<Weights> {
         ];
         // block 0 has expansion 1, so no expand convolution
         for [name, conv, norm] in parts.into_iter().skip(usize::from(i == 0)) {
-            let (conv, norm) = (format!("{from}.{conv}"), format!("{from}.{norm}"));
-            fold_into(
-                &mut folded,
+            folding.unit(
                 &format!("{to}.{name}"),
-                &weights,
-                [&conv, &norm],
+                &format!("{from}.{conv}"),
+                &format!("{from}.{norm}"),
                 EPSILON,
             )?;
         }
     }
-    Ok(folded)
+    let block =
+        |name: &str| -> Option<usize> { name.strip_prefix("_blocks.")?.split('.').next()?.parse().ok() };
+    folding.finish(|name| {
+        let is_after = |prefix| name.starts_with(prefix);
+        block(name).is_some_and(|block| block >= count)
+            || ["_conv_head.", "_bn1.", "_fc."].into_iter().any(is_after)
+    })
 }

@@ -1,48 +1,93 @@
 //! Folding batch normalisation into the convolution before it.
 
-use crate::Result;
-use crate::model::weights::{Array, Weights};
+use std::collections::BTreeSet;
 
-/// Reads the convolution `conv` and the batch normalisation `norm` from `source` and writes one
-/// convolution with bias to `target` under `name`.
-pub(super) fn fold_into(
-    target: &mut Weights,
-    name: &str,
-    source: &Weights,
-    [conv, norm]: [&str; 2],
-    epsilon: f32,
-) -> Result<()> {
-    let mut weight = source.get(&format!("{conv}.weight"))?.clone();
-    let [gamma, beta, mean, variance] = [
-        source.get(&format!("{norm}.weight"))?,
-        source.get(&format!("{norm}.bias"))?,
-        source.get(&format!("{norm}.running_mean"))?,
-        source.get(&format!("{norm}.running_var"))?,
-    ];
-    let outputs = weight.shape.first().copied().unwrap_or(0).max(1);
-    let per_output = weight.data.len() / outputs;
-    let mut bias = Vec::with_capacity(outputs);
-    let channels = gamma
-        .data
-        .iter()
-        .zip(&beta.data)
-        .zip(&mean.data)
-        .zip(&variance.data)
-        .map(|(((g, b), m), v)| (g, b, m, v));
-    for (filter, (gamma, beta, mean, variance)) in
-        weight.data.chunks_exact_mut(per_output.max(1)).zip(channels)
-    {
-        let scale = gamma / (variance + epsilon).sqrt();
-        filter.iter_mut().for_each(|w| *w *= scale);
-        bias.push(beta - mean * scale);
+use crate::model::shapes::{Shapes, is_counter, summary, unknown};
+use crate::model::weights::{Array, Weights};
+use crate::{Error, Result};
+
+/// A published state dict on its way to folded weights.
+pub(super) struct Folding<'a> {
+    source: &'a Weights,
+    /// Before all names, in the source and in the result.
+    prefix: &'a str,
+    /// What the folded network needs.
+    shapes: Shapes,
+    folded: Weights,
+    used: BTreeSet<String>,
+}
+
+impl<'a> Folding<'a> {
+    pub(super) fn new(source: &'a Weights, prefix: &'a str, shapes: Shapes) -> Self {
+        Self {
+            source,
+            prefix,
+            shapes,
+            folded: Weights::default(),
+            used: BTreeSet::new(),
+        }
     }
-    target.insert(format!("{name}.weight"), weight);
-    target.insert(
-        format!("{name}.bias"),
-        Array {
-            shape: vec![bias.len()],
-            data: bias,
-        },
-    );
-    Ok(())
+
+    /// Makes one convolution with bias, called `name`, of the convolution `conv` and the batch
+    /// normalisation `norm`.
+    pub(super) fn unit(&mut self, name: &str, conv: &str, norm: &str, epsilon: f32) -> Result<()> {
+        let prefix = self.prefix;
+        let (weight_name, bias_name) = (format!("{prefix}{name}.weight"), format!("{prefix}{name}.bias"));
+        let mut weight = self.take(&weight_name, conv, "weight")?.clone();
+        let [gamma, beta, mean, variance] = [
+            self.take(&bias_name, norm, "weight")?,
+            self.take(&bias_name, norm, "bias")?,
+            self.take(&bias_name, norm, "running_mean")?,
+            self.take(&bias_name, norm, "running_var")?,
+        ];
+        let channels = gamma
+            .data
+            .iter()
+            .zip(&beta.data)
+            .zip(&mean.data)
+            .zip(&variance.data)
+            .map(|(((g, b), m), v)| (g, b, m, v));
+        let per_output = (weight.data.len() / gamma.data.len().max(1)).max(1);
+        let mut bias = Vec::with_capacity(gamma.data.len());
+        for (filter, (gamma, beta, mean, variance)) in weight.data.chunks_exact_mut(per_output).zip(channels)
+        {
+            let scale = gamma / (variance + epsilon).sqrt();
+            filter.iter_mut().for_each(|w| *w *= scale);
+            bias.push(beta - mean * scale);
+        }
+        if !weight.data.iter().chain(&bias).all(|value| value.is_finite()) {
+            return Err(Error::Model(format!(
+                "the batch normalisation `{norm}` cannot be folded because of its variances: take another file"
+            )));
+        }
+        self.folded.insert(weight_name, weight);
+        self.folded.insert(
+            bias_name,
+            Array {
+                shape: vec![bias.len()],
+                data: bias,
+            },
+        );
+        Ok(())
+    }
+
+    /// A tensor of the source that must have the shape of `target` in the folded network.
+    fn take(&mut self, target: &str, unit: &str, part: &str) -> Result<&'a Array> {
+        let name = format!("{}{unit}.{part}", self.prefix);
+        let array = self.source.get(&name)?;
+        self.shapes.check_one(target, array, &name)?;
+        self.used.insert(name);
+        Ok(array)
+    }
+
+    /// The folded weights. Names for which `is_beyond` holds belong to layers after the last used one.
+    pub(super) fn finish(self, is_beyond: impl Fn(&str) -> bool) -> Result<Weights> {
+        let is_stranger = |name: &str| {
+            name.strip_prefix(self.prefix)
+                .is_some_and(|own| !self.used.contains(name) && !is_counter(own) && !is_beyond(own))
+        };
+        let names = self.source.iter().map(|(name, _)| name);
+        summary(names.filter(|name| is_stranger(name)).map(unknown))?;
+        Ok(self.folded)
+    }
 }
