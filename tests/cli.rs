@@ -329,6 +329,7 @@ fn a_killed_training_goes_on_bit_by_bit() {
         arguments
     };
     succeeds(&run("whole.safetensors", &[]), path);
+    let checkpoint = path.join("killed.safetensors.checkpoint");
     let mut going_on: &[&str] = &[];
     let mut kills = 0;
     // each start gets a little further: at least one step more, or the test would not end
@@ -336,28 +337,47 @@ fn a_killed_training_goes_on_bit_by_bit() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_destseg"))
             .args(run("killed.safetensors", going_on))
             .current_dir(path)
-            .stderr(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
             .spawn()
             .expect("destseg starts");
         std::thread::sleep(wait);
-        if let Some(status) = child.try_wait().expect("is a child") {
-            assert!(status.success());
+        if child.try_wait().expect("is a child").is_some() {
+            let output = child.wait_with_output().expect("ended");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             break;
         }
         child.kill().expect("is killed");
         child.wait().expect("ends");
         kills += 1;
         assert!(kills < 40, "the training never ends");
-        if path.join("killed.safetensors.checkpoint").exists() {
+        if checkpoint.exists() {
             going_on = &["--resume"];
+            // as if stopped between its last files
+            for ending in ["safetensors", "toml"] {
+                fs::write(
+                    path.join("late").with_extension(ending),
+                    "of a run that was stopped",
+                )
+                .expect("writes");
+            }
+            fs::copy(&checkpoint, path.join("late.safetensors.checkpoint")).expect("copies");
+        } else if path.join("killed.safetensors").exists() {
+            break;
         }
     }
+    succeeds(&run("late.safetensors", &["--resume"]), path);
     assert!(kills > 0, "the training was too quick to be killed");
     let read = |name: &str| fs::read(path.join(name)).expect("reads");
-    assert!(
-        read("whole.safetensors") == read("killed.safetensors"),
-        "an interrupted training ends in another model"
-    );
+    for name in ["killed.safetensors", "late.safetensors"] {
+        assert!(
+            read("whole.safetensors") == read(name),
+            "an interrupted training ends in another model"
+        );
+    }
     let left: Vec<_> = list(path)
         .into_iter()
         .filter(|name| name.ends_with(".checkpoint"))

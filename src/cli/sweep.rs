@@ -246,13 +246,14 @@ impl Run {
             .append(true)
             .open(&log_path)
             .map_err(Error::io("write", &log_path))?;
-        if !model.exists() {
+        let checkpoint = self.folder.join("model.safetensors.checkpoint");
+        if !model.exists() || checkpoint.exists() {
             let mut train = child.command("train", &self.category.root, &log)?;
             train
                 .arg("--out")
                 .arg(&model)
                 .args(["--seed", &self.seed.to_string()]);
-            if self.folder.join("model.safetensors.checkpoint").exists() {
+            if checkpoint.exists() {
                 train.arg("--resume");
             }
             train

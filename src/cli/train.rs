@@ -79,7 +79,9 @@ impl Outputs {
     /// Refuses to replace files, and finds out now whether they can be written: minutes of training
     /// must not be for nothing.
     fn check(&self, args: &Args) -> Result<()> {
-        if !args.force {
+        // what goes on may have been stopped between its last files
+        let goes_on = args.resume && self.checkpoint.exists();
+        if !args.force && !goes_on {
             if let Some(file) = [&self.model, &self.settings]
                 .into_iter()
                 .find(|file| file.exists())
@@ -89,7 +91,7 @@ impl Outputs {
                     file.display()
                 );
             }
-            if self.checkpoint.exists() && !args.resume {
+            if self.checkpoint.exists() {
                 bail!(
                     "{} is left of an interrupted training: go on with --resume, or start again with --force",
                     self.checkpoint.display()

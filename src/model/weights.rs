@@ -1,6 +1,7 @@
 //! Named arrays between files and modules.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -13,12 +14,19 @@ use super::shapes::Shapes;
 use crate::{Error, Result};
 
 /// A tensor's shape and values, row-major.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Array {
     /// Size of each axis.
     pub shape: Vec<usize>,
     /// Product of `shape` values.
     pub data: Vec<f32>,
+}
+
+/// Without the values: nobody wants to read millions of them.
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Array {:?}", self.shape)
+    }
 }
 
 /// Arrays by name.

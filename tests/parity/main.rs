@@ -2,7 +2,11 @@
 //! from a formula, expected numbers from `../shared/fixtures` (`DESTSEG_SHARED` names another
 //! folder). Where that is absent the tests say that they skipped.
 
+mod checkpoint;
 mod forward;
 mod reference;
 mod stpm;
 mod training;
+
+#[path = "../support/torch.rs"]
+mod torch;

@@ -10,13 +10,17 @@ use destseg::model::weights::{Array, Weights, collect};
 use destseg::model::{DeSTSeg, prefix};
 use serde_json::Value;
 
-/// A file of expected numbers; `None`, with a note, where it is absent.
-pub(crate) fn expected(name: &str) -> Option<Value> {
-    let shared = std::env::var_os("DESTSEG_SHARED").map_or_else(
+/// The folder of the specification and its numbers, which may be absent.
+pub(crate) fn shared() -> PathBuf {
+    std::env::var_os("DESTSEG_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
-    );
-    let path = shared.join("fixtures").join(name);
+    )
+}
+
+/// A file of expected numbers; `None`, with a note, where it is absent.
+pub(crate) fn expected(name: &str) -> Option<Value> {
+    let path = shared().join("fixtures").join(name);
     let Ok(text) = fs::read(&path) else {
         println!("skipped: {} is absent", path.display());
         return None;

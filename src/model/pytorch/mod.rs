@@ -5,6 +5,8 @@ mod bytes;
 mod legacy;
 mod pickle;
 mod state_dict;
+#[cfg(test)]
+mod tests;
 mod zip;
 
 use std::fmt::Display;
