@@ -7,7 +7,7 @@ pub use crate::decision::Thresholds;
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +60,8 @@ pub enum Command {
         /// The manifest's entry of the model's teacher.
         teacher: ManifestFile,
     },
-    /// Opens a model file of the visitor; the buffer is its content. Answers as for
-    /// [`Command::LoadShipped`].
+    /// Opens a model or teacher file of the visitor; the buffer is its content. Answers as for
+    /// [`Command::LoadShipped`], or [`Event::TeacherReady`].
     LoadFile {
         /// Names this load in the answers.
         job: u32,
@@ -104,6 +104,13 @@ pub enum Event {
         job: u32,
         /// What was loaded.
         model: ModelInfo,
+    },
+    /// The file held a teacher, which is kept for models that need it.
+    TeacherReady {
+        /// The load this answers.
+        job: u32,
+        /// Its id.
+        teacher: String,
     },
     /// Result of an analysis. The buffer holds two `f32` maps of `map_width * map_height`, little
     /// endian: the segmentation network's, then the DeST map.

@@ -440,6 +440,76 @@ fn an_unreadable_image_does_not_stop_the_others() {
     assert_eq!(list(&path.join("out")), ["000.map.png", "000.overlay.png"]);
 }
 
+/// A model goes to PyTorch's names and back, and stays the same.
+#[test]
+fn exports_and_imports_keep_the_model() {
+    let folder = data();
+    let path = folder.path();
+    let model = shipped_model();
+    let model = model.to_str().expect("is UTF-8");
+    let export = [
+        "export",
+        model,
+        "--format",
+        "safetensors",
+        "-o",
+        "torch.safetensors",
+    ];
+    succeeds(&export, path);
+    fails(&export, path, &["torch.safetensors exists already", "--force"]);
+    let import = ["import", "torch.safetensors", "-o", "back.safetensors"];
+    succeeds(&import, path);
+    fails(&import, path, &["back.safetensors exists already", "--force"]);
+    succeeds(&[&import[..], &["--force", "--precision", "f32"]].concat(), path);
+    let read =
+        |name: &Path| ModelFile::parse(&fs::read(path.join(name)).expect("reads")).expect("is a model");
+    let (before, after) = (read(Path::new(model)), read(Path::new("back.safetensors")));
+    assert!(before.weights == after.weights);
+    assert_eq!(before.header.calibration, after.header.calibration);
+    assert_eq!(before.header.training, after.header.training);
+
+    let score = |model: &str| {
+        let image = "circuit/test/scratch/000.png";
+        let lines = succeeds(
+            &["predict", image, "-m", model, "-o", "out", "--device", "cpu"],
+            path,
+        );
+        let line: serde_json::Value = serde_json::from_str(&lines).expect("is JSON");
+        line["score"].as_f64().expect("has a score")
+    };
+    // the export itself opens, too
+    assert_eq!(score(model), score("torch.safetensors"));
+
+    let teacher = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.safetensors");
+    let teacher = teacher.to_str().expect("is UTF-8");
+    succeeds(&["import", teacher, "-o", "teacher.safetensors"], path);
+    let as_model = [
+        "predict",
+        "circuit/test/scratch/000.png",
+        "-m",
+        teacher,
+        "-o",
+        "out",
+    ];
+    fails(
+        &as_model,
+        path,
+        &["only the efficientnet-lite0 teacher", "--teacher"],
+    );
+    fs::write(
+        path.join("crafted.pckl"),
+        b"\x80\x02}cos\nsystem\nX\x04\0\0\0echo\x85Rs.",
+    )
+    .expect("writes");
+    let crafted = ["import", "crafted.pckl", "-o", "never.safetensors"];
+    fails(
+        &crafted,
+        path,
+        &["crafted.pckl", "`os.system`", "nothing of it was run"],
+    );
+    assert!(!path.join("never.safetensors").exists());
+}
+
 #[test]
 fn an_unwritable_output_leaves_nothing() {
     let folder = data();

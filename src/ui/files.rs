@@ -13,15 +13,25 @@ use super::state::{Action, ModelSource};
 const IMAGE_LIMIT: u64 = 100_000_000;
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;
-/// The extension of model files.
-const MODEL_EXTENSION: &str = ".safetensors";
+/// The extensions of model and teacher files, as a file picker wants them.
+pub(crate) const MODEL_EXTENSIONS: &str = ".safetensors,.pckl,.pth,.pt";
 
 /// Takes in files: a model file is opened, everything else joins the queue.
 pub(crate) fn take(files: Vec<File>, dispatch: &Dispatch) {
-    let (models, images): (Vec<_>, Vec<_>) = files
-        .into_iter()
-        .partition(|file| file.name().to_lowercase().ends_with(MODEL_EXTENSION));
-    if let Some(model) = models.into_iter().next() {
+    let is_model = |file: &File| {
+        let name = file.name().to_lowercase();
+        MODEL_EXTENSIONS.split(',').any(|ending| name.ends_with(ending))
+    };
+    let (models, images): (Vec<_>, Vec<_>) = files.into_iter().partition(is_model);
+    let mut models = models.into_iter();
+    if let Some(model) = models.next() {
+        if models.len() > 0 {
+            let message = format!(
+                "Only {} was opened: give one model or teacher at a time.",
+                model.name()
+            );
+            dispatch.dispatch(Action::Notify(message));
+        }
         take_model(model, dispatch);
     }
     if !images.is_empty() {

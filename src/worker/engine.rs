@@ -10,6 +10,7 @@ use super::{post, post_fatal};
 use crate::image;
 use crate::inference::{Detection, Detector};
 use crate::model::file::{ModelFile, parse_teacher};
+use crate::model::open::{Opened, open};
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
 use crate::protocol::{
@@ -26,7 +27,7 @@ pub(super) struct Engine {
     detector: Option<Detector>,
 }
 
-/// A teacher that was fetched.
+/// A teacher that was fetched or given.
 struct Teacher {
     weights: Weights,
     bytes: u64,
@@ -93,7 +94,9 @@ impl Engine {
         let mut report = |received| post(&Event::Progress { job, received, total }, None);
         self.fetch_teacher(teacher, &mut report).await?;
         let bytes = download(&model.file, &mut |received| report(missing + received)).await?;
-        self.open_model(job, model.name.clone(), &bytes, start).await
+        let file = ModelFile::parse(&bytes)?;
+        self.open_model(job, model.name.clone(), file, bytes.len(), start)
+            .await
     }
 
     async fn load_file(
@@ -104,13 +107,21 @@ impl Engine {
         teachers: &[ManifestFile],
     ) -> Result<Event> {
         let start = now_ms();
-        let file = ModelFile::parse(bytes)?;
+        let file = match open(bytes)? {
+            Opened::Model(file) => *file,
+            Opened::Teacher(kind, weights) => {
+                let teacher = kind.id().to_owned();
+                let bytes = bytes.len() as u64;
+                self.teachers.insert(teacher.clone(), Teacher { weights, bytes });
+                return Ok(Event::TeacherReady { job, teacher });
+            }
+        };
         let id = file.header.config.teacher.id();
-        if !file.has_teacher() {
+        if !file.has_teacher() && !self.teachers.contains_key(id) {
             let Some(teacher) = teachers.iter().find(|teacher| teacher.id == id) else {
                 return Err(Error::Model(format!(
                     "the model needs the {id} teacher, which neither the file nor this page has: \
-                     open a model file that carries its teacher"
+                     open the teacher's file first, then this one again"
                 )));
             };
             let total = teacher.bytes;
@@ -119,7 +130,7 @@ impl Engine {
             })
             .await?;
         }
-        self.open_model(job, name, bytes, start).await
+        self.open_model(job, name, file, bytes.len(), start).await
     }
 
     async fn fetch_teacher(&mut self, teacher: &ManifestFile, report: &mut dyn FnMut(u64)) -> Result<()> {
@@ -137,9 +148,15 @@ impl Engine {
         Ok(())
     }
 
-    async fn open_model(&mut self, job: u32, name: String, bytes: &[u8], start: f64) -> Result<Event> {
+    async fn open_model(
+        &mut self,
+        job: u32,
+        name: String,
+        file: ModelFile,
+        bytes: usize,
+        start: f64,
+    ) -> Result<Event> {
         let device = self.device()?;
-        let file = ModelFile::parse(bytes)?;
         let config = &file.header.config;
         let teacher = self
             .teachers
@@ -155,7 +172,7 @@ impl Engine {
             preset: config.preset.id().into(),
             teacher: config.teacher.id().into(),
             parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
-            bytes: bytes.len() as u64 + teacher.map_or(0, |teacher| teacher.bytes),
+            bytes: bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes),
             input_size: config.input_size,
             segmentation: config.segmentation.is_some(),
             trained_on: file.header.training.as_ref().map_or_else(

@@ -5,12 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use destseg::model::file::parse_teacher;
 use image::DynamicImage;
 
 use crate::analysis::CPU_TOLERANCE;
 use crate::harness::{Gpu, in_browser};
 use crate::native::largest_difference;
 use crate::page::{Page, SOON, Snapshot, check_sentence};
+use crate::torch::StateDict;
 use crate::{images, native};
 
 #[test]
@@ -88,6 +90,15 @@ async fn all_images(page: Page) -> Result<()> {
     Ok(())
 }
 
+/// The shipped teacher as PyTorch would save it.
+fn torch_teacher(page: &Page) -> Result<Vec<u8>> {
+    let (_, weights) = parse_teacher(&fs::read(page.site().first_teacher()?)?)?;
+    let tensors = weights
+        .iter()
+        .map(|(name, array)| (name, &*array.shape, &*array.data));
+    Ok(StateDict(tensors.collect()).zip())
+}
+
 async fn bad_models(page: Page) -> Result<()> {
     let before = page.open_to_first_map("", SOON).await?;
     let model = fs::read(page.site().path(&page.site().first_model().file.file))?;
@@ -100,6 +111,18 @@ async fn bad_models(page: Page) -> Result<()> {
         ("empty.safetensors", Vec::new(), "empty"),
         ("cut.safetensors", model[..model.len() / 2].to_vec(), "complete"),
         ("newer.safetensors", images::newer_model(&model)?, "newer"),
+        (
+            "crafted.pckl",
+            b"\x80\x02}cos\nsystem\nX\x04\x00\x00\x00echo\x85Rs.".to_vec(),
+            "nothing of it was run",
+        ),
+        (
+            "other.pt",
+            StateDict(vec![("linear.weight", &[2], &[1.0, 2.0])]).legacy(),
+            "another network",
+        ),
+        // no fault at all, but no model either: told, and kept
+        ("teacher.pth", torch_teacher(&page)?, "teacher is kept"),
     ];
     for (name, bytes, expected) in files.drain(..) {
         let earlier = page.look().await?.notices;

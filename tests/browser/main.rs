@@ -12,3 +12,6 @@ mod native;
 mod page;
 mod resilience;
 mod site;
+
+#[path = "../support/torch.rs"]
+mod torch;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use destseg::protocol::{Example, Manifest, ManifestModel};
+use destseg::protocol::{Example, Manifest, ManifestFile, ManifestModel};
 
 /// A built page and the list of what it ships.
 #[derive(Debug)]
@@ -42,6 +42,14 @@ impl Site {
     /// The model that the page opens with.
     pub(crate) fn first_model(&self) -> &ManifestModel {
         &self.manifest.models[0]
+    }
+
+    /// Where the first model's teacher lies.
+    pub(crate) fn first_teacher(&self) -> Result<PathBuf> {
+        let teachers = &self.manifest.teachers;
+        let of_model = |teacher: &&ManifestFile| teacher.id == self.first_model().teacher;
+        let teacher = teachers.iter().find(of_model);
+        Ok(self.path(&teacher.context("the manifest lacks a teacher")?.file))
     }
 
     /// Where a shipped file lies.

@@ -185,7 +185,7 @@ async fn what_does_not_fit_is_named() {
         assert!(unknown.contains(&format!("`{name}` is unknown")), "{unknown}");
     }
     let many = refused("no head", &|weights| {
-        drop(weights.take_prefix("segmentation_net.head"))
+        drop(weights.take_prefix("segmentation_net.head"));
     });
     assert!(many.contains("more problems like this"), "{many}");
     let nothing = refused("nothing", &|weights| *weights = Weights::default());

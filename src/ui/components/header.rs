@@ -56,7 +56,7 @@ pub(crate) fn Header(page: &Page) -> Html {
             </div>
             <div class="header-controls">
                 <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
-                <FileButton testid="model-input" accept=".safetensors" onfiles={open_file}>
+                <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
                     { icon(icons::FOLDER) }<span>{ "Open model" }</span>
                 </FileButton>
                 <Select label="Compute on" testid="backend-select" choices={backends}

@@ -307,6 +307,21 @@ fn a_model_that_fails_leaves_the_one_in_place() {
 }
 
 #[test]
+fn a_teacher_leaves_the_model_in_place() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    let (_, job) = page.begin();
+    page.hear(Event::TeacherReady {
+        job,
+        teacher: "resnet18".into(),
+    });
+    assert_eq!(page.0.load, Load::Idle);
+    assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(0)));
+    assert!(page.0.notices[0].text.contains("resnet18"));
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
 fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
     let mut page = Page::ready();
     page.act(Action::OpenModel(ModelSource::Shipped(1)));

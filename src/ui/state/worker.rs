@@ -52,6 +52,20 @@ impl State {
                     self.model_is_ready(model);
                 }
             }
+            Event::TeacherReady { job, teacher } => {
+                if let Load::Running {
+                    job: running, source, ..
+                } = &self.load
+                    && *running == job
+                {
+                    if !self.go_back(source.clone()) {
+                        self.load = Load::Idle;
+                    }
+                    self.notify(format!(
+                        "The {teacher} teacher is kept until you leave the page: now open the model that needs it."
+                    ));
+                }
+            }
             Event::Analysed { job, result } => {
                 let time = result.inference_ms;
                 let status = match Analysis::new(result, maps.unwrap_or_default()) {
@@ -106,8 +120,17 @@ impl State {
         }
     }
 
-    /// Goes back to the model that results belong to: the engine still has it, or loads it again.
     fn load_failed(&mut self, source: ModelSource, message: String) {
+        if self.go_back(source.clone()) {
+            self.notify(message);
+        } else {
+            self.load = Load::Failed(source, message.into());
+        }
+    }
+
+    /// Goes back from `source` to the model that results belong to: the engine still has it, or loads
+    /// it again. Returns whether there is one.
+    fn go_back(&mut self, source: ModelSource) -> bool {
         match self.model.as_ref().map(|model| model.source.clone()) {
             Some(ModelSource::Shipped(index)) if self.equipped => {
                 self.load = Load::Idle;
@@ -115,12 +138,9 @@ impl State {
             }
             Some(_) if self.equipped => self.load = Load::Idle,
             Some(old) if old != source => self.open_model(old),
-            _ => {
-                self.load = Load::Failed(source, message.into());
-                return;
-            }
+            _ => return false,
         }
-        self.notify(message);
+        true
     }
 
     fn device_failed(&mut self, message: String) {
