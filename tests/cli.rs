@@ -369,6 +369,10 @@ fn a_killed_training_goes_on_bit_by_bit() {
             break;
         }
     }
+    // the state of a training is a model as far as it goes
+    let so_far = ["eval", "--data", "circuit", "-m", "late.safetensors.checkpoint"];
+    let table = succeeds(&[&so_far[..], &["--device", "cpu"]].concat(), path);
+    assert!(table.contains("segmentation"), "{table}");
     succeeds(&run("late.safetensors", &["--resume"]), path);
     assert!(kills > 0, "the training was too quick to be killed");
     let read = |name: &str| fs::read(path.join(name)).expect("reads");

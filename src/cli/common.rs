@@ -16,6 +16,7 @@ use crate::model::file::{ModelFile, parse_teacher};
 use crate::model::open::{self, Opened};
 use crate::model::weights::Weights;
 use crate::protocol::BackendChoice;
+use crate::train::model_so_far;
 
 /// The teacher of the compact preset, so that its models need no second file.
 const EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../models/efficientnet-lite0.safetensors");
@@ -89,10 +90,15 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
     Ok(weights)
 }
 
-/// Opens any model or teacher file.
+/// Opens any model or teacher file, or the state of a training.
 pub(super) fn open_file(path: &Path) -> Result<Opened> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    Ok(open::open(&bytes).map_err(|err| err.in_file(path))?)
+    let opened = match model_so_far(&bytes) {
+        Ok(Some(model)) => Ok(Opened::Model(model.into())),
+        Ok(None) => open::open(&bytes),
+        Err(err) => Err(err),
+    };
+    Ok(opened.map_err(|err| err.in_file(path))?)
 }
 
 /// Opens a model file, of whatever kind.

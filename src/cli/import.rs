@@ -7,13 +7,14 @@ use anyhow::Result;
 use super::common::{open_file, refuse_existing, write_file};
 use crate::model::file::{ModelFile, ModelHeader, teacher_to_bytes};
 use crate::model::open::Opened;
-use crate::model::weights::Precision;
+use crate::model::storage::Precision;
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What FILE is decides its content, not its name: a checkpoint of the reference implementation \
     (.pckl), a state dict of torchvision's resnet18 or of efficientnet-lite0 as teacher (.pth, .pt, \
-    .safetensors), or a file of an older destseg. PyTorch's files are read as data; nothing in them is run."
+    .safetensors), a file of an older destseg, or the state of a training (.checkpoint). PyTorch's files are \
+    read as data; nothing in them is run."
 )]
 pub(super) struct Args {
     /// File to convert.

@@ -13,7 +13,7 @@ use crate::config::{TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
 use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
-use crate::model::weights::Precision;
+use crate::model::storage::Precision;
 use crate::synthesis::{Synthesiser, TextureSource};
 use crate::train::{Stage, Trainer};
 
@@ -169,6 +169,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let start = Instant::now();
     train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
+    // calibrated is what the file will hold
+    let mut weights = trainer.model().trained_weights().await?.rounded(args.precision)?;
+    trainer.start_from(&weights)?;
     let calibration = trainer.calibrate().await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
@@ -181,7 +184,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
             );
         }
     }
-    let mut weights = trainer.model().trained_weights().await?;
     if model_config.teacher != TeacherKind::EfficientnetLite0 {
         // this teacher is not shipped, so the file carries it
         weights.extend(teacher.prefixed(prefix::TEACHER));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::file::{MODEL_KEY, ModelFile};
 use super::shapes::COUNTER;
-use super::weights::{Precision, Weights};
+use super::storage::Precision;
+use super::weights::Weights;
 use super::{prefix, teacher};
 use crate::config::TeacherKind;
 use crate::{Error, Result};

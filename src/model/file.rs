@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::weights::{Precision, Weights};
+use super::storage::Precision;
+use super::weights::Weights;
 use super::{DeSTSeg, prefix, teacher};
 use crate::calibration::Calibration;
 use crate::config::{ModelConfig, TeacherKind, TrainConfig};

@@ -15,6 +15,7 @@ pub mod open;
 pub mod pytorch;
 pub mod segmentation;
 mod shapes;
+pub mod storage;
 pub mod student;
 pub mod teacher;
 pub mod upsample;

@@ -5,11 +5,8 @@ use std::fmt;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use half::f16;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::names::{key, param_id};
-use super::numbers::Number;
 use super::shapes::Shapes;
 use crate::{Error, Result};
 
@@ -32,17 +29,6 @@ impl fmt::Debug for Array {
 /// Arrays by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights(BTreeMap<String, Array>);
-
-/// How values are stored in a file; they are expanded to `f32` on load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Precision {
-    /// Four bytes per value.
-    F32,
-    /// Two bytes per value.
-    #[default]
-    F16,
-}
 
 impl Weights {
     /// The array called `name`.
@@ -145,102 +131,6 @@ impl Weights {
                 .collect(),
         )
     }
-
-    /// Reads all floating-point tensors of a safetensors file; integers are counters that networks
-    /// do not need.
-    ///
-    /// # Errors
-    /// [`Error::Model`] for another number type or values that are not finite.
-    pub fn from_safetensors(file: &SafeTensors<'_>) -> Result<Self> {
-        let mut weights = Self::default();
-        for (name, view) in file.iter() {
-            let number = match view.dtype() {
-                Dtype::F16 => Number::F16,
-                Dtype::BF16 => Number::Bf16,
-                Dtype::F32 => Number::F32,
-                Dtype::F64 => Number::F64,
-                Dtype::BOOL | Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => continue,
-                other => {
-                    return Err(Error::Model(format!(
-                        "the tensor `{name}` holds {other:?} numbers: save it as F32, F16, BF16 or F64"
-                    )));
-                }
-            };
-            let array = Array {
-                shape: view.shape().to_vec(),
-                data: number.decode(view.data()),
-            };
-            weights.add(name, array)?;
-        }
-        Ok(weights)
-    }
-
-    /// Serialises to safetensors with `metadata` in the header.
-    ///
-    /// # Errors
-    /// [`Error::Model`] if a shape does not fit its values.
-    pub fn to_safetensors(
-        &self,
-        precision: Precision,
-        metadata: BTreeMap<String, String>,
-    ) -> Result<Vec<u8>> {
-        self.serialise(precision, &[], metadata)
-    }
-
-    /// [`to_safetensors`](Self::to_safetensors) with integers of these names besides, all zero.
-    pub(super) fn serialise(
-        &self,
-        precision: Precision,
-        counters: &[String],
-        metadata: BTreeMap<String, String>,
-    ) -> Result<Vec<u8>> {
-        let dtype = match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-        };
-        let bytes: Vec<(&String, &Array, Vec<u8>)> = self
-            .0
-            .iter()
-            .map(|(name, array)| {
-                let bytes = match precision {
-                    Precision::F32 => array.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-                    Precision::F16 => array
-                        .data
-                        .iter()
-                        .flat_map(|v| f16::from_f32(*v).to_le_bytes())
-                        .collect(),
-                };
-                (name, array, bytes)
-            })
-            .collect();
-        if precision == Precision::F16
-            && let Some((name, _)) = self
-                .0
-                .iter()
-                .find(|(_, array)| array.data.iter().any(|v| f16::from_f32(*v).is_infinite()))
-        {
-            return Err(Error::Model(format!(
-                "the tensor `{name}` holds values too large for 16 bits: write the file in f32"
-            )));
-        }
-        let fail =
-            |err: safetensors::SafeTensorError| Error::Model(format!("the weights cannot be written: {err}"));
-        let zero = 0_i64.to_le_bytes();
-        let counter = |name: &'_ String| (name.clone(), TensorView::new(Dtype::I64, Vec::new(), &zero));
-        let views = bytes
-            .iter()
-            .map(|(name, array, bytes)| {
-                (
-                    (*name).clone(),
-                    TensorView::new(dtype, array.shape.clone(), bytes),
-                )
-            })
-            .chain(counters.iter().map(counter))
-            .map(|(name, view)| view.map(|view| (name, view)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(fail)?;
-        safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(fail)
-    }
 }
 
 /// Fills `module` from `weights`; names are [`key`]s behind `prefix`.
@@ -336,29 +226,5 @@ impl ModuleVisitor for Collector<'_> {
         let name = format!("{}{}", self.prefix, key(&self.path));
         self.found
             .push((name, tensor.dims().to_vec(), tensor.flatten(0, D - 1)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_keep_values() {
-        let mut weights = Weights::default();
-        weights.insert(
-            "a".into(),
-            Array {
-                shape: vec![2, 1],
-                data: vec![0.5, -2.0],
-            },
-        );
-        for precision in [Precision::F32, Precision::F16] {
-            let bytes = weights
-                .to_safetensors(precision, BTreeMap::new())
-                .expect("serialises");
-            let file = SafeTensors::deserialize(&bytes).expect("parses");
-            assert_eq!(Weights::from_safetensors(&file).expect("reads"), weights);
-        }
     }
 }

@@ -8,7 +8,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, TrainConfig};
-use crate::model::weights::{Precision, Weights};
+use crate::model::file::{ModelFile, ModelHeader};
+use crate::model::storage::Precision;
+use crate::model::weights::Weights;
 use crate::{Error, Result};
 
 /// Name of the header's entry.
@@ -52,6 +54,22 @@ struct Header {
     run: Run,
     /// Mean map of the best student, if there is one.
     best: Option<f32>,
+}
+
+/// The model as trained so far, without teacher and thresholds; `None` if the file is no checkpoint.
+///
+/// # Errors
+/// [`Error::Training`] or [`Error::Model`] if it is a damaged one.
+pub fn model_so_far(bytes: &[u8]) -> Result<Option<ModelFile>> {
+    let is_checkpoint = SafeTensors::read_metadata(bytes).is_ok_and(|(_, metadata)| {
+        let entries = metadata.metadata().as_ref();
+        entries.is_some_and(|entries| entries.contains_key(KEY))
+    });
+    if !is_checkpoint {
+        return Ok(None);
+    }
+    let checkpoint = Checkpoint::parse(bytes)?;
+    ModelFile::new(ModelHeader::new(checkpoint.run.model), checkpoint.weights).map(Some)
 }
 
 impl Checkpoint {

@@ -24,6 +24,7 @@ use crate::preprocess;
 use crate::synthesis::{Sample, Synthesiser, loss_mask};
 use crate::{Error, Result};
 
+pub use checkpoint::model_so_far;
 use checkpoint::{Checkpoint, Run};
 use sampler::Sampler;
 use stages::{SegmentationOptimiser, StudentOptimiser, learning_rate};
