@@ -50,7 +50,7 @@ impl Detector {
     /// [`Error::Model`] naming what is missing or misshapen.
     pub fn new(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Self> {
         Ok(Self {
-            model: file.build(teacher, device)?,
+            model: file.build(teacher, device)?.folded(),
             config: file.header.config.clone(),
             calibration: file.header.calibration.clone(),
             device: device.clone(),
@@ -60,7 +60,7 @@ impl Detector {
     /// A detector around a network in memory.
     pub fn from_model(model: DeSTSeg, config: ModelConfig, device: &Device) -> Self {
         Self {
-            model,
+            model: model.folded(),
             config,
             calibration: None,
             device: device.clone(),

@@ -115,25 +115,57 @@ impl BatchNorm {
     }
 }
 
+/// A normalisation that inference may have folded into the convolution before it.
+pub(super) type Norm = Option<BatchNorm>;
+
+/// Normalises, unless that is folded.
+pub(super) fn normalise(norm: &Norm, input: Tensor<4>) -> Tensor<4> {
+    match norm {
+        Some(norm) => norm.forward(input),
+        None => input,
+    }
+}
+
+/// Makes one convolution with bias of a convolution and its normalisation by running statistics: the
+/// same function, in one pass over the data instead of two.
+pub(super) fn fold(conv: &mut Conv2d, norm: &mut Norm) {
+    let Some(norm) = norm.take() else { return };
+    let deviation = norm.running_var.value().add_scalar(BATCH_NORM_EPSILON).sqrt();
+    let scale = norm.gamma.val() / deviation;
+    let shift = norm.beta.val() - norm.running_mean.value() * scale.clone();
+    let weight = conv.weight.val();
+    let [outputs, ..] = weight.dims();
+    let shift = match &conv.bias {
+        Some(bias) => shift + bias.val() * scale.clone(),
+        None => shift,
+    };
+    conv.weight = Param::from_tensor(weight * scale.reshape([outputs, 1, 1, 1]));
+    conv.bias = Some(Param::from_tensor(shift));
+}
+
 /// Convolution without bias, then batch normalisation.
 #[derive(Module, Debug)]
 pub struct ConvNorm {
     /// The convolution.
     pub conv: Conv2d,
     /// Its normalisation.
-    pub norm: BatchNorm,
+    pub norm: Norm,
 }
 
 impl ConvNorm {
     pub(super) fn new(spec: &ConvSpec, device: &Device) -> Self {
         Self {
             conv: spec.init(device),
-            norm: BatchNorm::new(spec.channels[1], device),
+            norm: Some(BatchNorm::new(spec.channels[1], device)),
         }
     }
 
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.norm.forward(self.conv.forward(input))
+        normalise(&self.norm, self.conv.forward(input))
+    }
+
+    pub(super) fn fold(&mut self) {
+        fold(&mut self.conv, &mut self.norm);
     }
 
     pub(super) fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
@@ -147,11 +179,11 @@ pub struct BasicBlock {
     /// First convolution; carries the stride.
     pub conv1: Conv2d,
     /// Its normalisation.
-    pub bn1: BatchNorm,
+    pub bn1: Norm,
     /// Second convolution.
     pub conv2: Conv2d,
     /// Its normalisation.
-    pub bn2: BatchNorm,
+    pub bn2: Norm,
     /// 1x1 shortcut where shapes change.
     pub downsample: Option<ConvNorm>,
 }
@@ -168,9 +200,9 @@ impl BasicBlock {
                 ..ConvSpec::new(input, output, 3)
             }
             .init(device),
-            bn1: BatchNorm::new(output, device),
+            bn1: Some(BatchNorm::new(output, device)),
             conv2: ConvSpec::new(output, output, 3).init(device),
-            bn2: BatchNorm::new(output, device),
+            bn2: Some(BatchNorm::new(output, device)),
             downsample: (input != output || stride != 1).then(|| ConvNorm::new(&shortcut, device)),
         }
     }
@@ -199,8 +231,16 @@ impl BasicBlock {
             Some(downsample) => downsample.forward(input.clone()),
             None => input.clone(),
         };
-        let hidden = relu(self.bn1.forward(self.conv1.forward(input)));
-        relu(self.bn2.forward(self.conv2.forward(hidden)) + shortcut)
+        let hidden = relu(normalise(&self.bn1, self.conv1.forward(input)));
+        relu(normalise(&self.bn2, self.conv2.forward(hidden)) + shortcut)
+    }
+
+    pub(super) fn fold(&mut self) {
+        fold(&mut self.conv1, &mut self.bn1);
+        fold(&mut self.conv2, &mut self.bn2);
+        if let Some(downsample) = &mut self.downsample {
+            downsample.fold();
+        }
     }
 }
 

@@ -120,6 +120,14 @@ impl DeSTSeg {
         })
     }
 
+    /// The same network for inference only: batch normalisation is folded into the convolutions.
+    #[must_use]
+    pub fn folded(mut self) -> Self {
+        self.student.fold();
+        self.segmentation.iter_mut().for_each(Segmentation::fold);
+        self
+    }
+
     /// Copies the trained weights from the device.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, run};
+use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, Norm, fold, normalise, run};
 use crate::config::{ModelConfig, SegmentationConfig};
 
 /// Residual blocks, atrous pyramid, head.
@@ -28,7 +28,7 @@ pub struct Head {
     /// 3x3 convolution without bias.
     pub conv: Conv2d,
     /// Its normalisation.
-    pub norm: BatchNorm,
+    pub norm: Norm,
     /// 1x1 convolution to one channel, with bias.
     pub out: Conv2d,
 }
@@ -83,7 +83,7 @@ impl Segmentation {
                     fusion: ConvNorm::new(&ConvSpec::new(branches * width, width, 3), device),
                 },
                 conv: ConvSpec::new(width, width, 3).init(device),
-                norm: BatchNorm::new(width, device),
+                norm: Some(BatchNorm::new(width, device)),
                 out: ConvSpec {
                     bias: true,
                     ..ConvSpec::new(width, 1, 1)
@@ -102,12 +102,25 @@ impl Segmentation {
         };
         self.head.forward(run(&self.res, x))
     }
+
+    /// Folds all batch normalisation into the convolutions.
+    pub(super) fn fold(&mut self) {
+        self.squeeze.iter_mut().for_each(ConvNorm::fold);
+        self.res.iter_mut().for_each(BasicBlock::fold);
+        let Head {
+            pyramid, conv, norm, ..
+        } = &mut self.head;
+        pyramid.pool.fold();
+        pyramid.atrous.iter_mut().for_each(ConvNorm::fold);
+        pyramid.fusion.fold();
+        fold(conv, norm);
+    }
 }
 
 impl Head {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = self.pyramid.forward(x);
-        let x = relu(self.norm.forward(self.conv.forward(x)));
+        let x = relu(normalise(&self.norm, self.conv.forward(x)));
         sigmoid(self.out.forward(x))
     }
 }

@@ -94,6 +94,13 @@ impl Student {
             None => level,
         }))
     }
+
+    /// Folds all batch normalisation into the convolutions.
+    pub(super) fn fold(&mut self) {
+        self.encoder.stem.fold();
+        let stages = self.encoder.layers.iter_mut().chain(&mut self.decoder);
+        stages.flatten().for_each(BasicBlock::fold);
+    }
 }
 
 /// Bilinear upsampling to twice the side.

@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use destseg::device;
 use destseg::map::AnomalyMap;
+use destseg::model::Output;
 use destseg::model::file::parse_teacher;
 use destseg::model::teacher::Teacher;
 use destseg::protocol::BackendChoice;
@@ -92,6 +93,24 @@ fn formula_weights_are_the_fixtures() {
 async fn the_paper_network_has_as_many_parameters_as_published() {
     let parameters = paper(&Device::flex()).await.parameters;
     assert_eq!(parameters, 35_154_177);
+}
+
+/// Inference folds the normalisations; only rounding may differ.
+#[tokio::test]
+async fn folding_keeps_the_maps() {
+    let device = Device::flex();
+    let model = paper(&device).await.model;
+    let images = input("input_aug_64", 4.0, [2, 3, 64, 64], &device);
+    let (whole, folded) = (model.forward(images.clone()), model.folded().forward(images));
+    let segmentation = |output: Output| values(&output.segmentation.expect("is there"));
+    for (whole, folded) in [
+        (values(&whole.dest), values(&folded.dest)),
+        (segmentation(whole), segmentation(folded)),
+    ] {
+        for (whole, folded) in whole.iter().zip(&folded) {
+            assert!((whole - folded).abs() <= 1e-5, "{whole} became {folded}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::folding::Folding;
@@ -126,7 +127,8 @@ impl MbConv {
 }
 
 fn relu6(x: Tensor<4>) -> Tensor<4> {
-    x.clamp(0.0, 6.0)
+    // two passes that Burn's CPU backend vectorises are quicker than its `clamp`, which it does not
+    relu(x).clamp_max(6.0)
 }
 
 /// Folds the published state dict.
