@@ -3,12 +3,13 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::calibration::Calibration;
-use crate::config::{ImageScore, ModelConfig};
+use crate::config::{Fit, ImageScore, ModelConfig};
 use crate::image::{self, RgbImage};
 use crate::map::AnomalyMap;
 use crate::model::file::ModelFile;
 use crate::model::weights::{Weights, read};
 use crate::model::{DeSTSeg, Output};
+use crate::placement::Layout;
 use crate::preprocess;
 use crate::{Error, Result};
 
@@ -18,16 +19,18 @@ pub struct Detector {
     model: DeSTSeg,
     config: ModelConfig,
     calibration: Option<Calibration>,
+    /// Side of a tile in pixels of the image.
+    tile: usize,
     device: Device,
 }
 
 /// What the model says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
-    /// The segmentation network's map at the model's input size, values in (0, 1); none where the
-    /// model has no such network.
+    /// The segmentation network's map of the whole image, values in (0, 1), as finely as the network saw
+    /// it; none where the model has no such network.
     pub segmentation: Option<AnomalyMap>,
-    /// The DeST map (product of the levels' distances) at the model's input size.
+    /// The DeST map (product of the levels' distances), of the same size.
     pub dest: AnomalyMap,
     /// Image score of [`Self::map`].
     pub score: f32,
@@ -53,6 +56,7 @@ impl Detector {
             model: file.build(teacher, device)?.folded(),
             config: file.header.config.clone(),
             calibration: file.header.calibration.clone(),
+            tile: file.header.config.input_size,
             device: device.clone(),
         })
     }
@@ -61,6 +65,7 @@ impl Detector {
     pub fn from_model(model: DeSTSeg, config: ModelConfig, device: &Device) -> Self {
         Self {
             model: model.folded(),
+            tile: config.input_size,
             config,
             calibration: None,
             device: device.clone(),
@@ -87,21 +92,58 @@ impl Detector {
         self.detect_pixels(&blank).await.map(|_| ())
     }
 
-    /// Analyses an image of any size; it is squashed to the model's square input.
+    /// Shows images in tiles of `side` pixels instead, whatever the model's own way.
+    #[must_use]
+    pub fn with_tiles(self, side: usize) -> Self {
+        Self {
+            config: ModelConfig {
+                fit: Fit::Tile,
+                ..self.config
+            },
+            tile: side,
+            ..self
+        }
+    }
+
+    /// Analyses an image of any size, shown as the model's [`Fit`] says. The maps cover the whole image;
+    /// the score is that of the view with the highest.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
-        self.detect_pixels(&self.prepare(image)).await
+        let layout = Layout::new(
+            self.config.fit,
+            image.dimensions(),
+            self.config.input_size,
+            self.tile,
+        );
+        let (mut segmentations, mut dests) = (Vec::new(), Vec::new());
+        for (index, view) in layout.views(image).enumerate() {
+            let Detection {
+                segmentation, dest, ..
+            } = self.detect_pixels(&image::unit(&view)).await?;
+            segmentations.extend(segmentation.map(|map| layout.trim(index, map)));
+            dests.push(layout.trim(index, dest));
+        }
+        let highest = |maps: &[AnomalyMap]| maps.iter().map(|map| self.score(map)).fold(0.0, f32::max);
+        let dest_score = highest(&dests);
+        let score = match &segmentations[..] {
+            [] => dest_score,
+            maps => highest(maps),
+        };
+        let segmentation = match segmentations.is_empty() {
+            true => None,
+            false => Some(layout.join(segmentations).ok_or_else(not_numbers)?),
+        };
+        Ok(Detection {
+            segmentation,
+            dest: layout.join(dests).ok_or_else(not_numbers)?,
+            score,
+            dest_score,
+        })
     }
 
-    /// Resizes an image to the model's input; values in [0, 1], channels interleaved.
-    pub fn prepare(&self, image: &RgbImage) -> Vec<f32> {
-        let side = self.config.input_size;
-        image::unit(&image::resize(image, side, side))
-    }
-
-    /// Analyses pixels that already have the model's input size.
+    /// Analyses pixels that already have the model's input size; values in [0, 1], channels interleaved.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
@@ -140,8 +182,10 @@ impl Detector {
         let side = values.len().isqrt();
         AnomalyMap::new(side, side, values.to_vec())
             .map(|map| map.resize(self.config.input_size, self.config.input_size))
-            .ok_or_else(|| {
-                Error::Device("the device returned values that are not numbers: try the other backend".into())
-            })
+            .ok_or_else(not_numbers)
     }
+}
+
+fn not_numbers() -> Error {
+    Error::Device("the device returned values that are not numbers: try the other backend".into())
 }

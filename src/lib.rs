@@ -30,6 +30,8 @@ pub mod inference;
 #[cfg(feature = "engine")]
 pub mod model;
 #[cfg(feature = "engine")]
+pub mod placement;
+#[cfg(feature = "engine")]
 pub mod platform;
 #[cfg(feature = "engine")]
 pub mod preprocess;

@@ -3,7 +3,8 @@
 /// How many of the largest pixels the image score averages (T of the paper, section 4.1).
 pub const SCORE_PIXELS: usize = 100;
 
-/// One value per pixel of the model's input, row by row; higher is more anomalous.
+/// One value per pixel, row by row; higher is more anomalous. It covers a view of the network or a whole
+/// image, whatever the image's own size.
 ///
 /// The segmentation network's map lies in (0, 1); the DeST map (product of three cosine
 /// distances) lies in [0, 8] and rarely exceeds 1. STPM's squared distances make that [0, 64].
@@ -55,6 +56,17 @@ impl AnomalyMap {
     /// The largest value: the image score of STPM.
     pub fn maximum(&self) -> f32 {
         self.values.iter().copied().fold(0.0, f32::max)
+    }
+
+    /// A part of the map; it must lie inside.
+    #[must_use]
+    pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Self {
+        let rows = self.values.chunks_exact(self.width.max(1)).skip(y).take(height);
+        Self {
+            width,
+            height,
+            values: rows.flat_map(|row| row[x..x + width].iter().copied()).collect(),
+        }
     }
 
     /// Bilinear resize with half-pixel centres (PyTorch's `align_corners=False`), no antialiasing.

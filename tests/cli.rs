@@ -425,6 +425,48 @@ fn a_data_set_that_cannot_be_trained_on_is_named() {
     assert_eq!(list(path), before, "something half written is left");
 }
 
+/// Images of other shapes than the network's.
+#[test]
+fn images_of_any_shape_are_seen_whole_or_in_tiles() {
+    let folder = data();
+    let path = folder.path();
+    let picture = image::open(path.join("circuit/test/scratch/000.png")).expect("is a picture");
+    let wide = picture.resize_exact(400, 200, image::imageops::FilterType::Triangle);
+    wide.save(path.join("wide.png")).expect("saves");
+    wide.save(path.join("circuit/train/good/900.png")).expect("saves");
+    let model = shipped_model();
+    let model = model.to_str().expect("is UTF-8");
+    for (more, size) in [
+        (&[][..], (400, 200)),
+        (&["--tile"], (400, 200)),
+        (&["--tile", "100"], (400, 200)),
+        (&["--map-size", "model"], (256, 256)),
+        (&["--map-size", "model", "--tile", "100"], (1024, 512)),
+    ] {
+        let predict = ["predict", "wide.png", "-m", model, "-o", "out", "--device", "cpu"];
+        let line = succeeds(&[&predict[..], more].concat(), path);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("is JSON");
+        let map = line["map"].as_str().expect("is a path");
+        let map = image::open(path.join(map)).expect("is a picture");
+        assert_eq!((map.width(), map.height()), size, "{more:?}");
+    }
+    for fit in ["pad", "crop", "tile"] {
+        let out = format!("{fit}.safetensors");
+        succeeds(&train(&out, &["--fit", fit]), path);
+        let model = ModelFile::parse(&fs::read(path.join(&out)).expect("reads")).expect("is a model");
+        let config = serde_json::to_value(&model.header.config).expect("serialises");
+        assert_eq!(config["fit"], fit);
+        let images = model.header.training.expect("says how").images;
+        assert_eq!(
+            images,
+            if fit == "tile" { GOOD + 2 } else { GOOD + 1 } - 1,
+            "one is held out"
+        );
+        let eval = ["eval", "--data", "circuit", "-m", &out, "--device", "cpu"];
+        succeeds(&eval, path);
+    }
+}
+
 #[test]
 fn an_unreadable_image_does_not_stop_the_others() {
     let folder = data();

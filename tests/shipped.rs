@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::image::decode;
+use destseg::image::{crop, decode};
 use destseg::inference::Detector;
 use destseg::model::file::{ModelFile, parse_teacher};
 use destseg::protocol::{Manifest, ManifestFile};
@@ -51,20 +51,58 @@ fn files_are_those_of_the_manifest() {
     }
 }
 
+/// The detector of a shipped model.
+fn detector(manifest: &Manifest, file: &ModelFile) -> Detector {
+    let id = file.header.config.teacher.id();
+    let teacher = manifest.teachers.iter().find(|teacher| teacher.id == id);
+    let teacher = teacher.expect("its teacher is shipped");
+    let (_, teacher) = parse_teacher(&read(&teacher.file)).expect("is a teacher");
+    Detector::new(file, Some(&teacher), &Device::flex()).expect("builds")
+}
+
+/// Inside a tile the map of a tiled image is that of the tile alone: overlaps fade, nothing else changes.
+#[tokio::test]
+async fn tiles_show_no_seams() {
+    const TILE: usize = 256;
+    let manifest = manifest();
+    let model = &manifest.models[0];
+    let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
+    let detector = detector(&manifest, &file).with_tiles(TILE);
+    let example = &model.examples[0];
+    let image = decode(&read(&example.file)).expect("is an image");
+    assert!(image.width() as usize > TILE, "the example is larger than a tile");
+    let whole = detector.detect(&image).await.expect("detects");
+    assert_eq!(
+        (whole.map().width(), whole.map().height()),
+        (image.width() as usize, image.height() as usize)
+    );
+    // two tiles across; what only the first one covers
+    let second = image.width() as usize - TILE;
+    let corner = crop(&image, 0, 0, TILE, TILE);
+    let alone = detector.detect(&corner).await.expect("detects");
+    assert!(whole.score >= alone.score);
+    let (whole, alone) = (whole.map(), alone.map());
+    for y in 0..second {
+        for x in 0..second {
+            let (tiled, own) = (
+                whole.values()[y * whole.width() + x],
+                alone.values()[y * TILE + x],
+            );
+            assert!(
+                (tiled - own).abs() <= 1e-3,
+                "at {x}, {y}: {tiled} instead of {own}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_model_ranks_its_defective_examples_above_the_good_ones() {
     let manifest = manifest();
-    let device = Device::flex();
     assert!(!manifest.models.is_empty());
     for model in &manifest.models {
         let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
-        let teacher = manifest
-            .teachers
-            .iter()
-            .find(|teacher| teacher.id == file.header.config.teacher.id())
-            .expect("its teacher is shipped");
-        let (_, teacher) = parse_teacher(&read(&teacher.file)).expect("is a teacher");
-        let detector = Detector::new(&file, Some(&teacher), &device).expect("builds");
+        let detector = detector(&manifest, &file);
         let threshold = file.header.calibration.expect("is calibrated").image_threshold;
         let mut good: Vec<f32> = Vec::new();
         let mut defective: Vec<f32> = Vec::new();

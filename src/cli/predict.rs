@@ -37,12 +37,27 @@ pub(super) struct Args {
     /// How early an image is called defective, from 0 to 1; 0.5 is the calibrated decision.
     #[arg(long, default_value_t = SENSITIVITY, value_parser = unit_interval)]
     sensitivity: f32,
+    /// Look at the image in overlapping tiles of so many pixels, for small defects in large images; the
+    /// model's input size, unless given.
+    #[arg(long, value_name = "PIXELS", num_args = 0..=1, default_missing_value = "0")]
+    tile: Option<usize>,
+    /// Size of the raw map: that of the image, or as finely as the model sees it.
+    #[arg(long, value_enum, default_value_t)]
+    map_size: MapSize,
     /// Colours of the heat map.
     #[arg(long, value_enum, default_value = "turbo")]
     colors: ColorMap,
     /// Opacity of the heat map, from 0 to 1.
     #[arg(long, default_value_t = 0.5, value_parser = unit_interval)]
     opacity: f32,
+}
+
+/// `--map-size`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum MapSize {
+    #[default]
+    Image,
+    Model,
 }
 
 fn unit_interval(text: &str) -> Result<f32, String> {
@@ -75,7 +90,11 @@ struct Line<'a> {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let (device, _) = open_device(args.device).await?;
-    let (detector, _) = load_detector(&args.model, args.teacher.as_deref(), &device)?;
+    let (mut detector, _) = load_detector(&args.model, args.teacher.as_deref(), &device)?;
+    if let Some(tile) = args.tile {
+        let own = detector.config().input_size;
+        detector = detector.with_tiles(if tile == 0 { own } else { tile });
+    }
     make_folder(&args.output)?;
     let mut taken = Vec::new();
     let mut failed = 0;
@@ -151,10 +170,15 @@ fn write_pictures(
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png)?;
     write_file(&line.overlay, bytes.get_ref())?;
-    write_file(&line.map, &raw_map(detection.map(), line.map_white)?)
+    let map = detection.map();
+    let raw = match args.map_size {
+        MapSize::Model => raw_map(map, line.map_white)?,
+        MapSize::Image => raw_map(&map.resize(width as usize, height as usize), line.map_white)?,
+    };
+    write_file(&line.map, &raw)
 }
 
-/// The map as 16-bit grey PNG at the model's input size: 65535 is the value `white`.
+/// The map as 16-bit grey PNG: 65535 is the value `white`.
 fn raw_map(map: &AnomalyMap, white: f32) -> Result<Vec<u8>> {
     let full = f32::from(u16::MAX) / white.max(f32::MIN_POSITIVE);
     let values: Vec<u16> = map

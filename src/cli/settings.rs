@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::Error;
-use crate::config::{Ablation, AugmentConfig, Method, ModelConfig, Preset, TrainConfig};
+use crate::config::{Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, TrainConfig};
 
 /// Everything that decides a run besides its images and textures; what `--config` reads and
 /// training writes beside its model.
@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// Steps of stage 2.
     #[arg(long)]
     segmentation_steps: Option<usize>,
+    /// How images that are not square are shown to the network.
+    #[arg(long, value_enum)]
+    fit: Option<Fit>,
     /// Rotate good images by random multiples of 90 degrees.
     #[arg(long)]
     rotate_90: bool,
@@ -86,6 +89,7 @@ impl Args {
         training.seed = self.seed.unwrap_or(training.seed);
         training.augment.rotate_90 |= self.rotate_90;
         training.augment.rotate = self.rotate.unwrap_or(training.augment.rotate);
+        model.fit = self.fit.unwrap_or(model.fit);
         model.validate()?;
         training.validate()?;
         Ok(settings)

@@ -134,10 +134,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         training: config,
     } = settings.clone();
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
-    let loaded = load_good(&paths, model_config.input_size)?;
+    let loaded = load_good(&paths, model_config.input_size, model_config.fit)?;
     if let Some(first) = loaded.skipped.into_iter().next() {
         return Err(first.into());
     }
+    let origins = loaded.origins;
     let (textures, texture_name) = match &args.textures {
         Some(path) => (
             TextureSource::folder(path, model_config.input_size)?,
@@ -179,7 +180,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         for outlier in trainer.outliers(calibration).await? {
             eprintln!(
                 "note: {} scores {:.3}, as defects do: if it is defective, train again without it",
-                paths[outlier.place].display(),
+                paths[origins[outlier.place]].display(),
                 outlier.score
             );
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ablation::Ablation;
 pub use model::{
-    Distance, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig, TeacherKind,
+    Distance, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig, TeacherKind,
 };
 pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
 

@@ -56,6 +56,25 @@ pub struct ModelConfig {
     /// How a map becomes the image score.
     #[serde(default)]
     pub score: ImageScore,
+    /// How images of other shapes and sizes are shown to the network.
+    #[serde(default)]
+    pub fit: Fit,
+}
+
+/// How an image of another shape than the network's square input is shown to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Stretched to a square, as the paper does.
+    #[default]
+    Squash,
+    /// Whole and in its own shape, with a plain border.
+    Pad,
+    /// In its own shape, without what is beyond the middle square.
+    Crop,
+    /// In its own size, in overlapping squares, for large images with small defects.
+    Tile,
 }
 
 /// How far apart two normalised feature vectors are, in losses and maps.
@@ -160,6 +179,7 @@ impl ModelConfig {
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,
+                fit: Fit::Squash,
             },
             Preset::Compact => Self {
                 preset,
@@ -181,6 +201,7 @@ impl ModelConfig {
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,
+                fit: Fit::Squash,
             },
         }
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::{RgbImage, read, resize};
+use crate::config::Fit;
+use crate::image::{RgbImage, read};
+use crate::placement::Layout;
 use crate::{Error, Result};
 
 /// File name endings of images, in lower case.
@@ -34,25 +36,32 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Good images at the model's input size.
 #[derive(Debug, Default)]
 pub struct LoadedImages {
-    /// The images, square, in the order of their paths.
+    /// The images as the network sees them, square, in the order of their paths: one each, or several
+    /// tiles.
     pub images: Vec<RgbImage>,
+    /// For each image, the place of its path.
+    pub origins: Vec<usize>,
     /// One [`Error::File`] or [`Error::Io`] for every file that could not be used.
     pub skipped: Vec<Error>,
 }
 
-/// Reads images and resizes them to `size` x `size`, one at a time, so that besides the small
-/// ones only one image is in memory.
+/// Reads images and shows them as `fit` says in squares of `size` x `size`, one at a time, so that
+/// besides the small ones only one image is in memory.
 ///
 /// # Errors
 /// [`Error::Dataset`] if not a single image could be used.
-pub fn load_good(paths: &[PathBuf], size: usize) -> Result<LoadedImages> {
+pub fn load_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImages> {
     let mut loaded = LoadedImages {
         images: Vec::with_capacity(paths.len()),
-        skipped: Vec::new(),
+        ..LoadedImages::default()
     };
-    for path in paths {
+    for (origin, path) in paths.iter().enumerate() {
         match read(path) {
-            Ok(image) => loaded.images.push(resize(&image, size, size)),
+            Ok(image) => {
+                let layout = Layout::new(fit, image.dimensions(), size, size);
+                loaded.images.extend(layout.views(&image));
+                loaded.origins.resize(loaded.images.len(), origin);
+            }
             Err(error) => loaded.skipped.push(error),
         }
     }

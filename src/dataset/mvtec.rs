@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::image_files;
-use crate::image::{GrayImage, RgbImage, read, read_mask, resize, resize_mask};
+use crate::image::{GrayImage, RgbImage, read, read_mask, resize_mask};
 use crate::{Error, Result};
 
 /// Name of the folders that hold good images.
@@ -29,12 +29,12 @@ pub struct TestItem {
     pub mask: Option<PathBuf>,
 }
 
-/// A test image at the model's input size.
+/// A test image and its mask at the size at which is measured.
 #[derive(Debug, Clone)]
 pub struct TestImage {
-    /// The pixels.
+    /// The image as it is.
     pub image: RgbImage,
-    /// `true` where defective, row by row.
+    /// `true` where defective, row by row, resized to the measure's square.
     pub mask: Vec<bool>,
 }
 
@@ -172,7 +172,7 @@ impl TestItem {
         self.defect != GOOD
     }
 
-    /// Reads image and mask and resizes both to `size` x `size`; good images have an empty mask.
+    /// Reads image and mask and resizes the mask to `size` x `size`; good images have an empty mask.
     ///
     /// # Errors
     /// [`Error::Dataset`] if the mask has another size or is a picture of another kind, else those
@@ -197,10 +197,7 @@ impl TestItem {
             }
             None => vec![false; size * size],
         };
-        Ok(TestImage {
-            image: resize(&image, size, size),
-            mask,
-        })
+        Ok(TestImage { image, mask })
     }
 }
 

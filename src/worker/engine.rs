@@ -198,14 +198,13 @@ impl Engine {
         };
         let start = now_ms();
         let image = image::decode(bytes)?;
-        let pixels = detector.prepare(&image);
         let decoded = now_ms();
         let Detection {
             segmentation,
             dest,
             score,
             dest_score,
-        } = detector.detect_pixels(&pixels).await?;
+        } = detector.detect(&image).await?;
         let result = AnalysisInfo {
             width: image.width(),
             height: image.height(),

@@ -33,7 +33,7 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
         .arg(model)
         .arg("-o")
         .arg(out.path())
-        .args(["--device", "cpu"])
+        .args(["--map-size", "model", "--device", "cpu"])
         .output()
         .context("cannot start destseg")?;
     let errors = String::from_utf8_lossy(&output.stderr);
