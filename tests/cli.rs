@@ -425,6 +425,39 @@ fn a_data_set_that_cannot_be_trained_on_is_named() {
     assert_eq!(list(path), before, "something half written is left");
 }
 
+/// Sets of images that say little still train, and what is odd about them is said.
+#[test]
+fn few_equal_and_plain_images_are_dealt_with() {
+    let folder = data();
+    let path = folder.path();
+    let plain = image::RgbImage::from_pixel(256, 256, image::Rgb([90, 120, 90]));
+    for i in 0..5 {
+        let good = path.join("plain/train/good");
+        fs::create_dir_all(&good).expect("creates");
+        plain.save(good.join(format!("{i}.png"))).expect("saves");
+    }
+    let mut arguments = train("plain.safetensors", &[]);
+    arguments[2] = "plain";
+    let output = destseg(&arguments, path);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("4 of the 5 good images are copies"), "{errors}");
+    let predict = [
+        "predict",
+        "plain/train/good/0.png",
+        "-m",
+        "plain.safetensors",
+        "-o",
+        "out",
+    ];
+    let line = succeeds(&[&predict[..], &["--device", "cpu"]].concat(), path);
+    let line: serde_json::Value = serde_json::from_str(&line).expect("is JSON");
+    assert!(line["score"].as_f64().expect("is a number").is_finite());
+
+    let few = train("few.safetensors", &["--limit", "3"]);
+    fails(&few, path, &["3 good images are too few", "at least 4"]);
+}
+
 /// Images of other shapes than the network's.
 #[test]
 fn images_of_any_shape_are_seen_whole_or_in_tiles() {

@@ -1,5 +1,6 @@
 //! `destseg train`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -139,10 +140,19 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return Err(first.into());
     }
     let origins = loaded.origins;
+    let distinct: HashSet<&[u8]> = loaded.images.iter().map(|image| &**image).collect();
+    if distinct.len() < loaded.images.len() {
+        eprintln!(
+            "note: {} of the {} good images are copies of others: the model learns as much from {}",
+            loaded.images.len() - distinct.len(),
+            loaded.images.len(),
+            distinct.len()
+        );
+    }
     let (textures, texture_name) = match &args.textures {
         Some(path) => (
             TextureSource::folder(path, model_config.input_size)?,
-            folder_name(path),
+            format!("the textures in {}", folder_name(path)),
         ),
         None => (
             TextureSource::Procedural,
