@@ -32,6 +32,9 @@ pub struct Detection {
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map (product of the levels' distances), of the same size.
     pub dest: AnomalyMap,
+    /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side, of the whole image too:
+    /// as the network has them if it saw the image at once, else at the other maps' size.
+    pub levels: [AnomalyMap; 3],
     /// Image score of [`Self::map`].
     pub score: f32,
     /// Image score of the DeST map.
@@ -117,27 +120,35 @@ impl Detector {
             self.config.input_size,
             self.tile,
         );
-        let (mut segmentations, mut dests) = (Vec::new(), Vec::new());
+        let mut segmentations = Vec::new();
+        let mut dests = Vec::new();
+        let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
         for (index, view) in layout.views(image).enumerate() {
-            let Detection {
-                segmentation, dest, ..
-            } = self.detect_pixels(&image::unit(&view)).await?;
-            segmentations.extend(segmentation.map(|map| layout.trim(index, map)));
-            dests.push(layout.trim(index, dest));
+            let found = self.detect_pixels(&image::unit(&view)).await?;
+            if layout.is_plain() {
+                return Ok(found);
+            }
+            let side = self.config.input_size;
+            let trim = |map: AnomalyMap| layout.trim(index, map);
+            segmentations.extend(found.segmentation.map(trim));
+            dests.push(trim(found.dest));
+            for (all, level) in levels.iter_mut().zip(found.levels) {
+                all.push(trim(level.resize(side, side)));
+            }
         }
         let highest = |maps: &[AnomalyMap]| maps.iter().map(|map| self.score(map)).fold(0.0, f32::max);
         let dest_score = highest(&dests);
-        let score = match &segmentations[..] {
-            [] => dest_score,
-            maps => highest(maps),
+        let join = |maps| layout.join(maps).ok_or_else(not_numbers);
+        let (score, segmentation) = if segmentations.is_empty() {
+            (dest_score, None)
+        } else {
+            (highest(&segmentations), Some(join(segmentations)?))
         };
-        let segmentation = match segmentations.is_empty() {
-            true => None,
-            false => Some(layout.join(segmentations).ok_or_else(not_numbers)?),
-        };
+        let [fine, middle, coarse] = levels;
         Ok(Detection {
             segmentation,
-            dest: layout.join(dests).ok_or_else(not_numbers)?,
+            dest: join(dests)?,
+            levels: [join(fine)?, join(middle)?, join(coarse)?],
             score,
             dest_score,
         })
@@ -150,22 +161,40 @@ impl Detector {
     pub async fn detect_pixels(&self, pixels: &[f32]) -> Result<Detection> {
         let side = self.config.input_size;
         let batch = preprocess::batch([pixels].into_iter(), side, self.config.teacher, &self.device);
-        let Output { segmentation, dest } = self.model.forward(batch);
-        let segmentation_maps = usize::from(segmentation.is_some());
-        // one read-back for both maps
-        let maps = [segmentation, Some(dest)].into_iter().flatten().collect();
-        let values = read(Tensor::cat(maps, 1)).await?;
-        let (segmentation, dest) = values.split_at(values.len() / 2 * segmentation_maps);
-        let segmentation = (!segmentation.is_empty())
-            .then(|| self.map(segmentation))
-            .transpose()?;
-        let dest = self.map(dest)?;
+        let Output {
+            segmentation,
+            dest,
+            levels,
+        } = self.model.forward(batch);
+        let has_segmentation = segmentation.is_some();
+        let [fine, middle, coarse] = levels;
+        // one read-back for all maps
+        let maps = [segmentation, Some(dest), Some(fine), Some(middle), Some(coarse)];
+        let maps: Vec<Tensor<4>> = maps.into_iter().flatten().collect();
+        let sizes: Vec<usize> = maps.iter().map(|map| map.dims()[2]).collect();
+        let flat = maps.into_iter().map(|map| map.flatten::<1>(0, 3)).collect();
+        let values = read(Tensor::cat(flat, 0)).await?;
+        let mut rest = &values[..];
+        let maps = sizes.into_iter().map(|size| {
+            let (own, others) = rest.split_at_checked(size * size).ok_or_else(not_numbers)?;
+            rest = others;
+            AnomalyMap::new(size, size, own.to_vec()).ok_or_else(not_numbers)
+        });
+        let mut maps = maps.collect::<Result<Vec<_>>>()?.into_iter();
+        let mut next = || maps.next().ok_or_else(not_numbers);
+        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
+        let segmentation = match has_segmentation {
+            true => Some(next()?.resize(side, side)),
+            false => None,
+        };
+        let dest = next()?.resize(side, side);
         let dest_score = self.score(&dest);
         Ok(Detection {
             score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
             dest_score,
             segmentation,
             dest,
+            levels: [next()?, next()?, next()?],
         })
     }
 
@@ -175,14 +204,6 @@ impl Detector {
             ImageScore::MeanOfLargest => map.score(),
             ImageScore::Maximum => map.maximum(),
         }
-    }
-
-    /// A map of the network, upsampled bilinearly to the input size (section 4.1 of the paper).
-    fn map(&self, values: &[f32]) -> Result<AnomalyMap> {
-        let side = values.len().isqrt();
-        AnomalyMap::new(side, side, values.to_vec())
-            .map(|map| map.resize(self.config.input_size, self.config.input_size))
-            .ok_or_else(not_numbers)
     }
 }
 

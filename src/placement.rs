@@ -113,6 +113,12 @@ impl Layout {
         }
     }
 
+    /// Whether one view fills the network's input and its maps are those of the image.
+    pub fn is_plain(&self) -> bool {
+        let input = Rect::whole(self.side, self.side);
+        self.map == (self.side, self.side) && self.placements.len() == 1 && self.placements[0].target == input
+    }
+
     /// What the network sees, one square picture each.
     pub fn views<'a>(&'a self, image: &'a RgbImage) -> impl Iterator<Item = RgbImage> + 'a {
         self.placements.iter().map(|Placement { source, target }| {

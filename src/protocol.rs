@@ -7,7 +7,7 @@ pub use crate::decision::Thresholds;
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +112,9 @@ pub enum Event {
         /// Its id.
         teacher: String,
     },
-    /// Result of an analysis. The buffer holds two `f32` maps of `map_width * map_height`, little
-    /// endian: the segmentation network's, then the DeST map.
+    /// Result of an analysis. The buffer holds `f32` maps, little endian, row by row: the segmentation
+    /// network's, if the model has one, and the DeST map, `map_width * map_height` each; then the three
+    /// levels' distances.
     Analysed {
         /// The analysis this answers.
         job: u32,
@@ -185,13 +186,15 @@ pub struct AnalysisInfo {
     pub map_width: usize,
     /// Rows of each map.
     pub map_height: usize,
+    /// Columns and rows of the three levels' maps, fine to coarse.
+    pub levels: [[usize; 2]; 3],
     /// Image score of the map that decides; in (0, 1) for the segmentation network's.
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
-    /// Milliseconds to decode and resize.
+    /// Milliseconds to decode.
     pub decode_ms: f64,
-    /// Milliseconds of the networks, reading back included.
+    /// Milliseconds of resizing and the networks, reading back included.
     pub inference_ms: f64,
 }
 

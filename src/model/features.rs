@@ -29,6 +29,13 @@ impl Features {
     }
 }
 
+/// The "DeST" map: product of the three levels' distances at the finest one's size.
+pub fn dest_map(distances: [Tensor<4>; 3]) -> Tensor<4> {
+    let [fine, middle, coarse] = distances;
+    let [_, _, height, width] = fine.dims();
+    fine * bilinear(middle, [height, width]) * bilinear(coarse, [height, width])
+}
+
 /// Products of normalised teacher and student features at the three levels.
 #[derive(Debug, Clone)]
 pub struct Similarity(pub [Tensor<4>; 3]);
@@ -39,13 +46,6 @@ impl Similarity {
         self.0
             .clone()
             .map(|product| product.sum_dim(1).neg().add_scalar(1.0))
-    }
-
-    /// The "DeST" map: product of the three distances at the finest level's size.
-    pub fn dest_map(&self) -> Tensor<4> {
-        let [fine, middle, coarse] = self.distances();
-        let [_, _, height, width] = fine.dims();
-        fine * bilinear(middle, [height, width]) * bilinear(coarse, [height, width])
     }
 
     /// The segmentation network's input: minus the products, upsampled to the finest level and

@@ -26,7 +26,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::ModelConfig;
 use crate::{Result, device};
-use features::Similarity;
+use features::{Similarity, dest_map};
 use segmentation::Segmentation;
 use shapes::Shapes;
 use student::Student;
@@ -55,6 +55,9 @@ pub struct Output {
     pub segmentation: Option<Tensor<4>>,
     /// Product of the three levels' distances ("DeST"), same shape; in [0, 8] for cosine distances.
     pub dest: Tensor<4>,
+    /// The levels' distances, `[batch, 1, height, width]` at 1/4, 1/8 and 1/16 of the image's side; in
+    /// [0, 2] for cosine distances.
+    pub levels: [Tensor<4>; 3],
 }
 
 /// Prefixes of the three parts' tensors in a file.
@@ -149,13 +152,15 @@ impl DeSTSeg {
     /// Both maps for images `[batch, 3, side, side]`, already normalised for the teacher.
     pub fn forward(&self, images: Tensor<4>) -> Output {
         let similarity = self.similarity(images);
-        let dest = similarity.dest_map() * self.distance_scale.powi(similarity.0.len() as i32);
+        let scale = self.distance_scale;
+        let levels = similarity.distances().map(|level| level * scale);
         Output {
             segmentation: self
                 .segmentation
                 .as_ref()
                 .map(|network| network.forward(similarity.stacked())),
-            dest,
+            dest: dest_map(levels.clone()),
+            levels,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `window.destseg`, for tests and the curious: `destseg.maps()` gives the numbers behind the image
 //! shown, or `null` while there are none:
-//! `{name, width, height, segmentation: Float32Array, dest: Float32Array, score}`; no `segmentation`
-//! where the model has no such network.
+//! `{name, width, height, segmentation: Float32Array, dest: Float32Array, levels: [Float32Array], score}`;
+//! no `segmentation` where the model has no such network.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,6 +35,12 @@ fn maps(state: &State) -> Option<JsValue> {
         set(&result, "segmentation", &Float32Array::from(map.values()));
     }
     set(&result, "dest", &Float32Array::from(analysis.dest.values()));
+    let levels: js_sys::Array = analysis
+        .levels
+        .iter()
+        .map(|level| Float32Array::from(level.values()))
+        .collect();
+    set(&result, "levels", &levels);
     set(&result, "score", &JsValue::from(analysis.info.score));
     Some(result.into())
 }

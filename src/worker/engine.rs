@@ -202,6 +202,7 @@ impl Engine {
         let Detection {
             segmentation,
             dest,
+            levels,
             score,
             dest_score,
         } = detector.detect(&image).await?;
@@ -210,18 +211,14 @@ impl Engine {
             height: image.height(),
             map_width: dest.width(),
             map_height: dest.height(),
+            levels: levels.each_ref().map(|level| [level.width(), level.height()]),
             score,
             dest_score,
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };
-        let maps = [segmentation.as_ref(), Some(&dest)];
-        let maps: Vec<f32> = maps
-            .into_iter()
-            .flatten()
-            .flat_map(|map| map.values())
-            .copied()
-            .collect();
+        let maps = segmentation.iter().chain([&dest]).chain(&levels);
+        let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))
     }
 }

@@ -6,6 +6,7 @@ mod controls;
 mod display;
 mod examples;
 mod header;
+mod inside;
 mod legend;
 mod notices;
 mod queue;

@@ -6,6 +6,7 @@ use web_sys::{Element, PointerEvent};
 use yew::prelude::*;
 
 use super::Page;
+use crate::map::AnomalyMap;
 use crate::ui::format;
 use crate::ui::icons::{self, icon};
 use crate::ui::state::{Analysis, Engine, Load, MapKind, State, Status};
@@ -111,15 +112,16 @@ pub(crate) fn pixel_at(event: &PointerEvent, (width, height): (u32, u32)) -> Opt
 
 /// A pixel's place and map value in words.
 pub(crate) fn readout(analysis: &Analysis, kind: MapKind, (x, y): (u32, u32)) -> String {
-    let map = analysis.map(kind);
+    let value = value_at(analysis, analysis.map(kind), (x, y));
+    format!("x {x}, y {y}: {}", format::value(value))
+}
+
+/// A map's value at a pixel of the image.
+pub(crate) fn value_at(analysis: &Analysis, map: &AnomalyMap, (x, y): (u32, u32)) -> f32 {
     let place =
         |at: u32, image: u32, map: usize| (u64::from(at) * map as u64 / u64::from(image.max(1))) as usize;
     let column = place(x, analysis.info.width, map.width());
     let row = place(y, analysis.info.height, map.height());
-    let value = map
-        .values()
-        .get(row * map.width() + column)
-        .copied()
-        .unwrap_or_default();
-    format!("x {x}, y {y}: {}", format::value(value))
+    let value = map.values().get(row * map.width() + column);
+    value.copied().unwrap_or_default()
 }

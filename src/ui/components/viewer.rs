@@ -8,6 +8,7 @@ use web_sys::{HtmlCanvasElement, ImageBitmap};
 use yew::prelude::*;
 
 use super::Page;
+use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
 use crate::render;
@@ -143,7 +144,20 @@ fn Inspection(props: &InspectionProps) -> Html {
             }));
         }
     };
+    let look_inside = {
+        let dispatch = page.dispatch.clone();
+        move |_: MouseEvent| {
+            dispatch.dispatch(Action::View(View {
+                inside: !view.inside,
+                ..view
+            }));
+        }
+    };
     let pointer = use_state(|| None::<(u32, u32)>);
+    let onpoint = {
+        let pointer = pointer.setter();
+        Callback::from(move |at| pointer.set(at))
+    };
     let follow = {
         let pointer = pointer.setter();
         move |event: PointerEvent| pointer.set(stage::pixel_at(&event, size))
@@ -159,6 +173,8 @@ fn Inspection(props: &InspectionProps) -> Html {
             <div class="viewer-head">
                 <h2>{ &*item.name }</h2>
                 <span class="size">{ format!("{} × {} px", size.0, size.1) }</span>
+                <button class="button" type="button" aria-pressed={view.inside.to_string()}
+                    data-testid="look-inside" onclick={look_inside}>{ "Look inside" }</button>
                 <button class="button" type="button" aria-pressed={view.actual_size.to_string()}
                     data-testid="actual-size" onclick={zoom}>{ "Actual size" }</button>
                 <button class="button" type="button" data-testid="save-png" disabled={!decoded} onclick={save}>
@@ -178,6 +194,10 @@ fn Inspection(props: &InspectionProps) -> Html {
                 }
                 <p class="readout" data-testid="readout">{ under }</p>
             </div>
+            if view.inside {
+                <Inside analysis={analysis.clone()} colors={view.colors} dest_span={state.dest_span()}
+                    pointer={*pointer} {onpoint} />
+            }
         </>
     }
 }

@@ -69,21 +69,31 @@ pub struct Analysis {
     pub segmentation: Option<AnomalyMap>,
     /// The product of teacher-student distances.
     pub dest: AnomalyMap,
+    /// The distances themselves, fine to coarse.
+    pub levels: [AnomalyMap; 3],
 }
 
 impl Analysis {
     /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
     pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
-        let size = info.map_width.checked_mul(info.map_height)?;
-        let dest = values.split_off(values.len().checked_sub(size)?);
-        let map = |values| AnomalyMap::new(info.map_width, info.map_height, values);
+        // from the end: the first map may be absent
+        let mut last = |width: usize, height: usize| {
+            let start = values.len().checked_sub(width.checked_mul(height)?)?;
+            AnomalyMap::new(width, height, values.split_off(start))
+        };
+        let [fine, middle, coarse] = info.levels;
+        let coarse = last(coarse[0], coarse[1])?;
+        let middle = last(middle[0], middle[1])?;
+        let fine = last(fine[0], fine[1])?;
+        let dest = last(info.map_width, info.map_height)?;
         Some(Self {
             segmentation: if values.is_empty() {
                 None
             } else {
-                Some(map(values)?)
+                Some(AnomalyMap::new(info.map_width, info.map_height, values)?)
             },
-            dest: map(dest)?,
+            dest,
+            levels: [fine, middle, coarse],
             info,
         })
     }

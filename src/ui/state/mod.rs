@@ -107,6 +107,8 @@ pub struct View {
     pub sensitivity: f32,
     /// One image pixel per screen pixel instead of the whole image.
     pub actual_size: bool,
+    /// Whether the maps behind the result are shown.
+    pub inside: bool,
 }
 
 impl Default for View {
@@ -120,6 +122,7 @@ impl Default for View {
             thresholds: [None; 2],
             sensitivity: SENSITIVITY,
             actual_size: false,
+            inside: false,
         }
     }
 }
@@ -280,21 +283,24 @@ impl State {
         }
     }
 
-    /// The values that the colours span. The DeST map has no upper end of its own: the highest
-    /// value in the queue is taken, so that images can be compared.
+    /// The value of the DeST map that has the hottest colour. The map has no upper end of its own: the
+    /// highest value in the queue is taken, so that images can be compared.
+    pub fn dest_span(&self) -> f32 {
+        let maps = self
+            .items
+            .iter()
+            .filter_map(Item::analysis)
+            .map(|analysis| &analysis.dest);
+        maps.flat_map(AnomalyMap::values)
+            .copied()
+            .fold(DEST_SPAN, f32::max)
+    }
+
+    /// The values that the colours span.
     pub fn range(&self) -> (f32, f32) {
         let high = match self.view.kind {
             MapKind::Segmentation => 1.0,
-            MapKind::Dest => {
-                let maps = self
-                    .items
-                    .iter()
-                    .filter_map(Item::analysis)
-                    .map(|analysis| &analysis.dest);
-                maps.flat_map(AnomalyMap::values)
-                    .copied()
-                    .fold(DEST_SPAN, f32::max)
-            }
+            MapKind::Dest => self.dest_span(),
         };
         (0.0, high)
     }

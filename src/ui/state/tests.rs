@@ -64,6 +64,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         height: 4,
         map_width: 2,
         map_height: 1,
+        levels: [[2, 1], [1, 1], [1, 1]],
         score,
         dest_score: dest,
         decode_ms: 1.0,
@@ -72,7 +73,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
     Action::Engine(
         1,
         Event::Analysed { job, result },
-        Some(vec![score, 0.0, dest, 0.0]),
+        Some(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4]),
     )
 }
 
