@@ -8,6 +8,7 @@ mod analysis;
 mod bad_input;
 mod harness;
 mod images;
+mod inside;
 mod native;
 mod page;
 mod resilience;

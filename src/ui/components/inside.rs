@@ -75,10 +75,7 @@ impl Which {
             Self::Level(1) => ("Middle", "patterns"),
             Self::Level(_) => ("Coarse", "parts and shapes"),
             Self::Product => ("Product", "where all three disagree (DeST)"),
-            Self::Segmentation => (
-                "Segmentation",
-                "what the third network, trained on painted defects, makes of it",
-            ),
+            Self::Segmentation => ("Segmentation", "learned from painted defects"),
         }
     }
 
