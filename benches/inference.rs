@@ -25,7 +25,7 @@ fn inference(criterion: &mut Criterion) {
 
     let pixels: Vec<f32> = (0..3 * SIDE * SIDE).map(|i| (i % 251) as f32 / 250.0).collect();
     let batch = Tensor::from_data(TensorData::new(pixels.clone(), [1, 3, SIDE, SIDE]), &device);
-    let products = network.similarity(batch.clone()).stacked();
+    let evidence = network.evidence(batch.clone());
 
     let mut group = criterion.benchmark_group("compact");
     group.bench_function("image", |bencher| {
@@ -51,7 +51,7 @@ fn inference(criterion: &mut Criterion) {
     });
     let segmentation = network.segmentation.as_ref().expect("has one");
     group.bench_function("segmentation network", |bencher| {
-        bencher.iter(|| segmentation.forward(products.clone()).into_data());
+        bencher.iter(|| segmentation.forward(evidence.clone()).into_data());
     });
     group.finish();
 }

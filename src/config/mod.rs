@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use ablation::Ablation;
 pub use model::{
-    Distance, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig, TeacherKind,
+    Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
+    TeacherKind,
 };
 pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
 

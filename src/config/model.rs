@@ -141,10 +141,24 @@ pub struct StudentConfig {
     pub projection: bool,
 }
 
+/// What the segmentation network is shown of the normalised features of teacher and student.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Their products (the paper).
+    #[default]
+    Products,
+    /// The products, and their differences whitened by what is usual on good images.
+    ProductsAndDifferences,
+}
+
 /// Shape of the segmentation network (section 3.3 of the paper).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentationConfig {
+    /// What it is shown of teacher and student.
+    #[serde(default)]
+    pub evidence: Evidence,
     /// Whether a 1x1 convolution narrows the input before the first block.
     pub squeeze: bool,
     /// Channels of all layers.
@@ -172,6 +186,7 @@ impl ModelConfig {
                     projection: false,
                 },
                 segmentation: Some(SegmentationConfig {
+                    evidence: Evidence::Products,
                     squeeze: false,
                     width: 256,
                     blocks: 2,
@@ -194,6 +209,7 @@ impl ModelConfig {
                     projection: true,
                 },
                 segmentation: Some(SegmentationConfig {
+                    evidence: Evidence::ProductsAndDifferences,
                     squeeze: true,
                     width: 32,
                     blocks: 1,

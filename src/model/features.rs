@@ -20,6 +20,14 @@ impl Features {
         }))
     }
 
+    /// What these features have beyond another network's.
+    #[must_use]
+    pub fn difference(self, other: Self) -> [Tensor<4>; 3] {
+        let [a1, a2, a3] = self.0;
+        let [b1, b2, b3] = other.0;
+        [a1 - b1, a2 - b2, a3 - b3]
+    }
+
     /// Elementwise product with another network's features; both normalised.
     #[must_use]
     pub fn similarity(self, other: Self) -> Similarity {
@@ -48,12 +56,34 @@ impl Similarity {
             .map(|product| product.sum_dim(1).neg().add_scalar(1.0))
     }
 
-    /// The segmentation network's input: minus the products, upsampled to the finest level and
-    /// concatenated fine to coarse (the sign is the reference code's).
+    /// The segmentation network's input: minus the products (the sign is the reference code's), and
+    /// behind them, level by level, what else there is to see.
+    pub fn evidence(self, more: Vec<Tensor<4>>) -> Levels {
+        let mut more = more.into_iter();
+        Levels(self.0.map(|product| match more.next() {
+            Some(more) => Tensor::cat(vec![product.neg(), more], 1),
+            None => product.neg(),
+        }))
+    }
+}
+
+/// What the segmentation network sees of the three levels, `[batch, channels, height, width]`, each at
+/// its own resolution.
+#[derive(Debug, Clone)]
+pub struct Levels(pub [Tensor<4>; 3]);
+
+impl Levels {
+    /// The levels upsampled to the finest and concatenated fine to coarse.
     pub fn stacked(self) -> Tensor<4> {
         let [fine, middle, coarse] = self.0;
         let [_, _, height, width] = fine.dims();
         let size = [height, width];
-        Tensor::cat(vec![fine, bilinear(middle, size), bilinear(coarse, size)], 1).neg()
+        Tensor::cat(vec![fine, bilinear(middle, size), bilinear(coarse, size)], 1)
+    }
+
+    /// Puts the levels on a device that records gradients.
+    #[must_use]
+    pub fn tracked(self) -> Self {
+        Self(self.0.map(Tensor::from_inner))
     }
 }

@@ -20,18 +20,20 @@ pub mod student;
 pub mod teacher;
 pub mod upsample;
 pub mod weights;
+pub mod whitening;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::ModelConfig;
 use crate::{Result, device};
-use features::{Similarity, dest_map};
+use features::{Features, Levels, Similarity, dest_map};
 use segmentation::Segmentation;
 use shapes::Shapes;
 use student::Student;
 use teacher::Teacher;
 use weights::Weights;
+use whitening::Whitening;
 
 /// The whole network.
 #[derive(Module, Debug)]
@@ -42,6 +44,8 @@ pub struct DeSTSeg {
     pub student: Student,
     /// Trained in stage 2; none where the DeST map is all there is.
     pub segmentation: Option<Segmentation>,
+    /// Estimated before stage 2, where the segmentation network is shown differences too.
+    pub whitening: Option<Whitening>,
     /// What a cosine distance of 1 counts in the DeST map.
     #[module(skip)]
     distance_scale: f32,
@@ -68,6 +72,8 @@ pub mod prefix {
     pub const STUDENT: &str = "student_net.";
     /// The segmentation network.
     pub const SEGMENTATION: &str = "segmentation_net.";
+    /// The whitening of differences, which the reference does not have.
+    pub const WHITENING: &str = "whitening.";
 }
 
 /// The tensors of student and segmentation network.
@@ -77,6 +83,9 @@ fn shapes(config: &ModelConfig) -> Shapes {
     let mut shapes = Shapes::of(&student, prefix::STUDENT);
     if let Some(segmentation) = Segmentation::of(config, &device) {
         shapes.extend(Shapes::of(&segmentation, prefix::SEGMENTATION));
+    }
+    if let Some(whitening) = Whitening::of(config, &device) {
+        shapes.extend(Shapes::of(&whitening, prefix::WHITENING));
     }
     shapes
 }
@@ -89,6 +98,7 @@ impl DeSTSeg {
             teacher: self.teacher.clone(),
             student,
             segmentation,
+            whitening: self.whitening.clone(),
             distance_scale: self.distance_scale,
         }
     }
@@ -103,6 +113,7 @@ impl DeSTSeg {
             teacher,
             student: Student::new(&config.student, config.teacher, device),
             segmentation: Segmentation::of(config, device),
+            whitening: Whitening::of(config, device),
             distance_scale: config.distance.scale(),
         })
     }
@@ -118,6 +129,10 @@ impl DeSTSeg {
             segmentation: self
                 .segmentation
                 .map(|network| weights::load(network, weights, prefix::SEGMENTATION))
+                .transpose()?,
+            whitening: self
+                .whitening
+                .map(|whitening| weights::load(whitening, weights, prefix::WHITENING))
                 .transpose()?,
             distance_scale: self.distance_scale,
         })
@@ -140,25 +155,50 @@ impl DeSTSeg {
         if let Some(segmentation) = &self.segmentation {
             weights.extend(weights::collect(segmentation, prefix::SEGMENTATION).await?);
         }
+        if let Some(whitening) = &self.whitening {
+            weights.extend(weights::collect(whitening, prefix::WHITENING).await?);
+        }
         Ok(weights)
     }
 
-    /// Agreement of teacher and student on images `[batch, 3, side, side]`, already normalised.
-    pub fn similarity(&self, images: Tensor<4>) -> Similarity {
+    /// Normalised features of teacher and student for images `[batch, 3, side, side]`, already
+    /// normalised.
+    pub fn features(&self, images: Tensor<4>) -> [Features; 2] {
         let teacher = self.teacher.forward(images.clone()).normalise();
-        teacher.similarity(self.student.forward(images).normalise())
+        [teacher, self.student.forward(images).normalise()]
+    }
+
+    /// Agreement of teacher and student on the same.
+    pub fn similarity(&self, images: Tensor<4>) -> Similarity {
+        let [teacher, student] = self.features(images);
+        teacher.similarity(student)
+    }
+
+    /// What the segmentation network is shown of the same.
+    pub fn evidence(&self, images: Tensor<4>) -> Levels {
+        let [teacher, student] = self.features(images);
+        let unusual = self.unusual(&teacher, &student);
+        teacher.similarity(student).evidence(unusual)
+    }
+
+    fn unusual(&self, teacher: &Features, student: &Features) -> Vec<Tensor<4>> {
+        self.whitening
+            .as_ref()
+            .map_or_else(Vec::new, |whitening| whitening.forward(teacher, student))
     }
 
     /// Both maps for images `[batch, 3, side, side]`, already normalised for the teacher.
     pub fn forward(&self, images: Tensor<4>) -> Output {
-        let similarity = self.similarity(images);
+        let [teacher, student] = self.features(images);
+        let unusual = self.unusual(&teacher, &student);
+        let similarity = teacher.similarity(student);
         let scale = self.distance_scale;
         let levels = similarity.distances().map(|level| level * scale);
         Output {
             segmentation: self
                 .segmentation
                 .as_ref()
-                .map(|network| network.forward(similarity.stacked())),
+                .map(|network| network.forward(similarity.evidence(unusual))),
             dest: dest_map(levels.clone()),
             levels,
         }

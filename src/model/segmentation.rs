@@ -4,10 +4,14 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
+use super::features::Levels;
 use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, Norm, fold, normalise, run};
-use crate::config::{ModelConfig, SegmentationConfig};
+use super::upsample::bilinear;
+use crate::config::{Evidence, ModelConfig, SegmentationConfig};
 
 /// Residual blocks, atrous pyramid, head.
 #[derive(Module, Debug)]
@@ -47,8 +51,12 @@ pub struct Pyramid {
 impl Segmentation {
     /// The untrained network of a configuration, if it has one.
     pub(super) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
-        let input = config.teacher.channels().iter().sum();
+        let features: usize = config.teacher.channels().iter().sum();
         let own = config.segmentation.as_ref()?;
+        let input = match own.evidence {
+            Evidence::Products => features,
+            Evidence::ProductsAndDifferences => 2 * features,
+        };
         Some(Self::new(own, input, device))
     }
 
@@ -93,12 +101,11 @@ impl Segmentation {
         }
     }
 
-    /// Probability of an anomaly, `[batch, 1, height, width]` in (0, 1), from similarity
-    /// `[batch, input, height, width]`.
-    pub fn forward(&self, similarity: Tensor<4>) -> Tensor<4> {
+    /// Probability of an anomaly, `[batch, 1, height, width]` in (0, 1), at the finest level's size.
+    pub fn forward(&self, evidence: Levels) -> Tensor<4> {
         let x = match &self.squeeze {
-            Some(squeeze) => squeeze.forward_relu(similarity),
-            None => similarity,
+            Some(squeeze) => squeezed(squeeze, evidence),
+            None => evidence.stacked(),
         };
         self.head.forward(run(&self.res, x))
     }
@@ -115,6 +122,29 @@ impl Segmentation {
         pyramid.fusion.fold();
         fold(conv, norm);
     }
+}
+
+/// The 1x1 convolution of the stacked levels, computed before they are upsampled: both are linear, and
+/// the coarse levels have most of the channels but few pixels.
+fn squeezed(squeeze: &ConvNorm, evidence: Levels) -> Tensor<4> {
+    let Levels(levels) = evidence;
+    let [_, _, height, width] = levels[0].dims();
+    let weight = squeeze.conv.weight.val();
+    let mut first = 0;
+    let parts = levels.map(|level| {
+        let channels = first..first + level.dims()[1];
+        first = channels.end;
+        let own = weight.clone().slice_dim(1, channels);
+        let narrow = conv2d(level, own, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+        bilinear(narrow, [height, width])
+    });
+    let [fine, middle, coarse] = parts;
+    let sum = fine + middle + coarse;
+    let sum = match &squeeze.conv.bias {
+        Some(bias) => sum + bias.val().reshape([1, -1, 1, 1]),
+        None => sum,
+    };
+    relu(normalise(&squeeze.norm, sum))
 }
 
 impl Head {

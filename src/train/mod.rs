@@ -7,6 +7,7 @@ mod calibrate;
 mod checkpoint;
 mod sampler;
 mod stages;
+mod whiten;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -149,6 +150,7 @@ impl Trainer {
         let loaded = self.model().load(weights)?;
         let (student, segmentation) = (loaded.student.train(), loaded.segmentation.map(Module::train));
         self.network = self.network.with(student, segmentation);
+        self.network.whitening = loaded.whitening;
         Ok(())
     }
 
@@ -248,7 +250,12 @@ impl Trainer {
     pub async fn step_on(&mut self, batch: Batch) -> Result<StepReport> {
         let report = match self.step.checked_sub(self.config.student.steps) {
             None => self.student_step(batch).await?,
-            Some(step) => self.segmentation_step(step, batch).await?,
+            Some(step) => {
+                if step == 0 {
+                    self.whiten().await?;
+                }
+                self.segmentation_step(step, batch).await?
+            }
         };
         if !report.loss.is_finite() {
             return Err(self.diverged("the loss"));
@@ -319,13 +326,29 @@ impl Trainer {
         })
     }
 
+    /// Learns, before stage 2, which differences of teacher and student are usual on good images.
+    async fn whiten(&mut self) -> Result<()> {
+        if let Some(whitening) = self.network.whitening.take() {
+            let fitted = whiten::fit(
+                whitening,
+                &self.model(),
+                &self.images,
+                &self.model_config,
+                &self.device,
+            )
+            .await?;
+            self.network.whitening = Some(fitted);
+        }
+        Ok(())
+    }
+
     async fn segmentation_step(&mut self, step: usize, batch: Batch) -> Result<StepReport> {
         let Some(network) = self.network.segmentation.clone() else {
             return Err(Error::Config("there is no segmentation network to train".into()));
         };
         // teacher and student are frozen now: running statistics, no gradients
-        let similarity = self.model().similarity(batch.corrupted).stacked();
-        let map = network.forward(Tensor::from_inner(similarity));
+        let evidence = self.model().evidence(batch.corrupted);
+        let map = network.forward(evidence.tracked());
         let mask = Tensor::from_inner(batch.mask);
         let focal = loss::focal(map.clone(), mask.clone(), self.config.focal_gamma);
         let l1 = loss::l1(map, mask);
