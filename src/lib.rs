@@ -10,6 +10,7 @@
 //! `ARCHITECTURE.md` is the map of the source tree.
 #![recursion_limit = "256"]
 
+pub mod config;
 pub mod decision;
 pub mod error;
 pub mod map;
@@ -19,8 +20,6 @@ pub mod render;
 
 #[cfg(feature = "engine")]
 pub mod calibration;
-#[cfg(feature = "engine")]
-pub mod config;
 #[cfg(feature = "engine")]
 pub mod device;
 #[cfg(feature = "engine")]

@@ -3,22 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::Error;
-use crate::config::{Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, TrainConfig};
-
-/// Everything that decides a run besides its images and textures; what `--config` reads and
-/// training writes beside its model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Settings {
-    /// The network.
-    pub(super) model: ModelConfig,
-    /// The recipe.
-    pub(super) training: TrainConfig,
-}
+use crate::config::{Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig};
 
 /// Formats of a settings file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

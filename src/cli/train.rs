@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::common::{DeviceArg, folder_name, load_teacher, open_device, progress_bar, write_file};
-use super::settings::{self, Format, Settings};
+use super::settings::{self, Format};
 use crate::Error;
 use crate::calibration::Calibration;
-use crate::config::{TeacherKind, TrainConfig};
+use crate::config::{Settings, TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
 use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
@@ -181,9 +181,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let start = Instant::now();
     train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
     // calibrated is what the file will hold
-    let mut weights = trainer.model().trained_weights().await?.rounded(args.precision)?;
-    trainer.start_from(&weights)?;
-    let calibration = trainer.calibrate().await?;
+    let (mut weights, calibration) = trainer.finish(args.precision).await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
         report(calibration);
@@ -305,7 +303,7 @@ async fn train(
             && report.step.is_multiple_of(checkpoint_every)
             && report.step < trainer.total_steps()
         {
-            write_file(checkpoint, &trainer.checkpoint().await?)?;
+            write_file(checkpoint, &trainer.checkpoint(true).await?)?;
         }
     }
     bar.finish_and_clear();

@@ -13,6 +13,26 @@ pub use model::{
 };
 pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
 
+/// Everything that decides a training run besides its images and textures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network.
+    pub model: ModelConfig,
+    /// The recipe.
+    pub training: TrainConfig,
+}
+
+impl Settings {
+    /// Network and recipe of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        Self {
+            model: ModelConfig::preset(preset),
+            training: TrainConfig::preset(preset),
+        }
+    }
+}
+
 /// Named starting points for [`ModelConfig`] and [`TrainConfig`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]

@@ -155,7 +155,7 @@ impl TrainConfig {
                 warm_up: 20,
             },
             segmentation: StageConfig {
-                steps: 500,
+                steps: 400,
                 learning_rate: 0.1,
                 head_learning_rate: 0.1,
                 schedule: Schedule::Cosine,

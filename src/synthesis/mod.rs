@@ -22,8 +22,9 @@ pub use texture::{Pattern, Texture};
 
 use crate::Result;
 use crate::config::{AugmentConfig, SynthesisConfig};
-use crate::image::{RgbImage, rotate};
+use crate::image::{Rgb, RgbImage, rotate};
 use random::{below, uniform};
+use source::Drawn;
 
 /// Colour of the corners that a rotated image leaves empty.
 const CORNER: [u8; 3] = [114; 3];
@@ -79,6 +80,26 @@ impl Synthesiser {
     /// # Errors
     /// [`crate::Error::File`] or [`crate::Error::Io`] if a texture file cannot be read.
     pub fn sample(&self, image: &RgbImage, rng: &mut Pcg64) -> Result<Sample> {
+        self.sample_seen(image, rng, |_| {})
+    }
+
+    /// The very example that [`Self::sample`] draws, and a picture of the whole texture; grey where
+    /// nothing was pasted.
+    ///
+    /// # Errors
+    /// As [`Self::sample`].
+    pub fn preview(&self, image: &RgbImage, rng: &mut Pcg64) -> Result<(Sample, RgbImage)> {
+        let mut picture = RgbImage::from_pixel(image.width(), image.height(), Rgb(CORNER));
+        let sample = self.sample_seen(image, rng, |texture| {
+            for (x, y, pixel) in picture.enumerate_pixels_mut() {
+                pixel.0 = texture.colour(x as usize, y as usize);
+            }
+        })?;
+        Ok((sample, picture))
+    }
+
+    /// Draws an example; `see` is shown the texture.
+    fn sample_seen(&self, image: &RgbImage, rng: &mut Pcg64, see: impl FnOnce(&Drawn<'_>)) -> Result<Sample> {
         let clean = self.vary(image, rng);
         let size = clean.width() as usize;
         let settings = &self.synthesis;
@@ -98,6 +119,7 @@ impl Synthesiser {
         } else {
             self.textures.draw(size, rng)?
         };
+        see(&texture);
         let (low, high) = settings.scale_exponents;
         let mut cells = || 1 << (low + below(rng, high - low + 1));
         let cells = (cells(), cells());

@@ -156,3 +156,30 @@ fn a_recoloured_anomaly_keeps_the_image_s_structure() {
     }
     assert!(anomalous > 0);
 }
+
+#[test]
+fn a_preview_is_the_sample_that_training_draws() {
+    let image = RgbImage::from_fn(64, 64, |x, y| ::image::Rgb([x as u8, y as u8, 90]));
+    let synthesis = SynthesisConfig {
+        clean_share: 0.3,
+        recoloured_share: 0.3,
+        ..SynthesisConfig::default()
+    };
+    let synthesiser = Synthesiser::new(synthesis, AugmentConfig::default(), TextureSource::Procedural);
+    for index in 0..30 {
+        let sample = synthesiser
+            .sample(&image, &mut sample_rng(1, 0, index))
+            .expect("draws");
+        let (preview, texture) = synthesiser
+            .preview(&image, &mut sample_rng(1, 0, index))
+            .expect("draws");
+        assert_eq!(preview.corrupted, sample.corrupted);
+        assert_eq!(preview.anomaly, sample.anomaly);
+        let blank = texture.pixels().all(|pixel| pixel.0 == CORNER);
+        assert_eq!(
+            blank,
+            sample.anomaly.is_none(),
+            "the texture is seen where one was pasted"
+        );
+    }
+}

@@ -23,7 +23,7 @@ pub(super) async fn calibrate(
     synthesiser: &Synthesiser,
     seed: u64,
 ) -> Result<Calibration> {
-    let mut rng = Pcg64::seed_from_u64(seed ^ SEED_OFFSET);
+    let mut rng = rng(seed);
     let (mut good_scores, mut synthetic_scores) = (Vec::new(), Vec::new());
     let (mut pixels, mut truth) = (Vec::new(), Vec::new());
     for image in held_out {
@@ -67,8 +67,13 @@ pub(super) async fn calibrate(
     })
 }
 
+/// Calibration's random numbers.
+pub(super) fn rng(seed: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed ^ SEED_OFFSET)
+}
+
 /// A sample with an anomaly, if one comes within [`TRIES`] draws.
-fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64) -> Result<Option<Sample>> {
+pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64) -> Result<Option<Sample>> {
     for _ in 0..TRIES {
         let sample = synthesiser.sample(image, rng)?;
         if sample.mask.contains(&1) {

@@ -43,8 +43,8 @@ pub(super) struct Checkpoint {
     pub(super) weights: Weights,
     /// Mean map and weights of the best student so far, where one is chosen.
     pub(super) best: Option<(f32, Weights)>,
-    /// In the order student, squeeze, blocks, head.
-    pub(super) optimisers: [Vec<u8>; 4],
+    /// In the order student, squeeze, blocks, head; none where the device could not give them.
+    pub(super) optimisers: Option<[Vec<u8>; 4]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Checkpoint {
         };
         let views = std::iter::once((WEIGHTS, &weights))
             .chain(best.as_ref().map(|best| (BEST, best)))
-            .chain(OPTIMISERS.into_iter().zip(&self.optimisers))
+            .chain(OPTIMISERS.into_iter().zip(self.optimisers.iter().flatten()))
             .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|err| fail(err.to_string()))?;
@@ -130,12 +130,16 @@ impl Checkpoint {
             Weights::from_safetensors(&file)
         };
         let [student, squeeze, res, head] = OPTIMISERS;
+        let optimisers = match file.tensor(student) {
+            Ok(_) => Some([block(student)?, block(squeeze)?, block(res)?, block(head)?]),
+            Err(_) => None,
+        };
         Ok(Self {
             run,
             step,
             weights: weights(WEIGHTS)?,
             best: best.map(|mean| Ok((mean, weights(BEST)?))).transpose()?,
-            optimisers: [block(student)?, block(squeeze)?, block(res)?, block(head)?],
+            optimisers,
         })
     }
 }
@@ -167,15 +171,21 @@ mod tests {
             step: 42,
             weights,
             best: Some((0.125, best)),
-            optimisers: [vec![1, 2], vec![], vec![3], vec![255; 9]],
+            optimisers: Some([vec![1, 2], vec![], vec![3], vec![255; 9]]),
         }
     }
 
     #[test]
     fn a_checkpoint_comes_back_bit_by_bit() {
-        let checkpoint = checkpoint();
-        let bytes = checkpoint.to_bytes().expect("writes");
-        assert_eq!(Checkpoint::parse(&bytes).expect("reads"), checkpoint);
+        let whole = checkpoint();
+        let without_momenta = Checkpoint {
+            optimisers: None,
+            ..checkpoint()
+        };
+        for checkpoint in [whole, without_momenta] {
+            let bytes = checkpoint.to_bytes().expect("writes");
+            assert_eq!(Checkpoint::parse(&bytes).expect("reads"), checkpoint);
+        }
     }
 
     #[test]

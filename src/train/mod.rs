@@ -17,6 +17,7 @@ use crate::config::{Distance, ModelConfig, Reduction, TrainConfig};
 use crate::image::{self, RgbImage};
 use crate::inference::Detector;
 use crate::model::features::Features;
+use crate::model::storage::Precision;
 use crate::model::student::Student;
 use crate::model::teacher::Teacher;
 use crate::model::weights::{self, Weights, read};
@@ -154,13 +155,13 @@ impl Trainer {
         Ok(())
     }
 
-    /// The state between two steps, for [`Self::resume`].
+    /// The state between two steps, for [`Self::resume`]. Without `momenta` what goes on is not bit by
+    /// bit the same: they can only be read while nothing else runs, which a browser's GPU does not allow.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost, [`Error::Training`] if the weights are no numbers any
     /// more or the state cannot be serialised.
-    pub async fn checkpoint(&self) -> Result<Vec<u8>> {
-        let [squeeze, res, head] = self.segmentation_optimiser.state()?;
+    pub async fn checkpoint(&self, momenta: bool) -> Result<Vec<u8>> {
         let weights = self.model().trained_weights().await?;
         if !weights.is_finite() {
             return Err(self.diverged("a weight"));
@@ -169,12 +170,18 @@ impl Trainer {
             Some(best) => Some((best.mean, weights::collect(&best.student, prefix::STUDENT).await?)),
             None => None,
         };
+        let optimisers = if momenta {
+            let [squeeze, res, head] = self.segmentation_optimiser.state()?;
+            Some([self.student_optimiser.state()?, squeeze, res, head])
+        } else {
+            None
+        };
         let checkpoint = Checkpoint {
             run: self.run(),
             step: self.step,
             weights,
             best,
-            optimisers: [self.student_optimiser.state()?, squeeze, res, head],
+            optimisers,
         };
         checkpoint.to_bytes()
     }
@@ -193,10 +200,11 @@ impl Trainer {
             ));
         }
         self.start_from(&checkpoint.weights)?;
-        let [student, squeeze, res, head] = &checkpoint.optimisers;
-        self.student_optimiser.restore(student, &self.config)?;
-        self.segmentation_optimiser
-            .restore([squeeze, res, head], &self.config)?;
+        if let Some([student, squeeze, res, head]) = &checkpoint.optimisers {
+            self.student_optimiser.restore(student, &self.config)?;
+            self.segmentation_optimiser
+                .restore([squeeze, res, head], &self.config)?;
+        }
         self.best = match &checkpoint.best {
             Some((mean, weights)) => Some(Best {
                 mean: *mean,
@@ -224,6 +232,11 @@ impl Trainer {
     /// Steps of both stages together.
     pub fn total_steps(&self) -> usize {
         self.config.student.steps + self.config.segmentation.steps
+    }
+
+    /// Good images held out for calibration.
+    pub fn held_out_count(&self) -> usize {
+        self.held_out.len()
     }
 
     /// Good images that are trained on (without the held-out ones).
@@ -279,7 +292,7 @@ impl Trainer {
             return Ok(());
         }
         if self.step.is_multiple_of(every) {
-            let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
+            let detector = self.detector();
             let mut sum = 0.0;
             for image in &self.held_out {
                 let found = detector.detect_pixels(&image::unit(image)).await?;
@@ -409,10 +422,51 @@ impl Trainer {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
-        calibrate::calibrate(&detector, &self.held_out, &self.synthesiser, self.config.seed)
-            .await
-            .map(Some)
+        calibrate::calibrate(
+            &self.detector(),
+            &self.held_out,
+            &self.synthesiser,
+            self.config.seed,
+        )
+        .await
+        .map(Some)
+    }
+
+    /// Ends the training: the weights as a file of this precision will hold them, and the thresholds of
+    /// just those weights.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost, [`Error::Training`] if a weight is no number any more.
+    pub async fn finish(&mut self, precision: Precision) -> Result<(Weights, Option<Calibration>)> {
+        let weights = self.model().trained_weights().await?;
+        if !weights.is_finite() {
+            return Err(self.diverged("a weight"));
+        }
+        let weights = weights.rounded(precision)?;
+        self.start_from(&weights)?;
+        let calibration = self.calibrate().await?;
+        Ok((weights, calibration))
+    }
+
+    /// A held-out good image (or the first one, where none is held out) and the same with a synthetic
+    /// anomaly, always the same ones: what a training is watched by.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Io`] if a texture file cannot be read.
+    pub fn specimen(&self) -> Result<(RgbImage, Sample)> {
+        let Some(image) = self.held_out.first().or(self.images.first()) else {
+            return Err(Error::Dataset("there are no good images to look at".into()));
+        };
+        let drawn = calibrate::draw(&self.synthesiser, image, &mut calibrate::rng(self.config.seed))?;
+        let sample = drawn.ok_or_else(|| {
+            Error::Config("the settings of the synthetic anomalies leave every image as it is".into())
+        })?;
+        Ok((image.clone(), sample))
+    }
+
+    /// The network as it is now, ready to look at images.
+    pub fn detector(&self) -> Detector {
+        Detector::from_model(self.model(), self.model_config.clone(), &self.device)
     }
 
     /// The images trained on whose score is at or above the calibrated threshold, worst first: a
@@ -421,7 +475,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn outliers(&self, calibration: &Calibration) -> Result<Vec<Outlier>> {
-        let detector = Detector::from_model(self.model(), self.model_config.clone(), &self.device);
+        let detector = self.detector();
         let mut outliers = Vec::new();
         for (image, &place) in self.images.iter().zip(&self.places) {
             let score = detector.detect_pixels(&image::unit(image)).await?.score;

@@ -11,10 +11,11 @@ use yew::prelude::*;
 
 use super::client::{self, Client, ClientSlot, Dispatch};
 use super::components::{
-    Add, Display, Examples, Header, Notices, Page, Queue, Regions, StatusLine, VerdictPanel, Viewer,
+    Add, Display, Examples, Header, Notices, Page, Queue, Regions, StatusLine, TeachRoom, VerdictPanel,
+    Viewer,
 };
-use super::state::{Action, Engine, State};
-use super::{files, hook, icons};
+use super::state::{Action, Effort, Engine, State};
+use super::{files, hook, icons, store};
 use crate::protocol::BackendChoice;
 
 /// The whole page.
@@ -39,6 +40,9 @@ pub(crate) fn App() -> Html {
             <a class="skip" href="#result">{ "Skip to the result" }</a>
             <Header ..page.clone() />
             <Notices ..page.clone() />
+            if page.state.teach.open {
+                <TeachRoom ..page.clone() />
+            } else {
             <main class="workspace">
                 <div class="column">
                     <Add ..page.clone() />
@@ -52,6 +56,7 @@ pub(crate) fn App() -> Html {
                     <Display ..page.clone() />
                 </div>
             </main>
+            }
             <StatusLine ..page />
             if *dragging {
                 <div class="drop-hint" aria-hidden="true">
@@ -62,7 +67,8 @@ pub(crate) fn App() -> Html {
     }
 }
 
-/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID`.
+/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID&steps=150-250`, the last
+/// for the two stages of a training.
 fn from_address() -> State {
     let search = web_sys::window()
         .and_then(|window| window.location().search().ok())
@@ -75,7 +81,15 @@ fn from_address() -> State {
     let backend = parameter("backend")
         .and_then(|id| BackendChoice::from_id(&id))
         .unwrap_or_default();
-    State::new(backend, parameter("model").map(Rc::from))
+    let mut state = State::new(backend, parameter("model").map(Rc::from));
+    let steps = parameter("steps").and_then(|steps| {
+        let (student, segmentation) = steps.split_once('-')?;
+        Some([student.parse().ok()?, segmentation.parse().ok()?])
+    });
+    if let Some(steps) = steps {
+        state.teach.set_effort(Effort::Own(steps));
+    }
+    state
 }
 
 /// Keeps a worker running and gives it one step after the other.
@@ -106,11 +120,12 @@ fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
     });
 }
 
-/// Fetches the list of models once.
+/// Looks once for the models there are: the shipped ones and those that the browser keeps.
 #[hook]
 fn use_manifest(dispatch: &Dispatch) {
     let dispatch = dispatch.clone();
     use_effect_with((), move |()| {
+        store::list(&dispatch);
         spawn_local(async move { dispatch.dispatch(Action::Manifest(client::fetch_manifest().await)) });
     });
 }

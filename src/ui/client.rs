@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gloo::events::EventListener;
-use js_sys::{ArrayBuffer, Float32Array};
+use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, ErrorEvent, MessageEvent, Response, Worker, WorkerOptions, WorkerType};
 use yew::UseReducerDispatcher;
 
-use super::state::{Action, ItemId, ModelSource, State, Step};
-use crate::protocol::{Command, Event, Manifest};
+use super::state::{Action, Bulk, ItemId, ModelSource, State, Step, TeachAction, TeachStep};
+use super::store;
+use crate::protocol::{Command, Event, Manifest, Task, TaskEvent};
 use crate::web;
 
 /// The script that starts the engine, next to the page.
@@ -91,10 +92,24 @@ impl Drop for Client {
 fn read(generation: u32, data: &JsValue) -> Action {
     match web::decode::<Event>(data) {
         Some((event, buffer)) => {
-            let maps = buffer.map(|buffer| Float32Array::new(&buffer).to_vec());
-            Action::Engine(generation, event, maps)
+            let bulk = buffer.and_then(|buffer| bulk(&event, &buffer));
+            Action::Engine(generation, event, bulk)
         }
         None => garbled(generation),
+    }
+}
+
+/// What came with an event.
+fn bulk(event: &Event, buffer: &ArrayBuffer) -> Option<Bulk> {
+    match event {
+        Event::Teach {
+            event: TaskEvent::Trained(_),
+        } => {
+            let file = Blob::new_with_buffer_source_sequence(&js_sys::Array::of1(buffer));
+            file.ok().map(Bulk::File)
+        }
+        Event::Teach { .. } => Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec())),
+        _ => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
     }
 }
 
@@ -117,6 +132,10 @@ fn describe(event: &web_sys::Event) -> &'static str {
 /// Carries out a step: reads the bytes it needs and sends the command. What goes wrong on the way
 /// comes back like a failure of the engine.
 pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let step = match step {
+        Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
+        step => step,
+    };
     let generation = state.generation;
     let item = if let Step::Analyse(id) = step {
         state.item(id).cloned()
@@ -129,6 +148,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
         let failed = (!matches!(step, Step::Start(_))).then_some(job);
         let prepared = match step {
             Step::Start(backend) => Ok((Command::Start { backend }, None)),
+            Step::Teach(_) => return,
             Step::Load(source) => load_command(job, source, &manifest).await,
             Step::Analyse(id) => match item {
                 Some(item) => match content(&item.blob, &item.example, id, &dispatch).await {
@@ -138,11 +158,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
                 None => Err("The image is no longer there.".into()),
             },
         };
-        let sent = prepared.and_then(|(command, buffer)| match &*slot.borrow() {
-            Some(client) if client.generation == generation => client.send(&command, buffer.as_ref()),
-            // the worker was replaced meanwhile; the new one gets its own commands
-            _ => Ok(()),
-        });
+        let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
         if let Err(message) = sent {
             dispatch.dispatch(Action::Engine(
                 generation,
@@ -151,6 +167,67 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
             ));
         }
     });
+}
+
+/// Sends a command, unless the worker was replaced meanwhile: the new one gets its own.
+fn send(
+    slot: &ClientSlot,
+    generation: u32,
+    command: &Command,
+    buffer: Option<&ArrayBuffer>,
+) -> Result<(), String> {
+    match &*slot.borrow() {
+        Some(client) if client.generation == generation => client.send(command, buffer),
+        _ => Ok(()),
+    }
+}
+
+/// Carries out a step for a new inspector.
+fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let generation = state.generation;
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    match step {
+        TeachStep::Task(task) => {
+            if let Err(message) = send(&slot, generation, &Command::Teach { task: *task }, None) {
+                let event = TaskEvent::Failed { message };
+                dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+            }
+        }
+        TeachStep::Collect(image) => {
+            let teach = &state.teach;
+            let (side, fit) = (teach.settings.model.input_size, teach.settings.model.fit);
+            let find = |images: &[super::state::Good]| {
+                let found = images.iter().find(|good| good.id == image);
+                found.and_then(|good| good.blob.clone())
+            };
+            let (task, blob) = match find(&teach.images) {
+                Some(blob) => (Task::Add { image, side, fit }, Some(blob)),
+                None => (Task::AddTexture { image }, find(&teach.own_textures)),
+            };
+            spawn_local(async move {
+                let read = match blob {
+                    Some(blob) => bytes(&blob).await,
+                    None => Err("The image is no longer there: add it again.".into()),
+                };
+                let sent =
+                    read.and_then(|buffer| send(&slot, generation, &Command::Teach { task }, Some(&buffer)));
+                if let Err(message) = sent {
+                    let event = TaskEvent::Refused { image, message };
+                    dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+                }
+            });
+        }
+        TeachStep::Keep(trained) => {
+            let first = state.teach.images.iter().find_map(|image| {
+                let size = image.size()?;
+                Some((image.blob.clone()?, size))
+            });
+            spawn_local(async move {
+                let kept = store::keep(&trained, first).await;
+                dispatch.dispatch(Action::Teach(TeachAction::Kept(kept)));
+            });
+        }
+    }
 }
 
 async fn load_command(
@@ -173,7 +250,7 @@ async fn load_command(
             };
             Ok((Command::LoadShipped { job, model, teacher }, None))
         }
-        ModelSource::File { name, blob } => {
+        ModelSource::File { name, blob } | ModelSource::Kept { name, blob, .. } => {
             let buffer = bytes(&blob).await?;
             let teachers = manifest.teachers.clone();
             Ok((

@@ -25,6 +25,17 @@ pub(crate) struct Layers<'a> {
     pub(crate) map_size: (usize, usize),
 }
 
+impl Layers<'_> {
+    /// Nothing over the image.
+    pub(crate) fn none() -> Self {
+        Self {
+            heat: None,
+            outlines: &[],
+            map_size: (1, 1),
+        }
+    }
+}
+
 fn document_canvas() -> Option<HtmlCanvasElement> {
     let canvas = web_sys::window()?.document()?.create_element("canvas").ok()?;
     canvas.dyn_into().ok()
@@ -183,4 +194,16 @@ pub(crate) fn download(file: &Blob, name: &str) -> Option<()> {
     })
     .forget();
     Some(())
+}
+
+/// A picture as a `data:` address.
+pub(crate) fn data_url(bitmap: &ImageBitmap) -> Option<String> {
+    let canvas = document_canvas()?;
+    compose(
+        &canvas,
+        (bitmap.width(), bitmap.height()),
+        Some(bitmap),
+        &Layers::none(),
+    )?;
+    canvas.to_data_url().ok()
 }

@@ -35,9 +35,14 @@ pub(crate) fn take(files: Vec<File>, dispatch: &Dispatch) {
         take_model(model, dispatch);
     }
     if !images.is_empty() {
-        let checked = |file: File| (Rc::from(file.name()), check(file, IMAGE_LIMIT, "images"));
-        dispatch.dispatch(Action::Add(images.into_iter().map(checked).collect()));
+        dispatch.dispatch(Action::Add(self::images(images)));
     }
+}
+
+/// Image files, or why they are refused.
+pub(crate) fn images(files: Vec<File>) -> Vec<(Rc<str>, Result<Blob, String>)> {
+    let checked = |file: File| (Rc::from(file.name()), check(file, IMAGE_LIMIT, "images"));
+    files.into_iter().map(checked).collect()
 }
 
 /// Opens a file as a model, whatever its name.

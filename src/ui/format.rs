@@ -25,6 +25,28 @@ pub(crate) fn time(milliseconds: f64) -> String {
     }
 }
 
+/// A longer time: `40 s`, `12 min`, `1.5 h`.
+pub(crate) fn duration(milliseconds: f64) -> String {
+    let seconds = milliseconds / 1000.0;
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+/// Width and height in pixels: `640 × 480`.
+pub(crate) fn size(width: u32, height: u32) -> String {
+    format!("{width} × {height}")
+}
+
+/// A day and a time, as the browser writes them.
+pub(crate) fn date(milliseconds: f64) -> String {
+    let date = js_sys::Date::new(&milliseconds.into());
+    let text: String = date.to_locale_string("default", &js_sys::Object::new()).into();
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +66,9 @@ mod tests {
         assert_eq!(megabytes(17_912_000), "17.9");
         assert_eq!(time(84.6), "85 ms");
         assert_eq!(time(1240.0), "1.24 s");
+        assert_eq!(
+            [40_000.0, 720_000.0, 5_400_000.0].map(duration),
+            ["40 s", "12 min", "1.5 h"]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! `window.destseg`, for tests and the curious: `destseg.maps()` gives the numbers behind the image
 //! shown, or `null` while there are none:
 //! `{name, width, height, segmentation: Float32Array, dest: Float32Array, levels: [Float32Array], score}`;
-//! no `segmentation` where the model has no such network.
+//! no `segmentation` where the model has no such network. `destseg.losses()` gives the loss of each step of
+//! the training that runs.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,10 +19,19 @@ pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
 /// Puts the hook on the window, for as long as the page is open.
 pub(crate) fn install(latest: Latest) {
     let Some(window) = web_sys::window() else { return };
+    let trained = latest.clone();
+    let losses = Closure::<dyn Fn() -> JsValue>::new(move || losses(&trained.borrow()));
     let maps = Closure::<dyn Fn() -> JsValue>::new(move || maps(&latest.borrow()).unwrap_or(JsValue::NULL));
     let hook = Object::new();
     set(&hook, "maps", &maps.into_js_value());
+    set(&hook, "losses", &losses.into_js_value());
     set(&window, "destseg", &hook);
+}
+
+fn losses(state: &State) -> JsValue {
+    let steps = state.teach.course.iter().flat_map(|course| &course.steps);
+    let losses: js_sys::Array = steps.map(|step| JsValue::from(step.loss)).collect();
+    losses.into()
 }
 
 fn maps(state: &State) -> Option<JsValue> {

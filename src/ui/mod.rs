@@ -2,6 +2,7 @@
 //! everything, `components` show it, `client` talks to the worker.
 
 mod app;
+mod chart;
 mod client;
 mod components;
 mod draw;
@@ -10,6 +11,7 @@ mod format;
 mod hook;
 mod icons;
 pub mod state;
+mod store;
 
 /// Shows the page in the document's body.
 pub fn run() {

@@ -4,6 +4,8 @@
 //! [`Event`](crate::protocol::Event), and an `ArrayBuffer` or `null`. The buffer is transferred,
 //! never copied; both halves of the page use this one pair of functions.
 
+pub mod store;
+
 use js_sys::{Array, ArrayBuffer};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast as _, JsValue};

@@ -6,7 +6,10 @@ use burn::tensor::Device;
 use js_sys::{ArrayBuffer, Float32Array};
 
 use super::download::download;
-use super::{post, post_fatal};
+use super::run::{Material, Place, Run};
+use super::teach::{Teaching, tell};
+use super::{post, post_fatal, sentence};
+use crate::config::{ModelConfig, TeacherKind};
 use crate::image;
 use crate::inference::{Detection, Detector};
 use crate::model::file::{ModelFile, parse_teacher};
@@ -14,17 +17,22 @@ use crate::model::open::{Opened, open};
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
 use crate::protocol::{
-    AnalysisInfo, BackendChoice, Command, DeviceInfo, Event, ManifestFile, ManifestModel, ModelInfo,
+    AnalysisInfo, BackendChoice, Command, DeviceInfo, Event, KeptRun, ManifestFile, ManifestModel, ModelInfo,
+    RunInfo, Task, TaskEvent,
 };
 use crate::{Error, Result, device};
 
-/// Device, teachers and the current model.
+/// Device, teachers, the current model and the new one.
 #[derive(Default)]
 pub(super) struct Engine {
     device: Option<Device>,
+    info: Option<DeviceInfo>,
     /// Folded weights by teacher id; shared by all models.
     teachers: BTreeMap<String, Teacher>,
     detector: Option<Detector>,
+    /// The current model's trained weights, for a new inspector to start from.
+    trained: Option<(ModelConfig, Weights)>,
+    teaching: Teaching,
 }
 
 /// A teacher that was fetched or given.
@@ -43,6 +51,13 @@ impl Engine {
             }
             Command::LoadFile { job, name, teachers } => {
                 (Some(job), self.load_file(job, name, &bytes, &teachers).await)
+            }
+            Command::Teach { task } => {
+                let result = match self.teaching.collect(task, &bytes) {
+                    Some(task) => self.teach(task).await,
+                    None => Ok(()),
+                };
+                return self.report(result);
             }
             Command::Analyse { job } => match self.analyse(&bytes).await {
                 Ok((result, maps)) => {
@@ -66,9 +81,157 @@ impl Engine {
         }
     }
 
+    /// Whether there is a training to go on with.
+    pub(super) fn is_training(&self) -> bool {
+        self.teaching.run.as_ref().is_some_and(Run::is_working)
+    }
+
+    /// Does the next step of the training, or ends it.
+    pub(super) async fn train(&mut self) {
+        let Some(run) = &mut self.teaching.run else {
+            return;
+        };
+        let result = match run.step().await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.finish().await,
+            Err(err) => Err(err),
+        };
+        self.report(result);
+    }
+
+    /// Ends the training with the model as it is.
+    async fn finish(&mut self) -> Result<()> {
+        match self.teaching.run.take() {
+            Some(run) => run.finish().await,
+            None => Ok(()),
+        }
+    }
+
+    /// A failure ends the training; what the browser keeps of it stays.
+    fn report(&mut self, result: Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
+            Err(err) => {
+                self.teaching.run = None;
+                let message = sentence(&err.to_string());
+                tell(TaskEvent::Failed { message }, None);
+            }
+        }
+    }
+
+    async fn teach(&mut self, task: Task) -> Result<()> {
+        match task {
+            Task::Train {
+                name,
+                settings,
+                textures,
+                fine_tune,
+                teachers,
+            } => {
+                let teacher = self.teacher(settings.model.teacher, &teachers).await?;
+                let (ids, images) = self.teaching.views();
+                let same = |config: &ModelConfig| {
+                    (&config.student, &config.segmentation, config.teacher)
+                        == (
+                            &settings.model.student,
+                            &settings.model.segmentation,
+                            settings.model.teacher,
+                        )
+                };
+                let start = self
+                    .trained
+                    .as_ref()
+                    .filter(|(config, _)| fine_tune && same(config));
+                let material = Material {
+                    ids: ids.clone(),
+                    images,
+                    textures: self.teaching.pictures(textures, settings.model.input_size),
+                    start: start.map(|(_, weights)| weights.clone()),
+                };
+                let began = js_sys::Date::now();
+                let info = RunInfo {
+                    run: format!("{began}"),
+                    name,
+                    images: 0,
+                    held_out: 0,
+                    student_steps: 0,
+                    total_steps: 0,
+                    done: 0,
+                    began,
+                };
+                let kept = KeptRun {
+                    info,
+                    settings,
+                    textures,
+                    ids,
+                };
+                let run = Run::begin(kept, material, &teacher, self.place()?).await?;
+                self.take_on(run).await?;
+            }
+            Task::Resume { run, teachers } => {
+                let teacher = self.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
+                let run = Run::resume(&run, &teacher, self.place()?).await?;
+                self.take_on(run).await?;
+            }
+            Task::Pause { paused } => {
+                if let Some(run) = &mut self.teaching.run {
+                    run.pause(paused);
+                }
+            }
+            Task::Stop { keep: true } if self.teaching.run.as_ref().is_some_and(Run::can_end) => {
+                self.finish().await?;
+            }
+            // before stage 2 there is nothing to keep; the page does not offer it
+            Task::Stop { keep: true } => {}
+            Task::Stop { keep: false } => match self.teaching.run.take() {
+                Some(run) => run.discard().await,
+                None => tell(TaskEvent::Discarded, None),
+            },
+            Task::Add { .. } | Task::AddTexture { .. } | Task::Remove { .. } | Task::Preview { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn take_on(&mut self, mut run: Run) -> Result<()> {
+        tell(TaskEvent::Started(run.info()), None);
+        // from the first step on, an interruption loses half a minute at most
+        run.save().await?;
+        self.teaching.run = Some(run);
+        Ok(())
+    }
+
+    fn place(&self) -> Result<Place> {
+        let device = self.device()?;
+        let info = self.info.as_ref();
+        let gpu = info.is_some_and(|info| info.backend == BackendChoice::Webgpu);
+        let adapter = info.map_or("", |info| &info.adapter);
+        let kind = if gpu { "WebGPU" } else { "CPU" };
+        Ok(Place {
+            device,
+            name: format!("{kind} ({adapter}), in a browser"),
+            gpu,
+        })
+    }
+
+    /// The folded weights of a teacher, fetched if they are not there yet.
+    async fn teacher(&mut self, kind: TeacherKind, teachers: &[ManifestFile]) -> Result<Weights> {
+        if let Some(file) = teachers.iter().find(|file| file.id == kind.id()) {
+            self.fetch_teacher(file, &mut |_| {}).await?;
+        }
+        let found = self.teachers.get(kind.id());
+        found.map(|teacher| teacher.weights.clone()).ok_or_else(|| {
+            Error::Model(format!(
+                "the {} teacher is not there: open its file first, then train",
+                kind.id()
+            ))
+        })
+    }
+
     async fn start(&mut self, backend: BackendChoice) -> Result<DeviceInfo> {
         let selected = device::select(backend).await?;
         self.device = Some(selected.device);
+        self.info = Some(selected.info.clone());
         Ok(selected.info)
     }
 
@@ -189,6 +352,8 @@ impl Engine {
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);
+        let can_go_on = file.header.config.segmentation.is_some() && !file.has_teacher();
+        self.trained = can_go_on.then_some((file.header.config, file.weights));
         Ok(Event::ModelReady { job, model })
     }
 
@@ -221,15 +386,4 @@ impl Engine {
         let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))
     }
-}
-
-/// A message as a sentence: capital letter and full stop.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let capital = letters
-        .next()
-        .map(|first| first.to_uppercase().to_string())
-        .unwrap_or_default();
-    let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{capital}{}{full_stop}", letters.as_str())
 }

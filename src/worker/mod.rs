@@ -3,6 +3,8 @@
 
 mod download;
 mod engine;
+mod run;
+mod teach;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,6 +16,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
+use crate::platform::yield_now;
 use crate::protocol::{Command, Event, PROTOCOL_VERSION};
 use crate::web;
 use engine::Engine;
@@ -75,11 +78,29 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
     let Some(mut engine) = taken else { return };
     loop {
         let next = inbox.borrow_mut().waiting.pop_front();
-        let Some((command, bytes)) = next else { break };
-        engine.handle(command, bytes).await;
+        match next {
+            Some((command, bytes)) => engine.handle(command, bytes).await,
+            None if engine.is_training() => {
+                engine.train().await;
+                // what the page says is heard between two steps
+                yield_now().await;
+            }
+            None => break,
+        }
     }
     slot.replace(Some(engine));
     inbox.borrow_mut().busy = false;
+}
+
+/// A message as a sentence: capital letter and full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let capital = letters
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
+    let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{capital}{}{full_stop}", letters.as_str())
 }
 
 fn first_line(text: &str) -> &str {

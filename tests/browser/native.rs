@@ -51,11 +51,7 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
         let map = image::open(&line.map)
             .with_context(|| format!("cannot open {}", line.map.display()))?
             .into_luma16();
-        ensure!(
-            map.dimensions() == (MAP_SIDE, MAP_SIDE),
-            "the map is {:?}",
-            map.dimensions()
-        );
+        ensure!(map.width() == map.height(), "the map is {:?}", map.dimensions());
         let map = map
             .as_raw()
             .iter()
@@ -67,6 +63,18 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
         })
     };
     lines.into_iter().map(read).collect()
+}
+
+/// Runs the command line.
+#[allow(dead_code, reason = "the test of new inspectors comes next")]
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(arguments)
+        .output();
+    let output = output.context("cannot start destseg")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "destseg {arguments:?} failed: {errors}");
+    Ok(())
 }
 
 /// The largest difference between two maps.

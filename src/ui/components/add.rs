@@ -14,6 +14,26 @@ use crate::ui::icons::{self, icon};
 /// File picker, camera, and a word about drop and paste.
 #[component]
 pub(crate) fn Add(page: &Page) -> Html {
+    let onfiles = {
+        let dispatch = page.dispatch.clone();
+        Callback::from(move |chosen| files::take(chosen, &dispatch))
+    };
+    html! {
+        <section class="panel add" aria-label="Add images">
+            <div class="add-buttons">
+                <FileButton testid="file-input" accept="image/*" multiple=true class="primary" {onfiles}>
+                    { icon(icons::PICTURE) }{ "Add images" }
+                </FileButton>
+                <CameraButton ..page.clone() />
+            </div>
+            <p class="hint">{ "Drop and paste work anywhere, too" }</p>
+        </section>
+    }
+}
+
+/// Takes photos, where there is a camera.
+#[component]
+pub(crate) fn CameraButton(page: &Page) -> Html {
     let has_camera = use_state(|| false);
     let camera_open = use_state(|| false);
     {
@@ -22,32 +42,22 @@ pub(crate) fn Add(page: &Page) -> Html {
             spawn_local(async move { has_camera.set(find_camera().await.unwrap_or(false)) });
         });
     }
-    let onfiles = {
-        let dispatch = page.dispatch.clone();
-        Callback::from(move |chosen| files::take(chosen, &dispatch))
-    };
     let show = |open: bool| {
         let camera_open = camera_open.setter();
         Callback::from(move |()| camera_open.set(open))
     };
     html! {
-        <section class="panel add" aria-label="Add images">
-            <div class="add-buttons">
-                <FileButton testid="file-input" accept="image/*" multiple=true class="primary" {onfiles}>
-                    { icon(icons::PICTURE) }{ "Add images" }
-                </FileButton>
-                if *has_camera {
-                    <button class="button" type="button" data-testid="camera"
-                        onclick={show(true).reform(|_: MouseEvent| ())}>
-                        { icon(icons::CAMERA) }{ "Camera" }
-                    </button>
-                }
-            </div>
-            <p class="hint">{ "Drop and paste work anywhere, too" }</p>
+        <>
+            if *has_camera {
+                <button class="button" type="button" data-testid="camera"
+                    onclick={show(true).reform(|_: MouseEvent| ())}>
+                    { icon(icons::CAMERA) }{ "Camera" }
+                </button>
+            }
             if *camera_open {
                 <Camera dispatch={page.dispatch.clone()} onclose={show(false)} />
             }
-        </section>
+        </>
     }
 }
 

@@ -125,6 +125,9 @@ pub(crate) struct FileButtonProps {
     /// Whether several files can be chosen.
     #[prop_or_default]
     pub(crate) multiple: bool,
+    /// Whether a whole folder is chosen.
+    #[prop_or_default]
+    pub(crate) folder: bool,
     /// Style classes of the button.
     #[prop_or_default]
     pub(crate) class: Classes,
@@ -144,6 +147,7 @@ pub(crate) fn FileButton(props: &FileButtonProps) -> Html {
         <label class={classes!("button", props.class.clone())}>
             { props.children.clone() }
             <input class="visually-hidden" type="file" accept={&props.accept} multiple={props.multiple}
+                webkitdirectory={props.folder}
                 data-testid={&props.testid} {onchange} />
         </label>
     }

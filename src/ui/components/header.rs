@@ -7,20 +7,28 @@ use super::controls::{Choice, FileButton, Select};
 use crate::protocol::BackendChoice;
 use crate::ui::files;
 use crate::ui::icons::{self, icon};
-use crate::ui::state::{Action, ModelSource};
+use crate::ui::state::{Action, ModelSource, TeachAction};
+use crate::ui::store;
 
 /// Menu value of a model file of the visitor; the manifest's models have their index.
 const OWN_FILE: &str = "file";
+/// Before the id of a kept inspector in its menu value.
+const KEPT: &str = "kept:";
 
 /// Name, privacy line, model menu, backend menu.
 #[component]
 pub(crate) fn Header(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let open = {
-        let dispatch = dispatch.clone();
+        let (dispatch, kept) = (dispatch.clone(), state.teach.kept.clone());
         Callback::from(move |value: String| {
             if let Ok(index) = value.parse() {
                 dispatch.dispatch(Action::OpenModel(ModelSource::Shipped(index)));
+            } else if let Some(inspector) = kept
+                .iter()
+                .find(|kept| value.strip_prefix(KEPT) == Some(&kept.id))
+            {
+                store::open(inspector, &dispatch);
             }
         })
     };
@@ -40,6 +48,10 @@ pub(crate) fn Header(page: &Page) -> Html {
             }
         })
     };
+    let teach = {
+        let (dispatch, open) = (dispatch.clone(), !state.teach.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Open(open))))
+    };
     let (models, shown) = models(page);
     let backends: Vec<Choice> = BackendChoice::ALL
         .into_iter()
@@ -55,6 +67,8 @@ pub(crate) fn Header(page: &Page) -> Html {
                 </div>
             </div>
             <div class="header-controls">
+                <button class="button" type="button" data-testid="teach-open" aria-pressed={state.teach.open.to_string()}
+                    onclick={teach}>{ icon(icons::TEACH) }{ "New inspector" }</button>
                 <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
                 <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
                     { icon(icons::FOLDER) }<span>{ "Open model" }</span>
@@ -74,7 +88,12 @@ fn models(page: &Page) -> (Vec<Choice>, AttrValue) {
         .enumerate()
         .map(|(index, model)| (index.to_string().into(), model.name.clone().into()))
         .collect();
+    choices.extend(state.teach.kept.iter().map(|kept| {
+        let value = format!("{KEPT}{}", kept.id);
+        (value.into(), kept.name.clone().into())
+    }));
     let shown = match state.shown_source() {
+        Some(ModelSource::Kept { id, .. }) => format!("{KEPT}{id}").into(),
         Some(ModelSource::Shipped(index)) => index.to_string().into(),
         Some(source @ ModelSource::File { .. }) => {
             choices.push((OWN_FILE.into(), state.source_name(source).into()));

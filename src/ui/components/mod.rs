@@ -13,6 +13,7 @@ mod queue;
 mod regions;
 mod stage;
 mod status;
+mod teach;
 mod thumbnail;
 mod verdict;
 mod viewer;
@@ -29,6 +30,7 @@ pub(crate) use notices::Notices;
 pub(crate) use queue::Queue;
 pub(crate) use regions::Regions;
 pub(crate) use status::StatusLine;
+pub(crate) use teach::TeachRoom;
 pub(crate) use verdict::VerdictPanel;
 pub(crate) use viewer::Viewer;
 

@@ -42,14 +42,13 @@ pub(crate) fn Thumbnail(props: &ThumbnailProps) -> Html {
                         return;
                     };
                     if let (Some(canvas), false) = (canvas.cast::<HtmlCanvasElement>(), cancelled.get()) {
-                        let plain = draw::Layers {
-                            heat: None,
-                            outlines: &[],
-                            map_size: (1, 1),
-                        };
                         // without a context the thumbnail stays empty, its name is still there
-                        let _ =
-                            draw::compose(&canvas, (bitmap.width(), bitmap.height()), Some(&bitmap), &plain);
+                        let _ = draw::compose(
+                            &canvas,
+                            (bitmap.width(), bitmap.height()),
+                            Some(&bitmap),
+                            &draw::Layers::none(),
+                        );
                     }
                     bitmap.close();
                 });

@@ -4,6 +4,7 @@
 mod assess;
 mod item;
 mod reducer;
+mod teach;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -13,6 +14,10 @@ use std::rc::Rc;
 pub use assess::{Certainty, Verdict};
 pub use item::{Analysis, Item, MapKind, Status};
 pub use reducer::Action;
+pub use teach::{
+    Course, ENOUGH_IMAGES, Effort, FEWEST_IMAGES, Good, GoodStatus, Inspector, Look, Phase, Preview, Teach,
+    TeachAction, TeachStep, Trained,
+};
 use web_sys::Blob;
 
 use crate::decision::SENSITIVITY;
@@ -55,6 +60,26 @@ pub enum ModelSource {
         /// Its content.
         blob: Blob,
     },
+    /// An inspector that the browser keeps.
+    Kept {
+        /// [`Inspector::id`].
+        id: Rc<str>,
+        /// Its name.
+        name: Rc<str>,
+        /// Its model file.
+        blob: Blob,
+    },
+}
+
+/// What comes with an event beside its words.
+#[derive(Debug)]
+pub enum Bulk {
+    /// Maps, one value after the other.
+    Maps(Vec<f32>),
+    /// RGBA pictures, one after the other.
+    Pictures(Vec<u8>),
+    /// A model file.
+    File(Blob),
 }
 
 /// A model on its way.
@@ -145,6 +170,8 @@ pub enum Step {
     Load(ModelSource),
     /// To analyse an image.
     Analyse(ItemId),
+    /// To do something for a new inspector.
+    Teach(TeachStep),
 }
 
 /// The page.
@@ -182,6 +209,8 @@ pub struct State {
     pub times: Vec<f64>,
     /// How results are shown.
     pub view: View,
+    /// New and kept inspectors.
+    pub teach: Teach,
     /// What the visitor should know.
     pub notices: Vec<Notice>,
     /// The last number given to an image, job or notice.
@@ -208,6 +237,7 @@ impl State {
             working: None,
             times: Vec::new(),
             view: View::default(),
+            teach: Teach::default(),
             notices: Vec::new(),
             counter: 0,
         }
@@ -219,6 +249,9 @@ impl State {
             Engine::Listening => return Some(Step::Start(self.backend)),
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
+        }
+        if let Some(step) = self.teach.next_task() {
+            return Some(Step::Teach(step));
         }
         match &self.load {
             Load::Wanted(source) => Some(Step::Load(source.clone())),
@@ -264,7 +297,7 @@ impl State {
     /// Display name of a model source.
     pub fn source_name(&self, source: &ModelSource) -> Rc<str> {
         match source {
-            ModelSource::File { name, .. } => name.clone(),
+            ModelSource::File { name, .. } | ModelSource::Kept { name, .. } => name.clone(),
             ModelSource::Shipped(index) => {
                 let model = self
                     .manifest

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use web_sys::Blob;
 use yew::Reducible;
 
-use super::{Engine, Item, ItemId, Load, ModelSource, Notice, State, Status, Step, View};
+use super::{Bulk, Engine, Item, ItemId, Load, ModelSource, Notice, State, Status, Step, TeachAction, View};
 use crate::protocol::{BackendChoice, Event, Example, Manifest};
 
 /// The label of an example without a defect.
@@ -16,8 +16,8 @@ const GOOD: &str = "good";
 pub enum Action {
     /// The list of models arrived, or a sentence why not.
     Manifest(Result<Manifest, String>),
-    /// The worker with this generation sent an event, and the maps that came with it.
-    Engine(u32, Event, Option<Vec<f32>>),
+    /// The worker with this generation sent an event, and what came with it.
+    Engine(u32, Event, Option<Bulk>),
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
     /// The page has taken on this step, as this job.
@@ -42,6 +42,8 @@ pub enum Action {
     Backend(BackendChoice),
     /// Tries again after the engine stopped, or a model failed.
     Retry,
+    /// Something about new and kept inspectors.
+    Teach(TeachAction),
     /// Changes how results are shown.
     View(View),
     /// Tells the visitor something.
@@ -65,13 +67,14 @@ impl State {
         match action {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
             Action::Manifest(Err(message)) => self.notify(message),
-            Action::Engine(generation, event, maps) if generation == self.generation => {
-                self.hear(event, maps);
+            Action::Engine(generation, event, bulk) if generation == self.generation => {
+                self.hear(event, bulk);
             }
             Action::Crash(generation, message) if generation == self.generation => self.crash(&message),
             Action::Engine(..) | Action::Crash(..) => {}
             Action::Begin(step, job) => self.begin(step, job),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.blob = Some(blob)),
+            Action::Add(images) if self.teach.open => self.collect(images),
             Action::Add(images) => self.add(images),
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
@@ -89,13 +92,14 @@ impl State {
                 self.restart();
             }
             Action::Retry => self.retry(),
+            Action::Teach(action) => self.teach(action),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
         }
     }
 
-    fn number(&mut self) -> u32 {
+    pub(super) fn number(&mut self) -> u32 {
         self.counter += 1;
         self.counter
     }
@@ -256,6 +260,7 @@ impl State {
                     total: 0,
                 }
             }
+            Step::Teach(step) => self.teach.begin(&step),
             Step::Analyse(id) => {
                 self.working = Some((job, id));
                 self.with_item(id, |item| item.status = Status::Working);

@@ -73,7 +73,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
     Action::Engine(
         1,
         Event::Analysed { job, result },
-        Some(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4]),
+        Some(Bulk::Maps(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4])),
     )
 }
 
@@ -412,7 +412,7 @@ fn an_answer_of_the_wrong_size_fails_its_image() {
     let Action::Engine(_, event, _) = analysed(job, 0.5, 0.5) else {
         panic!("an event")
     };
-    page.act(Action::Engine(1, event, Some(vec![0.5; 3])));
+    page.act(Action::Engine(1, event, Some(Bulk::Maps(vec![0.5; 3]))));
     assert_eq!(page.statuses(), ["failed"]);
 }
 
@@ -433,4 +433,215 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
     assert_eq!(page.0.range(), (0.0, 0.6));
     assert_eq!(page.0.threshold(), 0.3);
     assert_eq!(page.0.median_ms(), Some((jobs[0] + jobs[1]) / 2.0));
+}
+
+mod teaching {
+    use super::*;
+    use crate::protocol::{RunInfo, StepInfo, Task, TaskEvent, Textures};
+
+    impl Page {
+        fn teach(&mut self, action: TeachAction) {
+            self.act(Action::Teach(action));
+        }
+
+        fn tell(&mut self, event: TaskEvent) {
+            self.hear(Event::Teach { event });
+        }
+
+        /// A page whose room for new inspectors has so many good images.
+        fn with_images(count: usize) -> Self {
+            let mut page = Self::ready();
+            page.settle();
+            page.teach(TeachAction::Open(true));
+            for index in 0..count {
+                // without content, as native tests have no blobs; the engine takes them all the same
+                let id = page.0.counter + 1;
+                page.act(Action::Add(vec![(
+                    format!("{index}.png").into(),
+                    Err("no".into()),
+                )]));
+                let event = TaskEvent::Added {
+                    image: id,
+                    width: 8,
+                    height: 8,
+                    copy_of: None,
+                };
+                page.tell(event);
+            }
+            page
+        }
+
+        /// Takes all steps there are and gives the tasks among them.
+        fn settle(&mut self) -> Vec<Task> {
+            let mut tasks = Vec::new();
+            while let Some(step) = self.0.next_step() {
+                let job = self.0.counter + 1;
+                self.act(Action::Begin(step.clone(), job));
+                if let Step::Teach(TeachStep::Task(task)) = step {
+                    tasks.push(*task);
+                }
+            }
+            tasks
+        }
+
+        fn started(&mut self, done: usize) {
+            let info = RunInfo {
+                run: "7".into(),
+                name: "part".into(),
+                images: 4,
+                held_out: 1,
+                student_steps: 2,
+                total_steps: 4,
+                done,
+                began: 0.0,
+            };
+            self.tell(TaskEvent::Started(info));
+        }
+
+        fn stepped(&mut self, step: usize) {
+            let step = StepInfo {
+                step,
+                loss: 1.0,
+                parts: None,
+                ms: 100.0,
+            };
+            self.tell(TaskEvent::Stepped(step));
+        }
+    }
+
+    #[test]
+    fn images_of_the_room_do_not_join_the_queue() {
+        let page = Page::with_images(3);
+        assert_eq!(page.0.teach.ready(), 3);
+        assert!(page.0.items.iter().all(|item| item.example.is_some()));
+        let obstacle = page.0.teach.obstacle().expect("too few");
+        assert_eq!(obstacle, "Add 1 more good image first.");
+        assert_eq!(Page::with_images(4).0.teach.obstacle(), None);
+    }
+
+    #[test]
+    fn a_changed_control_draws_one_preview_at_a_time() {
+        let mut page = Page::with_images(4);
+        let is_preview = |task: &Task| matches!(task, Task::Preview { .. });
+        assert_eq!(page.settle().iter().filter(|task| is_preview(task)).count(), 1);
+        page.teach(TeachAction::Another);
+        page.teach(TeachAction::Textures(Textures::GoodImages));
+        assert!(page.settle().is_empty(), "one is being drawn");
+        page.tell(TaskEvent::Previewed {
+            side: 8,
+            samples: vec![],
+            ms: 1.0,
+        });
+        let tasks = page.settle();
+        assert!(
+            matches!(
+                tasks[..],
+                [Task::Preview {
+                    textures: Textures::GoodImages,
+                    seed: 1,
+                    ..
+                }]
+            ),
+            "{tasks:?}"
+        );
+    }
+
+    #[test]
+    fn removed_images_can_be_brought_back() {
+        let mut page = Page::with_images(5);
+        page.teach(TeachAction::Clear);
+        assert_eq!(page.0.teach.ready(), 0);
+        assert!(
+            page.settle()
+                .iter()
+                .any(|task| matches!(task, Task::Remove { images } if images.len() == 5))
+        );
+        page.teach(TeachAction::Undo);
+        assert_eq!(page.0.teach.images.len(), 5);
+        assert!(page.0.teach.removed.is_empty());
+    }
+
+    #[test]
+    fn a_training_is_followed_and_goes_on_after_a_crash() {
+        let mut page = Page::with_images(4);
+        page.settle();
+        page.teach(TeachAction::Train);
+        assert_eq!(page.0.teach.phase, Phase::Starting);
+        assert!(matches!(page.settle()[..], [Task::Train { .. }]));
+        page.started(0);
+        for step in 1..=3 {
+            page.stepped(step);
+            page.tell(TaskEvent::Saved { step: step.min(2) });
+        }
+        let course = page.0.teach.course.as_ref().expect("it runs");
+        assert_eq!((course.done(), course.step_ms()), (3, Some(100.0)));
+        assert!(course.in_segmentation());
+
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        assert_eq!(page.0.teach.phase, Phase::Starting);
+        page.bring_up_again();
+        let tasks = page.settle();
+        assert!(
+            tasks
+                .iter()
+                .any(|task| matches!(task, Task::Resume { run, .. } if run == "7")),
+            "{tasks:?}"
+        );
+        // the step after the last saving is done again
+        page.started(2);
+        page.stepped(3);
+        let course = page.0.teach.course.as_ref().expect("it runs");
+        assert_eq!(
+            course.steps.iter().map(|step| step.step).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn what_was_never_kept_is_lost_and_said() {
+        let mut page = Page::with_images(4);
+        page.teach(TeachAction::Train);
+        page.settle();
+        page.started(0);
+        page.stepped(1);
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        assert!(matches!(&page.0.teach.phase, Phase::Failed(message) if message.contains("start it again")));
+    }
+
+    #[test]
+    fn the_estimate_follows_steps_and_size() {
+        let mut page = Page::with_images(4);
+        page.act(analysed_by(&page, 100.0));
+        let small = page.0.training_estimate_ms().expect("a model was measured");
+        page.teach(TeachAction::Effort(Effort::Thorough));
+        let long = page.0.training_estimate_ms().expect("a model was measured");
+        assert!((long / small - 700.0 / 400.0).abs() < 1e-6, "{small} {long}");
+    }
+
+    /// The answer to the analysis in the engine.
+    fn analysed_by(page: &Page, ms: f64) -> Action {
+        let (job, _) = page.0.working.expect("an analysis runs");
+        let Action::Engine(_, Event::Analysed { job, mut result }, bulk) = analysed(job, 0.5, 0.5) else {
+            panic!("another event")
+        };
+        result.inference_ms = ms;
+        Action::Engine(page.0.generation, Event::Analysed { job, result }, bulk)
+    }
+
+    impl Page {
+        /// A new worker comes up far enough to take tasks.
+        fn bring_up_again(&mut self) {
+            self.hear(Event::Ready {
+                protocol: PROTOCOL_VERSION,
+            });
+            let _start = self.begin();
+            let device = DeviceInfo {
+                backend: BackendChoice::Cpu,
+                adapter: "1 thread".into(),
+                software: false,
+                notice: None,
+            };
+            self.hear(Event::DeviceReady(device));
+        }
+    }
 }

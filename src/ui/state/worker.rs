@@ -1,6 +1,6 @@
 //! How the page's state follows its worker: answers, failures, crashes.
 
-use super::{Analysis, Engine, ItemId, Load, Model, ModelSource, State, Status};
+use super::{Analysis, Bulk, Engine, ItemId, Load, Model, ModelSource, State, Status};
 use crate::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
 
 /// From this crash in a row on, the CPU computes.
@@ -10,7 +10,7 @@ const CRASHES_UNTIL_STOP: u32 = 4;
 /// An image that was in the engine at this many crashes is not tried again.
 const CRASHES_PER_IMAGE: u32 = 2;
 impl State {
-    pub(super) fn hear(&mut self, event: Event, maps: Option<Vec<f32>>) {
+    pub(super) fn hear(&mut self, event: Event, bulk: Option<Bulk>) {
         match event {
             Event::Ready {
                 protocol: PROTOCOL_VERSION,
@@ -68,7 +68,11 @@ impl State {
             }
             Event::Analysed { job, result } => {
                 let time = result.inference_ms;
-                let status = match Analysis::new(result, maps.unwrap_or_default()) {
+                let maps = match bulk {
+                    Some(Bulk::Maps(maps)) => maps,
+                    _ => Vec::new(),
+                };
+                let status = match Analysis::new(result, maps) {
                     Some(analysis) => {
                         self.times.push(time);
                         self.crashes = 0;
@@ -80,6 +84,7 @@ impl State {
                 };
                 self.finish(job, status);
             }
+            Event::Teach { event } => self.hear_of_teaching(event, bulk),
             Event::Failed { job: None, message } => self.device_failed(message),
             Event::Failed {
                 job: Some(job),
@@ -204,6 +209,8 @@ impl State {
         self.engine = Engine::Starting;
         self.equipped = false;
         self.device = None;
+        let teachers = self.teachers();
+        self.teach.engine_is_new(teachers);
         if let Some(source) = self.shown_source().cloned() {
             self.load = Load::Wanted(source);
         }

@@ -3,11 +3,14 @@
 //! A message travels as `[json, buffer]`: the enum as JSON text and, where a variant says so, one
 //! transferred `ArrayBuffer` with the bulk data.
 
+mod teach;
+
 pub use crate::decision::Thresholds;
 use serde::{Deserialize, Serialize};
+pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,11 @@ pub enum Command {
         /// Names this analysis in the answer.
         job: u32,
     },
+    /// Something about a new inspector. Answers: [`Event::Teach`].
+    Teach {
+        /// What.
+        task: Task,
+    },
 }
 
 /// From the engine to the page.
@@ -120,6 +128,11 @@ pub enum Event {
         job: u32,
         /// The numbers; the maps are in the buffer.
         result: AnalysisInfo,
+    },
+    /// News of a new inspector.
+    Teach {
+        /// What.
+        event: TaskEvent,
     },
     /// A command failed; the engine goes on. One sentence for the visitor.
     Failed {

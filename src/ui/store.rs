@@ -1,0 +1,235 @@
+//! The inspectors that the browser keeps: one folder each, with the model file and what the page shows
+//! of it.
+
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::Blob;
+
+use super::client::Dispatch;
+use super::draw;
+use super::state::{Action, Inspector, ModelSource, TeachAction, Trained};
+use crate::protocol::KeptRun;
+use crate::web::store::{Folder, INSPECTORS, Lock, RUNS};
+
+/// Names of an inspector's files.
+const MODEL: &str = "model.safetensors";
+const RECORD: &str = "inspector.json";
+/// Name of a run's record, as the engine writes it.
+const RUN_RECORD: &str = "run.json";
+/// Side of an inspector's picture in pixels.
+const PICTURE: u32 = 96;
+
+/// Tells the page what the browser keeps. Without storage there is nothing.
+pub(crate) fn list(dispatch: &Dispatch) {
+    let dispatch = dispatch.clone();
+    spawn_local(async move {
+        let (inspectors, runs) = (inspectors().await, unfinished().await);
+        dispatch.dispatch(Action::Teach(TeachAction::Stored(inspectors, runs)));
+    });
+}
+
+async fn inspectors() -> Vec<Inspector> {
+    let Ok(folder) = Folder::open(&[INSPECTORS]).await else {
+        return Vec::new();
+    };
+    let mut found: Vec<Inspector> = Vec::new();
+    for id in folder.names().await {
+        if let Ok(own) = folder.folder(&id).await
+            && let Some(inspector) = record(&own, RECORD).await
+        {
+            found.push(inspector);
+        }
+    }
+    found.sort_by(|a, b| a.trained.total_cmp(&b.trained));
+    found
+}
+
+/// Trainings that were interrupted and go on in no other tab.
+async fn unfinished() -> Vec<KeptRun> {
+    let Ok(folder) = Folder::open(&[RUNS]).await else {
+        return Vec::new();
+    };
+    let held = Lock::held().await;
+    let mut found = Vec::new();
+    for run in folder.names().await {
+        if held.contains(&run) {
+            continue;
+        }
+        let Ok(own) = folder.folder(&run).await else {
+            continue;
+        };
+        match record(&own, RUN_RECORD).await {
+            Some(kept) => found.push(kept),
+            // it was interrupted before its first saving was over
+            None => folder.remove(&run).await,
+        }
+    }
+    found
+}
+
+async fn record<T: serde::de::DeserializeOwned>(folder: &Folder, name: &str) -> Option<T> {
+    serde_json::from_slice(&folder.read(name).await?).ok()
+}
+
+/// Keeps a trained model and forgets its run; `first` is a good image and its size.
+///
+/// # Errors
+/// A sentence, if the browser keeps nothing or has no room.
+pub(crate) async fn keep(trained: &Trained, first: Option<(Blob, (u32, u32))>) -> Result<Inspector, String> {
+    let picture = match first {
+        Some((blob, size)) => picture(&blob, size).await,
+        None => None,
+    };
+    let inspector = Inspector {
+        id: trained.info.run.run.clone(),
+        name: trained.info.run.name.clone(),
+        trained: js_sys::Date::now(),
+        bytes: trained.file.size() as u64,
+        images: trained.info.run.images,
+        picture,
+    };
+    write(&inspector, &trained.file).await?;
+    remove_run(&inspector.id).await;
+    Ok(inspector)
+}
+
+async fn write(inspector: &Inspector, file: &Blob) -> Result<(), String> {
+    let folder = Folder::open(&[INSPECTORS, &inspector.id]).await?;
+    let content = JsFuture::from(file.array_buffer())
+        .await
+        .map_err(|_| "The model file could not be read: download it instead.")?;
+    folder.write(MODEL, &Uint8Array::new(&content).to_vec()).await?;
+    rewrite(inspector).await
+}
+
+async fn rewrite(inspector: &Inspector) -> Result<(), String> {
+    let folder = Folder::open(&[INSPECTORS, &inspector.id]).await?;
+    let text = serde_json::to_vec(inspector).map_err(|_| "The inspector's name cannot be written.")?;
+    folder.write(RECORD, &text).await
+}
+
+/// An image in small, as a `data:` address.
+async fn picture(blob: &Blob, size: (u32, u32)) -> Option<String> {
+    let bitmap = draw::decode(blob, size, Some(PICTURE)).await?;
+    draw::data_url(&bitmap)
+}
+
+/// An inspector's model file.
+async fn file(id: &str) -> Option<Blob> {
+    Folder::open(&[INSPECTORS, id]).await.ok()?.file(MODEL).await
+}
+
+/// Loads an inspector.
+pub(crate) fn open(inspector: &Inspector, dispatch: &Dispatch) {
+    let (id, name): (Rc<str>, Rc<str>) = (inspector.id.as_str().into(), inspector.name.as_str().into());
+    with_file(inspector, dispatch, move |blob, dispatch| {
+        dispatch.dispatch(Action::OpenModel(ModelSource::Kept { id, name, blob }));
+    });
+}
+
+/// Offers an inspector's model file for download.
+pub(crate) fn download(inspector: &Inspector, dispatch: &Dispatch) {
+    let name = file_name(&inspector.name);
+    with_file(inspector, dispatch, move |blob, _| {
+        // without a document there is no page to download from
+        let _ = draw::download(&blob, &name);
+    });
+}
+
+/// A name for a model file.
+pub(crate) fn file_name(name: &str) -> String {
+    let tame = |letter: char| {
+        if letter.is_alphanumeric() || letter == '-' {
+            letter
+        } else {
+            '_'
+        }
+    };
+    format!("{}.safetensors", name.chars().map(tame).collect::<String>())
+}
+
+fn with_file(inspector: &Inspector, dispatch: &Dispatch, use_it: impl FnOnce(Blob, &Dispatch) + 'static) {
+    let (id, name, dispatch) = (inspector.id.clone(), inspector.name.clone(), dispatch.clone());
+    spawn_local(async move {
+        match file(&id).await {
+            Some(blob) => use_it(blob, &dispatch),
+            None => {
+                let message =
+                    format!("The browser no longer has the file of {name}: open a downloaded copy.");
+                dispatch.dispatch(Action::Notify(message));
+                list(&dispatch);
+            }
+        }
+    });
+}
+
+/// Gives an inspector another name.
+pub(crate) fn rename(inspector: &Inspector, name: String, dispatch: &Dispatch) {
+    let inspector = Inspector {
+        name,
+        ..inspector.clone()
+    };
+    change(dispatch, async move { rewrite(&inspector).await });
+}
+
+/// Makes a copy of an inspector.
+pub(crate) fn duplicate(inspector: &Inspector, dispatch: &Dispatch) {
+    let (from, now) = (inspector.id.clone(), js_sys::Date::now());
+    let copy = Inspector {
+        id: format!("{now}"),
+        name: format!("{} (copy)", inspector.name),
+        trained: now,
+        ..inspector.clone()
+    };
+    change(dispatch, async move {
+        let file = file(&from).await.ok_or("The file to copy is no longer there.")?;
+        write(&copy, &file).await
+    });
+}
+
+/// Deletes an inspector for good.
+pub(crate) fn delete(inspector: &Inspector, dispatch: &Dispatch) {
+    let id = inspector.id.clone();
+    change(dispatch, async move {
+        Folder::open(&[INSPECTORS]).await?.remove(&id).await;
+        Ok(())
+    });
+}
+
+/// Deletes what is kept of an interrupted training.
+pub(crate) fn forget(run: &KeptRun, dispatch: &Dispatch) {
+    let run = run.info.run.clone();
+    change(dispatch, async move {
+        remove_run(&run).await;
+        Ok(())
+    });
+}
+
+async fn remove_run(run: &str) {
+    if let Ok(runs) = Folder::open(&[RUNS]).await {
+        runs.remove(run).await;
+    }
+}
+
+/// Changes what is kept, then shows it anew.
+fn change(dispatch: &Dispatch, work: impl Future<Output = Result<(), String>> + 'static) {
+    let dispatch = dispatch.clone();
+    spawn_local(async move {
+        if let Err(message) = work.await {
+            dispatch.dispatch(Action::Notify(message));
+        }
+        list(&dispatch);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_tame() {
+        assert_eq!(file_name("Blech 3/A: grün"), "Blech_3_A__grün.safetensors");
+    }
+}
