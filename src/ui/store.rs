@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use gloo::timers::callback::Timeout;
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Blob;
@@ -18,15 +19,27 @@ const MODEL: &str = "model.safetensors";
 const RECORD: &str = "inspector.json";
 /// Name of a run's record, as the engine writes it.
 const RUN_RECORD: &str = "run.json";
+/// How often is looked for interrupted trainings, and the milliseconds between.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS_MS: u32 = 1500;
 /// Side of an inspector's picture in pixels.
 const PICTURE: u32 = 96;
 
 /// Tells the page what the browser keeps. Without storage there is nothing.
 pub(crate) fn list(dispatch: &Dispatch) {
-    let dispatch = dispatch.clone();
+    list_again(dispatch.clone(), LOOKS);
+}
+
+/// Looks, and looks again while trainings go on elsewhere: that may be the engine of the page that was
+/// just left, and end any moment.
+fn list_again(dispatch: Dispatch, looks: u32) {
     spawn_local(async move {
-        let (inspectors, runs) = (inspectors().await, unfinished().await);
+        let inspectors = inspectors().await;
+        let (runs, elsewhere) = unfinished().await;
         dispatch.dispatch(Action::Teach(TeachAction::Stored(inspectors, runs)));
+        if elsewhere && looks > 1 {
+            Timeout::new(BETWEEN_LOOKS_MS, move || list_again(dispatch, looks - 1)).forget();
+        }
     });
 }
 
@@ -46,15 +59,17 @@ async fn inspectors() -> Vec<Inspector> {
     found
 }
 
-/// Trainings that were interrupted and go on in no other tab.
-async fn unfinished() -> Vec<KeptRun> {
+/// Trainings that were interrupted, and whether there are others that go on elsewhere.
+async fn unfinished() -> (Vec<KeptRun>, bool) {
     let Ok(folder) = Folder::open(&[RUNS]).await else {
-        return Vec::new();
+        return (Vec::new(), false);
     };
+    let mut elsewhere = false;
     let held = Lock::held().await;
     let mut found = Vec::new();
     for run in folder.names().await {
         if held.contains(&run) {
+            elsewhere = true;
             continue;
         }
         let Ok(own) = folder.folder(&run).await else {
@@ -66,7 +81,7 @@ async fn unfinished() -> Vec<KeptRun> {
             None => folder.remove(&run).await,
         }
     }
-    found
+    (found, elsewhere)
 }
 
 async fn record<T: serde::de::DeserializeOwned>(folder: &Folder, name: &str) -> Option<T> {

@@ -13,6 +13,7 @@ mod native;
 mod page;
 mod resilience;
 mod site;
+mod teach;
 
 #[path = "../support/torch.rs"]
 mod torch;

@@ -66,7 +66,6 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
 }
 
 /// Runs the command line.
-#[allow(dead_code, reason = "the test of new inspectors comes next")]
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_destseg"))
         .args(arguments)

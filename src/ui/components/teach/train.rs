@@ -22,7 +22,8 @@ pub(crate) fn Training(page: &Page) -> Html {
     let section = use_node_ref();
     {
         let section = section.clone();
-        use_effect_with(teach.is_training(), move |&training| {
+        let begun = teach.is_training() && teach.course.is_some();
+        use_effect_with(begun, move |&training| {
             if let (Some(section), true) = (section.cast::<Element>(), training) {
                 section.scroll_into_view();
             }
