@@ -101,8 +101,8 @@ pub(crate) fn histogram(groups: [(&'static str, &[f32]); 2], threshold: f32) -> 
                     text-anchor="middle">{ format!("threshold {threshold:.2}") }</text>
             </svg>
             <figcaption>
-                <span class="chart-key good">{ groups[0].0 }</span>
-                <span class="chart-key defect">{ groups[1].0 }</span>
+                <span class="chart-key">{ groups[0].0 }</span>
+                <span class="chart-key other">{ groups[1].0 }</span>
             </figcaption>
         </figure>
     }
