@@ -13,6 +13,9 @@ pub use model::{
 };
 pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
 
+/// Fewest good images that can be trained on.
+pub const FEWEST_IMAGES: usize = 4;
+
 /// Everything that decides a training run besides its images and textures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -206,7 +206,7 @@ pub struct KeptRun {
     pub settings: Settings,
     /// What anomalies are filled with.
     pub textures: Textures,
-    /// Names of the images.
+    /// For each image that is trained on or held out, its name in the page.
     pub ids: Vec<u32>,
 }
 

@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::calibration::Calibration;
-use crate::config::{Distance, ModelConfig, Reduction, TrainConfig};
+use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, Reduction, TrainConfig};
 use crate::image::{self, RgbImage};
 use crate::inference::Detector;
 use crate::model::features::Features;
@@ -80,9 +80,6 @@ struct Best {
     mean: f32,
     student: Student,
 }
-
-/// Fewest good images that can be trained on.
-pub const FEWEST_IMAGES: usize = 4;
 
 impl Trainer {
     /// Prepares a run on good `images` of the model's input size. `device` is plain (without
@@ -162,10 +159,7 @@ impl Trainer {
     /// [`Error::Device`] if the device was lost, [`Error::Training`] if the weights are no numbers any
     /// more or the state cannot be serialised.
     pub async fn checkpoint(&self, momenta: bool) -> Result<Vec<u8>> {
-        let weights = self.model().trained_weights().await?;
-        if !weights.is_finite() {
-            return Err(self.diverged("a weight"));
-        }
+        let weights = self.finite_weights().await?;
         let best = match &self.best {
             Some(best) => Some((best.mean, weights::collect(&best.student, prefix::STUDENT).await?)),
             None => None,
@@ -276,6 +270,15 @@ impl Trainer {
         self.step += 1;
         self.select().await?;
         Ok(report)
+    }
+
+    async fn finite_weights(&self) -> Result<Weights> {
+        let weights = self.model().trained_weights().await?;
+        if weights.is_finite() {
+            Ok(weights)
+        } else {
+            Err(self.diverged("a weight"))
+        }
     }
 
     fn diverged(&self, what: &str) -> Error {
@@ -438,11 +441,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`] if the device was lost, [`Error::Training`] if a weight is no number any more.
     pub async fn finish(&mut self, precision: Precision) -> Result<(Weights, Option<Calibration>)> {
-        let weights = self.model().trained_weights().await?;
-        if !weights.is_finite() {
-            return Err(self.diverged("a weight"));
-        }
-        let weights = weights.rounded(precision)?;
+        let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
         let calibration = self.calibrate().await?;
         Ok((weights, calibration))

@@ -12,13 +12,11 @@ use super::client::Dispatch;
 use super::draw;
 use super::state::{Action, Inspector, ModelSource, TeachAction, Trained};
 use crate::protocol::KeptRun;
-use crate::web::store::{Folder, INSPECTORS, Lock, RUNS};
+use crate::web::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 
 /// Names of an inspector's files.
 const MODEL: &str = "model.safetensors";
 const RECORD: &str = "inspector.json";
-/// Name of a run's record, as the engine writes it.
-const RUN_RECORD: &str = "run.json";
 /// How often is looked for interrupted trainings, and the milliseconds between.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS_MS: u32 = 1500;

@@ -12,6 +12,8 @@ use web_sys::{
 
 /// Folder of the trainings that go on, one folder each, named by [`crate::protocol::RunInfo::run`].
 pub const RUNS: &str = "runs";
+/// Name of a run's record, a [`crate::protocol::KeptRun`], in its folder.
+pub const RUN_RECORD: &str = "run.json";
 /// Folder of the inspectors, one folder each.
 pub const INSPECTORS: &str = "inspectors";
 

@@ -144,7 +144,6 @@ impl Engine {
                     .as_ref()
                     .filter(|(config, _)| fine_tune && same(config));
                 let material = Material {
-                    ids: ids.clone(),
                     images,
                     textures: self.teaching.pictures(textures, settings.model.input_size),
                     start: start.map(|(_, weights)| weights.clone()),

@@ -15,7 +15,7 @@ use crate::protocol::{KeptRun, StepInfo, TaskEvent, Textures, TrainedInfo};
 use crate::render::{self, ColorMap};
 use crate::synthesis::Sample;
 use crate::train::{Stage, Trainer};
-use crate::web::store::{Folder, Lock, RUNS};
+use crate::web::store::{Folder, Lock, RUN_RECORD, RUNS};
 use crate::{Error, Result};
 
 /// Milliseconds between two savings.
@@ -29,8 +29,7 @@ const PRECISION: Precision = Precision::F16;
 /// Opacity of the heat maps.
 const OPACITY: f32 = 0.65;
 
-/// Names of the files that are kept of a run.
-const RECORD: &str = "run.json";
+/// Names of the files that are kept of a run beside its record.
 const IMAGES: &str = "images";
 const TEXTURES: &str = "textures";
 const CHECKPOINT: &str = "checkpoint";
@@ -38,8 +37,6 @@ const CHECKPOINT: &str = "checkpoint";
 /// A training run of the page.
 pub(super) struct Run {
     kept: KeptRun,
-    /// For each image given to the trainer, its name in the page.
-    ids: Vec<u32>,
     trainer: Trainer,
     teacher: Weights,
     /// What the page watches: a held-out image, and the same with an anomaly.
@@ -50,7 +47,7 @@ pub(super) struct Run {
     momenta: bool,
     device: String,
     folder: Option<Folder>,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
     saved_ms: f64,
     looked_ms: f64,
     look_took_ms: f64,
@@ -67,7 +64,6 @@ pub(super) struct Place {
 
 /// What a run starts with.
 pub(super) struct Material {
-    pub(super) ids: Vec<u32>,
     /// Square, of the input's size.
     pub(super) images: Vec<RgbImage>,
     /// Square, of the input's size; none for the built-in ones.
@@ -105,19 +101,18 @@ impl Run {
             ))
         };
         let folder = Folder::open(&[RUNS, name]).await.map_err(Error::Training)?;
-        let record = folder.read(RECORD).await.ok_or_else(|| gone("settings"))?;
+        let record = folder.read(RUN_RECORD).await.ok_or_else(|| gone("settings"))?;
         let kept: KeptRun = serde_json::from_slice(&record).map_err(|_| gone("settings"))?;
         let side = kept.settings.model.input_size as u32;
         let images = folder.read(IMAGES).await.ok_or_else(|| gone("images"))?;
         let textures = folder.read(TEXTURES).await.unwrap_or_default();
         let material = Material {
-            ids: kept.ids.clone(),
             images: pictures(&images, side),
             textures: pictures(&textures, side),
             start: None,
         };
         let mut run = Self::new(kept, material, teacher, place).await?;
-        if run._lock.is_none() && Lock::held().await.iter().any(|held| held == name) {
+        if run.lock.is_none() && Lock::held().await.iter().any(|held| held == name) {
             return Err(Error::Training(
                 "this training goes on in another tab: watch it there".into(),
             ));
@@ -132,12 +127,7 @@ impl Run {
     }
 
     async fn new(mut kept: KeptRun, material: Material, teacher: &Weights, place: Place) -> Result<Self> {
-        let Material {
-            ids,
-            images,
-            textures,
-            ..
-        } = material;
+        let Material { images, textures, .. } = material;
         let synthesiser = synthesiser(&kept.settings, textures);
         let settings = kept.settings.clone();
         let trainer = Trainer::new(
@@ -157,14 +147,13 @@ impl Run {
             specimen: trainer.specimen()?,
             teacher: teacher.clone(),
             kept,
-            ids,
             trainer,
             paused: false,
             in_segmentation: false,
             momenta: !place.gpu,
             device: place.name,
             folder: None,
-            _lock: lock,
+            lock,
             saved_ms: now_ms(),
             looked_ms: f64::NEG_INFINITY,
             look_took_ms: 0.0,
@@ -265,13 +254,12 @@ impl Run {
         };
         let checkpoint = self.trainer.checkpoint(self.momenta).await?;
         let mut kept = self.kept.clone();
-        kept.ids.clone_from(&self.ids);
         kept.info.done = self.trainer.steps_done();
         let record = serde_json::to_vec(&kept).unwrap_or_default();
         let written = async {
             folder.write(CHECKPOINT, &checkpoint).await?;
             // last: a run with a record has all the rest
-            folder.write(RECORD, &record).await
+            folder.write(RUN_RECORD, &record).await
         };
         match written.await {
             Ok(()) => tell(TaskEvent::Saved { step: kept.info.done }, None),
@@ -308,7 +296,7 @@ impl Run {
             trained.threshold = calibration.image_threshold;
             trained.false_alarms = (calibration.false_alarms, least, most);
             for outlier in self.trainer.outliers(calibration).await? {
-                if let Some(&id) = self.ids.get(outlier.place) {
+                if let Some(&id) = self.kept.ids.get(outlier.place) {
                     trained.outliers.push((id, outlier.score));
                 }
             }

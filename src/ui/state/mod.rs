@@ -15,8 +15,8 @@ pub use assess::{Certainty, Verdict};
 pub use item::{Analysis, Item, MapKind, Status};
 pub use reducer::Action;
 pub use teach::{
-    Course, ENOUGH_IMAGES, Effort, FEWEST_IMAGES, Good, GoodStatus, Inspector, Look, Phase, Preview, Teach,
-    TeachAction, TeachStep, Trained,
+    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Look, Phase, Preview, Teach, TeachAction,
+    TeachStep, Trained,
 };
 use web_sys::Blob;
 

@@ -8,13 +8,11 @@ use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
 use super::{Bulk, Load, ModelSource, State};
-use crate::config::{Preset, Settings};
+use crate::config::{FEWEST_IMAGES, Preset, Settings};
 use crate::protocol::{
     KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo,
 };
 
-/// Fewest good images that can be trained on.
-pub const FEWEST_IMAGES: usize = 4;
 /// From this many images on there is nothing to advise.
 pub const ENOUGH_IMAGES: usize = 20;
 /// Samples of a preview.
@@ -320,8 +318,6 @@ pub enum TeachAction {
     FineTune(bool),
     /// Shows other samples.
     Another,
-    /// Shows the samples of this seed.
-    Seed(u64),
     /// Trains.
     Train,
     /// Waits, or goes on.
@@ -579,10 +575,6 @@ impl State {
             TeachAction::FineTune(fine_tune) => teach.fine_tune = fine_tune,
             TeachAction::Another => {
                 teach.seed += 1;
-                teach.draw();
-            }
-            TeachAction::Seed(seed) => {
-                teach.seed = seed;
                 teach.draw();
             }
             TeachAction::Train => {

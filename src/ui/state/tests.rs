@@ -110,7 +110,8 @@ impl Page {
         (step, job)
     }
 
-    fn bring_up(&mut self) {
+    /// A new worker comes up far enough to take tasks.
+    fn prepare_device(&mut self) {
         self.hear(Event::Ready {
             protocol: PROTOCOL_VERSION,
         });
@@ -122,6 +123,10 @@ impl Page {
             notice: None,
         };
         self.hear(Event::DeviceReady(device));
+    }
+
+    fn bring_up(&mut self) {
+        self.prepare_device();
         let (step, job) = self.begin();
         assert!(matches!(step, Step::Load(_)));
         self.hear(Event::ModelReady { job, model: info() });
@@ -579,7 +584,7 @@ mod teaching {
 
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
         assert_eq!(page.0.teach.phase, Phase::Starting);
-        page.bring_up_again();
+        page.prepare_device();
         let tasks = page.settle();
         assert!(
             tasks
@@ -626,22 +631,5 @@ mod teaching {
         };
         result.inference_ms = ms;
         Action::Engine(page.0.generation, Event::Analysed { job, result }, bulk)
-    }
-
-    impl Page {
-        /// A new worker comes up far enough to take tasks.
-        fn bring_up_again(&mut self) {
-            self.hear(Event::Ready {
-                protocol: PROTOCOL_VERSION,
-            });
-            let _start = self.begin();
-            let device = DeviceInfo {
-                backend: BackendChoice::Cpu,
-                adapter: "1 thread".into(),
-                software: false,
-                notice: None,
-            };
-            self.hear(Event::DeviceReady(device));
-        }
     }
 }

@@ -3,10 +3,11 @@
 use yew::prelude::*;
 
 use super::picture::Small;
+use crate::config::FEWEST_IMAGES;
 use crate::ui::components::controls::FileButton;
 use crate::ui::components::{Page, add};
 use crate::ui::icons::{self, icon};
-use crate::ui::state::{Action, ENOUGH_IMAGES, FEWEST_IMAGES, Good, GoodStatus, TeachAction};
+use crate::ui::state::{Action, ENOUGH_IMAGES, Good, GoodStatus, TeachAction};
 use crate::ui::{files, format};
 
 /// Adding, looking through, removing.
