@@ -32,7 +32,12 @@ pub async fn select(choice: BackendChoice) -> Result<Selected> {
         return fall_back(choice, &software_reason(&probe.name));
     }
     match open_gpu().await {
-        Ok((device, name, software)) => {
+        Ok(Opened {
+            device,
+            name,
+            software,
+            largest_tensor,
+        }) => {
             let adapter = if probe.name.is_empty() { name } else { probe.name };
             let software = software || probe.software;
             if software && choice == BackendChoice::Auto {
@@ -45,6 +50,7 @@ pub async fn select(choice: BackendChoice) -> Result<Selected> {
                 backend: BackendChoice::Webgpu,
                 adapter,
                 software,
+                largest_tensor: Some(largest_tensor),
                 notice,
             };
             Ok(Selected { device, info })
@@ -72,6 +78,11 @@ pub(crate) fn any() -> Device {
     Device::flex()
 }
 
+/// Whether a plain device is the CPU, where our own kernels are quicker than Burn's.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == any()
+}
+
 fn cpu(notice: Option<String>) -> Selected {
     let threads = if cfg!(target_family = "wasm") {
         1
@@ -87,14 +98,24 @@ fn cpu(notice: Option<String>) -> Selected {
         backend: BackendChoice::Cpu,
         adapter,
         software: false,
+        largest_tensor: None,
         notice,
     };
     Selected { device: any(), info }
 }
 
-/// The wgpu device, its adapter's name and whether that is software.
+/// A wgpu device and what its adapter says of itself.
+struct Opened {
+    device: Device,
+    name: String,
+    software: bool,
+    /// In bytes.
+    largest_tensor: u64,
+}
+
+/// Opens the wgpu device. Burn asks for all that the adapter allows, so its limits are the device's.
 #[cfg(any(feature = "cli", feature = "worker"))]
-async fn open_gpu() -> std::result::Result<(Device, String, bool), String> {
+async fn open_gpu() -> std::result::Result<Opened, String> {
     use burn::tensor::wgpu::wgpu::DeviceType;
 
     // few large submissions: a browser's queue is slow to hand over
@@ -105,10 +126,16 @@ async fn open_gpu() -> std::result::Result<(Device, String, bool), String> {
         .await
         .map_err(|err| format!("the graphics adapter cannot be opened: {err}"))?;
     let info = setup.adapter.get_info();
-    Ok((device, info.name, info.device_type == DeviceType::Cpu))
+    let limits = setup.adapter.limits();
+    Ok(Opened {
+        device,
+        name: info.name,
+        software: info.device_type == DeviceType::Cpu,
+        largest_tensor: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+    })
 }
 
 #[cfg(not(any(feature = "cli", feature = "worker")))]
-async fn open_gpu() -> std::result::Result<(Device, String, bool), String> {
+async fn open_gpu() -> std::result::Result<Opened, String> {
     Err("this build has no GPU backend".into())
 }

@@ -68,3 +68,14 @@ impl Error {
         }
     }
 }
+
+/// A message as a sentence: capital letter and full stop.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let capital = letters
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
+    let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{capital}{}{full_stop}", letters.as_str())
+}

@@ -10,13 +10,19 @@
 //! `ARCHITECTURE.md` is the map of the source tree.
 #![recursion_limit = "256"]
 
+pub mod archive;
+pub mod chart;
 pub mod config;
 pub mod decision;
 pub mod error;
+pub mod evaluation;
+pub mod labelled;
 pub mod map;
+pub mod metrics;
 pub mod protocol;
 pub mod regions;
 pub mod render;
+pub mod report;
 
 #[cfg(feature = "engine")]
 pub mod calibration;
@@ -37,10 +43,6 @@ pub mod preprocess;
 
 #[cfg(feature = "train")]
 pub mod dataset;
-#[cfg(feature = "train")]
-pub mod evaluation;
-#[cfg(feature = "train")]
-pub mod metrics;
 #[cfg(feature = "train")]
 pub mod synthesis;
 #[cfg(feature = "train")]

@@ -25,6 +25,15 @@ impl AnomalyMap {
         })
     }
 
+    /// A map without pixels.
+    pub fn empty() -> Self {
+        Self {
+            width: 0,
+            height: 0,
+            values: Vec::new(),
+        }
+    }
+
     /// Pixels per row.
     pub fn width(&self) -> usize {
         self.width

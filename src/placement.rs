@@ -7,6 +7,8 @@ use crate::map::AnomalyMap;
 
 /// Share of a tile that it has in common with its neighbour, at least.
 const OVERLAP: f64 = 0.25;
+/// Squares along an image's long side at most, overlap aside; longer images are shown smaller.
+const MOST_SQUARES: usize = 8;
 /// Pixels of a map at most, so that an extreme image does not exhaust memory.
 const LARGEST_MAP: f64 = 16e6;
 /// Around an image that is padded: `ImageNet`'s mean colour, which the networks see as zero.
@@ -77,6 +79,7 @@ impl Layout {
             Fit::Squash | Fit::Pad => long,
             Fit::Crop => short,
             Fit::Tile => tile.clamp(1, long),
+            Fit::Strip => short.max(long.div_ceil(MOST_SQUARES)),
         };
         let scale = side as f64 / square as f64;
         let scaled = |size: usize, by: f64| ((size as f64 * by).round() as usize).max(1);
@@ -96,7 +99,7 @@ impl Layout {
                 height: shown.1,
             },
         };
-        let placements = if fit == Fit::Tile {
+        let placements = if matches!(fit, Fit::Tile | Fit::Strip) {
             let columns = starts(width, part.0);
             let rows = starts(height, part.1).into_iter();
             rows.flat_map(|y| columns.iter().map(move |&x| place(x, y)))
@@ -243,7 +246,7 @@ mod tests {
     #[test]
     fn a_square_image_of_the_input_s_size_is_itself_in_every_fit() {
         let image = image(8, 8);
-        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile] {
+        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile, Fit::Strip] {
             assert_eq!(seen(fit, &image), map_of(&image), "{fit:?}");
         }
     }
@@ -266,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn strips_see_long_images_whole_and_without_seams() {
+        for (width, height) in [(8, 21), (21, 8)] {
+            let image = image(width, height);
+            let long = layout(Fit::Strip, image.dimensions());
+            assert_eq!(long.views(&image).count(), 4);
+            let whole = map_of(&image);
+            for (joined, whole) in seen(Fit::Strip, &image).values().iter().zip(whole.values()) {
+                assert!(
+                    (joined - whole).abs() < 1e-3 * whole.max(1.0),
+                    "{joined} is not {whole}"
+                );
+            }
+        }
+        let extreme = RgbImage::new(1, 30_000);
+        assert!(layout(Fit::Strip, extreme.dimensions()).views(&extreme).count() < 16);
+    }
+
+    #[test]
+    fn long_images_are_suggested_strips() {
+        let long = (230, 630);
+        assert_eq!(Fit::suggested(&[long, (640, 250), (256, 256)]), Fit::Strip);
+        assert_eq!(Fit::suggested(&[(640, 480), long, (256, 256)]), Fit::Squash);
+        assert_eq!(Fit::suggested(&[]), Fit::Squash);
+    }
+
+    #[test]
     fn padding_is_seen_but_not_mapped_and_cropping_leaves_the_rest_at_zero() {
         let wide = image(8, 4);
         let padded = layout(Fit::Pad, wide.dimensions());
@@ -283,7 +312,7 @@ mod tests {
 
     #[test]
     fn odd_sizes_stay_inside() {
-        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile] {
+        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile, Fit::Strip] {
             for (width, height) in [(1, 1), (1, 30_000), (1000, 3), (257, 255), (9, 8)] {
                 let map = seen(fit, &RgbImage::new(width, height));
                 assert!(map.width() > 0 && map.height() > 0, "{fit:?} {width} x {height}");

@@ -1,6 +1,7 @@
 //! From pixels to the teacher's numbers.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use destseg_kernels::Grid;
 
 use crate::config::TeacherKind;
 
@@ -43,6 +44,18 @@ pub fn batch<'a>(
     Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device)
 }
 
+/// The same for one image on the CPU's own kernels, which keep the channels interleaved.
+pub fn grid(pixels: &[f32], side: usize, teacher: TeacherKind) -> Grid {
+    let Normalisation { mean, deviation } = teacher.normalisation();
+    let mut grid = Grid::zeros(side, side, 3);
+    for (values, pixel) in grid.data.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
+        for (channel, (value, pixel)) in values.iter_mut().zip(pixel).enumerate() {
+            *value = (pixel - mean[channel]) * (1.0 / deviation[channel]);
+        }
+    }
+    grid
+}
+
 /// Writes interleaved pixels in [0, 1] as one normalised plane per channel.
 fn normalise(pixels: &[f32], teacher: TeacherKind, planes: &mut [f32]) {
     let Normalisation { mean, deviation } = teacher.normalisation();
@@ -69,5 +82,18 @@ mod tests {
         let mut planes = vec![0.0; pixels.len()];
         normalise(&pixels, TeacherKind::Resnet18, &mut planes);
         fixture::assert_close(&planes, &fixture.f32("norm_rot_src_32"), 1e-6);
+    }
+
+    #[test]
+    fn both_orders_hold_the_same_values() {
+        let pixels: Vec<f32> = (0..3 * 16).map(|i| i as f32 / 48.0).collect();
+        for teacher in [TeacherKind::Resnet18, TeacherKind::EfficientnetLite0] {
+            let mut planes = vec![0.0; pixels.len()];
+            normalise(&pixels, teacher, &mut planes);
+            let grid = grid(&pixels, 4, teacher);
+            for (i, value) in grid.data.iter().enumerate() {
+                assert_eq!(*value, planes[i % 3 * 16 + i / 3]);
+            }
+        }
     }
 }

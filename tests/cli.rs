@@ -333,7 +333,7 @@ fn a_killed_training_goes_on_bit_by_bit() {
     let mut going_on: &[&str] = &[];
     let mut kills = 0;
     // each start gets a little further: at least one step more, or the test would not end
-    for wait in (0..).map(|round| Duration::from_millis(700 + 130 * round)) {
+    for wait in (0..).map(|round| Duration::from_millis(700 + 250 * round)) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_destseg"))
             .args(run("killed.safetensors", going_on))
             .current_dir(path)
@@ -483,21 +483,67 @@ fn images_of_any_shape_are_seen_whole_or_in_tiles() {
         let map = image::open(path.join(map)).expect("is a picture");
         assert_eq!((map.width(), map.height()), size, "{more:?}");
     }
-    for fit in ["pad", "crop", "tile"] {
+    for (fit, views) in [("pad", 1), ("crop", 1), ("tile", 2), ("strip", 3)] {
         let out = format!("{fit}.safetensors");
         succeeds(&train(&out, &["--fit", fit]), path);
         let model = ModelFile::parse(&fs::read(path.join(&out)).expect("reads")).expect("is a model");
         let config = serde_json::to_value(&model.header.config).expect("serialises");
         assert_eq!(config["fit"], fit);
         let images = model.header.training.expect("says how").images;
-        assert_eq!(
-            images,
-            if fit == "tile" { GOOD + 2 } else { GOOD + 1 } - 1,
-            "one is held out"
-        );
+        assert_eq!(images, GOOD + views - 1, "one is held out");
         let eval = ["eval", "--data", "circuit", "-m", &out, "--device", "cpu"];
         succeeds(&eval, path);
     }
+}
+
+/// The compact preset chooses by the images' shapes.
+#[test]
+fn long_images_are_shown_in_strips_unless_told_otherwise() {
+    let folder = data();
+    let path = folder.path();
+    let fit = |more: &[&str]| {
+        let arguments = [&["train", "--data", "circuit", "--print-config", "json"], more].concat();
+        let settings: serde_json::Value = serde_json::from_str(&succeeds(&arguments, path)).expect("is JSON");
+        settings["model"]["fit"].as_str().expect("is a name").to_owned()
+    };
+    assert_eq!(fit(&[]), "squash");
+    for i in 0..GOOD + 1 {
+        let long = image::RgbImage::from_pixel(230, 630, image::Rgb([90, 90, 90]));
+        long.save(path.join(format!("circuit/train/good/9{i}.png")))
+            .expect("saves");
+    }
+    assert_eq!(fit(&[]), "strip");
+    assert_eq!(fit(&["--fit", "squash"]), "squash");
+    assert_eq!(fit(&["--set", "model.fit=pad"]), "pad");
+    assert_eq!(fit(&["--preset", "paper"]), "squash");
+}
+
+/// What training would see, as pictures.
+#[test]
+fn samples_of_every_kind_are_written() {
+    let folder = data();
+    let path = folder.path();
+    for kind in ["texture", "part", "scar", "stain", "smear"] {
+        let out = format!("samples-{kind}");
+        succeeds(
+            &[
+                "samples", "--data", "circuit", "-o", &out, "--count", "2", "--kind", kind,
+            ],
+            path,
+        );
+        assert_eq!(list(&path.join(&out)), ["000.png", "001.png"]);
+        let picture = image::open(path.join(&out).join("000.png"))
+            .expect("is a picture")
+            .to_rgb8();
+        assert_eq!(picture.dimensions(), (3 * 256, 256));
+        assert!(
+            picture
+                .enumerate_pixels()
+                .any(|(x, _, pixel)| x >= 512 && pixel.0 == [255; 3])
+        );
+    }
+    let unknown = ["samples", "--data", "circuit", "-o", "x", "--kind", "rust"];
+    assert_eq!(destseg(&unknown, path).status.code(), Some(2));
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn one_table_of_several_categories_in_four_formats() {
         [
             ("circuit", "segmentation"),
             ("circuit", "DeST"),
-            ("fabric", "DeST")
+            ("fabric", "STPM")
         ]
     );
     let figures = [

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::image::{crop, decode};
+use destseg::config::{Preset, TrainConfig};
+use destseg::image::{RgbImage, crop, decode, resize};
 use destseg::inference::Detector;
 use destseg::model::file::{ModelFile, parse_teacher};
 use destseg::protocol::{Manifest, ManifestFile};
+use destseg::synthesis::{Synthesiser, TextureSource};
+use destseg::train::Trainer;
 use sha2::{Digest as _, Sha256};
 
 /// The page's folder above `models/`.
@@ -128,5 +131,47 @@ async fn every_model_ranks_its_defective_examples_above_the_good_ones() {
             "{}: good up to {highest}, threshold {threshold}, defective from {lowest}",
             model.name
         );
+    }
+}
+
+/// One defective image among the good ones is pointed at, whether it was trained on or held out.
+#[tokio::test]
+async fn a_defective_image_among_the_good_ones_is_pointed_at() {
+    let manifest = manifest();
+    let model = &manifest.models[0];
+    let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
+    let side = file.header.config.input_size;
+    let pictures = |defective: bool| {
+        let chosen = model
+            .examples
+            .iter()
+            .filter(move |example| (example.label != "good") == defective);
+        chosen.map(move |example| resize(&decode(&read(&example.file)).expect("is an image"), side, side))
+    };
+    let good: Vec<RgbImage> = pictures(false).collect();
+    let bad = pictures(true).next().expect("has one");
+    let calibration = file.header.calibration.clone().expect("is calibrated");
+    for place in [0, good.len()] {
+        let mut images: Vec<RgbImage> = good.iter().cycle().take(3 * good.len()).cloned().collect();
+        images.insert(place, bad.clone());
+        let mut config = TrainConfig::preset(Preset::Compact);
+        config.held_out = 0.3;
+        let synthesiser = Synthesiser::new(
+            config.synthesis.clone(),
+            config.augment,
+            TextureSource::Procedural,
+        );
+        let (_, teacher) = parse_teacher(&read(&manifest.teachers[0].file)).expect("is a teacher");
+        let device = Device::flex();
+        let model_config = file.header.config.clone();
+        let mut trainer =
+            Trainer::new(model_config, config, &teacher, images, synthesiser, &device).expect("starts");
+        trainer.start_from(&file.weights).expect("takes the weights");
+        let outliers = trainer
+            .outliers(&calibration, usize::MAX)
+            .await
+            .expect("looks at them");
+        let places: Vec<usize> = outliers.iter().map(|outlier| outlier.place).collect();
+        assert_eq!(places, [place], "{outliers:?}");
     }
 }

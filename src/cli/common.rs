@@ -78,6 +78,16 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             };
             (file.header.config.teacher, weights)
         }
+        Opened::Memory(file) => {
+            let Some(weights) = file.teacher() else {
+                bail!(
+                    "{} is a memory without teacher: give the file of the {} teacher",
+                    path.display(),
+                    kind.id()
+                );
+            };
+            (file.header.config.teacher, weights)
+        }
     };
     if found != kind {
         bail!(
@@ -110,22 +120,35 @@ pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
             path.display(),
             kind.id()
         ),
+        Opened::Memory(_) => bail!(
+            "{} is a memory of PatchCore, which has no network of its own: give a trained model",
+            path.display()
+        ),
     }
 }
 
-/// Opens a model for inference.
-pub(super) fn load_detector(
-    path: &Path,
-    teacher: Option<&Path>,
-    device: &Device,
-) -> Result<(Detector, ModelFile)> {
-    let file = load_model(path)?;
-    let teacher = match (file.has_teacher(), teacher) {
-        (true, None) => None,
-        (_, teacher) => Some(load_teacher(file.header.config.teacher, teacher)?),
+/// Opens a model or memory for inference.
+pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device) -> Result<Detector> {
+    let needed = |kind, has_teacher| match (has_teacher, teacher) {
+        (true, None) => Ok(None),
+        (_, teacher) => load_teacher(kind, teacher).map(Some),
     };
-    let detector = Detector::new(&file, teacher.as_ref(), device).map_err(|err| err.in_file(path))?;
-    Ok((detector, file))
+    let detector = match open_file(path)? {
+        Opened::Memory(file) => {
+            let teacher = needed(file.header.config.teacher, file.has_teacher())?;
+            Detector::of_memory(&file, teacher.as_ref(), device)
+        }
+        Opened::Model(file) => {
+            let teacher = needed(file.header.config.teacher, file.has_teacher())?;
+            Detector::new(&file, teacher.as_ref(), device)
+        }
+        Opened::Teacher(kind, _) => bail!(
+            "{} holds only the {} teacher: give a model here and this file with --teacher",
+            path.display(),
+            kind.id()
+        ),
+    };
+    Ok(detector.map_err(|err| err.in_file(path))?)
 }
 
 /// Refuses to replace a file unasked.

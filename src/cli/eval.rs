@@ -7,8 +7,9 @@ use burn::tensor::Device;
 
 use super::common::{DeviceArg, load_detector, open_device, progress_bar, write_file};
 use crate::Error;
-use crate::dataset::{Category, categories};
-use crate::evaluation::{CategoryReport, Report, evaluate};
+use crate::dataset::{Category, TestSet, categories};
+use crate::evaluation::{CategoryReport, Evaluation, Report, evaluate};
+use crate::report::{self, Part};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,9 +17,9 @@ pub(super) struct Args {
     /// --models, of several.
     #[arg(long)]
     data: PathBuf,
-    /// Model file.
+    /// Model file; several are compared in one table.
     #[arg(short, long, required_unless_present = "models")]
-    model: Option<PathBuf>,
+    model: Vec<PathBuf>,
     /// Folder of models, one for each category: CATEGORY.safetensors or
     /// CATEGORY/model.safetensors.
     #[arg(long, conflicts_with = "model", value_name = "DIR")]
@@ -38,7 +39,14 @@ pub(super) struct Args {
     /// Write to this file instead of standard output.
     #[arg(short, long)]
     out: Option<PathBuf>,
+    /// Write all about every image, too: FILE.html is a page with charts and pictures, FILE.json and
+    /// FILE.csv are for other programs (of one model).
+    #[arg(long, value_name = "FILE", conflicts_with = "models")]
+    report: Option<PathBuf>,
 }
+
+/// An evaluation and the small pictures of its images.
+type Measured = (Evaluation, Vec<Vec<u8>>);
 
 /// Ways to print a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -52,10 +60,11 @@ enum Format {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let format = if args.json { Format::Json } else { args.format };
-    let (text, failed) = match (&args.model, &args.models) {
-        (Some(model), _) => (one(&args, model, format).await?, Vec::new()),
-        (None, Some(models)) => several(&args, models, format).await?,
-        (None, None) => bail!("--model or --models is needed: give a model file or a folder of them"),
+    let (text, failed) = match (&args.model[..], &args.models) {
+        ([model], _) => (one(&args, model, format).await?, Vec::new()),
+        ([], Some(models)) => several(&args, models, format).await?,
+        ([], None) => bail!("--model or --models is needed: give a model file or a folder of them"),
+        (models, _) => (compare(&args, models, format).await?, Vec::new()),
     };
     match &args.out {
         Some(path) => write_file(path, text.as_bytes())?,
@@ -72,9 +81,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
 
 /// One model on one category.
 async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
-    let category = Category::open(&args.data)?;
+    let test = TestSet::open(&args.data)?;
     let (device, _) = open_device(args.device).await?;
-    let report = measure(args, &category, model, &device).await?;
+    let measured = measure(args, &test, model, &device).await?;
+    write_report(args, std::slice::from_ref(&measured))?;
+    let report = measured.0.report;
     Ok(match format {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
         Format::Text => {
@@ -86,14 +97,62 @@ async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
     })
 }
 
+/// Several models on the same category.
+async fn compare(args: &Args, models: &[PathBuf], format: Format) -> Result<String> {
+    let test = TestSet::open(&args.data)?;
+    let (device, _) = open_device(args.device).await?;
+    let mut all = Vec::new();
+    for model in models {
+        let mut measured = measure(args, &test, model, &device).await?;
+        measured.0.report.model = Some(measured.0.model.clone());
+        all.push(measured);
+    }
+    write_report(args, &all)?;
+    let reports = all.into_iter().map(|(evaluation, _)| evaluation.report);
+    print(&Report::new(reports.collect()), format)
+}
+
+/// Writes what `--report` asks for.
+fn write_report(args: &Args, all: &[Measured]) -> Result<()> {
+    let Some(path) = &args.report else {
+        return Ok(());
+    };
+    let parts: Vec<Part<'_>> = all
+        .iter()
+        .map(|(evaluation, pictures)| Part {
+            evaluation,
+            pictures,
+            threshold: evaluation.threshold(),
+        })
+        .collect();
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
+    let text = match (ending.to_ascii_lowercase().as_str(), &parts[..]) {
+        ("html" | "htm", parts) => report::html(parts),
+        ("json", [part]) => report::json(part.evaluation),
+        ("csv", [part]) => report::csv(part.evaluation, part.threshold),
+        ("json" | "csv", _) => {
+            bail!("--report FILE.{ending} holds one model: give one --model, or FILE.html")
+        }
+        _ => bail!("--report {} must end in .html, .json or .csv", path.display()),
+    };
+    write_file(path, text.as_bytes())
+}
+
 /// Each category with its model, and the categories that could not be evaluated.
 async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, Vec<String>)> {
     let pairs = pair(categories(&args.data)?, models)?;
     let (device, _) = open_device(args.device).await?;
     let (mut reports, mut failed) = (Vec::new(), Vec::new());
     for (category, model) in pairs {
-        match measure(args, &category, &model, &device).await {
-            Ok(report) => reports.push(report),
+        let measured = async {
+            let test = TestSet::open(&category.root)?;
+            measure(args, &test, &model, &device).await
+        };
+        match measured.await {
+            Ok((evaluation, _)) => reports.push(evaluation.report),
             Err(err) => {
                 eprintln!("{}: {err:#}", category.name);
                 failed.push(category.name);
@@ -106,13 +165,17 @@ async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, 
     Ok((print(&Report::new(reports), format)?, failed))
 }
 
-async fn measure(args: &Args, category: &Category, model: &Path, device: &Device) -> Result<CategoryReport> {
-    let (detector, _) = load_detector(model, args.teacher.as_deref(), device)?;
-    let images = category.test()?.len();
-    let bar = progress_bar(images, "evaluating").with_message(category.name.clone());
-    let report = evaluate(&detector, category, |done, _| bar.set_position(done as u64)).await;
+async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> Result<Measured> {
+    let detector = load_detector(model, args.teacher.as_deref(), device)?;
+    let name = model.file_stem().unwrap_or_default().to_string_lossy();
+    let bar = progress_bar(test.set.images.len(), "evaluating").with_message(test.name.clone());
+    let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;
     bar.finish_and_clear();
-    Ok(report?)
+    let (evaluation, pictures) = measured?;
+    for note in &evaluation.notes {
+        eprintln!("note: {note}");
+    }
+    Ok((evaluation, pictures))
 }
 
 /// Finds the model of each category; what has no partner is said.

@@ -38,6 +38,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
             format!("the {} teacher", kind.id()),
             weights.count(),
         ),
+        Opened::Memory(file) => (
+            file.to_bytes(args.precision)?,
+            format!("a memory of {} patches", file.patches()),
+            file.weights.count(),
+        ),
         Opened::Model(file) => {
             let teacher = if file.has_teacher() { "with" } else { "without" };
             let ModelFile { header, weights } = *file;

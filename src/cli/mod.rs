@@ -7,7 +7,9 @@ mod eval;
 mod export;
 mod import;
 mod manifest;
+mod memory;
 mod predict;
+mod samples;
 mod settings;
 mod sweep;
 mod train;
@@ -50,6 +52,8 @@ enum Command {
     Export(export::Args),
     /// List a folder's models and examples for the page.
     Manifest(manifest::Args),
+    /// Write pictures of the synthetic anomalies that training would see.
+    Samples(samples::Args),
     /// Write a procedural data set to try everything on.
     DemoData(demo_data::Args),
 }
@@ -66,6 +70,7 @@ pub fn run() -> ExitCode {
             Command::Import(args) => import::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Manifest(args) => manifest::run(&args),
+            Command::Samples(args) => samples::run(&args),
             Command::DemoData(args) => demo_data::run(&args),
         }
     });

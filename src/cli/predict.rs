@@ -90,9 +90,9 @@ struct Line<'a> {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let (device, _) = open_device(args.device).await?;
-    let (mut detector, _) = load_detector(&args.model, args.teacher.as_deref(), &device)?;
+    let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
-        let own = detector.config().input_size;
+        let own = detector.input_size();
         detector = detector.with_tiles(if tile == 0 { own } else { tile });
     }
     make_folder(&args.output)?;

@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 use toml::{Table, Value};
 
 use crate::Error;
-use crate::config::{Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig};
+use crate::config::{
+    Ablation, AugmentConfig, Fit, MemoryConfig, Method, ModelConfig, Preset, Settings, TrainConfig,
+};
 
 /// Formats of a settings file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -48,7 +50,8 @@ pub(super) struct Args {
     /// Steps of stage 2.
     #[arg(long)]
     segmentation_steps: Option<usize>,
-    /// How images that are not square are shown to the network.
+    /// How images that are not square are shown to the network; unless given, the compact preset shows
+    /// long ones in strips.
     #[arg(long, value_enum)]
     fit: Option<Fit>,
     /// Rotate good images by random multiples of 90 degrees.
@@ -57,11 +60,14 @@ pub(super) struct Args {
     /// Rotate good images by up to this many degrees either way.
     #[arg(long)]
     rotate: Option<f32>,
+    /// Share of all patches that `--method patchcore` remembers.
+    #[arg(long, value_name = "RATIO")]
+    coreset: Option<f64>,
 }
 
 impl Args {
-    /// The settings for a data set called `category` with so many good images.
-    pub(super) fn settings(&self, category: &str, images: usize) -> Result<Settings> {
+    /// The settings for a data set called `category` with these good images.
+    pub(super) fn settings(&self, category: &str, images: &[PathBuf]) -> Result<Settings> {
         let mut settings = match &self.config {
             Some(path) => Settings::read(path)?,
             None => self.start(category, images),
@@ -83,11 +89,48 @@ impl Args {
         Ok(settings)
     }
 
-    fn start(&self, category: &str, images: usize) -> Settings {
+    /// The settings of a memory, if the method has one instead of networks to train.
+    pub(super) fn memory(&self) -> Result<Option<MemoryConfig>> {
+        if self.method != Method::Patchcore {
+            if self.coreset.is_some() {
+                bail!("--coreset belongs to --method patchcore");
+            }
+            return Ok(None);
+        }
+        let trained = [
+            ("--ablation", self.ablation.is_some()),
+            ("--set", !self.set.is_empty()),
+            ("--batch", self.batch.is_some()),
+            ("--student-steps", self.student_steps.is_some()),
+            ("--segmentation-steps", self.segmentation_steps.is_some()),
+            ("--rotate-90", self.rotate_90),
+            ("--rotate", self.rotate.is_some()),
+        ];
+        if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
+            bail!("{flag} says how networks are trained, but PatchCore only remembers: leave it out");
+        }
+        let own = MemoryConfig::preset(self.preset);
+        let config = MemoryConfig {
+            fit: self.fit.unwrap_or(own.fit),
+            coreset: self.coreset.unwrap_or(own.coreset),
+            seed: self.seed.unwrap_or(own.seed),
+            ..own
+        };
+        config.validate()?;
+        Ok(Some(config))
+    }
+
+    fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
         let (mut model, mut training) = match self.method {
             Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
-            Method::Stpm => (ModelConfig::stpm(self.preset), TrainConfig::stpm(images)),
+            // the memory's settings are others, see `memory`
+            Method::Stpm | Method::Patchcore => {
+                (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
+            }
         };
+        if (self.preset, self.method) == (Preset::Compact, Method::Destseg) {
+            model.fit = suggested_fit(images);
+        }
         if (self.preset, self.method) == (Preset::Paper, Method::Destseg)
             && let Some(published) = AugmentConfig::published(category)
         {
@@ -98,6 +141,18 @@ impl Args {
         }
         Settings { model, training }
     }
+}
+
+/// What suits the shapes of some images; those that cannot be read are named later.
+fn suggested_fit(images: &[PathBuf]) -> Fit {
+    /// Images whose shapes are looked at.
+    const MOST: usize = 100;
+    let sizes: Vec<(u32, u32)> = images
+        .iter()
+        .take(MOST)
+        .filter_map(|path| ::image::image_dimensions(path).ok())
+        .collect();
+    Fit::suggested(&sizes)
 }
 
 impl Settings {

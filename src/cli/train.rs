@@ -6,12 +6,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::common::{DeviceArg, folder_name, load_teacher, open_device, progress_bar, write_file};
+use super::common::{
+    DeviceArg, folder_name, load_model, load_teacher, open_device, progress_bar, write_file,
+};
+use super::memory;
 use super::settings::{self, Format};
 use crate::Error;
 use crate::calibration::Calibration;
 use crate::config::{Settings, TeacherKind, TrainConfig};
 use crate::dataset::{Category, load_good};
+use crate::model::cost::Costs;
 use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
 use crate::model::storage::Precision;
@@ -25,49 +29,52 @@ pub(super) struct Args {
     data: Option<PathBuf>,
     /// Model file to write; its settings go beside it, as OUT with the ending .toml.
     #[arg(short, long, required_unless_present = "print_config")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
     settings: settings::Args,
     /// Folder of texture images (such as DTD) for the synthetic anomalies; without it, built-in
     /// procedural textures.
     #[arg(long)]
-    textures: Option<PathBuf>,
+    pub(super) textures: Option<PathBuf>,
     /// Teacher file; the compact preset has its own built in.
     #[arg(long)]
-    teacher: Option<PathBuf>,
+    pub(super) teacher: Option<PathBuf>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
-    device: DeviceArg,
+    pub(super) device: DeviceArg,
+    /// Start from this model's student instead of a random one; with --student-steps 0 it stays as it is.
+    #[arg(long, value_name = "MODEL")]
+    student_from: Option<PathBuf>,
     /// Use only the first N good images.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// How weights are stored.
     #[arg(long, value_enum, default_value = "f16")]
-    precision: Precision,
+    pub(super) precision: Precision,
     /// Print all settings and stop.
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "toml")]
-    print_config: Option<Format>,
+    pub(super) print_config: Option<Format>,
     /// Keep the state of the training beside the model file every so many steps; 0 keeps none.
     #[arg(long, value_name = "STEPS", default_value_t = 100)]
     checkpoint_every: usize,
     /// Go on with an interrupted training, from OUT.checkpoint.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// Replace an existing model file.
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 /// The files that a run writes.
 #[derive(Debug)]
-struct Outputs {
-    model: PathBuf,
-    settings: PathBuf,
+pub(super) struct Outputs {
+    pub(super) model: PathBuf,
+    pub(super) settings: PathBuf,
     checkpoint: PathBuf,
 }
 
 impl Outputs {
-    fn new(model: PathBuf) -> Self {
+    pub(super) fn new(model: PathBuf) -> Self {
         let mut checkpoint = model.clone().into_os_string();
         checkpoint.push(".checkpoint");
         Self {
@@ -79,7 +86,7 @@ impl Outputs {
 
     /// Refuses to replace files, and finds out now whether they can be written: minutes of training
     /// must not be for nothing.
-    fn check(&self, args: &Args) -> Result<()> {
+    pub(super) fn check(&self, args: &Args) -> Result<()> {
         // what goes on may have been stopped between its last files
         let goes_on = args.resume && self.checkpoint.exists();
         if !args.force && !goes_on {
@@ -119,8 +126,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         None => Vec::new(),
     };
     paths.truncate(args.limit.unwrap_or(usize::MAX));
+    if let Some(config) = args.settings.memory()? {
+        return memory::build(&args, &config, category.as_ref(), &paths).await;
+    }
     let name = category.as_ref().map_or("", |category| &category.name);
-    let settings = args.settings.settings(name, paths.len())?;
+    let settings = args.settings.settings(name, &paths)?;
     if let Some(format) = args.print_config {
         print!("{}", settings.to_text(format)?);
         return Ok(());
@@ -169,12 +179,22 @@ pub(super) async fn run(args: Args) -> Result<()> {
         synthesiser,
         &device,
     )?;
+    let cost = Costs::of(&model_config).total();
     eprintln!(
-        "training {} on {} good images of {} with {texture_name}, on the {device_name}",
+        "training {} ({:.2} M parameters, {:.2} GMAC an image) on {} good images of {} with {texture_name}, on the {device_name}",
         model_config.preset.id(),
+        cost.parameters as f64 / 1e6,
+        cost.macs as f64 / 1e9,
         trainer.image_count(),
         category.root.display()
     );
+    trainer.set_views(origins.len() as f32 / paths.len() as f32);
+    if let Some(path) = &args.student_from {
+        let weights = load_model(path)?.weights;
+        trainer
+            .start_from_student(&weights)
+            .map_err(|err| err.in_file(path))?;
+    }
     if args.resume {
         resume(&mut trainer, &outputs.checkpoint)?;
     }
@@ -185,7 +205,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &calibration {
         report(calibration);
-        for outlier in trainer.outliers(calibration).await? {
+        for outlier in trainer.outliers(calibration, usize::MAX).await? {
             eprintln!(
                 "note: {} scores {:.3}, as defects do: if it is defective, train again without it",
                 paths[origins[outlier.place]].display(),
@@ -223,7 +243,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn report(calibration: &Calibration) {
+pub(super) fn report(calibration: &Calibration) {
     let (least, most) = calibration.false_alarm_interval();
     eprintln!(
         "calibrated: images from {:.3}, pixels from {:.3} (F1 {:.3} on {} held-out good images and synthetic \
@@ -303,7 +323,7 @@ async fn train(
             && report.step.is_multiple_of(checkpoint_every)
             && report.step < trainer.total_steps()
         {
-            write_file(checkpoint, &trainer.checkpoint(true).await?)?;
+            write_file(checkpoint, &trainer.checkpoint().await?)?;
         }
     }
     bar.finish_and_clear();

@@ -1,17 +1,24 @@
 //! Typed settings: one definition for the command line, the page and the model file.
 
 mod ablation;
+pub mod footprint;
+mod memory;
 mod model;
+mod synthesis;
+mod texture;
 mod training;
 
 use serde::{Deserialize, Serialize};
 
 pub use ablation::Ablation;
+pub use memory::MemoryConfig;
 pub use model::{
     Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
     TeacherKind,
 };
-pub use training::{AugmentConfig, Reduction, Schedule, StageConfig, SynthesisConfig, TrainConfig};
+pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
+pub use texture::Texture;
+pub use training::{Reduction, Schedule, StageConfig, TrainConfig};
 
 /// Fewest good images that can be trained on.
 pub const FEWEST_IMAGES: usize = 4;
@@ -59,12 +66,26 @@ impl Preset {
 }
 
 /// Which published method a network and its recipe follow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Zhang et al., CVPR 2023.
     #[default]
     Destseg,
     /// The baseline: student-teacher feature pyramid matching (Wang et al., BMVC 2021).
     Stpm,
+    /// A memory of good patches, nothing trained (Roth et al., CVPR 2022).
+    Patchcore,
+}
+
+impl Method {
+    /// The method's name, as its authors write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Destseg => "DeSTSeg",
+            Self::Stpm => "STPM",
+            Self::Patchcore => "PatchCore",
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Preset;
+use super::{Method, Preset};
 use crate::{Error, Result};
 
 /// Side of the model's square input in pixels (section 4.1 of the paper).
@@ -75,6 +75,26 @@ pub enum Fit {
     Crop,
     /// In its own size, in overlapping squares, for large images with small defects.
     Tile,
+    /// Whole across its short side, in overlapping squares along the long one.
+    Strip,
+}
+
+impl Fit {
+    /// What suits images of these widths and heights: long ones lose too much when they are stretched to
+    /// a square.
+    pub fn suggested(sizes: &[(u32, u32)]) -> Self {
+        /// Long to short side from which on squares are better.
+        const LONG: f64 = 1.6;
+        let mut ratios: Vec<f64> = sizes
+            .iter()
+            .map(|&(width, height)| f64::from(width.max(height)) / f64::from(width.min(height).max(1)))
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        match ratios.get(ratios.len() / 2) {
+            Some(&median) if median >= LONG => Self::Strip,
+            _ => Self::Squash,
+        }
+    }
 }
 
 /// How far apart two normalised feature vectors are, in losses and maps.
@@ -150,6 +170,20 @@ pub enum Evidence {
     Products,
     /// The products, and their differences whitened by what is usual on good images.
     ProductsAndDifferences,
+    /// The same, and the teacher's features whitened likewise: what is unusual whether the student
+    /// knows better or not.
+    ProductsDifferencesAndFeatures,
+}
+
+impl Evidence {
+    /// Channels for each channel of the teacher.
+    pub fn times(self) -> usize {
+        match self {
+            Self::Products => 1,
+            Self::ProductsAndDifferences => 2,
+            Self::ProductsDifferencesAndFeatures => 3,
+        }
+    }
 }
 
 /// Shape of the segmentation network (section 3.3 of the paper).
@@ -204,7 +238,7 @@ impl ModelConfig {
                     stem: Stem::Conv,
                     stem_channels: 24,
                     encoder: [32, 64, 112, 160],
-                    decoder: Some([160, 112, 64, 32]),
+                    decoder: Some([160, 112, 48, 24]),
                     blocks: 1,
                     projection: true,
                 },
@@ -235,6 +269,14 @@ impl ModelConfig {
             distance: Distance::SquaredEuclidean,
             score: ImageScore::Maximum,
             ..destseg
+        }
+    }
+
+    /// The method that this network follows: STPM measures distances in a way of its own.
+    pub fn method(&self) -> Method {
+        match self.distance {
+            Distance::SquaredEuclidean => Method::Stpm,
+            Distance::Cosine => Method::Destseg,
         }
     }
 

@@ -2,64 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Preset;
+use super::{AugmentConfig, Preset, SynthesisConfig};
 use crate::{Error, Result};
-
-/// How synthetic anomalies are made (section 3.1 of the paper; figures of its reference code).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SynthesisConfig {
-    /// Perlin cells per axis are 2^t, t drawn from this closed range for each axis.
-    pub scale_exponents: (u32, u32),
-    /// Noise above this is anomalous.
-    pub threshold: f32,
-    /// The noise is rotated by an angle from [-this, this], degrees.
-    pub noise_rotation: f32,
-    /// Opacity of the pasted texture is drawn from this range.
-    pub opacity: (f32, f32),
-    /// Share of samples that stay without an anomaly.
-    pub clean_share: f32,
-    /// Share of anomalies that are no foreign texture but the image itself in another colour:
-    /// stains and discolourations (not in the paper).
-    pub recoloured_share: f32,
-}
-
-impl Default for SynthesisConfig {
-    fn default() -> Self {
-        Self {
-            scale_exponents: (0, 5),
-            threshold: 0.5,
-            noise_rotation: 90.0,
-            opacity: (0.2, 1.0),
-            clean_share: 0.0,
-            recoloured_share: 0.0,
-        }
-    }
-}
-
-/// Variation of the good images themselves (the reference's per-category table).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AugmentConfig {
-    /// Rotate by a random multiple of 90 degrees.
-    pub rotate_90: bool,
-    /// Rotate by up to this many degrees either way; corners become grey.
-    pub rotate: f32,
-}
-
-impl AugmentConfig {
-    /// What the reference does for the category of `MVTec` AD with this name.
-    pub fn published(category: &str) -> Option<Self> {
-        const DEGREES: f32 = 5.0;
-        let (rotate_90, rotate) = match category {
-            "capsule" | "metal_nut" | "pill" | "toothbrush" | "transistor" => (false, 0.0),
-            "wood" | "zipper" | "cable" => (false, DEGREES),
-            "bottle" | "grid" | "hazelnut" | "leather" | "tile" | "carpet" | "screw" => (true, DEGREES),
-            _ => return None,
-        };
-        Some(Self { rotate_90, rotate })
-    }
-}
 
 /// Course of the learning rate over a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,8 +110,8 @@ impl TrainConfig {
             select_every: 0,
             focal_gamma: 4.0,
             held_out: 0.1,
-            synthesis: SynthesisConfig::default(),
-            augment: AugmentConfig::default(),
+            synthesis: SynthesisConfig::preset(preset),
+            augment: AugmentConfig::preset(preset),
         };
         match preset {
             Preset::Compact => common,
@@ -238,19 +182,7 @@ impl TrainConfig {
         if self.select_every > 0 && self.held_out == 0.0 {
             return fail("choosing the best student needs held-out images: give a held-out share");
         }
-        let s = &self.synthesis;
-        if s.scale_exponents.0 > s.scale_exponents.1 || s.scale_exponents.1 > 7 {
-            return fail("the Perlin scale exponents must rise and lie between 0 and 7");
-        }
-        if !(0.0..=1.0).contains(&s.opacity.0) || !(s.opacity.0..=1.0).contains(&s.opacity.1) {
-            return fail("the opacity range must rise and lie between 0 and 1");
-        }
-        if !(0.0..=1.0).contains(&s.clean_share) {
-            return fail("the share of clean samples must lie between 0 and 1");
-        }
-        if !(0.0..=1.0).contains(&s.recoloured_share) {
-            return fail("the share of recoloured anomalies must lie between 0 and 1");
-        }
-        Ok(())
+        self.synthesis.validate()?;
+        self.augment.validate()
     }
 }

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Fit;
 use crate::image::{RgbImage, read};
+use crate::labelled::ENDINGS;
 use crate::placement::Layout;
 use crate::{Error, Result};
-
-/// File name endings of images, in lower case.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
 
 /// The image files directly in a folder, sorted by name; hidden files are left out.
 ///

@@ -8,10 +8,12 @@
 //! ```
 
 mod files;
+mod labelled;
 mod mvtec;
 
 pub use files::{LoadedImages, image_files, load_good};
-pub use mvtec::{Category, GOOD, TestImage, TestItem, categories};
+pub use labelled::{TestSet, truth};
+pub use mvtec::{Category, GOOD, categories};
 
 #[cfg(test)]
 mod tests;

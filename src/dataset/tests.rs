@@ -60,69 +60,40 @@ fn good_images_are_listed_in_order_and_loaded() {
 }
 
 #[test]
-fn test_images_come_with_their_masks() {
+fn a_folder_is_sorted_out() {
     let folder = category();
-    let items = Category::open(folder.path())
-        .expect("a category")
-        .test()
-        .expect("images");
-    let defects: Vec<&str> = items.iter().map(|item| item.defect.as_str()).collect();
-    assert_eq!(defects, ["good", "hole", "scratch"]);
-    for item in &items {
-        let loaded = item.load(4).expect("loaded");
-        let expected: &[bool] = if item.is_defective() {
-            &[true, true, false, false]
-        } else {
-            &[false; 4]
-        };
-        assert!(
-            loaded.mask.chunks(4).all(|row| row == expected),
-            "{}",
-            item.defect
-        );
-    }
-}
-
-#[test]
-fn images_and_masks_without_a_partner_are_named() {
-    let folder = category();
-    let root = folder.path();
-    let list = || Category::open(root).expect("a category").test();
-    GrayImage::new(8, 6)
-        .save(root.join("ground_truth/hole/007.png"))
-        .expect("saved");
-    let alone = list().expect_err("refused").to_string();
-    assert!(
-        alone.contains("ground_truth/hole/007.png belongs to no image"),
-        "{alone}"
+    let test = TestSet::open(folder.path()).expect("has images");
+    let shown: Vec<_> = test
+        .set
+        .images
+        .iter()
+        .map(|image| (image.name.as_str(), image.mask.map(|mask| &test.files[mask])))
+        .collect();
+    let mask = |name: &str| folder.path().join("ground_truth").join(name);
+    assert_eq!(
+        shown,
+        [
+            ("test/good/000.png", None),
+            ("test/hole/000.bmp", Some(&mask("hole/000.png"))),
+            ("test/scratch/000.png", Some(&mask("scratch/000_mask.png"))),
+        ]
     );
-    fs::remove_file(root.join("ground_truth/hole/007.png")).expect("removed");
-    fs::remove_file(root.join("ground_truth/scratch/000_mask.png")).expect("removed");
-    let scratch = list().expect_err("refused").to_string();
-    assert!(scratch.contains("ground_truth/scratch/000_mask.png"), "{scratch}");
-    fs::remove_dir_all(root.join("ground_truth")).expect("removed");
-    let none = list().expect_err("refused").to_string();
-    assert!(none.contains("has no mask"), "{none}");
+    assert_eq!(test.set.train_good.len(), 3);
+    let read = crate::image::read_mask(&mask("hole/000.png")).expect("reads");
+    let half = truth(&read, (8, 6), 4).expect("is a mask");
+    assert!(half.chunks(4).all(|row| row == [true, true, false, false]));
 }
 
 #[test]
 fn pictures_that_cannot_be_masks_are_refused() {
-    let folder = category();
-    let root = folder.path();
-    let mask = root.join("ground_truth/hole/000.png");
-    let items = Category::open(root).expect("a category").test().expect("images");
-    let load = |picture: GrayImage| {
-        picture.save(&mask).expect("saved");
-        items[1].load(4)
-    };
-    let refused = |picture| load(picture).expect_err("refused").to_string();
-    let size = refused(GrayImage::new(9, 6));
+    let refused = |picture: &GrayImage| truth(picture, (8, 6), 4).expect_err("refused").to_string();
+    let size = refused(&GrayImage::new(9, 6));
     assert!(size.contains("9 x 6") && size.contains("8 x 6"), "{size}");
-    let photo = refused(GrayImage::from_fn(8, 6, |x, y| {
+    let photo = refused(&GrayImage::from_fn(8, 6, |x, y| {
         ::image::Luma([(30 * x + y) as u8])
     }));
-    assert!(photo.contains("hole/000.png is grey in"), "{photo}");
-    let counted = refused(GrayImage::from_fn(8, 6, |x, _| ::image::Luma([u8::from(x > 4)])));
+    assert!(photo.contains("is grey in"), "{photo}");
+    let counted = refused(&GrayImage::from_fn(8, 6, |x, _| ::image::Luma([u8::from(x > 4)])));
     assert!(counted.contains("nowhere brighter than 1 of 255"), "{counted}");
     let soft = GrayImage::from_fn(8, 6, |x, y| {
         ::image::Luma([if (x, y) == (4, 3) {
@@ -131,7 +102,7 @@ fn pictures_that_cannot_be_masks_are_refused() {
             255 * u8::from(x > 4)
         }])
     });
-    load(soft).expect("one grey pixel at the edge is fine");
+    truth(&soft, (8, 6), 4).expect("one grey pixel at the edge is fine");
 }
 
 #[test]
@@ -173,21 +144,11 @@ fn folders_that_are_no_data_set_are_explained() {
             .to_string()
             .contains("holds no images")
     );
-    assert!(
-        empty
-            .test()
-            .expect_err("refused")
-            .to_string()
-            .contains("no test folder")
-    );
+    let test = || TestSet::open(root).expect_err("refused").to_string();
+    assert!(test().contains("no test folder"));
     fs::create_dir_all(root.join("test/good")).expect("created");
-    assert!(
-        empty
-            .test()
-            .expect_err("refused")
-            .to_string()
-            .contains("holds no images")
-    );
+    assert!(test().contains("holds no images"));
+    assert!(TestSet::open(&root.join("missing")).is_err());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The evaluation protocol (section 4.1 of the paper): a model's maps and scores of a labelled
 //! test set, measured by the field's figures.
 
+mod detail;
 pub mod published;
+#[cfg(feature = "train")]
+mod session;
 mod summary;
 pub mod table;
 
@@ -9,14 +12,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::dataset::{Category, TestItem};
-use crate::decision::{SENSITIVITY, Thresholds};
-use crate::inference::Detector;
-use crate::map::AnomalyMap;
-use crate::metrics::{AUPRO_LIMIT, Ranking};
-use crate::platform::now_ms;
+use crate::config::Method;
 
+pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
+#[cfg(feature = "train")]
+pub use session::{Seen, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 
 /// The six figures of one output, each in [0, 1]; none where the test set does not define it.
@@ -93,15 +93,21 @@ pub struct Decisions {
 }
 
 /// What a model is worth on one category.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CategoryReport {
     /// The category's name.
     pub category: String,
+    /// The method that the model follows.
+    #[serde(default)]
+    pub method: Method,
+    /// The model's name, where several are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Test images.
     pub images: usize,
     /// The segmentation network's map; none where the model has none.
     pub segmentation: Option<Metrics>,
-    /// The product of distances.
+    /// The product of distances, or the distance to `PatchCore`'s memory.
     pub dest: Metrics,
     /// Image AUC of each kind of defect against all good images, by the map that decides.
     pub per_defect: BTreeMap<String, Option<f64>>,
@@ -109,6 +115,16 @@ pub struct CategoryReport {
     pub decisions: Option<Decisions>,
     /// Mean time of an image, resizing included.
     pub milliseconds_per_image: f64,
+}
+
+impl CategoryReport {
+    /// What the map of distances is called.
+    pub fn distance_name(&self) -> &'static str {
+        match self.method {
+            Method::Destseg => "DeST",
+            other => other.label(),
+        }
+    }
 }
 
 /// Several categories and their mean.
@@ -137,125 +153,10 @@ impl Report {
     }
 }
 
-/// Scores and pixels of one output over the test set.
-#[derive(Debug, Default)]
-struct Collected {
-    scores: Vec<f32>,
-    pixels: Vec<f32>,
-}
-
-impl Collected {
-    fn add(&mut self, map: &AnomalyMap, score: f32, side: usize) {
-        self.scores.push(score);
-        self.pixels.extend_from_slice(map.resize(side, side).values());
-    }
-
-    fn measure(&self, labels: &[bool], masks: &[bool], side: usize) -> Metrics {
-        let images = Ranking::new(&self.scores, labels);
-        let pixels = Ranking::of_images(&self.pixels, masks, (side, side)).ok();
-        let pixels = pixels.as_ref();
-        let instances = pixels.and_then(|pixels| pixels.instance_ap().ok());
-        Metrics {
-            image_auc: images.and_then(|images| images.auc()).ok(),
-            pixel_auc: pixels.and_then(|pixels| pixels.auc().ok()),
-            pixel_ap: pixels.and_then(|pixels| pixels.average_precision().ok()),
-            aupro: pixels.and_then(|pixels| pixels.aupro(AUPRO_LIMIT).ok()),
-            iap: instances.map(|instances| instances.iap),
-            iap90: instances.map(|instances| instances.iap90),
-        }
-    }
-}
-
-/// Analyses the test images of a category one after the other and measures the result. `progress`
-/// hears how many of how many images are done.
-///
-/// # Errors
-/// [`crate::Error::Dataset`] for images and masks that do not pair, those of reading images, and
-/// [`crate::Error::Device`] if the device was lost.
-pub async fn evaluate(
-    detector: &Detector,
-    category: &Category,
-    mut progress: impl FnMut(usize, usize),
-) -> Result<CategoryReport> {
-    let items = category.test()?;
-    let side = detector.config().input_size;
-    let (mut segmentation, mut dest) = (Collected::default(), Collected::default());
-    let mut decided = Vec::with_capacity(items.len());
-    let mut masks = Vec::new();
-    let mut milliseconds = 0.0;
-    for (done, item) in items.iter().enumerate() {
-        let test = item.load(side)?;
-        let start = now_ms();
-        let found = detector.detect(&test.image).await?;
-        milliseconds += now_ms() - start;
-        decided.push(found.score);
-        dest.add(&found.dest, found.dest_score, side);
-        if let Some(map) = &found.segmentation {
-            segmentation.add(map, found.score, side);
-        }
-        masks.extend(test.mask);
-        progress(done + 1, items.len());
-    }
-    let labels: Vec<bool> = items.iter().map(TestItem::is_defective).collect();
-    Ok(CategoryReport {
-        category: category.name.clone(),
-        images: items.len(),
-        per_defect: per_defect(&items, &decided),
-        decisions: detector
-            .calibration()
-            .map(|calibration| decide(&decided, &labels, calibration.thresholds())),
-        segmentation: (!segmentation.scores.is_empty()).then(|| segmentation.measure(&labels, &masks, side)),
-        dest: dest.measure(&labels, &masks, side),
-        milliseconds_per_image: milliseconds / items.len().max(1) as f64,
-    })
-}
-
-fn per_defect(items: &[TestItem], scores: &[f32]) -> BTreeMap<String, Option<f64>> {
-    let kinds: BTreeMap<&str, ()> = items
-        .iter()
-        .filter(|item| item.is_defective())
-        .map(|item| (item.defect.as_str(), ()))
-        .collect();
-    let auc = |kind: &str| {
-        let chosen = items
-            .iter()
-            .zip(scores)
-            .filter(|(item, _)| !item.is_defective() || item.defect == kind);
-        let (labels, scores): (Vec<bool>, Vec<f32>) =
-            chosen.map(|(item, score)| (item.is_defective(), *score)).unzip();
-        Ranking::new(&scores, &labels)
-            .and_then(|ranking| ranking.auc())
-            .ok()
-    };
-    kinds
-        .into_keys()
-        .map(|kind| (kind.to_owned(), auc(kind)))
-        .collect()
-}
-
-fn decide(scores: &[f32], labels: &[bool], thresholds: Thresholds) -> Decisions {
-    let count = |defective: bool, called: bool| {
-        scores
-            .iter()
-            .zip(labels)
-            .filter(|&(&score, &label)| {
-                label == defective && thresholds.is_defective(score, SENSITIVITY) == called
-            })
-            .count() as f64
-    };
-    let (hits, misses) = (count(true, true), count(true, false));
-    let (alarms, passes) = (count(false, true), count(false, false));
-    Decisions {
-        threshold: thresholds.image,
-        f1: 2.0 * hits / (2.0 * hits + misses + alarms).max(1.0),
-        false_alarms: alarms / (alarms + passes).max(1.0),
-        misses: misses / (hits + misses).max(1.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Thresholds;
 
     #[test]
     fn means_are_over_those_that_have_the_figure() {
@@ -275,7 +176,7 @@ mod tests {
             ..Thresholds::default()
         };
         let labels = [false, false, true, true, true];
-        let decisions = decide(&[0.1, 0.5, 0.4, 0.9, 0.3], &labels, thresholds);
+        let decisions = Decisions::of(&[0.1, 0.5, 0.4, 0.9, 0.3], &labels, thresholds);
         assert_eq!(decisions.false_alarms, 0.5);
         assert!((decisions.misses - 1.0 / 3.0).abs() < 1e-12);
         assert!((decisions.f1 - 2.0 / 3.0).abs() < 1e-12);

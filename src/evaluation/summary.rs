@@ -85,7 +85,11 @@ impl Sweep {
                     .filter_map(|report| pick(report))
                     .copied()
                     .collect();
-                rows.extend(summary(category, output, &metrics));
+                let name = match (output, reports.first()) {
+                    ("DeST", Some(first)) => first.distance_name(),
+                    _ => output,
+                };
+                rows.extend(summary(category, name, &metrics));
             }
         }
         if by_category.len() > 1 {
@@ -158,10 +162,13 @@ fn summary(category: &str, output: &str, metrics: &[Metrics]) -> Option<SweepRow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Method;
 
     fn report(category: &str, auc: f64) -> CategoryReport {
         CategoryReport {
             category: category.into(),
+            method: Method::Destseg,
+            model: None,
             images: 1,
             segmentation: None,
             dest: Metrics {

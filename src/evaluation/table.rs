@@ -124,7 +124,22 @@ fn published(figure: Option<Figure>) -> String {
     })
 }
 
+impl CategoryReport {
+    /// An output's name, with the model's before it where several are compared.
+    fn output(&self, name: &str) -> String {
+        match &self.model {
+            Some(model) => format!("{model}: {name}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
 impl Report {
+    /// Whether there are several categories, not several models of one.
+    fn is_of_categories(&self) -> bool {
+        self.categories.len() > 1 && self.categories.iter().all(|report| report.model.is_none())
+    }
+
     /// Each category's figures in percent, and their mean, with the paper's beside categories of
     /// `MVTec` AD.
     pub fn table(&self) -> Table {
@@ -135,12 +150,20 @@ impl Report {
         let mut known: Vec<&Published> = Vec::new();
         for report in &self.categories {
             if let Some(metrics) = &report.segmentation {
-                push(&report.category, SEGMENTATION, metrics);
+                push(&report.category, &report.output(SEGMENTATION), metrics);
             }
-            push(&report.category, DEST, &report.dest);
-            known.extend(Published::of(&report.category));
+            push(
+                &report.category,
+                &report.output(report.distance_name()),
+                &report.dest,
+            );
+            if let Some(paper) = Published::of(&report.category)
+                && !known.contains(&paper)
+            {
+                known.push(paper);
+            }
         }
-        if self.categories.len() > 1 {
+        if self.is_of_categories() {
             if let Some(metrics) = &self.mean_segmentation {
                 push("mean", SEGMENTATION, metrics);
             }
@@ -161,17 +184,15 @@ impl Report {
     pub fn csv(&self) -> String {
         let mut table = Table::new(2, header(["category", "output"]));
         let exact = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        for CategoryReport {
-            category,
-            segmentation,
-            dest,
-            ..
-        } in &self.categories
-        {
-            let outputs = [(SEGMENTATION, segmentation.as_ref()), (DEST, Some(dest))];
+        for report in &self.categories {
+            let outputs = [
+                (SEGMENTATION, report.segmentation.as_ref()),
+                (report.distance_name(), Some(&report.dest)),
+            ];
             for (output, metrics) in outputs {
                 if let Some(metrics) = metrics {
-                    table.push(row(category, output, metrics.values().map(exact)));
+                    let cells = metrics.values().map(exact);
+                    table.push(row(&report.category, &report.output(output), cells));
                 }
             }
         }
@@ -184,6 +205,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::Method;
 
     fn report(category: &str, value: f64, segmentation: bool) -> CategoryReport {
         let metrics = Metrics {
@@ -192,6 +214,8 @@ mod tests {
         };
         CategoryReport {
             category: category.into(),
+            method: Method::Destseg,
+            model: None,
             images: 1,
             segmentation: segmentation.then_some(metrics),
             dest: metrics,

@@ -4,9 +4,13 @@
 //! function takes whole test sets as flat slices. Whoever needs several figures of the same pixels
 //! sorts once with [`Ranking`] and asks it.
 
+mod curves;
 mod ranking;
+mod tally;
 
+pub use curves::{Curve, Point};
 pub use ranking::{InstanceAp, Ranking};
+pub use tally::Tally;
 
 use crate::Result;
 
@@ -66,5 +70,5 @@ pub fn best_f1_threshold(scores: &[f32], labels: &[bool]) -> Result<(f32, f64)> 
     Ranking::new(scores, labels)?.best_f1()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "engine"))]
 mod tests;

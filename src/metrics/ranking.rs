@@ -4,11 +4,11 @@ use crate::{Error, Result, regions};
 
 /// The scores of a test set in order, good and defective ones apart.
 ///
-/// A whole `MVTec` category (167 images of 256 x 256, 11 million pixels) takes about 50 MB.
+/// Made of all scores at once, or of a [`Tally`](super::Tally) that has seen one image after the other.
 #[derive(Debug)]
 pub struct Ranking {
-    /// Keys of all good entries, ascending.
-    negatives: Vec<u32>,
+    /// Distinct keys of good entries, ascending, each with the number of entries up to it.
+    negatives: Vec<(u32, u64)>,
     /// Of all defective entries the key (upper half) and the region (lower half), ascending.
     positives: Vec<u64>,
     /// Defective entries in each region.
@@ -28,22 +28,29 @@ pub struct InstanceAp {
 }
 
 /// Defective entries of equal score, and the good entries beside them.
-struct Group<'a> {
-    positives: &'a [u64],
+pub(super) struct Group<'a> {
+    pub(super) positives: &'a [u64],
     /// Good entries with a larger score.
-    above: usize,
+    pub(super) above: usize,
     /// Good entries with the same score.
-    tied: usize,
+    pub(super) tied: usize,
+}
+
+impl Group<'_> {
+    /// The score's key.
+    pub(super) fn key(&self) -> u32 {
+        self.positives.first().map_or(0, |&entry| key_of(entry))
+    }
 }
 
 /// An integer that sorts as the score does; both zeros are the same.
-fn key(score: f32) -> u32 {
+pub(super) fn key(score: f32) -> u32 {
     let bits = (score + 0.0).to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
 /// The score of a key.
-fn score(key: u32) -> f32 {
+pub(super) fn score(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 0 { !key } else { key & !(1 << 31) })
 }
 
@@ -105,12 +112,48 @@ impl Ranking {
             }
         }
         negatives.sort_unstable();
+        let groups = negatives.chunk_by(|a, b| a == b);
+        let groups = groups.map(|group| (group[0], group.len() as u64));
+        Ok(Self::of_groups(groups, positives, sizes))
+    }
+
+    /// Of good entries as keys with their numbers, ascending, and defective ones as key and region.
+    pub(super) fn of_groups(
+        negatives: impl Iterator<Item = (u32, u64)>,
+        mut positives: Vec<u64>,
+        regions: Vec<usize>,
+    ) -> Self {
+        let mut sum = 0;
+        let negatives = negatives
+            .map(|(key, count)| {
+                sum += count;
+                (key, sum)
+            })
+            .collect();
         positives.sort_unstable();
-        Ok(Self {
+        Self {
             negatives,
             positives,
-            regions: sizes,
-        })
+            regions,
+        }
+    }
+
+    /// How many entries are good.
+    pub fn good(&self) -> usize {
+        self.negatives.last().map_or(0, |&(_, sum)| sum as usize)
+    }
+
+    /// How many entries are defective.
+    pub fn defective(&self) -> usize {
+        self.positives.len()
+    }
+
+    /// How many good entries have a smaller key.
+    fn good_below(&self, key: u32) -> usize {
+        let groups = self.negatives.partition_point(|&(own, _)| own < key);
+        groups
+            .checked_sub(1)
+            .map_or(0, |last| self.negatives[last].1 as usize)
     }
 
     /// How many regions (defects) the masks have.
@@ -127,11 +170,11 @@ impl Ranking {
         let wins: f64 = self
             .groups()
             .map(|group| {
-                let below = self.negatives.len() - group.above - group.tied;
+                let below = self.good() - group.above - group.tied;
                 group.positives.len() as f64 * (below as f64 + group.tied as f64 / 2.0)
             })
             .sum();
-        Ok(wins / (self.positives.len() as f64 * self.negatives.len() as f64))
+        Ok(wins / (self.positives.len() as f64 * self.good() as f64))
     }
 
     /// Average precision, step-wise without interpolation.
@@ -182,12 +225,7 @@ impl Ranking {
                 "the false positive limit is {limit} but must be above 0 and at most 1"
             )));
         }
-        let shares: Vec<f64> = self
-            .regions
-            .iter()
-            .map(|&pixels| 1.0 / (pixels as f64 * self.regions.len() as f64))
-            .collect();
-        let background = self.negatives.len() as f64;
+        let background = self.good() as f64;
         let (mut area, mut overlap, mut rate) = (0.0, 0.0, 0.0);
         for group in self.groups() {
             // Flat until this threshold, then straight to its point.
@@ -197,11 +235,7 @@ impl Ranking {
             if rate >= limit {
                 break;
             }
-            let gain: f64 = group
-                .positives
-                .iter()
-                .map(|&entry| shares[entry as u32 as usize])
-                .sum();
+            let gain = self.gain(group.positives);
             if group.tied > 0 {
                 let width = group.tied as f64 / background;
                 let within = width.min(limit - rate);
@@ -212,6 +246,27 @@ impl Ranking {
         }
         area += overlap * (limit - rate).max(0.0);
         Ok(area / limit)
+    }
+
+    /// What entries add to the mean share of each region that is found.
+    pub(super) fn gain(&self, entries: &[u64]) -> f64 {
+        let share = |&entry: &u64| 1.0 / self.regions[entry as u32 as usize] as f64;
+        entries.iter().map(share).sum::<f64>() / self.regions.len() as f64
+    }
+
+    /// The largest key.
+    pub(super) fn highest(&self) -> Option<u32> {
+        let positive = self.positives.last().map(|&entry| key_of(entry));
+        self.negatives.last().map(|&(key, _)| key).max(positive)
+    }
+
+    /// The smallest key.
+    pub(super) fn lowest(&self) -> Option<u32> {
+        let keys = [
+            self.positives.first().map(|&entry| key_of(entry)),
+            self.negatives.first().map(|&(key, _)| key),
+        ];
+        keys.into_iter().flatten().min()
     }
 
     /// Instance average precision.
@@ -237,8 +292,10 @@ impl Ranking {
             .into_iter()
             .map(|threshold| {
                 let missed = self.positives.partition_point(|&entry| key_of(entry) < threshold);
-                let rejected = self.negatives.partition_point(|&negative| negative < threshold);
-                let (found, wrong) = (self.positives.len() - missed, self.negatives.len() - rejected);
+                let (found, wrong) = (
+                    self.positives.len() - missed,
+                    self.good() - self.good_below(threshold),
+                );
                 // Interpolated: a higher threshold never counts as less precise.
                 best = best.max(found as f64 / (found + wrong) as f64);
                 best
@@ -257,13 +314,15 @@ impl Ranking {
     }
 
     /// All distinct scores of defective entries, the largest first.
-    fn groups(&self) -> impl Iterator<Item = Group<'_>> {
-        let (mut positives, mut negatives) = (&self.positives[..], &self.negatives[..]);
-        let drop_above = |negatives: &mut &[u32], limit: u32| {
-            while negatives.last().is_some_and(|&negative| negative > limit) {
-                *negatives = &negatives[..negatives.len() - 1];
-            }
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+        let mut positives = &self.positives[..];
+        // the good groups that are still below, and how many entries they have
+        let mut below = self.negatives.len();
+        let entries = move |groups: usize| match groups {
+            0 => 0,
+            groups => self.negatives[groups - 1].1 as usize,
         };
+        let good = self.good();
         std::iter::from_fn(move || {
             let key = key_of(*positives.last()?);
             let equal = positives
@@ -273,11 +332,15 @@ impl Ranking {
                 .count();
             let (rest, group) = positives.split_at(positives.len() - equal);
             positives = rest;
-            drop_above(&mut negatives, key);
-            let above = self.negatives.len() - negatives.len();
-            // Finite keys are never 0, so this is the next smaller one.
-            drop_above(&mut negatives, key - 1);
-            let tied = self.negatives.len() - negatives.len() - above;
+            while below > 0 && self.negatives[below - 1].0 > key {
+                below -= 1;
+            }
+            let up_to = entries(below);
+            while below > 0 && self.negatives[below - 1].0 == key {
+                below -= 1;
+            }
+            let above = good - up_to;
+            let tied = up_to - entries(below);
             Some(Group {
                 positives: group,
                 above,
@@ -290,7 +353,7 @@ impl Ranking {
         if self.positives.is_empty() {
             return Err(Error::Metric(format!(
                 "{what} is not defined: none of the {} entries is labelled defective",
-                self.negatives.len()
+                self.good()
             )));
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Version of the header; files of a newer one are refused.
 pub const FORMAT_VERSION: u32 = 1;
 /// This program.
-const WRITER: &str = concat!("destseg ", env!("CARGO_PKG_VERSION"));
+pub(super) const WRITER: &str = concat!("destseg ", env!("CARGO_PKG_VERSION"));
 /// Metadata key of a model's header.
 pub(super) const MODEL_KEY: &str = "destseg";
 /// Metadata key of a teacher's header.
@@ -147,20 +147,26 @@ impl ModelFile {
             .then(|| self.weights.with_prefix(prefix::TEACHER))
     }
 
+    /// Folded weights of the teacher that the file carries, else the given ones.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there are neither.
+    pub fn teacher_or(&self, given: Option<&Weights>) -> Result<Weights> {
+        self.teacher().or_else(|| given.cloned()).ok_or_else(|| {
+            Error::Model(format!(
+                "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
+                self.header.config.teacher.id()
+            ))
+        })
+    }
+
     /// Builds the network; `teacher` is used if the file carries none.
     ///
     /// # Errors
     /// [`Error::Model`] for a missing teacher or tensor.
     pub fn build(&self, teacher: Option<&Weights>, device: &burn::tensor::Device) -> Result<DeSTSeg> {
         let config = &self.header.config;
-        let own = self.teacher();
-        let Some(weights) = own.as_ref().or(teacher) else {
-            return Err(Error::Model(format!(
-                "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
-                config.teacher.id()
-            )));
-        };
-        let teacher = teacher::Teacher::load(config.teacher, weights, device)?;
+        let teacher = teacher::Teacher::load(config.teacher, &self.teacher_or(teacher)?, device)?;
         DeSTSeg::new(config, teacher, device)?.load(&self.weights)
     }
 }
@@ -225,7 +231,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensor
 }
 
 /// Refuses headers of a newer format before reading the rest, which may have changed.
-fn check_version(header: &str) -> Result<()> {
+pub(super) fn check_version(header: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,

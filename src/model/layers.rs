@@ -76,9 +76,9 @@ pub struct BatchNorm {
 }
 
 /// Added to the variance before the square root.
-const BATCH_NORM_EPSILON: f64 = 1e-5;
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
 /// Share of the newest batch in the running statistics.
-const BATCH_NORM_MOMENTUM: f64 = 0.1;
+pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 impl BatchNorm {
     pub(super) fn new(channels: usize, device: &Device) -> Self {

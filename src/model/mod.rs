@@ -1,17 +1,20 @@
 //! `DeSTSeg`: frozen teacher, denoising student, segmentation network (Zhang et al., CVPR 2023).
 
+pub mod cost;
 #[cfg(feature = "train")]
 pub mod export;
 pub mod features;
 pub mod file;
 #[cfg(feature = "train")]
 pub mod init;
-mod layers;
+pub(crate) mod layers;
 #[cfg(feature = "train")]
 pub mod loss;
 pub mod names;
 mod numbers;
 pub mod open;
+pub mod patchcore;
+pub mod plan;
 pub mod pytorch;
 pub mod segmentation;
 mod shapes;

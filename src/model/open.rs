@@ -1,8 +1,9 @@
 //! Opening a file by what it holds, not by its name.
 
 use super::file::{self, ModelFile, ModelHeader, parse_teacher};
+use super::patchcore::MemoryFile;
 use super::weights::Weights;
-use super::{prefix, pytorch, teacher};
+use super::{patchcore, prefix, pytorch, teacher};
 use crate::config::{ModelConfig, Preset, TeacherKind};
 use crate::{Error, Result};
 
@@ -13,6 +14,8 @@ pub enum Opened {
     Model(Box<ModelFile>),
     /// Folded weights of a teacher alone.
     Teacher(TeacherKind, Weights),
+    /// A memory of `PatchCore`, with or without its teacher.
+    Memory(Box<MemoryFile>),
 }
 
 /// Opens a model or teacher: our own files, checkpoints of the reference implementation and state
@@ -28,6 +31,8 @@ pub fn open(bytes: &[u8]) -> Result<Opened> {
     let (metadata, tensors) = file::open(bytes)?;
     if metadata.contains_key(file::MODEL_KEY) {
         ModelFile::parse(bytes).map(|model| Opened::Model(model.into()))
+    } else if let Some(text) = metadata.get(patchcore::MEMORY_KEY) {
+        MemoryFile::read(text, &tensors).map(|memory| Opened::Memory(memory.into()))
     } else if metadata.contains_key(file::TEACHER_KEY) {
         parse_teacher(bytes).map(|(kind, weights)| Opened::Teacher(kind, weights))
     } else {

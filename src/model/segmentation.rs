@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use super::features::Levels;
 use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, Norm, fold, normalise, run};
 use super::upsample::bilinear;
-use crate::config::{Evidence, ModelConfig, SegmentationConfig};
+use crate::config::{ModelConfig, SegmentationConfig};
 
 /// Residual blocks, atrous pyramid, head.
 #[derive(Module, Debug)]
@@ -53,11 +53,7 @@ impl Segmentation {
     pub(super) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
         let features: usize = config.teacher.channels().iter().sum();
         let own = config.segmentation.as_ref()?;
-        let input = match own.evidence {
-            Evidence::Products => features,
-            Evidence::ProductsAndDifferences => 2 * features,
-        };
-        Some(Self::new(own, input, device))
+        Some(Self::new(own, own.evidence.times() * features, device))
     }
 
     /// An untrained network for `input` channels.

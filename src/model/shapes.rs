@@ -28,6 +28,14 @@ impl Shapes {
         lister.found
     }
 
+    /// All names and shapes.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.0
+            .iter()
+            .map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
     /// Adds all of `other`.
     pub(super) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -14,11 +14,13 @@ use super::features::Features;
 use super::layers::ConvSpec;
 use crate::config::{Evidence, ModelConfig};
 
-/// One linear map per level, estimated from good images between the two stages; never trained.
+/// Linear maps, estimated from good images between the two stages; never trained.
 #[derive(Module, Debug)]
 pub struct Whitening {
     /// 1x1 convolutions from differences to whitened ones, at 1/4, 1/8 and 1/16 of the image's side.
     pub levels: Vec<Conv2d>,
+    /// The same for the teacher's features; empty where the network is not shown them.
+    pub features: Vec<Conv2d>,
 }
 
 impl Whitening {
@@ -32,18 +34,34 @@ impl Whitening {
             }
             .init(device)
         };
-        (evidence == Evidence::ProductsAndDifferences).then(|| Self {
-            levels: config.teacher.channels().map(level).to_vec(),
+        let levels = |times: usize| {
+            if evidence.times() >= times {
+                config.teacher.channels().map(level).to_vec()
+            } else {
+                Vec::new()
+            }
+        };
+        (evidence != Evidence::Products).then(|| Self {
+            levels: levels(2),
+            features: levels(3),
         })
     }
 
     /// How unusual each whitened channel is: `ln(1 + w^2)`, `[batch, channels, height, width]` per level,
     /// of normalised features.
     pub(super) fn forward(&self, teacher: &Features, student: &Features) -> Vec<Tensor<4>> {
+        let unusual = |map: &Conv2d, vectors: Tensor<4>| map.forward(vectors).square().log1p();
         let differences = teacher.clone().difference(student.clone());
-        let levels = self.levels.iter().zip(differences);
-        levels
-            .map(|(level, difference)| level.forward(difference).square().log1p())
-            .collect()
+        let mut all: Vec<Tensor<4>> = self
+            .levels
+            .iter()
+            .zip(differences)
+            .map(|(level, difference)| unusual(level, difference))
+            .collect();
+        let features = self.features.iter().zip(teacher.0.clone());
+        for (level, (map, feature)) in all.iter_mut().zip(features) {
+            *level = Tensor::cat(vec![level.clone(), unusual(map, feature)], 1);
+        }
+        all
     }
 }

@@ -5,6 +5,7 @@
 
 mod teach;
 
+use crate::config::Method;
 pub use crate::decision::Thresholds;
 use serde::{Deserialize, Serialize};
 pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
@@ -81,8 +82,8 @@ pub enum Command {
     },
     /// Something about a new inspector. Answers: [`Event::Teach`].
     Teach {
-        /// What.
-        task: Task,
+        /// What; in a box, because a recipe has many settings.
+        task: Box<Task>,
     },
 }
 
@@ -157,6 +158,8 @@ pub struct DeviceInfo {
     pub adapter: String,
     /// Whether the adapter is software (`SwiftShader`, lavapipe): slower than the CPU backend.
     pub software: bool,
+    /// Bytes of the largest tensor that it takes; none where only memory limits it.
+    pub largest_tensor: Option<u64>,
     /// Why the device is not the one the visitor might expect.
     pub notice: Option<String>,
 }
@@ -166,6 +169,9 @@ pub struct DeviceInfo {
 pub struct ModelInfo {
     /// Display name.
     pub name: String,
+    /// The method that it follows.
+    #[serde(default)]
+    pub method: Method,
     /// `compact` or `paper`.
     pub preset: String,
     /// Teacher id, such as `efficientnet-lite0`.

@@ -43,6 +43,11 @@ pub enum Task {
         /// Names the texture; images and textures share their numbers.
         image: u32,
     },
+    /// Paints one picture of each built-in texture. Answer: [`TaskEvent::TexturesShown`].
+    ShowTextures {
+        /// Side of each in pixels.
+        side: usize,
+    },
     /// Draws synthetic anomalies on the good images. Answer: [`TaskEvent::Previewed`] or
     /// [`TaskEvent::PreviewFailed`].
     Preview {
@@ -78,7 +83,7 @@ pub enum Task {
         /// Where to fetch the teacher, if it is not there yet.
         teachers: Vec<ManifestFile>,
     },
-    /// Waits before the next step, or goes on.
+    /// Waits before the next step and keeps the state, or goes on.
     Pause {
         /// Whether to wait.
         paused: bool,
@@ -122,10 +127,22 @@ pub enum TaskEvent {
         /// Milliseconds it took.
         ms: f64,
     },
+    /// The buffer holds an RGBA picture of `side * side` for each kind of [`crate::config::Texture::ALL`].
+    TexturesShown {
+        /// Side of each picture in pixels.
+        side: usize,
+    },
     /// There is no preview.
     PreviewFailed {
         /// Why, one sentence.
         message: String,
+    },
+    /// The device's kernels are being prepared; the first step waits for them.
+    Preparing {
+        /// Parts that are done.
+        done: usize,
+        /// Parts in all.
+        total: usize,
     },
     /// The training begins, or goes on.
     Started(RunInfo),

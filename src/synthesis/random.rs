@@ -26,6 +26,11 @@ pub(super) fn uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
     (f64::from(low) + unit(rng) * f64::from(high - low)) as f32
 }
 
+/// A number from [low, high], whose logarithm is uniform: small ones are as likely as large ones.
+pub(super) fn log_uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
+    libm::expf(uniform(rng, libm::logf(low), libm::logf(high)))
+}
+
 /// A whole number from [0, count).
 pub(super) fn below(rng: &mut Pcg64, count: u32) -> u32 {
     // The bias of this multiplication is below 2^-32 of the count.

@@ -115,8 +115,13 @@ impl TextureSource {
         }
     }
 
-    /// Draws a texture for pictures of `size` x `size`.
-    pub(super) fn draw(&self, size: usize, rng: &mut Pcg64) -> Result<(Drawn<'_>, TextureChoice)> {
+    /// Draws a texture for pictures of `size` x `size`; built-in ones of these `kinds`.
+    pub(super) fn draw(
+        &self,
+        size: usize,
+        kinds: &[Texture],
+        rng: &mut Pcg64,
+    ) -> Result<(Drawn<'_>, TextureChoice)> {
         match self {
             Self::Images(images) if !images.is_empty() => {
                 let index = below(rng, images.len() as u32) as usize;
@@ -137,7 +142,7 @@ impl TextureSource {
                 ))
             }
             Self::Procedural | Self::Images(_) => {
-                let kind = Texture::draw(rng);
+                let kind = Texture::draw(kinds, rng);
                 Ok((
                     Drawn::Pattern(kind.pattern(size, rng)),
                     TextureChoice::Procedural(kind),
@@ -190,7 +195,7 @@ mod tests {
         assert_eq!(source.count(), Some(2));
         let mut seen = std::collections::BTreeSet::new();
         for index in 0..20 {
-            let (texture, choice) = source.draw(16, &mut sample_rng(0, 0, index)).expect("drawn");
+            let (texture, choice) = source.draw(16, &[], &mut sample_rng(0, 0, index)).expect("drawn");
             let TextureChoice::File(path) = choice else {
                 panic!("not a file")
             };
@@ -210,7 +215,7 @@ mod tests {
         assert!(error.contains("holds no images"), "{error}");
         std::fs::write(folder.path().join("broken.png"), "not a png").expect("written");
         let source = TextureSource::folder(folder.path(), 16).expect("one file");
-        let Err(error) = source.draw(16, &mut sample_rng(0, 0, 0)) else {
+        let Err(error) = source.draw(16, &[], &mut sample_rng(0, 0, 0)) else {
             panic!("drew a broken file")
         };
         assert!(error.to_string().contains("broken.png"), "{error}");

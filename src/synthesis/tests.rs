@@ -72,6 +72,7 @@ fn corruption_is_where_the_mask_is() {
     let generator = synthesiser(AugmentConfig {
         rotate_90: true,
         rotate: 5.0,
+        ..AugmentConfig::default()
     });
     for index in 0..20 {
         let sample = generator
@@ -82,7 +83,7 @@ fn corruption_is_where_the_mask_is() {
         for ((clean, corrupted), mask) in clean.chunks(3).zip(sample.corrupted.chunks(3)).zip(&sample.mask) {
             assert!(*mask == 1 || clean == corrupted);
         }
-        let anomaly = sample.anomaly.expect("drawn with an anomaly");
+        let anomaly = sample.anomalies[0].pasted.as_ref().expect("is a texture");
         assert!((0.2..=1.0).contains(&anomaly.opacity));
         assert!(anomaly.cells.0.is_power_of_two() && anomaly.cells.0 <= 32);
     }
@@ -101,8 +102,8 @@ fn a_clean_share_stays_clean() {
             let sample = generator
                 .sample(&image, &mut sample_rng(4, 0, index))
                 .expect("no files");
-            assert!(sample.anomaly.is_some() || sample.mask.iter().all(|&v| v == 0));
-            sample.anomaly.is_none()
+            assert!(!sample.anomalies.is_empty() || sample.mask.iter().all(|&v| v == 0));
+            sample.anomalies.is_empty()
         })
         .count();
     assert!((160..240).contains(&clean), "{clean} of 400");
@@ -114,6 +115,7 @@ fn samples_are_the_same_everywhere() {
     let generator = synthesiser(AugmentConfig {
         rotate_90: true,
         rotate: 5.0,
+        ..AugmentConfig::default()
     });
     let mut bytes = Vec::new();
     for index in 0..40 {
@@ -140,7 +142,7 @@ fn a_recoloured_anomaly_keeps_the_image_s_structure() {
         let sample = synthesiser
             .sample(&image, &mut sample_rng(3, 0, index))
             .expect("draws");
-        let anomaly = sample.anomaly.expect("is anomalous");
+        let anomaly = sample.anomalies[0].pasted.as_ref().expect("is a texture");
         let TextureChoice::Recoloured(gains) = anomaly.texture else {
             panic!("drew {:?}", anomaly.texture);
         };
@@ -174,12 +176,146 @@ fn a_preview_is_the_sample_that_training_draws() {
             .preview(&image, &mut sample_rng(1, 0, index))
             .expect("draws");
         assert_eq!(preview.corrupted, sample.corrupted);
-        assert_eq!(preview.anomaly, sample.anomaly);
+        assert_eq!(preview.anomalies, sample.anomalies);
         let blank = texture.pixels().all(|pixel| pixel.0 == CORNER);
         assert_eq!(
             blank,
-            sample.anomaly.is_none(),
+            sample.anomalies.is_empty(),
             "the texture is seen where one was pasted"
         );
     }
+}
+
+fn of_kind(kind: AnomalyKind) -> SynthesisConfig {
+    let mut config = SynthesisConfig::preset(crate::config::Preset::Compact);
+    for other in AnomalyKind::ALL {
+        *config.kinds.get_mut(other) = f32::from(u8::from(other == kind));
+    }
+    config
+}
+
+/// Something with structure and plain ground, in grey or colour.
+fn part(colour: bool) -> RgbImage {
+    RgbImage::from_fn(128, 128, |x, y| {
+        let disc = (x as i32 - 70) * (x as i32 - 70) + (y as i32 - 50) * (y as i32 - 50) < 900;
+        let value = if disc { 170 } else { 80 } + (x * 7 + y * 13) as u8 % 5;
+        Rgb([value, value, if colour { value / 2 } else { value }])
+    })
+}
+
+#[test]
+fn every_kind_marks_what_it_changes() {
+    for kind in &AnomalyKind::ALL[1..] {
+        let generator = Synthesiser::new(
+            of_kind(*kind),
+            AugmentConfig::default(),
+            TextureSource::Procedural,
+        );
+        let mut areas = Vec::new();
+        for index in 0..150 {
+            let sample = generator
+                .sample(&part(index % 2 == 0), &mut sample_rng(6, 0, index))
+                .expect("draws");
+            assert!(sample.anomalies.iter().all(|anomaly| anomaly.kind == *kind));
+            assert!(sample.corrupted.iter().all(|v| (-1e-6..=1.000_001).contains(v)));
+            let clean = crate::image::unit(&sample.clean);
+            let change: Vec<f32> = clean
+                .chunks(3)
+                .zip(sample.corrupted.chunks(3))
+                .map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+                .collect();
+            let marked = sample.mask.iter().filter(|&&v| v != 0).count();
+            assert_eq!(marked == 0, sample.anomalies.is_empty(), "{kind:?} {index}");
+            // what is not marked is a faint border
+            let unmarked = change
+                .iter()
+                .zip(&sample.mask)
+                .filter(|&(c, m)| *m == 0 && *c > 0.1)
+                .count();
+            assert!(
+                unmarked <= marked.max(8),
+                "{kind:?} {index}: {unmarked} changed, {marked} marked"
+            );
+            areas.push(marked as f32 / change.len() as f32);
+        }
+        areas.sort_by(f32::total_cmp);
+        let most = areas.iter().filter(|&&area| area > 0.0).count();
+        // plain ground has no detail to lose
+        assert!(most > 120, "{kind:?}: only {most} of 150 are seen");
+        assert!(
+            areas[15] < 0.01 && areas[140] > 0.015,
+            "{kind:?}: from small to large, {areas:?}"
+        );
+    }
+}
+
+#[test]
+fn kinds_are_drawn_by_their_shares() {
+    let mut config = SynthesisConfig::preset(crate::config::Preset::Compact);
+    config.most = 1;
+    let generator = Synthesiser::new(
+        config.clone(),
+        AugmentConfig::default(),
+        TextureSource::Procedural,
+    );
+    let mut counts = [0; 5];
+    for index in 0..1000 {
+        let sample = generator
+            .sample(&part(true), &mut sample_rng(7, 0, index))
+            .expect("draws");
+        for anomaly in sample.anomalies {
+            counts[anomaly.kind as usize] += 1;
+        }
+    }
+    let total: f32 = AnomalyKind::ALL.map(|kind| config.kinds.get(kind)).iter().sum();
+    for kind in AnomalyKind::ALL {
+        let expected = 1000.0 * config.kinds.get(kind) / total;
+        let count = counts[kind as usize] as f32;
+        assert!(
+            (count - expected).abs() < 60.0,
+            "{kind:?}: {count} of 1000, {expected} expected"
+        );
+    }
+}
+
+#[test]
+fn anomalies_of_a_grey_image_are_mostly_grey() {
+    let config = SynthesisConfig::preset(crate::config::Preset::Compact);
+    let generator = Synthesiser::new(config, AugmentConfig::default(), TextureSource::Procedural);
+    let coloured = |image: &RgbImage| {
+        (0..200)
+            .filter(|&index| {
+                let sample = generator
+                    .sample(image, &mut sample_rng(5, 0, index))
+                    .expect("draws");
+                let spread = |pixel: &[f32]| {
+                    pixel.iter().copied().fold(f32::MIN, f32::max)
+                        - pixel.iter().copied().fold(f32::MAX, f32::min)
+                };
+                sample.corrupted.chunks(3).any(|pixel| spread(pixel) > 0.1)
+            })
+            .count()
+    };
+    let count = coloured(&part(false));
+    assert!((5..70).contains(&count), "{count} of 200");
+}
+
+/// Pins every bit of the compact preset's samples: the browser must draw the same.
+#[test]
+fn samples_of_all_kinds_are_the_same_everywhere() {
+    let preset = crate::config::Preset::Compact;
+    let generator = Synthesiser::new(
+        SynthesisConfig::preset(preset),
+        AugmentConfig::preset(preset),
+        TextureSource::Procedural,
+    );
+    let mut bytes = Vec::new();
+    for index in 0..60 {
+        let sample = generator
+            .sample(&part(true), &mut sample_rng(9, 7, index))
+            .expect("draws");
+        bytes.extend(sample.mask);
+        bytes.extend(sample.corrupted.iter().flat_map(|v| v.to_bits().to_le_bytes()));
+    }
+    assert_eq!(fnv(bytes), 0x9970_def2_23fe_761e);
 }

@@ -9,78 +9,17 @@ use rand_pcg::Pcg64;
 
 use super::lattice::{floor, fraction, hash, mix, nearest_points, noise, triangle, turbulence};
 use super::random::{below, bits, uniform};
+pub use crate::config::Texture;
 use crate::image::{Rgb, RgbImage};
 
 /// Side of the picture that the patterns' lengths refer to.
 const REFERENCE_SIDE: f32 = 256.0;
 
-/// A kind of texture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Texture {
-    /// Coarse to fine noise without structure, often stretched.
-    Grain,
-    /// Soft clouds of several sizes.
-    Clouds,
-    /// Parallel bands, more or less wavy.
-    Stripes,
-    /// A checkerboard or bricks.
-    Checks,
-    /// Threads that go over and under each other.
-    Weave,
-    /// Turbulent veins.
-    Marble,
-    /// Dots of varying size.
-    Dots,
-    /// Cells around scattered points, or the cracks between them.
-    Cells,
-    /// A gradient along a line or around a point.
-    Gradient,
-    /// Fine scratches in two directions.
-    Scratches,
-    /// Rings around a point, as in wood.
-    Rings,
-    /// Blotches with hard edges, as of paint or rust.
-    Blotches,
-}
-
 impl Texture {
-    /// All kinds.
-    pub const ALL: [Self; 12] = [
-        Self::Grain,
-        Self::Clouds,
-        Self::Stripes,
-        Self::Checks,
-        Self::Weave,
-        Self::Marble,
-        Self::Dots,
-        Self::Cells,
-        Self::Gradient,
-        Self::Scratches,
-        Self::Rings,
-        Self::Blotches,
-    ];
-
-    /// The kind's name, as in flags and messages.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Grain => "grain",
-            Self::Clouds => "clouds",
-            Self::Stripes => "stripes",
-            Self::Checks => "checks",
-            Self::Weave => "weave",
-            Self::Marble => "marble",
-            Self::Dots => "dots",
-            Self::Cells => "cells",
-            Self::Gradient => "gradient",
-            Self::Scratches => "scratches",
-            Self::Rings => "rings",
-            Self::Blotches => "blotches",
-        }
-    }
-
-    /// Any kind, all equally likely.
-    pub fn draw(rng: &mut Pcg64) -> Self {
-        Self::ALL[below(rng, Self::ALL.len() as u32) as usize]
+    /// One of these kinds, or of all if there are none, all equally likely.
+    pub fn draw(kinds: &[Self], rng: &mut Pcg64) -> Self {
+        let kinds = if kinds.is_empty() { &Self::ALL } else { kinds };
+        kinds[below(rng, kinds.len() as u32) as usize]
     }
 
     /// One texture of this kind with random colours, contrast, scale and orientation, to be

@@ -1,5 +1,7 @@
 //! Thresholds from good images alone: held-out ones against the same with synthetic anomalies.
 
+use std::sync::Arc;
+
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
@@ -10,8 +12,10 @@ use crate::inference::Detector;
 use crate::metrics::best_f1_threshold;
 use crate::synthesis::{Sample, Synthesiser};
 
-/// Anomalies painted on each held-out image.
-const SYNTHETIC_PER_IMAGE: usize = 3;
+/// Anomalies painted on each held-out image, and on all of them together, at least.
+const SYNTHETIC: (usize, usize) = (3, 16);
+/// Looks at all held-out images together, in varied light where training varies it, at least.
+const LOOKS: usize = 8;
 /// Tries to draw a mask that is not empty (about one in twenty is).
 const TRIES: usize = 8;
 /// Keeps calibration's random numbers apart from training's.
@@ -19,39 +23,55 @@ const SEED_OFFSET: u64 = 0x0ca1_1b7a;
 
 pub(super) async fn calibrate(
     detector: &Detector,
-    held_out: &[RgbImage],
+    held_out: &[Arc<RgbImage>],
     synthesiser: &Synthesiser,
     seed: u64,
+    views: f32,
 ) -> Result<Calibration> {
     let mut rng = rng(seed);
     let (mut good_scores, mut synthetic_scores) = (Vec::new(), Vec::new());
+    // the same images in another light: they make the threshold safer, but say nothing about how sure it is
+    let mut varied_scores = Vec::new();
     let (mut pixels, mut truth) = (Vec::new(), Vec::new());
+    let images = held_out.len().max(1);
+    let synthetic = SYNTHETIC.0.max(SYNTHETIC.1.div_ceil(images));
+    let varied = if synthesiser.varies_light() {
+        LOOKS.div_ceil(images) - 1
+    } else {
+        0
+    };
     for image in held_out {
         let found = detector.detect_pixels(&image::unit(image)).await?;
         good_scores.push(found.score);
         pixels.extend_from_slice(found.map().values());
         truth.resize(pixels.len(), false);
-        for _ in 0..SYNTHETIC_PER_IMAGE {
+        for _ in 0..varied {
+            let other = synthesiser.good(image, &mut rng);
+            varied_scores.push(detector.detect_pixels(&image::unit(&other)).await?.score);
+        }
+        for number in 0..synthetic {
             let Some(sample) = draw(synthesiser, image, &mut rng)? else {
                 continue;
             };
             let found = detector.detect_pixels(&sample.corrupted).await?;
             synthetic_scores.push(found.score);
-            pixels.extend_from_slice(found.map().values());
-            truth.extend(sample.mask.iter().map(|&m| m != 0));
+            // enough pixels come of a few
+            if number < SYNTHETIC.0 {
+                pixels.extend_from_slice(found.map().values());
+                truth.extend(sample.mask.iter().map(|&m| m != 0));
+            }
         }
     }
-    let scores: Vec<f32> = good_scores.iter().chain(&synthetic_scores).copied().collect();
-    let labels: Vec<bool> = (0..scores.len()).map(|i| i >= good_scores.len()).collect();
-    let (lowest, image_f1) = best_f1_threshold(&scores, &labels)?;
-    let image_threshold = midway_down(lowest, &scores);
+    let good: Vec<f32> = good_scores.iter().chain(&varied_scores).copied().collect();
+    let is_probability = detector.gives_probabilities();
+    let (image_threshold, image_f1) = image_threshold(&good, &synthetic_scores, is_probability, views)?;
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
     let alarms = good_scores
         .iter()
         .filter(|&&score| score >= image_threshold)
         .count();
     // a probability ends at 1; distances have no end of their own
-    let certain = if detector.config().segmentation.is_some() {
+    let certain = if is_probability {
         1.0
     } else {
         synthetic_scores.iter().copied().fold(image_threshold, f32::max)
@@ -75,7 +95,7 @@ pub(super) fn rng(seed: u64) -> Pcg64 {
 /// A sample with an anomaly, if one comes within [`TRIES`] draws.
 pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64) -> Result<Option<Sample>> {
     for _ in 0..TRIES {
-        let sample = synthesiser.sample(image, rng)?;
+        let sample = synthesiser.sample_of_one(image, rng)?;
         if sample.mask.contains(&1) {
             return Ok(Some(sample));
         }
@@ -83,18 +103,86 @@ pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64)
     Ok(None)
 }
 
-/// Between the lowest score that is called defective and the next one below: between two groups
-/// that are far apart, the middle is the safest place.
-fn midway_down(lowest: f32, scores: &[f32]) -> f32 {
+/// The threshold with the best F1 between the two groups, and that F1; each group counts as much as
+/// the other.
+///
+/// Synthetic defects can be fainter than any real one, or plainer. So among the thresholds of the best F1
+/// (many, where the groups lie apart) the one is chosen that one good image in a hundred is expected to
+/// exceed; and where the groups overlap, no more than one in twenty may be expected to.
+///
+/// The scores are those of single views. Where an image is shown in several and the highest score
+/// counts, each of them must be exceeded the less often.
+fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views: f32) -> Result<(f32, f64)> {
+    /// Shares of the good images that are expected to exceed a threshold.
+    const RARE: f32 = 0.01;
+    const SELDOM: f32 = 0.05;
+    let times = (synthetic.len() / good.len().max(1)).max(1);
+    let repeated = good.iter().cycle().take(times * good.len());
+    let scores: Vec<f32> = repeated.chain(synthetic).copied().collect();
+    let labels: Vec<bool> = (0..scores.len()).map(|i| i >= times * good.len()).collect();
+    let (lowest, f1) = best_f1_threshold(&scores, &labels)?;
     let below = scores
         .iter()
         .copied()
         .filter(|&score| score < lowest)
         .fold(f32::NEG_INFINITY, f32::max);
-    if below.is_finite() {
-        0.5 * (below + lowest)
-    } else {
-        lowest
+    if !below.is_finite() {
+        return Ok((lowest, f1));
+    }
+    let Some(expected) = Expected::of(good).filter(|_| is_probability) else {
+        return Ok((0.5 * (below + lowest), f1));
+    };
+    let limit = |share: f32| expected.limit(deviations(share / views.max(1.0)));
+    // the lowest itself is a defect
+    let within = limit(RARE).clamp(below, 0.1 * below + 0.9 * lowest);
+    let mut sorted = synthetic.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    // a model that can hardly tell the groups apart still finds the plainer half
+    let half = sorted.get(sorted.len() / 2).copied().unwrap_or(lowest);
+    Ok((within.max(limit(SELDOM).min(half)), f1))
+}
+
+/// How many deviations above the mean a normal distribution has this share left, from 0 to 0.5;
+/// within 0.003 (Hastings, Approximations for digital computers, 1955).
+fn deviations(share: f32) -> f32 {
+    let t = (-2.0 * libm::logf(share.clamp(1e-6, 0.5))).sqrt();
+    t - (2.307_53 + 0.270_61 * t) / (1.0 + t * (0.992_29 + 0.044_81 * t))
+}
+
+/// How the scores of good images are expected to scatter: a normal distribution of their logits.
+struct Expected {
+    median: f32,
+    deviation: f32,
+}
+
+impl Expected {
+    /// From the quartiles, which one defective image among the good ones hardly moves; none for too few.
+    fn of(good: &[f32]) -> Option<Self> {
+        /// Scores that quartiles are taken of, at least.
+        const FEWEST: usize = 8;
+        /// A normal distribution's quartile in deviations.
+        const QUARTILE: f32 = 0.6745;
+        if good.len() < FEWEST {
+            return None;
+        }
+        let mut logits: Vec<f32> = good
+            .iter()
+            .map(|&p| {
+                let p = p.clamp(1e-6, 1.0 - 1e-6);
+                libm::logf(p / (1.0 - p))
+            })
+            .collect();
+        logits.sort_by(f32::total_cmp);
+        let quantile = |share: f32| logits[(share * (logits.len() - 1) as f32).round() as usize];
+        let (low, median, high) = (quantile(0.25), quantile(0.5), quantile(0.75));
+        let deviation = (0.5 * (high - low)).max(high - median) / QUARTILE;
+        Some(Self { median, deviation })
+    }
+
+    /// The probability that lies so many deviations above the middle.
+    fn limit(&self, deviations: f32) -> f32 {
+        let logit = self.median + deviations * self.deviation;
+        1.0 / (1.0 + libm::expf(-logit))
     }
 }
 
@@ -104,7 +192,46 @@ mod tests {
 
     #[test]
     fn threshold_lies_in_the_gap() {
-        assert_eq!(midway_down(0.75, &[0.05, 0.25, 0.75, 0.9]), 0.5);
-        assert_eq!(midway_down(0.75, &[0.75, 0.9]), 0.75);
+        // too few for an expectation, or distances: the middle
+        let threshold = |good: &[f32], synthetic: &[f32], is_probability| {
+            image_threshold(good, synthetic, is_probability, 1.0)
+                .expect("two groups")
+                .0
+        };
+        assert_eq!(threshold(&[0.05, 0.25], &[0.75, 0.9], true), 0.5);
+        let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
+        assert_eq!(threshold(&good, &[0.805, 0.9], false), 0.5);
+        // where good images end, not where defects begin
+        let near = threshold(&good, &[0.8, 0.9], true);
+        assert!((0.195..0.4).contains(&near), "{near}");
+        // they touch: no lower than one good image in twenty is expected, no higher than half the defects
+        let touching = threshold(&good, &[0.2, 0.21, 0.9], true);
+        assert!((0.2..=0.21).contains(&touching), "{touching}");
+        let inseparable = threshold(&good, &good, true);
+        assert!((0.1..0.2).contains(&inseparable), "{inseparable}");
+    }
+
+    #[test]
+    fn several_views_raise_the_threshold() {
+        for (share, expected) in [(0.5, 0.0), (0.05, 1.645), (0.01, 2.326), (0.0025, 2.807)] {
+            assert!((deviations(share) - expected).abs() < 0.005, "{share}");
+        }
+        let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
+        let of = |views| {
+            image_threshold(&good, &[0.8, 0.9], true, views)
+                .expect("two groups")
+                .0
+        };
+        assert!(of(4.0) > of(1.0) + 0.01, "{} and {}", of(1.0), of(4.0));
+    }
+
+    #[test]
+    fn one_defective_image_among_the_good_hardly_moves_the_threshold() {
+        let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
+        let synthetic: Vec<f32> = (0..60).map(|i| 0.7 + 0.004 * i as f32).collect();
+        let (before, _) = image_threshold(&good, &synthetic, true, 1.0).expect("two groups");
+        let with_one: Vec<f32> = good.iter().copied().chain([0.95]).collect();
+        let (after, _) = image_threshold(&with_one, &synthetic, true, 1.0).expect("two groups");
+        assert!((after - before).abs() < 0.1, "{before} became {after}");
     }
 }

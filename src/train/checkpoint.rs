@@ -16,13 +16,13 @@ use crate::{Error, Result};
 /// Name of the header's entry.
 const KEY: &str = "destseg_checkpoint";
 /// Raised when older versions cannot read the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Name of the weights' block, itself a safetensors file.
 const WEIGHTS: &str = "weights";
 /// Name of the best student's block, another one.
 const BEST: &str = "best";
-/// Names of the optimisers' blocks.
-const OPTIMISERS: [&str; 4] = ["student", "squeeze", "res", "head"];
+/// Name of the block with the optimisers' momenta, under the names of their weights.
+const MOMENTA: &str = "momenta";
 
 /// What must be equal for a run to go on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,8 +43,8 @@ pub(super) struct Checkpoint {
     pub(super) weights: Weights,
     /// Mean map and weights of the best student so far, where one is chosen.
     pub(super) best: Option<(f32, Weights)>,
-    /// In the order student, squeeze, blocks, head; none where the device could not give them.
-    pub(super) optimisers: Option<[Vec<u8>; 4]>,
+    /// The optimisers' momenta; those of a stage that has not begun are missing.
+    pub(super) momenta: Weights,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,9 +87,15 @@ impl Checkpoint {
             Some((_, best)) => Some(best.to_safetensors(Precision::F32, Default::default())?),
             None => None,
         };
+        // before the first step there are none, and a file without tensors is none
+        let momenta = if self.momenta.is_empty() {
+            None
+        } else {
+            Some(self.momenta.to_safetensors(Precision::F32, Default::default())?)
+        };
         let views = std::iter::once((WEIGHTS, &weights))
+            .chain(momenta.as_ref().map(|momenta| (MOMENTA, momenta)))
             .chain(best.as_ref().map(|best| (BEST, best)))
-            .chain(OPTIMISERS.into_iter().zip(self.optimisers.iter().flatten()))
             .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|err| fail(err.to_string()))?;
@@ -129,17 +135,15 @@ impl Checkpoint {
             let file = SafeTensors::deserialize(&bytes).map_err(|err| unusable(&err.to_string()))?;
             Weights::from_safetensors(&file)
         };
-        let [student, squeeze, res, head] = OPTIMISERS;
-        let optimisers = match file.tensor(student) {
-            Ok(_) => Some([block(student)?, block(squeeze)?, block(res)?, block(head)?]),
-            Err(_) => None,
-        };
         Ok(Self {
             run,
             step,
             weights: weights(WEIGHTS)?,
             best: best.map(|mean| Ok((mean, weights(BEST)?))).transpose()?,
-            optimisers,
+            momenta: match file.tensor(MOMENTA) {
+                Ok(_) => weights(MOMENTA)?,
+                Err(_) => Weights::default(),
+            },
         })
     }
 }
@@ -162,6 +166,14 @@ mod tests {
                 data: vec![7.0],
             },
         );
+        let mut momenta = Weights::default();
+        momenta.insert(
+            "student_net.a".into(),
+            Array {
+                shape: vec![1, 2],
+                data: vec![-0.5, 3e-20],
+            },
+        );
         Checkpoint {
             run: Run {
                 model: ModelConfig::preset(Preset::Compact),
@@ -171,18 +183,19 @@ mod tests {
             step: 42,
             weights,
             best: Some((0.125, best)),
-            optimisers: Some([vec![1, 2], vec![], vec![3], vec![255; 9]]),
+            momenta,
         }
     }
 
     #[test]
     fn a_checkpoint_comes_back_bit_by_bit() {
         let whole = checkpoint();
-        let without_momenta = Checkpoint {
-            optimisers: None,
+        let at_the_start = Checkpoint {
+            momenta: Weights::default(),
+            best: None,
             ..checkpoint()
         };
-        for checkpoint in [whole, without_momenta] {
+        for checkpoint in [whole, at_the_start] {
             let bytes = checkpoint.to_bytes().expect("writes");
             assert_eq!(Checkpoint::parse(&bytes).expect("reads"), checkpoint);
         }

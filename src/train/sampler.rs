@@ -11,6 +11,7 @@ enum Purpose {
     Shuffle = 1,
     Sample = 2,
     HoldOut = 3,
+    Whiten = 4,
 }
 
 fn rng(seed: u64, purpose: Purpose, index: u64) -> Pcg64 {
@@ -58,6 +59,11 @@ impl Sampler {
             })
             .collect()
     }
+}
+
+/// The generator of a good image's variation before its differences are whitened.
+pub(super) fn whitening_rng(seed: u64, place: usize) -> Pcg64 {
+    rng(seed, Purpose::Whiten, place as u64)
 }
 
 /// Takes a random share of the items out of `items`, at least one if the share is not zero.

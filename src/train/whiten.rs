@@ -1,5 +1,5 @@
 //! The statistics behind [`Whitening`]: mean and covariance of what teacher and student differ by on
-//! good images, level by level.
+//! good images, and of the teacher's features, level by level.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -14,7 +14,7 @@ use crate::preprocess;
 use crate::{Error, Result};
 
 /// Good images that are looked at; one has 256 feature vectors at the coarsest level already.
-const MOST_IMAGES: usize = 128;
+pub(super) const MOST_IMAGES: usize = 128;
 /// Added to all variances, as a share of their mean: directions that never vary must not decide.
 const SHRINKAGE: f64 = 1e-2;
 /// Iterations after which an eigenvalue is given up; a few suffice.
@@ -27,21 +27,27 @@ const EIGEN_SWEEPS: usize = 10_000;
 pub(super) async fn fit(
     mut whitening: Whitening,
     model: &DeSTSeg,
-    images: &[RgbImage],
+    images: impl Iterator<Item = RgbImage>,
     config: &ModelConfig,
     device: &Device,
 ) -> Result<Whitening> {
-    let mut moments = config.teacher.channels().map(Moments::new);
-    for image in images.iter().take(MOST_IMAGES) {
-        let pixels = image::unit(image);
+    let moments = || config.teacher.channels().map(Moments::new);
+    let (mut of_differences, mut of_features) = (moments(), moments());
+    for image in images.take(MOST_IMAGES) {
+        let pixels = image::unit(&image);
         let pixels = [pixels.as_slice()].into_iter();
         let batch = preprocess::batch(pixels, config.input_size, config.teacher, device);
         let [teacher, student] = model.features(batch);
-        for (moments, difference) in moments.iter_mut().zip(teacher.difference(student)) {
+        let features = whitening.features.iter().zip(teacher.0.clone());
+        for (moments, (_, feature)) in of_features.iter_mut().zip(features) {
+            moments.add(feature).await?;
+        }
+        for (moments, difference) in of_differences.iter_mut().zip(teacher.difference(student)) {
             moments.add(difference).await?;
         }
     }
-    for (level, moments) in whitening.levels.iter_mut().zip(&moments) {
+    let maps = whitening.levels.iter_mut().zip(&of_differences);
+    for (map, moments) in maps.chain(whitening.features.iter_mut().zip(&of_features)) {
         let channels = moments.sum.len();
         let (weight, bias) = moments.whitening().ok_or_else(|| {
             Error::Training(
@@ -49,8 +55,8 @@ pub(super) async fn fit(
             )
         })?;
         let weight = TensorData::new(weight, [channels, channels, 1, 1]);
-        level.weight = Param::from_tensor(Tensor::from_data(weight, device));
-        level.bias = Some(Param::from_tensor(Tensor::from_data(
+        map.weight = Param::from_tensor(Tensor::from_data(weight, device));
+        map.bias = Some(Param::from_tensor(Tensor::from_data(
             TensorData::new(bias, [channels]),
             device,
         )));

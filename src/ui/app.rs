@@ -60,15 +60,15 @@ pub(crate) fn App() -> Html {
             <StatusLine ..page />
             if *dragging {
                 <div class="drop-hint" aria-hidden="true">
-                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images or a model file" }</p>
+                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
                 </div>
             }
         </div>
     }
 }
 
-/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID&steps=150-250`, the last
-/// for the two stages of a training.
+/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID`, and for trainings
+/// `&steps=150-250&batch=8&side=256`: steps of the two stages, images of a step, pixels of the input's side.
 fn from_address() -> State {
     let search = web_sys::window()
         .and_then(|window| window.location().search().ok())
@@ -89,6 +89,8 @@ fn from_address() -> State {
     if let Some(steps) = steps {
         state.teach.set_effort(Effort::Own(steps));
     }
+    let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());
+    state.teach.set_sizes(number("side"), number("batch"));
     state
 }
 
@@ -184,7 +186,7 @@ fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
                     event.prevent_default();
                     drop_setter.set(false);
                     let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
-                    files::take(files::transferred(data), &on_drop);
+                    files::take_dropped(data, &on_drop);
                 }),
             ),
             listen(
@@ -193,7 +195,7 @@ fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
                     let data = event
                         .dyn_ref::<ClipboardEvent>()
                         .and_then(ClipboardEvent::clipboard_data);
-                    files::take(files::transferred(data), &on_paste);
+                    files::take(files::pasted(data), &on_paste);
                 }),
             ),
             listen("keydown", Box::new(move |event| browse(event, &on_key))),

@@ -14,6 +14,7 @@ use super::state::{Action, Bulk, ItemId, ModelSource, State, Step, TeachAction, 
 use super::store;
 use crate::protocol::{Command, Event, Manifest, Task, TaskEvent};
 use crate::web;
+use crate::web::content::{self as given, Content};
 
 /// The script that starts the engine, next to the page.
 const WORKER: &str = "./worker_loader.js";
@@ -151,7 +152,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
             Step::Teach(_) => return,
             Step::Load(source) => load_command(job, source, &manifest).await,
             Step::Analyse(id) => match item {
-                Some(item) => match content(&item.blob, &item.example, id, &dispatch).await {
+                Some(item) => match content(&item.content, &item.example, id, &dispatch).await {
                     Ok(buffer) => Ok((Command::Analyse { job }, Some(buffer))),
                     Err(message) => Err(message),
                 },
@@ -188,7 +189,7 @@ fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch:
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     match step {
         TeachStep::Task(task) => {
-            if let Err(message) = send(&slot, generation, &Command::Teach { task: *task }, None) {
+            if let Err(message) = send(&slot, generation, &Command::Teach { task }, None) {
                 let event = TaskEvent::Failed { message };
                 dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
             }
@@ -198,19 +199,25 @@ fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch:
             let (side, fit) = (teach.settings.model.input_size, teach.settings.model.fit);
             let find = |images: &[super::state::Good]| {
                 let found = images.iter().find(|good| good.id == image);
-                found.and_then(|good| good.blob.clone())
+                found.and_then(|good| good.content.clone())
             };
-            let (task, blob) = match find(&teach.images) {
-                Some(blob) => (Task::Add { image, side, fit }, Some(blob)),
+            let (task, content) = match find(&teach.images) {
+                Some(content) => (Task::Add { image, side, fit }, Some(content)),
                 None => (Task::AddTexture { image }, find(&teach.own_textures)),
             };
             spawn_local(async move {
-                let read = match blob {
-                    Some(blob) => bytes(&blob).await,
+                let bytes = match content {
+                    Some(content) => content.bytes().await,
                     None => Err("The image is no longer there: add it again.".into()),
                 };
-                let sent =
-                    read.and_then(|buffer| send(&slot, generation, &Command::Teach { task }, Some(&buffer)));
+                let sent = bytes.and_then(|buffer| {
+                    send(
+                        &slot,
+                        generation,
+                        &Command::Teach { task: task.into() },
+                        Some(&buffer),
+                    )
+                });
                 if let Err(message) = sent {
                     let event = TaskEvent::Refused { image, message };
                     dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
@@ -220,7 +227,7 @@ fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch:
         TeachStep::Keep(trained) => {
             let first = state.teach.images.iter().find_map(|image| {
                 let size = image.size()?;
-                Some((image.blob.clone()?, size))
+                Some((image.content.clone()?, size))
             });
             spawn_local(async move {
                 let kept = store::keep(&trained, first).await;
@@ -251,7 +258,7 @@ async fn load_command(
             Ok((Command::LoadShipped { job, model, teacher }, None))
         }
         ModelSource::File { name, blob } | ModelSource::Kept { name, blob, .. } => {
-            let buffer = bytes(&blob).await?;
+            let buffer = given::read(&blob).await?;
             let teachers = manifest.teachers.clone();
             Ok((
                 Command::LoadFile {
@@ -267,13 +274,13 @@ async fn load_command(
 
 /// The bytes of an image; an example's file is fetched at first and kept.
 async fn content(
-    blob: &Option<Blob>,
+    content: &Option<Content>,
     example: &Option<Rc<crate::protocol::Example>>,
     id: ItemId,
     dispatch: &Dispatch,
 ) -> Result<ArrayBuffer, String> {
-    let blob = match (blob, example) {
-        (Some(blob), _) => blob.clone(),
+    let blob = match (content, example) {
+        (Some(content), _) => return content.bytes().await,
         (None, Some(example)) => {
             let blob = fetch_blob(&example.file)
                 .await
@@ -283,15 +290,7 @@ async fn content(
         }
         (None, None) => return Err("The image is no longer there: add it again.".into()),
     };
-    bytes(&blob).await
-}
-
-async fn bytes(blob: &Blob) -> Result<ArrayBuffer, String> {
-    let read = JsFuture::from(blob.array_buffer())
-        .await
-        .ok()
-        .and_then(|buffer| buffer.dyn_into().ok());
-    read.ok_or_else(|| "The file could not be read; it may have been moved or changed: add it again.".into())
+    given::read(&blob).await
 }
 
 async fn fetch(path: &str) -> Result<Response, ()> {

@@ -9,6 +9,7 @@ use web_sys::{
 
 use crate::map::AnomalyMap;
 use crate::render::{self, ColorMap};
+use crate::web::content::Content;
 
 /// The outline is one part in this many of the image's longer side wide.
 const OUTLINE_PARTS: f64 = 320.0;
@@ -139,7 +140,7 @@ fn stroke(
 }
 
 /// Decodes an image file, upright, at its own size or fitted into a square of `side` pixels.
-pub(crate) async fn decode(blob: &Blob, size: (u32, u32), side: Option<u32>) -> Option<ImageBitmap> {
+pub(crate) async fn decode(content: &Content, size: (u32, u32), side: Option<u32>) -> Option<ImageBitmap> {
     let options = ImageBitmapOptions::new();
     options.set_image_orientation(ImageOrientation::FromImage);
     if let Some(side) = side {
@@ -150,8 +151,9 @@ pub(crate) async fn decode(blob: &Blob, size: (u32, u32), side: Option<u32>) -> 
         options.set_resize_quality(ResizeQuality::Medium);
     }
     let window = web_sys::window()?;
+    let blob = content.blob().await.ok()?;
     let bitmap = window
-        .create_image_bitmap_with_blob_and_image_bitmap_options(blob, &options)
+        .create_image_bitmap_with_blob_and_image_bitmap_options(&blob, &options)
         .ok()?;
     JsFuture::from(bitmap).await.ok()?.dyn_into().ok()
 }

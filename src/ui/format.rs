@@ -16,6 +16,14 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
+/// Much memory: `450 MB`, `1.9 GB`.
+pub(crate) fn memory(bytes: u64) -> String {
+    match bytes {
+        b if b < 1_000_000_000 => format!("{:.0} MB", b as f64 / 1e6),
+        b => format!("{:.1} GB", b as f64 / 1e9),
+    }
+}
+
 /// A time: `85 ms`, `1.24 s`.
 pub(crate) fn time(milliseconds: f64) -> String {
     if milliseconds < 1000.0 {

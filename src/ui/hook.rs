@@ -2,16 +2,18 @@
 //! shown, or `null` while there are none:
 //! `{name, width, height, segmentation: Float32Array, dest: Float32Array, levels: [Float32Array], score}`;
 //! no `segmentation` where the model has no such network. `destseg.losses()` gives the loss of each step of
-//! the training that runs.
+//! the training that runs, `destseg.stepTimes()` the milliseconds that each took, `destseg.preview()` the
+//! pictures of synthetic anomalies, RGBA.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Float32Array, Object, Reflect};
+use js_sys::{Float32Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use super::state::State;
+use crate::protocol::StepInfo;
 
 /// The state that the hook reads, kept up to date by the page.
 pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
@@ -20,18 +22,31 @@ pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
 pub(crate) fn install(latest: Latest) {
     let Some(window) = web_sys::window() else { return };
     let trained = latest.clone();
-    let losses = Closure::<dyn Fn() -> JsValue>::new(move || losses(&trained.borrow()));
+    let (timed, previewed) = (latest.clone(), latest.clone());
+    let losses =
+        Closure::<dyn Fn() -> JsValue>::new(move || steps(&trained.borrow(), |step| step.loss.into()));
+    let times = Closure::<dyn Fn() -> JsValue>::new(move || steps(&timed.borrow(), |step| step.ms));
+    let preview = Closure::<dyn Fn() -> JsValue>::new(move || {
+        let preview = &previewed.borrow().teach.preview;
+        let pictures = preview
+            .as_ref()
+            .map(|preview| Uint8Array::from(preview.pictures.as_slice()));
+        pictures.map_or(JsValue::NULL, Into::into)
+    });
     let maps = Closure::<dyn Fn() -> JsValue>::new(move || maps(&latest.borrow()).unwrap_or(JsValue::NULL));
     let hook = Object::new();
     set(&hook, "maps", &maps.into_js_value());
     set(&hook, "losses", &losses.into_js_value());
+    set(&hook, "preview", &preview.into_js_value());
+    set(&hook, "stepTimes", &times.into_js_value());
     set(&window, "destseg", &hook);
 }
 
-fn losses(state: &State) -> JsValue {
+/// A number of each step of the training that runs.
+fn steps(state: &State, number: fn(&StepInfo) -> f64) -> JsValue {
     let steps = state.teach.course.iter().flat_map(|course| &course.steps);
-    let losses: js_sys::Array = steps.map(|step| JsValue::from(step.loss)).collect();
-    losses.into()
+    let numbers: js_sys::Array = steps.map(|step| JsValue::from(number(step))).collect();
+    numbers.into()
 }
 
 fn maps(state: &State) -> Option<JsValue> {

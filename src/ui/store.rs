@@ -12,6 +12,7 @@ use super::client::Dispatch;
 use super::draw;
 use super::state::{Action, Inspector, ModelSource, TeachAction, Trained};
 use crate::protocol::KeptRun;
+use crate::web::content::Content;
 use crate::web::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 
 /// Names of an inspector's files.
@@ -90,9 +91,12 @@ async fn record<T: serde::de::DeserializeOwned>(folder: &Folder, name: &str) -> 
 ///
 /// # Errors
 /// A sentence, if the browser keeps nothing or has no room.
-pub(crate) async fn keep(trained: &Trained, first: Option<(Blob, (u32, u32))>) -> Result<Inspector, String> {
+pub(crate) async fn keep(
+    trained: &Trained,
+    first: Option<(Content, (u32, u32))>,
+) -> Result<Inspector, String> {
     let picture = match first {
-        Some((blob, size)) => picture(&blob, size).await,
+        Some((content, size)) => picture(&content, size).await,
         None => None,
     };
     let inspector = Inspector {
@@ -124,8 +128,8 @@ async fn rewrite(inspector: &Inspector) -> Result<(), String> {
 }
 
 /// An image in small, as a `data:` address.
-async fn picture(blob: &Blob, size: (u32, u32)) -> Option<String> {
-    let bitmap = draw::decode(blob, size, Some(PICTURE)).await?;
+async fn picture(content: &Content, size: (u32, u32)) -> Option<String> {
+    let bitmap = draw::decode(content, size, Some(PICTURE)).await?;
     draw::data_url(&bitmap)
 }
 

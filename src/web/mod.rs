@@ -4,6 +4,7 @@
 //! [`Event`](crate::protocol::Event), and an `ArrayBuffer` or `null`. The buffer is transferred,
 //! never copied; both halves of the page use this one pair of functions.
 
+pub mod content;
 pub mod store;
 
 use js_sys::{Array, ArrayBuffer};

@@ -86,6 +86,18 @@ impl Folder {
     /// # Errors
     /// If the storage is full or the browser does not write.
     pub async fn write(&self, name: &str, content: &[u8]) -> Result<(), String> {
+        self.write_parts(name, [content]).await
+    }
+
+    /// Writes a file part by part, so that the whole is never in memory; else as [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_parts<'a>(
+        &self,
+        name: &str,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), String> {
         let options = FileSystemGetFileOptions::new();
         options.set_create(true);
         let handle = done(self.0.get_file_handle_with_options(name, &options)).await?;
@@ -95,10 +107,12 @@ impl Folder {
         let handle = handle.unchecked_into::<FileSystemFileHandle>();
         let stream = done(handle.create_writable()).await?;
         let stream = stream.unchecked_into::<FileSystemWritableFileStream>();
-        let write = stream
-            .write_with_js_u8_array(&Uint8Array::from(content))
-            .map_err(|err| sentence(&err))?;
-        done(write).await?;
+        for part in parts {
+            let write = stream
+                .write_with_js_u8_array(&Uint8Array::from(part))
+                .map_err(|err| sentence(&err))?;
+            done(write).await?;
+        }
         // only now does the new content take the old one's place
         done(stream.close()).await.map(|_| ())
     }

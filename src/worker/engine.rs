@@ -6,14 +6,18 @@ use burn::tensor::Device;
 use js_sys::{ArrayBuffer, Float32Array};
 
 use super::download::download;
-use super::run::{Material, Place, Run};
+use super::run::{Kept, Material, Place, Run};
 use super::teach::{Teaching, tell};
-use super::{post, post_fatal, sentence};
-use crate::config::{ModelConfig, TeacherKind};
+use super::{post, post_fatal};
+use crate::calibration::Calibration;
+use crate::config::{Method, ModelConfig, TeacherKind};
+use crate::error::sentence;
 use crate::image;
 use crate::inference::{Detection, Detector};
 use crate::model::file::{ModelFile, parse_teacher};
 use crate::model::open::{Opened, open};
+use crate::model::patchcore::MemoryFile;
+use crate::model::prefix;
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
 use crate::protocol::{
@@ -53,7 +57,7 @@ impl Engine {
                 (Some(job), self.load_file(job, name, &bytes, &teachers).await)
             }
             Command::Teach { task } => {
-                let result = match self.teaching.collect(task, &bytes) {
+                let result = match self.teaching.collect(*task, &bytes) {
                     Some(task) => self.teach(task).await,
                     None => Ok(()),
                 };
@@ -143,9 +147,10 @@ impl Engine {
                     .trained
                     .as_ref()
                     .filter(|(config, _)| fine_tune && same(config));
+                let side = settings.model.input_size;
                 let material = Material {
                     images,
-                    textures: self.teaching.pictures(textures, settings.model.input_size),
+                    textures: self.teaching.pictures(textures, side),
                     start: start.map(|(_, weights)| weights.clone()),
                 };
                 let began = js_sys::Date::now();
@@ -169,13 +174,17 @@ impl Engine {
                 self.take_on(run).await?;
             }
             Task::Resume { run, teachers } => {
-                let teacher = self.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
-                let run = Run::resume(&run, &teacher, self.place()?).await?;
+                let kept = Kept::open(&run).await?;
+                let teacher = match kept.teacher().await? {
+                    Some(own) => own,
+                    None => self.teacher(kept.run.settings.model.teacher, &teachers).await?,
+                };
+                let run = Run::resume(kept, &teacher, self.place()?).await?;
                 self.take_on(run).await?;
             }
             Task::Pause { paused } => {
                 if let Some(run) = &mut self.teaching.run {
-                    run.pause(paused);
+                    run.pause(paused).await?;
                 }
             }
             Task::Stop { keep: true } if self.teaching.run.as_ref().is_some_and(Run::can_end) => {
@@ -187,12 +196,23 @@ impl Engine {
                 Some(run) => run.discard().await,
                 None => tell(TaskEvent::Discarded, None),
             },
-            Task::Add { .. } | Task::AddTexture { .. } | Task::Remove { .. } | Task::Preview { .. } => {}
+            Task::Add { .. }
+            | Task::AddTexture { .. }
+            | Task::Remove { .. }
+            | Task::ShowTextures { .. }
+            | Task::Preview { .. } => {}
         }
         Ok(())
     }
 
     async fn take_on(&mut self, mut run: Run) -> Result<()> {
+        if self
+            .info
+            .as_ref()
+            .is_some_and(|info| info.backend == BackendChoice::Webgpu)
+        {
+            run.prepare().await?;
+        }
         tell(TaskEvent::Started(run.info()), None);
         // from the first step on, an interruption loses half a minute at most
         run.save().await?;
@@ -209,7 +229,6 @@ impl Engine {
         Ok(Place {
             device,
             name: format!("{kind} ({adapter}), in a browser"),
-            gpu,
         })
     }
 
@@ -271,6 +290,11 @@ impl Engine {
         let start = now_ms();
         let file = match open(bytes)? {
             Opened::Model(file) => *file,
+            Opened::Memory(file) => {
+                return self
+                    .open_memory(job, name, &file, bytes.len(), start, teachers)
+                    .await;
+            }
             Opened::Teacher(kind, weights) => {
                 let teacher = kind.id().to_owned();
                 let bytes = bytes.len() as u64;
@@ -293,6 +317,49 @@ impl Engine {
             .await?;
         }
         self.open_model(job, name, file, bytes.len(), start).await
+    }
+
+    /// Opens a memory of `PatchCore` as the current model.
+    async fn open_memory(
+        &mut self,
+        job: u32,
+        name: String,
+        file: &MemoryFile,
+        bytes: usize,
+        start: f64,
+        teachers: &[ManifestFile],
+    ) -> Result<Event> {
+        let config = &file.header.config;
+        let teacher = match file.has_teacher() {
+            true => None,
+            false => Some(self.teacher(config.teacher, teachers).await?),
+        };
+        let detector = Detector::of_memory(file, teacher.as_ref(), &self.device()?)?;
+        let load_ms = now_ms() - start;
+        let before = now_ms();
+        detector.warm_up().await?;
+        let count = teacher.map_or(0, |teacher| teacher.count());
+        let of_teacher = self.teachers.get(config.teacher.id());
+        let model = ModelInfo {
+            name,
+            method: Method::Patchcore,
+            preset: "compact".into(),
+            teacher: config.teacher.id().into(),
+            parameters: (file.weights.count() + count) as u64,
+            bytes: bytes as u64 + of_teacher.map_or(0, |teacher| teacher.bytes),
+            input_size: config.input_size,
+            segmentation: false,
+            trained_on: file.header.training.as_ref().map_or_else(
+                || "an unknown data set".into(),
+                |training| format!("{} good images of {}", training.images, training.data),
+            ),
+            load_ms,
+            first_ms: now_ms() - before,
+            calibration: detector.calibration().map(Calibration::thresholds),
+        };
+        self.detector = Some(detector);
+        self.trained = None;
+        Ok(Event::ModelReady { job, model })
     }
 
     async fn fetch_teacher(&mut self, teacher: &ManifestFile, report: &mut dyn FnMut(u64)) -> Result<()> {
@@ -331,6 +398,7 @@ impl Engine {
         let first_ms = now_ms() - before;
         let model = ModelInfo {
             name,
+            method: config.method(),
             preset: config.preset.id().into(),
             teacher: config.teacher.id().into(),
             parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
@@ -351,8 +419,18 @@ impl Engine {
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);
-        let can_go_on = file.header.config.segmentation.is_some() && !file.has_teacher();
-        self.trained = can_go_on.then_some((file.header.config, file.weights));
+        let ModelFile { header, mut weights } = file;
+        let own = weights.take_prefix(prefix::TEACHER);
+        if !own.is_empty() {
+            // new inspectors of this network learn from it, too
+            let weights = own.with_prefix(prefix::TEACHER);
+            let teacher = Teacher { weights, bytes: 0 };
+            self.teachers
+                .entry(header.config.teacher.id().into())
+                .or_insert(teacher);
+        }
+        let can_go_on = header.config.segmentation.is_some();
+        self.trained = can_go_on.then_some((header.config, weights));
         Ok(Event::ModelReady { job, model })
     }
 

@@ -92,17 +92,6 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
     inbox.borrow_mut().busy = false;
 }
 
-/// A message as a sentence: capital letter and full stop.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let capital = letters
-        .next()
-        .map(|first| first.to_uppercase().to_string())
-        .unwrap_or_default();
-    let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{capital}{}{full_stop}", letters.as_str())
-}
-
 fn first_line(text: &str) -> &str {
     text.lines()
         .nth(1)

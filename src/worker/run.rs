@@ -1,20 +1,24 @@
 //! A training that goes on: its steps, what the page sees of it, and what the browser keeps of it so
 //! that it can go on after an interruption.
 
-use burn::tensor::Device;
+use std::sync::Arc;
 
-use super::teach::{bytes, mask, rgba, synthesiser, tell};
+use burn::tensor::Device;
+use web_sys::Blob;
+
+use super::teach::{synthesiser, tell};
 use crate::config::TeacherKind;
 use crate::image::{self, RgbImage};
-use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
+use crate::model::file::{ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes};
 use crate::model::prefix;
 use crate::model::storage::Precision;
 use crate::model::weights::Weights;
 use crate::platform::{now_ms, yield_now};
 use crate::protocol::{KeptRun, StepInfo, TaskEvent, Textures, TrainedInfo};
 use crate::render::{self, ColorMap};
-use crate::synthesis::Sample;
+use crate::synthesis::{Sample, preview};
 use crate::train::{Stage, Trainer};
+use crate::web::content;
 use crate::web::store::{Folder, Lock, RUN_RECORD, RUNS};
 use crate::{Error, Result};
 
@@ -24,6 +28,8 @@ const SAVE_EVERY_MS: f64 = 30_000.0;
 const LOOK_EVERY_MS: f64 = 3_000.0;
 /// Looking takes at most one part in this many of the time.
 const LOOK_SHARE: f64 = 20.0;
+/// Images trained on that are looked at again, at most.
+const MOST_CHECKED: usize = 300;
 /// How the model is stored.
 const PRECISION: Precision = Precision::F16;
 /// Opacity of the heat maps.
@@ -33,6 +39,7 @@ const OPACITY: f32 = 0.65;
 const IMAGES: &str = "images";
 const TEXTURES: &str = "textures";
 const CHECKPOINT: &str = "checkpoint";
+const TEACHER: &str = "teacher";
 
 /// A training run of the page.
 pub(super) struct Run {
@@ -43,8 +50,6 @@ pub(super) struct Run {
     specimen: (RgbImage, Sample),
     paused: bool,
     in_segmentation: bool,
-    /// Whether momenta can be read between two steps.
-    momenta: bool,
     device: String,
     folder: Option<Folder>,
     lock: Option<Lock>,
@@ -58,18 +63,45 @@ pub(super) struct Place {
     pub(super) device: Device,
     /// In words.
     pub(super) name: String,
-    /// Whether it is the GPU.
-    pub(super) gpu: bool,
 }
 
 /// What a run starts with.
 pub(super) struct Material {
     /// Square, of the input's size.
-    pub(super) images: Vec<RgbImage>,
+    pub(super) images: Vec<Arc<RgbImage>>,
     /// Square, of the input's size; none for the built-in ones.
     pub(super) textures: Vec<RgbImage>,
     /// Weights to go on from instead of random ones.
     pub(super) start: Option<Weights>,
+}
+
+/// A run that the browser kept.
+pub(super) struct Kept {
+    pub(super) run: KeptRun,
+    folder: Folder,
+}
+
+impl Kept {
+    pub(super) async fn open(name: &str) -> Result<Self> {
+        let folder = Folder::open(&[RUNS, name]).await.map_err(Error::Training)?;
+        let record = folder.read(RUN_RECORD).await.ok_or_else(|| gone("settings"))?;
+        let run = serde_json::from_slice(&record).map_err(|_| gone("settings"))?;
+        Ok(Self { run, folder })
+    }
+
+    /// The teacher, if it is not one that the page can fetch.
+    pub(super) async fn teacher(&self) -> Result<Option<Weights>> {
+        match self.folder.read(TEACHER).await {
+            Some(bytes) => Ok(Some(parse_teacher(&bytes)?.1)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn gone(what: &str) -> Error {
+    Error::Training(format!(
+        "the training cannot go on, its {what} are no longer there: start it again"
+    ))
 }
 
 impl Run {
@@ -80,7 +112,8 @@ impl Run {
         teacher: &Weights,
         place: Place,
     ) -> Result<Self> {
-        let (images, textures) = (flat(&material.images), flat(&material.textures));
+        // shared, not copied: two thousand images are hundreds of megabytes
+        let (images, textures) = (material.images.clone(), material.textures.clone());
         let start = material.start.clone();
         let mut run = Self::new(kept, material, teacher, place).await?;
         if let Some(weights) = start {
@@ -94,25 +127,23 @@ impl Run {
     }
 
     /// Goes on with a run that the browser kept.
-    pub(super) async fn resume(name: &str, teacher: &Weights, place: Place) -> Result<Self> {
-        let gone = |what: &str| {
-            Error::Training(format!(
-                "the training cannot go on, its {what} are no longer there: start it again"
-            ))
-        };
-        let folder = Folder::open(&[RUNS, name]).await.map_err(Error::Training)?;
-        let record = folder.read(RUN_RECORD).await.ok_or_else(|| gone("settings"))?;
-        let kept: KeptRun = serde_json::from_slice(&record).map_err(|_| gone("settings"))?;
+    pub(super) async fn resume(kept: Kept, teacher: &Weights, place: Place) -> Result<Self> {
+        let Kept { run: kept, folder } = kept;
+        let name = kept.info.run.clone();
         let side = kept.settings.model.input_size as u32;
-        let images = folder.read(IMAGES).await.ok_or_else(|| gone("images"))?;
-        let textures = folder.read(TEXTURES).await.unwrap_or_default();
+        let images = folder.file(IMAGES).await.ok_or_else(|| gone("images"))?;
+        let images = pictures(&images, side).await.map_err(|_| gone("images"))?;
+        let textures = match folder.file(TEXTURES).await {
+            Some(file) => pictures(&file, side).await.map_err(|_| gone("textures"))?,
+            None => Vec::new(),
+        };
         let material = Material {
-            images: pictures(&images, side),
-            textures: pictures(&textures, side),
+            images: images.into_iter().map(Arc::new).collect(),
+            textures,
             start: None,
         };
         let mut run = Self::new(kept, material, teacher, place).await?;
-        if run.lock.is_none() && Lock::held().await.iter().any(|held| held == name) {
+        if run.lock.is_none() && Lock::held().await.contains(&name) {
             return Err(Error::Training(
                 "this training goes on in another tab: watch it there".into(),
             ));
@@ -150,7 +181,6 @@ impl Run {
             trainer,
             paused: false,
             in_segmentation: false,
-            momenta: !place.gpu,
             device: place.name,
             folder: None,
             lock,
@@ -165,8 +195,19 @@ impl Run {
         self.kept.info.clone()
     }
 
-    pub(super) fn pause(&mut self, paused: bool) {
+    /// Compiles the GPU's kernels, and says so.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        let mut report = |done, total| tell(TaskEvent::Preparing { done, total }, None);
+        self.trainer.warm_up(&mut report).await
+    }
+
+    /// Waits, or goes on. Who pauses may close the page next, so the state is kept.
+    pub(super) async fn pause(&mut self, paused: bool) -> Result<()> {
+        if paused && !std::mem::replace(&mut self.paused, true) {
+            return self.save().await;
+        }
         self.paused = paused;
+        Ok(())
     }
 
     pub(super) fn is_working(&self) -> bool {
@@ -205,8 +246,8 @@ impl Run {
     async fn look(&mut self) -> Result<()> {
         let start = now_ms();
         let (good, sample) = &self.specimen;
-        let detector = self.trainer.detector();
-        let corrupted = bytes(sample);
+        let detector = self.trainer.detector().await?;
+        let corrupted = preview::corrupted(sample);
         let seen = [&corrupted, good];
         let mut maps = Vec::new();
         for image in seen {
@@ -227,11 +268,11 @@ impl Run {
             render::overlay(image.as_raw(), side, side, map, ColorMap::Turbo, range, OPACITY)
         };
         let mut pictures = Vec::new();
-        rgba(corrupted.as_raw(), &mut pictures);
-        mask(sample, &mut pictures);
-        rgba(&heat(&corrupted, &maps[0]), &mut pictures);
-        rgba(good.as_raw(), &mut pictures);
-        rgba(&heat(good, &maps[1]), &mut pictures);
+        preview::rgba(corrupted.as_raw(), &mut pictures);
+        preview::mask(sample, &mut pictures);
+        preview::rgba(&heat(&corrupted, &maps[0]), &mut pictures);
+        preview::rgba(good.as_raw(), &mut pictures);
+        preview::rgba(&heat(good, &maps[1]), &mut pictures);
         let step = self.trainer.steps_done();
         tell(TaskEvent::Looked { step, side }, Some(&pictures));
         self.looked_ms = now_ms();
@@ -240,10 +281,20 @@ impl Run {
     }
 
     /// Writes what never changes during the run.
-    async fn keep(&self, images: &[u8], textures: &[u8]) -> Result<Folder, String> {
+    async fn keep(&self, images: &[Arc<RgbImage>], textures: &[RgbImage]) -> Result<Folder, String> {
         let folder = Folder::open(&[RUNS, &self.kept.info.run]).await?;
-        folder.write(IMAGES, images).await?;
-        folder.write(TEXTURES, textures).await?;
+        let images = images.iter().map(|image| image.as_raw().as_slice());
+        folder.write_parts(IMAGES, images).await?;
+        let textures = textures.iter().map(|image| image.as_raw().as_slice());
+        folder.write_parts(TEXTURES, textures).await?;
+        let kind = self.kept.settings.model.teacher;
+        if kind != TeacherKind::EfficientnetLite0 {
+            // the visitor gave it, and would have to again
+            let teacher = teacher_to_bytes(kind, &self.teacher, Precision::F32);
+            folder
+                .write(TEACHER, &teacher.map_err(|err| err.to_string())?)
+                .await?;
+        }
         Ok(folder)
     }
 
@@ -252,7 +303,7 @@ impl Run {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
-        let checkpoint = self.trainer.checkpoint(self.momenta).await?;
+        let checkpoint = self.trainer.checkpoint().await?;
         let mut kept = self.kept.clone();
         kept.info.done = self.trainer.steps_done();
         let record = serde_json::to_vec(&kept).unwrap_or_default();
@@ -295,7 +346,7 @@ impl Run {
             trained.synthetic_scores.clone_from(&calibration.synthetic_scores);
             trained.threshold = calibration.image_threshold;
             trained.false_alarms = (calibration.false_alarms, least, most);
-            for outlier in self.trainer.outliers(calibration).await? {
+            for outlier in self.trainer.outliers(calibration, MOST_CHECKED).await? {
                 if let Some(&id) = self.kept.ids.get(outlier.place) {
                     trained.outliers.push((id, outlier.score));
                 }
@@ -340,14 +391,14 @@ fn in_words(textures: Textures) -> &'static str {
     }
 }
 
-/// All pixels of images of one size, one after the other.
-fn flat(images: &[RgbImage]) -> Vec<u8> {
-    images.iter().flat_map(|image| image.as_raw()).copied().collect()
-}
-
-/// The square images that [`flat`] put together.
-fn pictures(flat: &[u8], side: u32) -> Vec<RgbImage> {
-    flat.chunks_exact((3 * side * side) as usize)
-        .filter_map(|pixels| RgbImage::from_raw(side, side, pixels.to_vec()))
-        .collect()
+/// The square images in a file that [`Run::keep`] wrote, read one by one.
+async fn pictures(file: &Blob, side: u32) -> Result<Vec<RgbImage>, String> {
+    let bytes = f64::from(3 * side * side);
+    let mut images = Vec::new();
+    for index in 0..(file.size() / bytes) as u32 {
+        let start = f64::from(index) * bytes;
+        let pixels = content::slice(file, start, start + bytes).await?;
+        images.extend(RgbImage::from_raw(side, side, pixels));
+    }
+    Ok(images)
 }

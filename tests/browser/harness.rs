@@ -72,7 +72,7 @@ where
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("browser.log");
     let client = connect(&driver, &browser.chrome, gpu, &folder, &log).await?;
-    let page = Page::new(client.clone(), server, site, folder.path());
+    let page = Page::new(client.clone(), driver.port, server, site, folder.path());
 
     let task = tokio::spawn(test(page.clone()));
     let outcome = match tokio::time::timeout(LIMIT, task).await {

@@ -10,10 +10,21 @@ mod harness;
 mod images;
 mod inside;
 mod native;
+mod native_training;
 mod page;
 mod resilience;
+mod room;
 mod site;
+mod speed;
+mod spy;
 mod teach;
+mod teach_faults;
+mod teach_gpu;
+mod teach_input;
+mod teach_memory;
+mod teach_preview;
 
+#[path = "../support/zip.rs"]
+mod pack;
 #[path = "../support/torch.rs"]
 mod torch;

@@ -2,11 +2,14 @@
 //! [`Snapshot`]; waiting means to look again until a snapshot is as it should be.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, Locator};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -131,15 +134,24 @@ pub(crate) struct Maps {
 #[derive(Clone)]
 pub(crate) struct Page {
     client: Client,
+    /// Where the driver listens.
+    driver: u16,
     server: Arc<Server>,
     site: Arc<Site>,
     folder: Arc<Path>,
 }
 
 impl Page {
-    pub(crate) fn new(client: Client, server: Arc<Server>, site: Arc<Site>, folder: &Path) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        driver: u16,
+        server: Arc<Server>,
+        site: Arc<Site>,
+        folder: &Path,
+    ) -> Self {
         Self {
             client,
+            driver,
             server,
             site,
             folder: folder.into(),
@@ -183,6 +195,41 @@ impl Page {
     /// Runs JavaScript that calls its last argument with the answer.
     pub(crate) async fn execute_async(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
         Ok(self.client.execute_async(script, arguments).await?)
+    }
+
+    /// The tab that commands go to.
+    pub(crate) async fn tab(&self) -> Result<WindowHandle> {
+        Ok(self.client.window().await?)
+    }
+
+    /// Opens another tab, which commands go to from now on.
+    pub(crate) async fn new_tab(&self) -> Result<WindowHandle> {
+        let tab = self.client.new_window(true).await?.handle;
+        self.show_tab(&tab).await?;
+        Ok(tab)
+    }
+
+    /// Goes to a tab.
+    pub(crate) async fn show_tab(&self, tab: &WindowHandle) -> Result<()> {
+        Ok(self.client.switch_to_window(tab.clone()).await?)
+    }
+
+    /// Gives the browser a command of its developer tools.
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Result<()> {
+        let session = self.client.session_id().await?.context("there is no session")?;
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let mut driver = TcpStream::connect((Ipv4Addr::LOCALHOST, self.driver))?;
+        driver.set_read_timeout(Some(SOON))?;
+        write!(
+            driver,
+            "POST /session/{session}/goog/cdp/execute HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        BufReader::new(driver).read_line(&mut answer)?;
+        ensure!(answer.contains(" 200 "), "{command} was answered {answer}");
+        Ok(())
     }
 
     /// What the page shows now.

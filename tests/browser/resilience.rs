@@ -9,6 +9,7 @@ use xtask::serve::{Fault, Server};
 use crate::harness::{Gpu, in_browser};
 use crate::images;
 use crate::page::{Page, SOON, Snapshot, check_sentence};
+use crate::spy;
 
 #[test]
 fn a_cut_off_download_is_said_and_can_be_tried_again() {
@@ -50,25 +51,8 @@ async fn broken_download(page: Page, fault: Fault) -> Result<()> {
     Ok(())
 }
 
-/// A script in front of the page's that keeps every worker where the test finds it.
-const SPY: &str = "
-    window.workers = [];
-    window.Worker = class extends Worker {
-        constructor(...given) {
-            super(...given);
-            window.workers.push(this);
-        }
-    };
-";
-
 async fn killed_engine(page: Page) -> Result<()> {
-    let index = fs::read_to_string(page.site().folder().join("index.html"))?;
-    let index = index.replacen("<head>", "<head><script src=\"spy.js\"></script>", 1);
-    page.server().set_faults(move |path| match path {
-        "" => Some(Fault::ReplaceBody(index.clone().into_bytes())),
-        "spy.js" => Some(Fault::ReplaceBody(SPY.into())),
-        _ => None,
-    });
+    spy::install(&page, "")?;
     page.open_to_first_map("", SOON).await?;
 
     let (example, _) = page.site().defective_example()?;
@@ -84,12 +68,7 @@ async fn killed_engine(page: Page) -> Result<()> {
     })
     .await?;
     let before = page.look().await?;
-    let kill = "
-        const worker = workers.at(-1);
-        worker.terminate();
-        worker.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test', cancelable: true }));
-    ";
-    page.execute(kill, vec![]).await?;
+    spy::kill_worker(&page).await?;
 
     let is_told = |page: &Snapshot| !page.notices.is_empty();
     let told = page.wait("a word about the restart", SOON, is_told).await?;

@@ -66,7 +66,7 @@ fn plain(weights: &Weights) -> Vec<u8> {
 fn model(bytes: &[u8]) -> ModelFile {
     match open(bytes).expect("opens") {
         Opened::Model(file) => *file,
-        Opened::Teacher(..) => panic!("is a model"),
+        Opened::Teacher(..) | Opened::Memory(_) => panic!("is a model"),
     }
 }
 

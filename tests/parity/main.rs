@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod forward;
+mod patchcore;
 mod reference;
 mod stpm;
 mod training;

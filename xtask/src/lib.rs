@@ -7,6 +7,7 @@
 //! test  = setup (browser too) -> checks, page::build and cargo test, step by step
 //! ```
 
+pub mod bench;
 pub mod browser;
 pub mod checks;
 pub mod page;

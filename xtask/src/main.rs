@@ -7,18 +7,23 @@ use anyhow::{Context as _, Result, bail};
 use xtask::process::{self, root};
 use xtask::serve::Server;
 use xtask::setup::{Extra, setup};
-use xtask::{checks, page};
+use xtask::{bench, checks, page};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
 cargo xtask test [-- NAME..]              run all checks and tests, those in the browser too
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
+cargo xtask bench-web                     time the page's engine in Chromium, on the CPU and on WebGPU
+cargo xtask bench-peers [--rounds N]      time it beside PyTorch and onnxruntime, where they are installed
 cargo xtask check                         formatting and lints only
 cargo xtask setup [--browser]             install what is missing, nothing else
 cargo xtask serve DIR [--port N]          serve a folder on this machine";
 
 /// Where the demo listens, or on the next free port.
 const DEMO_PORT: u16 = 8080;
+
+/// Turns of both sides in a comparison.
+const BENCH_ROUNDS: usize = 3;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +55,8 @@ fn run(arguments: &[String]) -> Result<()> {
             Some((separator, names)) if separator == "--" => checks::test(names),
             Some((other, _)) => bail!("`{other}` must come after `--`: cargo xtask test -- {other}"),
         },
+        "bench-web" => Options::parse(rest, &[], 0).and_then(|_| bench::web()),
+        "bench-peers" => bench::peers(Options::parse(rest, &["--rounds"], 0)?.rounds),
         "check" => Options::parse(rest, &[], 0).and_then(|_| checks::check()),
         "setup" => {
             let options = Options::parse(rest, &["--browser"], 0)?;
@@ -79,6 +86,7 @@ struct Options {
     port: u16,
     no_open: bool,
     browser: bool,
+    rounds: usize,
     out: Option<PathBuf>,
     folder: Option<PathBuf>,
 }
@@ -90,6 +98,7 @@ impl Options {
             port: DEMO_PORT,
             no_open: false,
             browser: false,
+            rounds: BENCH_ROUNDS,
             out: None,
             folder: None,
         };
@@ -105,6 +114,10 @@ impl Options {
                 "--port" => {
                     let port = arguments.next().and_then(|text| text.parse().ok());
                     options.port = port.context("--port needs a number between 1 and 65535")?;
+                }
+                "--rounds" => {
+                    let rounds = arguments.next().and_then(|text| text.parse().ok());
+                    options.rounds = rounds.context("--rounds needs a number")?;
                 }
                 "--out" => options.out = Some(arguments.next().context("--out needs a folder")?.into()),
                 folder if folders > 0 => {

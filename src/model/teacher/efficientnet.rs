@@ -12,7 +12,7 @@ use crate::model::layers::{ConvSpec, Padding};
 use crate::model::weights::Weights;
 
 /// Rows of the architecture: blocks, expansion, kernel, stride of the first, output channels.
-const STAGES: [(usize, usize, usize, usize, usize); 5] = [
+pub(in crate::model) const STAGES: [(usize, usize, usize, usize, usize); 5] = [
     (1, 1, 3, 1, 16),
     (2, 6, 3, 2, 24),
     (2, 6, 5, 2, 40),
@@ -22,7 +22,7 @@ const STAGES: [(usize, usize, usize, usize, usize); 5] = [
 /// Channels of the stem.
 const STEM: usize = 32;
 /// Blocks whose outputs are the features.
-const TAPS: [usize; 3] = [2, 4, 10];
+pub(in crate::model) const TAPS: [usize; 3] = [2, 4, 10];
 /// The published network's batch-norm epsilon.
 const EPSILON: f32 = 1e-3;
 

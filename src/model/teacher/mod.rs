@@ -1,9 +1,9 @@
 //! The frozen ImageNet network. Its batch normalisation is folded into the convolutions, which is
 //! exact because a frozen network only ever uses its running statistics.
 
-mod efficientnet;
+pub(super) mod efficientnet;
 mod folding;
-mod resnet;
+pub(super) mod resnet;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -29,7 +29,7 @@ pub enum Teacher {
 
 impl Teacher {
     /// A teacher whose weights are still zero.
-    fn new(kind: TeacherKind, device: &Device) -> Self {
+    pub(super) fn new(kind: TeacherKind, device: &Device) -> Self {
         match kind {
             TeacherKind::Resnet18 => Self::Resnet18(ResNet18::new(device)),
             TeacherKind::EfficientnetLite0 => Self::EfficientnetLite0(EfficientNetLite0::new(device)),

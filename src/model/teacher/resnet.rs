@@ -18,7 +18,7 @@ use crate::model::weights::Weights;
 /// Channels of `layer1` to `layer3`.
 const CHANNELS: [usize; 3] = [64, 128, 256];
 /// Blocks per layer.
-const BLOCKS: usize = 2;
+pub(in crate::model) const BLOCKS: usize = 2;
 /// PyTorch's default.
 const EPSILON: f32 = 1e-5;
 

@@ -21,7 +21,7 @@ pub(crate) fn Add(page: &Page) -> Html {
     html! {
         <section class="panel add" aria-label="Add images">
             <div class="add-buttons">
-                <FileButton testid="file-input" accept="image/*" multiple=true class="primary" {onfiles}>
+                <FileButton testid="file-input" accept={files::IMAGE_TYPES} multiple=true class="primary" {onfiles}>
                     { icon(icons::PICTURE) }{ "Add images" }
                 </FileButton>
                 <CameraButton ..page.clone() />

@@ -15,6 +15,7 @@ use crate::ui::client::Dispatch;
 use crate::ui::draw;
 use crate::ui::icons::{self, icon};
 use crate::ui::state::Action;
+use crate::web::content::{Content, Given};
 
 /// Properties of [`Camera`].
 #[derive(PartialEq, Properties)]
@@ -75,7 +76,10 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
                     return;
                 };
                 dispatch.dispatch(match photo(&video).await {
-                    Some(blob) => Action::Add(vec![(format!("photo {number}.png").into(), Ok(blob))]),
+                    Some(blob) => Action::Add(vec![Given {
+                        path: format!("photo {number}.png").into(),
+                        content: Ok(Content::File(blob)),
+                    }]),
                     None => Action::Notify("The photo could not be taken: try again.".into()),
                 });
             });

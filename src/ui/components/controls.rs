@@ -132,7 +132,7 @@ pub(crate) struct FileButtonProps {
     #[prop_or_default]
     pub(crate) class: Classes,
     /// Hears the chosen files.
-    pub(crate) onfiles: Callback<Vec<web_sys::File>>,
+    pub(crate) onfiles: Callback<Vec<crate::ui::files::Chosen>>,
     /// Icon and text.
     pub(crate) children: Children,
 }

@@ -34,8 +34,8 @@ pub(crate) fn Header(page: &Page) -> Html {
     };
     let open_file = {
         let dispatch = dispatch.clone();
-        Callback::from(move |files: Vec<web_sys::File>| {
-            if let Some(file) = files.into_iter().next() {
+        Callback::from(move |files: Vec<files::Chosen>| {
+            if let Some((_, file)) = files.into_iter().next() {
                 files::take_model(file, &dispatch);
             }
         })
@@ -63,7 +63,8 @@ pub(crate) fn Header(page: &Page) -> Html {
                 <span class="logo">{ icon(icons::LOGO) }</span>
                 <div>
                     <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
-                    <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }</p>
+                    <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }
+                        <a href="how-it-works.html">{ "How it works" }</a></p>
                 </div>
             </div>
             <div class="header-controls">

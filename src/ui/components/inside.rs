@@ -61,11 +61,13 @@ impl Which {
     ];
 
     fn map(self, analysis: &Analysis) -> Option<&AnomalyMap> {
-        match self {
+        let map = match self {
             Self::Level(level) => analysis.levels.get(level),
             Self::Product => Some(&analysis.dest),
             Self::Segmentation => analysis.segmentation.as_ref(),
-        }
+        };
+        // a memory has no student to compare with
+        map.filter(|map| !map.values().is_empty())
     }
 
     /// Short name and meaning.

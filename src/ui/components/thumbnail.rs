@@ -31,14 +31,14 @@ pub(crate) fn Thumbnail(props: &ThumbnailProps) -> Html {
         .analysis()
         .map(|analysis| (analysis.info.width, analysis.info.height));
     {
-        let (canvas, blob) = (canvas.clone(), item.blob.clone());
+        let (canvas, content) = (canvas.clone(), item.content.clone());
         let is_own = item.example.is_none();
         use_effect_with((item.id, size), move |&(_, size)| {
             let gone = Rc::new(Cell::new(false));
             let cancelled = gone.clone();
-            if let (Some(blob), Some(size), true) = (blob, size, is_own) {
+            if let (Some(content), Some(size), true) = (content, size, is_own) {
                 spawn_local(async move {
-                    let Some(bitmap) = draw::decode(&blob, size, Some(SIDE)).await else {
+                    let Some(bitmap) = draw::decode(&content, size, Some(SIDE)).await else {
                         return;
                     };
                     if let (Some(canvas), false) = (canvas.cast::<HtmlCanvasElement>(), cancelled.get()) {

@@ -56,13 +56,13 @@ impl PartialEq for InspectionProps {
 fn use_bitmap(item: &Item, analysis: &Analysis) -> (bool, Option<ImageBitmap>) {
     let bitmap = use_state(|| (false, None::<ImageBitmap>));
     let setter = bitmap.setter();
-    let (blob, size) = (item.blob.clone(), (analysis.info.width, analysis.info.height));
+    let (content, size) = (item.content.clone(), (analysis.info.width, analysis.info.height));
     use_effect_with(item.id, move |_| {
         let gone = Rc::new(Cell::new(false));
         let cancelled = gone.clone();
         spawn_local(async move {
-            let decoded = match blob {
-                Some(blob) => draw::decode(&blob, size, None).await,
+            let decoded = match content {
+                Some(content) => draw::decode(&content, size, None).await,
                 None => None,
             };
             match decoded {

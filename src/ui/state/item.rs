@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use web_sys::Blob;
-
 use super::ItemId;
 use crate::map::AnomalyMap;
 use crate::protocol::{AnalysisInfo, Example};
+use crate::web::content::Content;
 
 /// An image of the queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +17,7 @@ pub struct Item {
     /// The bundled example it is, if it is one.
     pub example: Option<Rc<Example>>,
     /// The file's content; an example's comes once it is fetched.
-    pub blob: Option<Blob>,
+    pub content: Option<Content>,
     /// How far it is.
     pub status: Status,
     /// How often the engine went down while it worked on this image.

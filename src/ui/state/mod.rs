@@ -3,6 +3,7 @@
 
 mod assess;
 mod item;
+mod plan;
 mod reducer;
 mod teach;
 #[cfg(test)]
@@ -15,8 +16,8 @@ pub use assess::{Certainty, Verdict};
 pub use item::{Analysis, Item, MapKind, Status};
 pub use reducer::Action;
 pub use teach::{
-    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Look, Phase, Preview, Teach, TeachAction,
-    TeachStep, Trained,
+    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
+    TeachAction, TeachStep, Trained,
 };
 use web_sys::Blob;
 

@@ -7,6 +7,7 @@ use yew::Reducible;
 
 use super::{Bulk, Engine, Item, ItemId, Load, ModelSource, Notice, State, Status, Step, TeachAction, View};
 use crate::protocol::{BackendChoice, Event, Example, Manifest};
+use crate::web::content::{Content, Given};
 
 /// The label of an example without a defect.
 const GOOD: &str = "good";
@@ -24,8 +25,8 @@ pub enum Action {
     Begin(Step, u32),
     /// An example's file was fetched.
     Fetched(ItemId, Blob),
-    /// Images of the visitor: name, and content or why it is refused.
-    Add(Vec<(Rc<str>, Result<Blob, String>)>),
+    /// Images of the visitor.
+    Add(Vec<Given>),
     /// The visitor picked an example of the shelf.
     AddExample(Rc<Example>),
     /// Shows an image.
@@ -73,7 +74,7 @@ impl State {
             Action::Crash(generation, message) if generation == self.generation => self.crash(&message),
             Action::Engine(..) | Action::Crash(..) => {}
             Action::Begin(step, job) => self.begin(step, job),
-            Action::Fetched(id, blob) => self.with_item(id, |item| item.blob = Some(blob)),
+            Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
             Action::Add(images) if self.teach.open => self.collect(images),
             Action::Add(images) => self.add(images),
             Action::AddExample(example) => self.add_example(example),
@@ -174,19 +175,19 @@ impl State {
         }
     }
 
-    fn add(&mut self, images: Vec<(Rc<str>, Result<Blob, String>)>) {
+    fn add(&mut self, images: Vec<Given>) {
         let first_new = self.items.len();
-        for (name, content) in images {
+        for Given { path: name, content } in images {
             let id = self.number();
-            let (blob, status) = match content {
-                Ok(blob) => (Some(blob), Status::Waiting),
+            let (content, status) = match content {
+                Ok(content) => (Some(content), Status::Waiting),
                 Err(message) => (None, Status::Failed(message.into())),
             };
             self.items.push(Item {
                 id,
                 name,
                 example: None,
-                blob,
+                content,
                 status,
                 crashes: 0,
             });
@@ -217,7 +218,7 @@ impl State {
             id,
             name,
             example: Some(example),
-            blob: None,
+            content: None,
             status: Status::Waiting,
             crashes: 0,
         };

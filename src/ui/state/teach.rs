@@ -7,20 +7,34 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
-use super::{Bulk, Load, ModelSource, State};
+use super::{Bulk, ModelSource, State};
 use crate::config::{FEWEST_IMAGES, Preset, Settings};
 use crate::protocol::{
     KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo,
 };
+use crate::web::content::{Content, Given};
 
 /// From this many images on there is nothing to advise.
 pub const ENOUGH_IMAGES: usize = 20;
+/// Side of a built-in texture's picture in pixels, twice its size on the page.
+const KIND_SIDE: usize = 96;
 /// Samples of a preview.
 const PREVIEW_SAMPLES: usize = 4;
 /// Share of few images that is held out for calibration: a tenth of them would say little.
 const HELD_OUT: f64 = 0.2;
 /// From this many images on, a tenth is enough.
 const MANY_IMAGES: usize = 60;
+/// More would say little more, and take long.
+const MOST_HELD_OUT: f64 = 60.0;
+
+/// The share of so many images that is held out.
+fn held_out(images: usize) -> f64 {
+    if images < MANY_IMAGES {
+        HELD_OUT
+    } else {
+        (HELD_OUT / 2.0).min(MOST_HELD_OUT / images as f64)
+    }
+}
 
 /// An image of a collection.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +44,7 @@ pub struct Good {
     /// File name.
     pub name: Rc<str>,
     /// The file's content; none if it was refused before it was read.
-    pub blob: Option<Blob>,
+    pub content: Option<Content>,
     /// How far it is.
     pub status: GoodStatus,
 }
@@ -62,6 +76,14 @@ impl Good {
         }
     }
 
+    /// Whether there is nothing to say about it.
+    pub fn is_fine(&self) -> bool {
+        !matches!(
+            self.status,
+            GoodStatus::Refused(_) | GoodStatus::Ready { copy_of: Some(_), .. }
+        )
+    }
+
     /// Width and height, once the engine has accepted the image.
     pub fn size(&self) -> Option<(u32, u32)> {
         match self.status {
@@ -78,7 +100,7 @@ pub enum Effort {
     Quick,
     /// Usually enough.
     Standard,
-    /// What the command line does.
+    /// What the command line does; for the paper's network its published number of steps.
     Thorough,
     /// Steps of the two stages as the page's address has them.
     Own([usize; 2]),
@@ -98,13 +120,16 @@ impl Effort {
         }
     }
 
-    /// Steps of the two stages.
-    pub fn steps(self) -> [usize; 2] {
-        match self {
-            Self::Quick => [100, 150],
-            Self::Standard => [150, 250],
-            Self::Thorough => [300, 400],
-            Self::Own(steps) => steps,
+    /// Steps of the two stages. The paper's network learns more slowly, being larger.
+    pub fn steps(self, preset: Preset) -> [usize; 2] {
+        match (self, preset) {
+            (Self::Quick, Preset::Compact) => [100, 150],
+            (Self::Standard, Preset::Compact) => [150, 250],
+            (Self::Thorough, Preset::Compact) => [300, 400],
+            (Self::Quick, Preset::Paper) => [200, 200],
+            (Self::Standard, Preset::Paper) => [400, 400],
+            (Self::Thorough, Preset::Paper) => [1000, 4000],
+            (Self::Own(steps), _) => steps,
         }
     }
 }
@@ -120,6 +145,15 @@ pub struct Preview {
     pub pictures: Vec<u8>,
     /// Milliseconds the engine took.
     pub ms: f64,
+}
+
+/// A picture of each built-in texture.
+#[derive(Debug, PartialEq)]
+pub struct Kinds {
+    /// Side of each picture in pixels.
+    pub side: usize,
+    /// RGBA pictures in the order of [`crate::config::Texture::ALL`].
+    pub pictures: Vec<u8>,
 }
 
 /// What the network finds in a held-out image.
@@ -138,8 +172,8 @@ pub struct Look {
 pub enum Phase {
     /// There is none.
     Idle,
-    /// The engine prepares it.
-    Starting,
+    /// The engine prepares it; parts of the device's kernels done, and in all.
+    Starting(usize, usize),
     /// It runs.
     Running,
     /// It waits.
@@ -232,8 +266,14 @@ pub struct Teach {
     pub effort: Effort,
     /// Start from the loaded model.
     pub fine_tune: bool,
+    /// Images of a step; none for what the recipe has, or the device takes of that.
+    pub batch: Option<usize>,
+    /// Teachers that the visitor gave the engine.
+    pub teachers: Vec<Rc<str>>,
     /// Chooses the previewed samples.
     pub seed: u64,
+    /// The built-in textures.
+    pub kinds: Option<Rc<Kinds>>,
     /// The samples shown.
     pub preview: Option<Rc<Preview>>,
     /// Why there are none.
@@ -248,6 +288,8 @@ pub struct Teach {
     pub unfinished: Vec<KeptRun>,
     /// The trained model is to be kept.
     pub unkept: Option<Rc<Trained>>,
+    /// Pictures of the built-in textures are to be painted.
+    kinds_wanted: bool,
     /// A preview is to be drawn.
     preview_wanted: bool,
     /// The engine draws one.
@@ -272,7 +314,10 @@ impl Default for Teach {
             textures: Textures::default(),
             effort,
             fine_tune: false,
+            batch: None,
+            teachers: Vec::new(),
             seed: 0,
+            kinds: None,
             preview: None,
             preview_error: None,
             phase: Phase::Idle,
@@ -280,6 +325,7 @@ impl Default for Teach {
             kept: Vec::new(),
             unfinished: Vec::new(),
             unkept: None,
+            kinds_wanted: false,
             preview_wanted: false,
             previewing: false,
             outbox: VecDeque::new(),
@@ -288,7 +334,7 @@ impl Default for Teach {
 }
 
 fn set_effort(settings: &mut Settings, effort: Effort) {
-    let [student, segmentation] = effort.steps();
+    let [student, segmentation] = effort.steps(settings.model.preset);
     settings.training.student.steps = student;
     settings.training.segmentation.steps = segmentation;
 }
@@ -300,8 +346,8 @@ pub enum TeachAction {
     Open(bool),
     /// Names the next inspector.
     Name(String),
-    /// Texture images: name, and content or why it is refused.
-    AddTextures(Vec<(Rc<str>, Result<Blob, String>)>),
+    /// Texture images.
+    AddTextures(Vec<Given>),
     /// Takes an image away.
     Remove(u32),
     /// Takes all images away.
@@ -309,13 +355,19 @@ pub enum TeachAction {
     /// Brings back what was taken away last.
     Undo,
     /// Changes network or recipe.
-    Settings(Settings),
+    Settings(Box<Settings>),
     /// Changes what anomalies are filled with.
     Textures(Textures),
     /// Changes how long to train.
     Effort(Effort),
     /// Starts from the loaded model, or not.
     FineTune(bool),
+    /// Chooses network and recipe.
+    Preset(Preset),
+    /// Changes the images of a step; none for automatic.
+    Batch(Option<usize>),
+    /// Chooses the previewed samples and all other random numbers.
+    Seed(u64),
     /// Shows other samples.
     Another,
     /// Trains.
@@ -341,6 +393,17 @@ impl Teach {
         set_effort(&mut self.settings, effort);
     }
 
+    /// Pixels of the input's side, and images of a step, where the page's address has them.
+    pub fn set_sizes(&mut self, side: Option<usize>, batch: Option<usize>) {
+        let model = &mut self.settings.model;
+        let before = model.input_size;
+        model.input_size = side.unwrap_or(before);
+        if model.validate().is_err() {
+            model.input_size = before;
+        }
+        self.batch = batch.map(|batch: usize| batch.max(2));
+    }
+
     /// Images that can be trained on.
     pub fn ready(&self) -> usize {
         self.images.iter().filter(|image| image.size().is_some()).count()
@@ -356,7 +419,7 @@ impl Teach {
     pub fn is_training(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Starting | Phase::Running | Phase::Paused | Phase::Calibrating
+            Phase::Starting(..) | Phase::Running | Phase::Paused | Phase::Calibrating
         )
     }
 
@@ -394,6 +457,9 @@ impl Teach {
         if let Some(trained) = &self.unkept {
             return Some(TeachStep::Keep(trained.clone()));
         }
+        if self.open && self.kinds_wanted {
+            return Some(TeachStep::Task(Task::ShowTextures { side: KIND_SIDE }.into()));
+        }
         if self.open && self.preview_wanted && !self.previewing && self.ready() > 0 {
             let preview = Task::Preview {
                 settings: self.settings.clone(),
@@ -410,6 +476,9 @@ impl Teach {
         match step {
             TeachStep::Collect(id) => self.with(*id, |image| image.status = GoodStatus::Adding),
             TeachStep::Keep(_) => self.unkept = None,
+            TeachStep::Task(task) if matches!(**task, Task::ShowTextures { .. }) => {
+                self.kinds_wanted = false;
+            }
             TeachStep::Task(task) if matches!(**task, Task::Preview { .. }) => {
                 self.preview_wanted = false;
                 self.previewing = true;
@@ -426,16 +495,16 @@ impl Teach {
     }
 
     /// Takes in images that the engine will look at.
-    fn take(images: Vec<(u32, Rc<str>, Result<Blob, String>)>) -> impl Iterator<Item = Good> {
-        images.into_iter().map(|(id, name, content)| {
-            let (blob, status) = match content {
-                Ok(blob) => (Some(blob), GoodStatus::Waiting),
+    fn take(images: Vec<(u32, Given)>) -> impl Iterator<Item = Good> {
+        images.into_iter().map(|(id, Given { path: name, content })| {
+            let (content, status) = match content {
+                Ok(content) => (Some(content), GoodStatus::Waiting),
                 Err(message) => (None, GoodStatus::Refused(message.into())),
             };
             Good {
                 id,
                 name,
-                blob,
+                content,
                 status,
             }
         })
@@ -482,6 +551,7 @@ impl Teach {
     /// After the engine's end: a new one knows nothing. A training goes on from what was kept of it.
     pub(super) fn engine_is_new(&mut self, teachers: Vec<ManifestFile>) {
         self.outbox.clear();
+        self.teachers.clear();
         self.previewing = false;
         self.collect_again();
         if !self.is_training() {
@@ -490,7 +560,7 @@ impl Teach {
         match &self.course {
             Some(course) if course.saved.is_some() => {
                 let run = course.info.run.clone();
-                self.phase = Phase::Starting;
+                self.phase = Phase::Starting(0, 0);
                 self.outbox.push_back(Task::Resume { run, teachers });
             }
             _ => {
@@ -522,23 +592,19 @@ impl State {
     }
 
     /// Puts images into the collection.
-    pub(super) fn collect(&mut self, images: Vec<(Rc<str>, Result<Blob, String>)>) {
+    pub(super) fn collect(&mut self, images: Vec<Given>) {
         let images = self.numbered(images);
         self.teach.images.extend(Teach::take(images));
-        let many = self.teach.images.len() >= MANY_IMAGES;
-        self.teach.settings.training.held_out = if many { HELD_OUT / 2.0 } else { HELD_OUT };
+        self.teach.settings.training.held_out = held_out(self.teach.images.len());
     }
 
-    fn numbered(
-        &mut self,
-        images: Vec<(Rc<str>, Result<Blob, String>)>,
-    ) -> Vec<(u32, Rc<str>, Result<Blob, String>)> {
-        let numbered = |(name, content)| (self.number(), name, content);
-        images.into_iter().map(numbered).collect()
+    fn numbered(&mut self, images: Vec<Given>) -> Vec<(u32, Given)> {
+        images.into_iter().map(|image| (self.number(), image)).collect()
     }
 
     pub(super) fn teach(&mut self, action: TeachAction) {
         let teachers = self.teachers();
+        let batch = self.batch();
         match action {
             TeachAction::AddTextures(images) => {
                 let images = self.numbered(images);
@@ -554,25 +620,32 @@ impl State {
             TeachAction::Open(open) => {
                 teach.open = open;
                 teach.preview_wanted |= teach.preview.is_none();
+                teach.kinds_wanted |= teach.kinds.is_none();
             }
             TeachAction::Name(name) => teach.name = name.into(),
             TeachAction::Remove(id) => teach.remove(|image| image.id == id),
             TeachAction::Clear => teach.remove(|_| true),
             TeachAction::Undo => {
                 for mut image in std::mem::take(&mut teach.removed) {
-                    if image.blob.is_some() {
+                    if image.content.is_some() {
                         image.status = GoodStatus::Waiting;
                     }
                     teach.images.push(image);
                 }
             }
-            TeachAction::Settings(settings) => teach.change(settings),
+            TeachAction::Settings(settings) => teach.change(*settings),
             TeachAction::Textures(textures) => {
                 teach.textures = textures;
                 teach.draw();
             }
             TeachAction::Effort(effort) => teach.set_effort(effort),
             TeachAction::FineTune(fine_tune) => teach.fine_tune = fine_tune,
+            TeachAction::Preset(preset) => teach.set_preset(preset),
+            TeachAction::Batch(batch) => teach.batch = batch,
+            TeachAction::Seed(seed) => {
+                teach.seed = seed;
+                teach.draw();
+            }
             TeachAction::Another => {
                 teach.seed += 1;
                 teach.draw();
@@ -580,7 +653,8 @@ impl State {
             TeachAction::Train => {
                 let mut settings = teach.settings.clone();
                 settings.training.seed = teach.seed;
-                teach.phase = Phase::Starting;
+                settings.training.batch = batch.unwrap_or(settings.training.batch);
+                teach.phase = Phase::Starting(0, 0);
                 teach.course = None;
                 teach.outbox.push_back(Task::Train {
                     name: teach.name.trim().to_owned(),
@@ -597,7 +671,7 @@ impl State {
             TeachAction::Stop(keep) => teach.outbox.push_back(Task::Stop { keep }),
             TeachAction::Resume(run) => {
                 teach.open = true;
-                teach.phase = Phase::Starting;
+                teach.phase = Phase::Starting(0, 0);
                 teach.course = None;
                 teach.unfinished.retain(|kept| kept.info.run != run);
                 teach.outbox.push_back(Task::Resume { run, teachers });
@@ -667,10 +741,15 @@ impl State {
                     ms,
                 }));
             }
+            TaskEvent::TexturesShown { side } => {
+                let pictures = pictures(bulk);
+                teach.kinds = Some(Rc::new(Kinds { side, pictures }));
+            }
             TaskEvent::PreviewFailed { message } => {
                 teach.previewing = false;
                 teach.preview_error = Some(message.into());
             }
+            TaskEvent::Preparing { done, total } => teach.phase = Phase::Starting(done, total),
             TaskEvent::Started(info) => {
                 let before = teach.course.take().filter(|course| course.info.run == info.run);
                 let (steps, look) =
@@ -725,21 +804,5 @@ impl State {
                 teach.course = None;
             }
         }
-    }
-
-    /// About how many milliseconds the training will take: from the measured time of an analysis, if the
-    /// loaded model is of the same kind.
-    pub fn training_estimate_ms(&self) -> Option<f64> {
-        /// A step's work per image, in analyses of the same size (measured on two CPUs and in Chromium).
-        const ANALYSES_PER_IMAGE: f64 = 1.4;
-        let model = self.model.as_ref()?;
-        if model.info.preset != self.teach.settings.model.preset.id() || self.load != Load::Idle {
-            return None;
-        }
-        let settings = &self.teach.settings;
-        let scale = settings.model.input_size as f64 / model.info.input_size as f64;
-        let steps = settings.training.student.steps + settings.training.segmentation.steps;
-        let images = (steps * settings.training.batch) as f64;
-        Some(self.median_ms()? * ANALYSES_PER_IMAGE * scale * scale * images)
     }
 }

@@ -6,6 +6,7 @@ use yew::Reducible as _;
 
 use super::*;
 use crate::protocol::{AnalysisInfo, Event, Example, ManifestFile, PROTOCOL_VERSION, Thresholds};
+use crate::web::content::Given;
 
 fn file(id: &str) -> ManifestFile {
     ManifestFile {
@@ -41,6 +42,7 @@ fn manifest() -> Manifest {
 fn info() -> ModelInfo {
     ModelInfo {
         name: "FABRIC".into(),
+        method: Default::default(),
         preset: "compact".into(),
         teacher: "teacher".into(),
         parameters: 1,
@@ -120,6 +122,7 @@ impl Page {
             backend: BackendChoice::Cpu,
             adapter: "1 thread".into(),
             software: false,
+            largest_tensor: None,
             notice: None,
         };
         self.hear(Event::DeviceReady(device));
@@ -344,6 +347,7 @@ fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
         backend: BackendChoice::Cpu,
         adapter: "1 thread".into(),
         software: false,
+        largest_tensor: None,
         notice: None,
     };
     page.hear(Event::DeviceReady(device));
@@ -373,7 +377,10 @@ fn refused_and_failed_images_keep_their_sentence() {
         job: Some(job),
         message: "Not an image.".into(),
     });
-    page.act(Action::Add(vec![("big.png".into(), Err("Too big.".into()))]));
+    page.act(Action::Add(vec![Given {
+        path: "big.png".into(),
+        content: Err("Too big.".into()),
+    }]));
     assert_eq!(page.statuses(), ["failed", "failed"]);
     assert_eq!(page.0.next_step(), None);
     page.example(1);
@@ -461,10 +468,10 @@ mod teaching {
             for index in 0..count {
                 // without content, as native tests have no blobs; the engine takes them all the same
                 let id = page.0.counter + 1;
-                page.act(Action::Add(vec![(
-                    format!("{index}.png").into(),
-                    Err("no".into()),
-                )]));
+                page.act(Action::Add(vec![Given {
+                    path: format!("{index}.png").into(),
+                    content: Err("no".into()),
+                }]));
                 let event = TaskEvent::Added {
                     image: id,
                     width: 8,
@@ -571,7 +578,7 @@ mod teaching {
         let mut page = Page::with_images(4);
         page.settle();
         page.teach(TeachAction::Train);
-        assert_eq!(page.0.teach.phase, Phase::Starting);
+        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
         assert!(matches!(page.settle()[..], [Task::Train { .. }]));
         page.started(0);
         for step in 1..=3 {
@@ -583,7 +590,7 @@ mod teaching {
         assert!(course.in_segmentation());
 
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
-        assert_eq!(page.0.teach.phase, Phase::Starting);
+        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
         page.prepare_device();
         let tasks = page.settle();
         assert!(

@@ -61,9 +61,15 @@ impl State {
                     if !self.go_back(source.clone()) {
                         self.load = Load::Idle;
                     }
+                    let next = if self.teach.open {
+                        "train with it"
+                    } else {
+                        "open the model that needs it"
+                    };
                     self.notify(format!(
-                        "The {teacher} teacher is kept until you leave the page: now open the model that needs it."
+                        "The {teacher} teacher is kept until you leave the page: now {next}."
                     ));
+                    self.teach.teachers.push(teacher.into());
                 }
             }
             Event::Analysed { job, result } => {

@@ -10,6 +10,10 @@ use crate::ui::icons::{self, icon};
 use crate::ui::state::{Action, ENOUGH_IMAGES, Good, GoodStatus, TeachAction};
 use crate::ui::{files, format};
 
+/// So many images are shown at first, and so many more when asked for.
+const PAGE: usize = 60;
+const MORE: usize = 240;
+
 /// Adding, looking through, removing.
 #[component]
 pub(crate) fn Collect(page: &Page) -> Html {
@@ -24,6 +28,16 @@ pub(crate) fn Collect(page: &Page) -> Html {
         Callback::from(move |chosen| files::take(chosen, &dispatch))
     };
     let locked = teach.is_training();
+    let shown = use_state(|| PAGE);
+    let more = {
+        let shown = shown.clone();
+        Callback::from(move |_: MouseEvent| shown.set(*shown + MORE))
+    };
+    let mut images: Vec<&Good> = teach.images.iter().collect();
+    if images.len() > PAGE {
+        // what needs a look must not hide behind many that do not
+        images.sort_by_key(|image| image.is_fine());
+    }
     html! {
         <section class="panel" aria-labelledby="collect-title">
             <h2 id="collect-title">
@@ -42,7 +56,7 @@ pub(crate) fn Collect(page: &Page) -> Html {
                 }
             </h2>
             <div class="collect-buttons">
-                <FileButton testid="good-input" accept="image/*" multiple=true class="primary" onfiles={onfiles.clone()}>
+                <FileButton testid="good-input" accept={files::IMAGE_TYPES} multiple=true class="primary" onfiles={onfiles.clone()}>
                     { icon(icons::PICTURE) }{ "Add good images" }
                 </FileButton>
                 <FileButton testid="good-folder" accept="" folder=true {onfiles}>
@@ -51,7 +65,12 @@ pub(crate) fn Collect(page: &Page) -> Html {
                 <add::CameraButton ..page.clone() />
             </div>
             <p class="hint" data-testid="good-advice">{ advice(page) }</p>
-            <ul class="good-list">{ for teach.images.iter().map(|image| entry(page, image)) }</ul>
+            <ul class="good-list">{ for images.iter().take(*shown).map(|image| entry(page, image)) }</ul>
+            if images.len() > *shown {
+                <button class="button" type="button" data-testid="good-more" onclick={more}>
+                    { format!("Show more of {} images", images.len()) }
+                </button>
+            }
         </section>
     }
 }
@@ -95,7 +114,8 @@ fn advice(page: &Page) -> String {
     });
     let ready = teach.ready();
     let mut words = vec![if ready == 0 {
-        "Drop photos of good parts anywhere on this page: the same part, the same view, the light you will have."
+        "Drop photos of good parts anywhere on this page, a folder or a zip archive: the same part, the same view, the \
+         light you will have."
             .to_owned()
     } else if ready < FEWEST_IMAGES {
         format!("At least {FEWEST_IMAGES} images are needed.")

@@ -107,7 +107,7 @@ fn entry(page: &Page, inspector: &Inspector, doomed: &UseStateHandle<Option<Stri
                     { if in_use { "In use" } else { "Use" } }
                 </button>
                 <button class="link" type="button" onclick={with(store::download)}>{ "Download" }</button>
-                <button class="link" type="button" onclick={with(store::duplicate)}>{ "Copy" }</button>
+                <button class="link" type="button" data-testid="copy-kept" onclick={with(store::duplicate)}>{ "Copy" }</button>
                 if asked {
                     <button class="link danger" type="button" data-testid="really-delete" onclick={with(store::delete)}>
                         { "Really delete" }

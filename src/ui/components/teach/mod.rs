@@ -2,9 +2,11 @@
 
 mod collect;
 mod kept;
+mod network;
 mod picture;
 mod preview;
 mod result;
+mod textures;
 mod train;
 
 use yew::prelude::*;

@@ -7,7 +7,7 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use crate::ui::draw;
-use crate::ui::state::{Good, Look, Preview};
+use crate::ui::state::{Good, Kinds, Look, Preview};
 
 /// Bytes of an RGBA pixel.
 const CHANNELS: usize = 4;
@@ -19,6 +19,7 @@ const SIDE: u32 = 128;
 pub(super) enum Source {
     Preview(Rc<Preview>),
     Look(Rc<Look>),
+    Kinds(Rc<Kinds>),
 }
 
 impl PartialEq for Source {
@@ -26,6 +27,7 @@ impl PartialEq for Source {
         match (self, other) {
             (Self::Preview(a), Self::Preview(b)) => Rc::ptr_eq(a, b),
             (Self::Look(a), Self::Look(b)) => Rc::ptr_eq(a, b),
+            (Self::Kinds(a), Self::Kinds(b)) => Rc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -37,6 +39,7 @@ impl Source {
         let (pictures, side) = match self {
             Self::Preview(preview) => (&preview.pictures, preview.side),
             Self::Look(look) => (&look.pictures, look.side),
+            Self::Kinds(kinds) => (&kinds.pictures, kinds.side),
         };
         let bytes = CHANNELS * side * side;
         Some((pictures.get(index * bytes..(index + 1) * bytes)?, side))
@@ -83,11 +86,11 @@ pub(super) struct SmallProps {
 pub(super) fn Small(props: &SmallProps) -> Html {
     let canvas = use_node_ref();
     {
-        let (canvas, blob) = (canvas.clone(), props.image.blob.clone());
+        let (canvas, content) = (canvas.clone(), props.image.content.clone());
         use_effect_with((props.image.id, props.image.size()), move |&(_, size)| {
-            if let (Some(blob), Some(size)) = (blob, size) {
+            if let (Some(content), Some(size)) = (content, size) {
                 spawn_local(async move {
-                    let Some(bitmap) = draw::decode(&blob, size, Some(SIDE)).await else {
+                    let Some(bitmap) = draw::decode(&content, size, Some(SIDE)).await else {
                         return;
                     };
                     if let Some(canvas) = canvas.cast::<HtmlCanvasElement>() {

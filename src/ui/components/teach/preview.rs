@@ -1,15 +1,16 @@
 //! Step 2: synthetic defects, drawn by the very generator that training uses.
 
+use wasm_bindgen::JsCast as _;
+use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use super::picture::{Picture, Source};
-use crate::config::{Settings, SynthesisConfig};
-use crate::protocol::Textures;
+use super::textures::Fillings;
+use crate::config::{AnomalyKind, Settings, SynthesisConfig};
 use crate::ui::components::Page;
-use crate::ui::components::controls::{Choice, FileButton, Select, Slider, Toggle};
-use crate::ui::icons::{self, icon};
+use crate::ui::components::controls::{Slider, Toggle};
+use crate::ui::format;
 use crate::ui::state::{Action, Preview, TeachAction};
-use crate::ui::{files, format};
 
 /// The finest Perlin noise that can be chosen has 2 to the power of this many cells.
 const FINEST: f32 = 6.0;
@@ -93,7 +94,7 @@ fn controls(page: &Page) -> Html {
         Callback::from(move |value: f32| {
             let mut settings = settings.clone();
             edit(&mut settings, value);
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings)));
+            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
         })
     };
     let slider = |label: &'static str,
@@ -111,36 +112,45 @@ fn controls(page: &Page) -> Html {
         opacity: (least, most),
         clean_share,
         recoloured_share,
+        ..
     } = *synthesis;
     let augment = teach.settings.training.augment;
-    let textures: Vec<Choice> = vec![
-        ("built_in".into(), "Built-in patterns".into()),
-        ("good_images".into(), "The good images themselves".into()),
-        (
-            "own".into(),
-            format!("Own texture images ({})", teach.own_textures.len()).into(),
-        ),
-    ];
-    let shown = match teach.textures {
-        Textures::BuiltIn => "built_in",
-        Textures::GoodImages => "good_images",
-        Textures::Own => "own",
+    let kinds = &synthesis.kinds;
+    let share = |kind: AnomalyKind| {
+        let total: f32 = AnomalyKind::ALL.iter().map(|&kind| kinds.get(kind)).sum();
+        let change = {
+            let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+            Callback::from(move |value: f32| {
+                let mut settings = settings.clone();
+                *settings.training.synthesis.kinds.get_mut(kind) = value;
+                if settings.training.validate().is_ok() {
+                    dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+                }
+            })
+        };
+        let value = kinds.get(kind);
+        html! {
+            <Slider label={kind_words(kind)} testid={format!("share-{}", kind.id())} value={value.min(1.0)}
+                text={percent(value / total)} disabled={locked} oninput={change} />
+        }
     };
-    let choose = {
-        let dispatch = dispatch.clone();
-        Callback::from(move |id: String| {
-            let textures = match id.as_str() {
-                "good_images" => Textures::GoodImages,
-                "own" => Textures::Own,
-                _ => Textures::BuiltIn,
-            };
-            dispatch.dispatch(Action::Teach(TeachAction::Textures(textures)));
+    let part_alone = {
+        let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+        Callback::from(move |()| {
+            let mut settings = settings.clone();
+            settings.training.synthesis.foreground_only ^= true;
+            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
         })
     };
-    let own = {
+    let seed = {
         let dispatch = dispatch.clone();
-        Callback::from(move |chosen| {
-            dispatch.dispatch(Action::Teach(TeachAction::AddTextures(files::images(chosen))));
+        Callback::from(move |event: InputEvent| {
+            let input = event
+                .target()
+                .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
+            if let Some(seed) = input.and_then(|input| input.value().trim().parse().ok()) {
+                dispatch.dispatch(Action::Teach(TeachAction::Seed(seed)));
+            }
         })
     };
     let turn = {
@@ -148,15 +158,16 @@ fn controls(page: &Page) -> Html {
         Callback::from(move |()| {
             let mut settings = settings.clone();
             settings.training.augment.rotate_90 ^= true;
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings)));
+            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
         })
     };
     html! {
+        <>
+        <h3>{ "Kinds of defects" }</h3>
+        <div class="control-grid">{ for AnomalyKind::ALL.into_iter().map(share) }</div>
+        <h3>{ "Foreign textures" }</h3>
+        <Fillings ..page.clone() />
         <div class="control-grid">
-            <Select label="Filled with" testid="textures" choices={textures} value={shown} onchange={choose} />
-            <FileButton testid="texture-input" accept="image/*" multiple=true onfiles={own}>
-                { icon(icons::PICTURE) }{ "Add texture images" }
-            </FileButton>
             { slider("Largest pieces", "coarse", coarse as f32 / FINEST, cells(coarse), |settings, value| {
                 let range = &mut settings.training.synthesis.scale_exponents;
                 range.0 = exponent(value);
@@ -175,6 +186,8 @@ fn controls(page: &Page) -> Html {
                 format!("up to {noise_rotation:.0}°"), |settings, value| {
                 settings.training.synthesis.noise_rotation = value * NOISE_ROTATION;
             }) }
+            { slider("The part itself in another colour", "recoloured", recoloured_share, percent(recoloured_share),
+                |settings, value| settings.training.synthesis.recoloured_share = value) }
             { slider("Faintest opacity", "opacity-least", least, percent(least), |settings, value| {
                 let range = &mut settings.training.synthesis.opacity;
                 *range = (value, range.1.max(value));
@@ -183,15 +196,35 @@ fn controls(page: &Page) -> Html {
                 let range = &mut settings.training.synthesis.opacity;
                 *range = (range.0.min(value), value);
             }) }
+        </div>
+        <h3>{ "All of them" }</h3>
+        <div class="control-grid">
+            <label class="field">
+                <span class="field-label">{ "Seed of all random numbers" }</span>
+                <input class="text" type="number" min="0" step="1" value={teach.seed.to_string()} data-testid="seed"
+                    disabled={locked} oninput={seed} />
+            </label>
+            <Toggle label="On the part only, not on its background" testid="foreground-only"
+                on={synthesis.foreground_only} onclick={part_alone} />
             { slider("Samples that stay clean", "clean-share", clean_share / CLEAN_SHARE, percent(clean_share),
                 |settings, value| settings.training.synthesis.clean_share = value * CLEAN_SHARE) }
-            { slider("Stains of the part's own texture", "recoloured", recoloured_share, percent(recoloured_share),
-                |settings, value| settings.training.synthesis.recoloured_share = value) }
             { slider("Good images rotate", "image-rotation", augment.rotate / IMAGE_ROTATION,
                 format!("up to {:.0}°", augment.rotate),
                 |settings, value| settings.training.augment.rotate = (value * IMAGE_ROTATION).round()) }
             <Toggle label="Quarter turns of good images" testid="quarter-turns" on={augment.rotate_90} onclick={turn} />
         </div>
+        </>
+    }
+}
+
+/// A kind of anomaly in the visitor's words.
+fn kind_words(kind: AnomalyKind) -> &'static str {
+    match kind {
+        AnomalyKind::Texture => "Foreign textures",
+        AnomalyKind::Part => "Missing or misplaced pieces",
+        AnomalyKind::Scar => "Scratches and cracks",
+        AnomalyKind::Stain => "Stains",
+        AnomalyKind::Smear => "Smeared detail",
     }
 }
 

@@ -4,6 +4,7 @@ use wasm_bindgen::JsCast as _;
 use web_sys::{Element, HtmlInputElement};
 use yew::prelude::*;
 
+use super::network::{Needs, Network};
 use super::picture::{Picture, Source};
 use crate::config::Fit;
 use crate::protocol::BackendChoice;
@@ -14,6 +15,9 @@ use crate::ui::{chart, format};
 
 /// Input sizes to choose from, in pixels.
 const SIZES: [usize; 3] = [128, 192, 256];
+
+/// Said while the GPU's kernels are compiled.
+const PREPARING: &str = "Preparing the graphics card: its programs are compiled once";
 
 /// Settings before, progress during the training.
 #[component]
@@ -41,6 +45,13 @@ pub(crate) fn Training(page: &Page) -> Html {
                     </>
                 },
                 (_, Some(course)) => progress(page, course),
+                (&Phase::Starting(done, total), None) if total > 0 => html! {
+                    <div class="train-progress" data-testid="train-starting">
+                        <p aria-live="polite"><strong>{ PREPARING }</strong></p>
+                        <progress max={total.to_string()} value={done.to_string()} aria-label="Kernels prepared" />
+                        <p class="hint">{ format!("Part {} of {total}; the training starts by itself.", done + 1) }</p>
+                    </div>
+                },
                 (_, None) => html! { <p class="hint" data-testid="train-starting">{ "Preparing …" }</p> },
             } }
         </section>
@@ -69,7 +80,7 @@ fn plan(page: &Page) -> Html {
         .into_iter()
         .chain(own)
         .map(|effort| {
-            let [student, segmentation] = effort.steps();
+            let [student, segmentation] = effort.steps(teach.settings.model.preset);
             let words = match effort {
                 Effort::Quick => "Quick",
                 Effort::Standard => "Standard",
@@ -88,7 +99,11 @@ fn plan(page: &Page) -> Html {
             .find(|effort| effort.id() == id)
             .map(TeachAction::Effort)
     });
-    let sizes: Vec<Choice> = SIZES
+    let mut sizes = SIZES.to_vec();
+    if !sizes.contains(&teach.settings.model.input_size) {
+        sizes.push(teach.settings.model.input_size);
+    }
+    let sizes: Vec<Choice> = sizes
         .iter()
         .map(|side| (side.to_string().into(), format!("{side} pixels").into()))
         .collect();
@@ -97,7 +112,7 @@ fn plan(page: &Page) -> Html {
         Callback::from(move |value: String| {
             let mut settings = settings.clone();
             edit(&mut settings.model, &value);
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings)));
+            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
         })
     };
     let fits: Vec<Choice> = vec![
@@ -108,7 +123,7 @@ fn plan(page: &Page) -> Html {
     let fit = match teach.settings.model.fit {
         Fit::Pad => "pad",
         Fit::Crop => "crop",
-        Fit::Squash | Fit::Tile => "squash",
+        Fit::Squash | Fit::Tile | Fit::Strip => "squash",
     };
     let fine_tune = {
         let (dispatch, on) = (dispatch.clone(), !teach.fine_tune);
@@ -118,12 +133,12 @@ fn plan(page: &Page) -> Html {
         let dispatch = dispatch.clone();
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Train)))
     };
-    let obstacle = teach.obstacle();
+    let obstacle = state.training_obstacle();
     let side = teach.settings.model.input_size;
     let loaded = state
         .model
         .as_ref()
-        .filter(|model| model.info.preset == "compact" && model.info.segmentation);
+        .filter(|model| model.info.preset == teach.settings.model.preset.id() && model.info.segmentation);
     html! {
         <>
             <div class="control-grid">
@@ -141,11 +156,13 @@ fn plan(page: &Page) -> Html {
                         "crop" => Fit::Crop,
                         _ => Fit::Squash,
                     })} />
+                <Network ..page.clone() />
                 if let Some(model) = loaded {
                     <Toggle label={format!("Start from {}", model.info.name)} testid="fine-tune" on={teach.fine_tune}
                         onclick={fine_tune} />
                 }
             </div>
+            <Needs ..page.clone() />
             <div class="train-go">
                 <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
                     onclick={train}>{ "Train" }</button>
@@ -195,7 +212,8 @@ fn progress(page: &Page, course: &Course) -> Html {
     let paused = teach.phase == Phase::Paused;
     let stage = match teach.phase {
         Phase::Calibrating => "Finding the thresholds on held-out images",
-        Phase::Starting => "Going on where it was interrupted",
+        Phase::Starting(0, 0) => "Going on where it was interrupted",
+        Phase::Starting(..) => PREPARING,
         _ if paused => "Paused",
         _ if done < student => "Stage 1 of 2: the student learns what good parts look like",
         _ => "Stage 2 of 2: the segmentation network learns to find defects",

@@ -1,0 +1,89 @@
+//! What a path in an archive or a folder says. Paths come from anyone and only name things: nothing is
+//! ever written to them.
+
+/// Endings of image files, those that are refused with a better sentence included.
+const IMAGES: [&str; 14] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "jxl",
+];
+/// Files that systems leave behind in folders.
+const LITTER: [&str; 3] = ["__macosx", "thumbs.db", "desktop.ini"];
+
+/// The path with plain slashes and without what leads out of the folder or cannot be shown. It may be
+/// that of another file, too.
+pub fn clean(path: &str) -> String {
+    let path: String = path.chars().filter(|letter| !letter.is_control()).collect();
+    let parts: Vec<&str> = path
+        .split(['/', '\\'])
+        .filter(|part| !matches!(*part, "" | "." | "..") && !is_drive(part))
+        .collect();
+    if parts.is_empty() {
+        "unnamed".into()
+    } else {
+        parts.join("/")
+    }
+}
+
+fn is_drive(part: &str) -> bool {
+    part.len() == 2 && part.ends_with(':')
+}
+
+/// The last part of a clean path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether the path's ending is that of an image.
+pub fn is_image(path: &str) -> bool {
+    let ending = file_name(path)
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_lowercase());
+    ending.is_some_and(|ending| IMAGES.contains(&ending.as_str()))
+}
+
+/// Whether it is hidden or left behind by a system: nobody means such a file.
+pub fn is_litter(path: &str) -> bool {
+    path.split(['/', '\\']).any(|part| {
+        let hidden = part.starts_with('.') && !matches!(part, "." | "..");
+        hidden || LITTER.contains(&part.to_lowercase().as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        for (path, tame) in [
+            ("a/b.png", "a/b.png"),
+            ("../../etc/b.png", "etc/b.png"),
+            ("/abs\\olute//./b.png", "abs/olute/b.png"),
+            ("C:\\parts\\b.png", "parts/b.png"),
+            ("a\u{0}\n/b\u{1b}[2J.png", "a/b[2J.png"),
+            ("../..", "unnamed"),
+            ("", "unnamed"),
+        ] {
+            assert_eq!(clean(path), tame);
+        }
+        assert_eq!(file_name("a/b.png"), "b.png");
+    }
+
+    #[test]
+    fn images_are_known_by_their_ending_and_litter_by_its_name() {
+        assert!(is_image("a.b/c.JPG") && is_image("x.tiff"));
+        assert!(!is_image("png") && !is_image("a.png/readme") && !is_image("a.txt"));
+        assert!(is_litter("__MACOSX/a/._b.png") && is_litter("a/.DS_Store") && is_litter("a\\Thumbs.db"));
+        assert!(!is_litter("a/b.png") && !is_litter("../b.png"));
+    }
+
+    proptest! {
+        #[test]
+        fn clean_paths_are_relative_and_stay_clean(path in "(\\PC|[./\\\\:]|\\n){0,40}") {
+            let tame = clean(&path);
+            prop_assert!(!tame.is_empty() && !tame.starts_with('/'));
+            prop_assert!(tame.split('/').all(|part| !matches!(part, "" | "." | "..")), "{}", tame);
+            prop_assert_eq!(clean(&tame), tame);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `destseg train --method patchcore`: a memory instead of trained networks.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::common::{folder_name, load_teacher, open_device, progress_bar, write_file};
+use super::settings::Format;
+use super::train::{self, Args, Outputs};
+use crate::config::{MemoryConfig, SynthesisConfig, TeacherKind};
+use crate::dataset::{Category, load_good};
+use crate::model::prefix;
+use crate::synthesis::{Synthesiser, TextureSource};
+use crate::train::{MemoryBuilder, MemoryProgress};
+
+pub(super) async fn build(
+    args: &Args,
+    config: &MemoryConfig,
+    category: Option<&Category>,
+    paths: &[PathBuf],
+) -> Result<()> {
+    let text = match args.print_config.unwrap_or_default() {
+        Format::Toml => toml::to_string(config)?,
+        Format::Json => serde_json::to_string_pretty(config)? + "\n",
+    };
+    if args.print_config.is_some() {
+        print!("{text}");
+        return Ok(());
+    }
+    let (Some(category), Some(out)) = (category, args.out.clone()) else {
+        bail!("--data and --out are needed to train");
+    };
+    if args.resume {
+        bail!("a memory is built in one go: leave out --resume");
+    }
+    let outputs = Outputs::new(out);
+    outputs.check(args)?;
+    let teacher = load_teacher(config.teacher, args.teacher.as_deref())?;
+    let loaded = load_good(paths, config.input_size, config.fit)?;
+    if let Some(first) = loaded.skipped.into_iter().next() {
+        return Err(first.into());
+    }
+    let textures = match &args.textures {
+        Some(path) => TextureSource::folder(path, config.input_size)?,
+        None => TextureSource::Procedural,
+    };
+    let (device, device_name) = open_device(args.device).await?;
+    let start = Instant::now();
+    let mut builder = MemoryBuilder::new(config.clone(), &teacher, loaded.images, &device)?;
+    eprintln!(
+        "remembering {} good images of {}, on the {device_name}",
+        builder.image_count(),
+        folder_name(&category.root)
+    );
+    let bar = progress_bar(builder.image_count(), "features");
+    while let Some(progress) = builder.step().await? {
+        let (what, done, total) = match progress {
+            MemoryProgress::Images(done, total) => ("features", done, total),
+            MemoryProgress::Patches(done, total) => ("coreset", done, total),
+        };
+        bar.set_prefix(what);
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    }
+    bar.finish_and_clear();
+    let built = start.elapsed().as_secs_f64();
+    let synthesiser = Synthesiser::new(SynthesisConfig::default(), Default::default(), textures);
+    let mut file = builder
+        .finish(&synthesiser, args.precision, &category.name, &device_name)
+        .await?;
+    if let Some(calibration) = &file.header.calibration {
+        train::report(calibration);
+    }
+    let (patches, of) = (file.patches(), builder.patch_count());
+    if config.teacher != TeacherKind::EfficientnetLite0 {
+        // this teacher is not shipped, so the file carries it
+        file.weights.extend(teacher.prefixed(prefix::TEACHER));
+    }
+    let bytes = file.to_bytes(args.precision)?;
+    write_file(&outputs.settings, text.as_bytes())?;
+    write_file(&outputs.model, &bytes)?;
+    eprintln!(
+        "wrote {}: {patches} of {of} patches ({:.1} %), {:.1} MB, built in {built:.1} s",
+        outputs.model.display(),
+        100.0 * patches as f64 / of.max(1) as f64,
+        bytes.len() as f64 / 1e6
+    );
+    Ok(())
+}

@@ -1,0 +1,509 @@
+//! Measuring a test set image by image, in memory that hardly grows with their number: scores and
+//! outlines are kept of each, pixels only as counts.
+
+use std::collections::BTreeMap;
+
+use ::image::codecs::jpeg::JpegEncoder;
+
+use super::detail::{Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
+use super::{CategoryReport, Decisions, Metrics};
+use crate::dataset::{TestSet, truth};
+use crate::decision::Thresholds;
+use crate::image::{self, RgbImage, decode, decode_mask};
+use crate::inference::{Detection, Detector};
+use crate::labelled::Class;
+use crate::map::AnomalyMap;
+use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
+use crate::platform::now_ms;
+use crate::regions;
+use crate::render::contours;
+use crate::{Error, Result};
+
+/// Longer side of an image's small picture in pixels.
+const PICTURE: u32 = 256;
+/// Quality of the small pictures, in percent.
+const QUALITY: u8 = 80;
+/// Corners of outlines that deviate by less than this many pixels are left out.
+const SMOOTH: f32 = 0.4;
+
+/// One image of the set, as its files hold it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its path in the set.
+    pub name: &'a str,
+    /// What it is said to be.
+    pub class: &'a Class,
+    /// The image file.
+    pub image: &'a [u8],
+    /// The mask file.
+    pub mask: Option<&'a [u8]>,
+}
+
+/// What was seen of one image.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The numbers.
+    pub result: ImageResult,
+    /// A small picture of it as JPEG file; empty where the image could not be used.
+    pub picture: Vec<u8>,
+}
+
+/// Pixels of both maps, for one kind of image.
+#[derive(Debug, Default)]
+struct Pixels {
+    segmentation: Tally,
+    dest: Tally,
+}
+
+/// An evaluation that goes on.
+#[derive(Debug)]
+pub struct Session {
+    side: usize,
+    thresholds: Option<Thresholds>,
+    probabilities: bool,
+    method: crate::config::Method,
+    good: Pixels,
+    kinds: BTreeMap<String, Pixels>,
+    images: Vec<ImageResult>,
+}
+
+impl Session {
+    /// Measures what `detector` says.
+    pub fn new(detector: &Detector) -> Self {
+        Self {
+            side: detector.input_size(),
+            thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+            probabilities: detector.gives_probabilities(),
+            method: detector.method(),
+            good: Pixels::default(),
+            kinds: BTreeMap::new(),
+            images: Vec::new(),
+        }
+    }
+
+    /// Looks at the next image. One that cannot be used becomes a result that says why.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn add(&mut self, detector: &Detector, subject: Subject<'_>) -> Result<Seen> {
+        let mut result = ImageResult {
+            name: subject.name.into(),
+            class: subject.class.clone(),
+            ..ImageResult::default()
+        };
+        let mut picture = Vec::new();
+        match decode(subject.image) {
+            Ok(image) => {
+                result.size = image.dimensions();
+                picture = small(&image)?;
+                let start = now_ms();
+                let found = detector.detect(&image).await?;
+                result.milliseconds = now_ms() - start;
+                self.measure(&mut result, &found, subject.mask)?;
+            }
+            Err(err) => result.problem = Some(err.to_string()),
+        }
+        self.images.push(result.clone());
+        Ok(Seen { result, picture })
+    }
+
+    fn measure(&mut self, result: &mut ImageResult, found: &Detection, mask: Option<&[u8]>) -> Result<()> {
+        let side = self.side;
+        result.score = Some(found.score);
+        result.dest_score = Some(found.dest_score);
+        let map = found.map().resize(side, side);
+        if let Some(thresholds) = self.thresholds {
+            result.found = outlines(&map, thresholds.pixel);
+        }
+        let truth = match (&result.class, mask) {
+            (Class::Good, _) => Some(vec![false; side * side]),
+            (Class::Defective(_), Some(mask)) => {
+                let read = decode_mask(mask).and_then(|mask| truth(&mask, result.size, side));
+                match read {
+                    Ok(truth) => Some(truth),
+                    Err(err) => {
+                        result.problem = Some(format!("its mask is left out: {err}"));
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        let Some(truth) = truth else {
+            return Ok(());
+        };
+        let pixels = match &result.class {
+            Class::Defective(kind) => {
+                result.instances = Some(instances(&map, &truth));
+                let picture = truth.iter().map(|&defective| f32::from(u8::from(defective)));
+                let picture = AnomalyMap::new(side, side, picture.collect());
+                result.truth = picture.map_or_else(Vec::new, |picture| outlines(&picture, 0.5));
+                self.kinds.entry(kind.clone()).or_default()
+            }
+            _ => &mut self.good,
+        };
+        if found.segmentation.is_some() {
+            pixels.segmentation.add(map.values(), &truth, side)?;
+        }
+        let dest = found.dest.resize(side, side);
+        pixels.dest.add(dest.values(), &truth, side)
+    }
+
+    /// Images seen so far.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether nothing was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// Bytes that the pixels seen so far take.
+    pub fn bytes(&self) -> usize {
+        let all = self.kinds.values().chain([&self.good]);
+        all.map(|pixels| pixels.segmentation.bytes() + pixels.dest.bytes())
+            .sum()
+    }
+
+    /// The figures of all images so far. `notes` say what is odd about the set.
+    pub fn finish(&self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
+        notes.extend(self.notes());
+        let images = |score: fn(&ImageResult) -> Option<f32>, kind: Option<&str>| {
+            let of_kind = |class: &Class| match (class, kind) {
+                (Class::Defective(own), Some(kind)) => own == kind,
+                _ => true,
+            };
+            let chosen = self.images.iter().filter(|image| of_kind(&image.class));
+            let chosen = chosen.filter_map(|image| Some((score(image)?, image.class.is_defective()?)));
+            chosen.unzip::<f32, bool, Vec<f32>, Vec<bool>>()
+        };
+        let all = || self.kinds.values().chain([&self.good]);
+        let mut missing = Vec::new();
+        let decides: fn(&ImageResult) -> Option<f32> = |image| image.score;
+        let measured = |tallies: &[&Tally], (scores, labels): &(Vec<f32>, Vec<bool>)| {
+            let pixels = Tally::rank(tallies);
+            (Ranking::new(scores, labels), pixels)
+        };
+        let dest_tallies: Vec<&Tally> = all().map(|pixels| &pixels.dest).collect();
+        let (dest_images, dest_pixels) = measured(&dest_tallies, &images(|image| image.dest_score, None));
+        let dest = figures(dest_images.as_ref(), &dest_pixels, &mut Vec::new());
+        let scores = images(decides, None);
+        let mut curves = Curves::default();
+        let mut note = |ranked: (Result<Ranking>, Ranking)| {
+            let metrics = figures(ranked.0.as_ref(), &ranked.1, &mut missing);
+            curves = self::curves(ranked.0.ok().as_ref(), &ranked.1);
+            metrics
+        };
+        let segmentation = if self.probabilities {
+            let tallies: Vec<&Tally> = all().map(|pixels| &pixels.segmentation).collect();
+            Some(note(measured(&tallies, &scores)))
+        } else {
+            let _ = note((dest_images, dest_pixels));
+            None
+        };
+        let empty = Pixels::default();
+        let kinds: Vec<KindRow> = self
+            .kind_names()
+            .into_iter()
+            .map(|kind| {
+                let own = self.kinds.get(kind).unwrap_or(&empty);
+                let pair = [own, &self.good].map(|pixels| {
+                    if self.probabilities {
+                        &pixels.segmentation
+                    } else {
+                        &pixels.dest
+                    }
+                });
+                let (ranked, pixels) = measured(&pair, &images(decides, Some(kind)));
+                let of_kind = self.images.iter().filter(|image| image.class.name() == kind);
+                let called: Vec<bool> = self.thresholds.map_or_else(Vec::new, |own| {
+                    of_kind
+                        .clone()
+                        .filter_map(|image| Some(image.score? >= own.image))
+                        .collect()
+                });
+                KindRow {
+                    kind: kind.into(),
+                    images: of_kind.count(),
+                    metrics: figures(ranked.as_ref(), &pixels, &mut Vec::new()),
+                    detected: (!called.is_empty()).then(|| {
+                        called.iter().filter(|&&called| called).count() as f64 / called.len() as f64
+                    }),
+                }
+            })
+            .collect();
+        let seen: Vec<f64> = self
+            .images
+            .iter()
+            .filter(|image| image.score.is_some())
+            .map(|image| image.milliseconds)
+            .collect();
+        let report = CategoryReport {
+            category: category.into(),
+            method: self.method,
+            model: None,
+            images: self.images.len(),
+            segmentation,
+            dest,
+            per_defect: kinds
+                .iter()
+                .map(|row| (row.kind.clone(), row.metrics.image_auc))
+                .collect(),
+            decisions: self
+                .thresholds
+                .filter(|_| !scores.0.is_empty())
+                .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
+            milliseconds_per_image: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
+        };
+        Evaluation {
+            report,
+            model: model.into(),
+            thresholds: self.thresholds,
+            side: self.side,
+            images: self.images.clone(),
+            kinds,
+            curves,
+            missing,
+            notes,
+        }
+    }
+
+    fn kind_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .images
+            .iter()
+            .filter(|image| image.class.is_defective() == Some(true))
+            .map(|image| image.class.name())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What the images themselves show to be odd.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut say = |what: &str, with_score: bool| {
+            let of: Vec<_> = self
+                .images
+                .iter()
+                .filter(|image| image.problem.is_some() && image.score.is_some() == with_score)
+                .collect();
+            if let Some(first) = of.first() {
+                let reason = first.problem.as_deref().unwrap_or_default();
+                notes.push(format!(
+                    "{} {what} (the first: {}, {reason}).",
+                    of.len(),
+                    first.name
+                ));
+            }
+        };
+        say("of the images could not be analysed", false);
+        say("of the masks could not be used", true);
+        let mut scores = self.images.iter().filter_map(|image| image.score);
+        if let Some(first) = scores.next()
+            && self.images.len() > 1
+            && scores.clone().next().is_some()
+            && scores.all(|score| score == first)
+        {
+            notes.push(format!(
+                "All scores are {first}: the model says the same of every image, so no threshold tells them apart."
+            ));
+        }
+        if self.thresholds.is_none() {
+            notes.push(
+                "The model is not calibrated: the threshold shown is the best one of this very set, which \
+                 flatters it, and no defects are outlined."
+                    .into(),
+            );
+        }
+        notes
+    }
+}
+
+/// Evaluates a folder, image by image. `progress` hears how many of how many are done; the small
+/// pictures of the images come in their order.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read, [`Error::Device`] if the device was lost.
+pub async fn evaluate(
+    detector: &Detector,
+    test: &TestSet,
+    model: &str,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(Evaluation, Vec<Vec<u8>>)> {
+    let read = |file: usize| {
+        let path = &test.files[file];
+        std::fs::read(path).map_err(Error::io("read", path))
+    };
+    let mut session = Session::new(detector);
+    let mut pictures = Vec::with_capacity(test.set.images.len());
+    for (done, image) in test.set.images.iter().enumerate() {
+        let (bytes, mask) = (read(image.file)?, image.mask.map(read).transpose()?);
+        let subject = Subject {
+            name: &image.name,
+            class: &image.class,
+            image: &bytes,
+            mask: mask.as_deref(),
+        };
+        pictures.push(session.add(detector, subject).await?.picture);
+        progress(done + 1, test.set.images.len());
+    }
+    let evaluation = session.finish(&test.name, model, test.set.notes.clone());
+    Ok((evaluation, pictures))
+}
+
+/// All figures; why one is missing goes into `missing`.
+fn figures(images: Result<&Ranking, &Error>, pixels: &Ranking, missing: &mut Vec<Missing>) -> Metrics {
+    let no_scores = || Error::Metric("there are no scores of labelled images".into());
+    let image_auc = images.map_err(|_| no_scores()).and_then(Ranking::auc);
+    let instances = pixels.instance_ap();
+    let reason = |err: &Error| err.to_string();
+    let iap90 = instances.as_ref().map(|own| own.iap90).map_err(reason);
+    let values: [std::result::Result<f64, String>; 6] = [
+        image_auc.map_err(|err| reason(&err)),
+        pixels.auc().map_err(|err| reason(&err)),
+        pixels.average_precision().map_err(|err| reason(&err)),
+        pixels.aupro(AUPRO_LIMIT).map_err(|err| reason(&err)),
+        instances.map(|own| own.iap).map_err(|err| reason(&err)),
+        iap90,
+    ];
+    for (name, value) in Metrics::NAMES.into_iter().zip(&values) {
+        if let Err(reason) = value {
+            missing.push(Missing {
+                figure: name.into(),
+                reason: reason.clone(),
+            });
+        }
+    }
+    Metrics::from_values(values.map(std::result::Result::ok))
+}
+
+fn curves(images: Option<&Ranking>, pixels: &Ranking) -> Curves {
+    Curves {
+        image_roc: images.and_then(Ranking::roc),
+        image_pr: images.and_then(Ranking::precision_recall),
+        pixel_roc: pixels.roc(),
+        pixel_pr: pixels.precision_recall(),
+        overlap: pixels.overlap(AUPRO_LIMIT),
+    }
+}
+
+/// The true defects: at which threshold more than half of each is found.
+fn instances(map: &AnomalyMap, truth: &[bool]) -> Vec<Instance> {
+    let mut numbers = vec![regions::NONE; truth.len()];
+    let count = regions::label(truth, map.width(), 0, &mut numbers);
+    let mut values: Vec<Vec<f32>> = vec![Vec::new(); count as usize];
+    for (&value, &number) in map.values().iter().zip(&numbers) {
+        if let Some(own) = values.get_mut(number as usize) {
+            own.push(value);
+        }
+    }
+    values
+        .into_iter()
+        .map(|mut values| {
+            values.sort_by(|a, b| b.total_cmp(a));
+            Instance {
+                area: values.len(),
+                found_at: values.get(values.len() / 2).copied().unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// Outlines with the corners that can be seen, in tenths of a pixel.
+fn outlines(map: &AnomalyMap, threshold: f32) -> Vec<Outline> {
+    let round = |value: f32| (10.0 * value).round() / 10.0;
+    let outlines = contours(map, threshold).into_iter();
+    let simple = outlines.map(|outline| simplified(&outline));
+    simple
+        .map(|outline| outline.into_iter().map(|(x, y)| (round(x), round(y))).collect())
+        .collect()
+}
+
+/// The corners without those that are nearly on the line between their neighbours (Douglas and Peucker,
+/// 1973).
+fn simplified(points: &[(f32, f32)]) -> Outline {
+    let Some(last) = points.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let mut keep = vec![false; points.len()];
+    keep[0] = true;
+    keep[last] = true;
+    let mut open = vec![(0, last)];
+    while let Some((from, to)) = open.pop() {
+        let ((ax, ay), (bx, by)) = (points[from], points[to]);
+        let (dx, dy) = (bx - ax, by - ay);
+        let length = dx.hypot(dy);
+        let off = |&(x, y): &(f32, f32)| {
+            if length > 0.0 {
+                ((x - ax) * dy - (y - ay) * dx).abs() / length
+            } else {
+                (x - ax).hypot(y - ay)
+            }
+        };
+        let inner = points.iter().enumerate().take(to).skip(from + 1);
+        let farthest = inner
+            .map(|(at, point)| (off(point), at))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((off, at)) = farthest
+            && off > SMOOTH
+        {
+            keep[at] = true;
+            open.extend([(from, at), (at, to)]);
+        }
+    }
+    let kept = points.iter().zip(keep.iter()).filter(|(_, keep)| **keep);
+    kept.map(|(point, _)| *point).collect()
+}
+
+/// A small JPEG file of an image.
+fn small(image: &RgbImage) -> Result<Vec<u8>> {
+    let (width, height) = image.dimensions();
+    let longer = width.max(height).max(1);
+    let scaled = |side: u32| (u64::from(side) * u64::from(PICTURE.min(longer)) / u64::from(longer)).max(1);
+    let small = image::resize(image, scaled(width) as usize, scaled(height) as usize);
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, QUALITY)
+        .encode_image(&small)
+        .map_err(|err| Error::Image(format!("its small picture cannot be written: {err}")))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outlines_keep_their_shape_with_few_corners() {
+        let disc = |x: usize, y: usize| ((x as f32 - 30.0).hypot(y as f32 - 30.0) < 15.0) as u8 as f32;
+        let values = (0..64 * 64).map(|i| disc(i % 64, i / 64)).collect();
+        let map = AnomalyMap::new(64, 64, values).expect("sizes agree");
+        let [outline] = &outlines(&map, 0.5)[..] else {
+            panic!("one disc")
+        };
+        let full = contours(&map, 0.5)[0].len();
+        assert!(
+            outline.len() < full / 2 && outline.len() > 8,
+            "{} of {full}",
+            outline.len()
+        );
+        let off = |&(x, y): &(f32, f32)| ((x - 30.5).hypot(y - 30.5) - 15.0).abs();
+        assert!(outline.iter().all(|point| off(point) < 1.5));
+    }
+
+    #[test]
+    fn a_defect_is_found_where_more_than_half_of_it_is() {
+        let values = vec![0.9, 0.8, 0.1, 0.0, 0.0, 0.0, 0.7, 0.2];
+        let map = AnomalyMap::new(8, 1, values).expect("sizes agree");
+        let truth = [true, true, true, false, false, false, true, true];
+        let found = instances(&map, &truth);
+        assert_eq!(found.iter().map(|own| own.area).collect::<Vec<_>>(), [3, 2]);
+        // two of three; both of two
+        assert_eq!(
+            found.iter().map(|own| own.found_at).collect::<Vec<_>>(),
+            [0.8, 0.2]
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Steps on the CPU's own kernels: the frozen networks by a plan, the trained one by a tape.
+
+use std::sync::Arc;
+
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use destseg_kernels::Grid;
+
+use super::tape::{self, Tape};
+use crate::config::ModelConfig;
+use crate::model::plan::{Plan, TeacherPlan};
+use crate::model::weights::{Weights, read};
+use crate::{Result, device};
+
+/// What a run needs for that.
+#[derive(Debug)]
+pub(super) struct Cpu {
+    teacher: Arc<TeacherPlan>,
+    /// Teacher, student and whitening of stage 2; made when it begins.
+    network: Option<Plan>,
+}
+
+impl Cpu {
+    pub(super) fn new(config: &ModelConfig, teacher: &Weights) -> Result<Self> {
+        let teacher = TeacherPlan::new(config.teacher, teacher, config.input_size)?;
+        Ok(Self {
+            teacher: Arc::new(teacher),
+            network: None,
+        })
+    }
+
+    /// A plan of the network with these weights.
+    pub(super) fn plan(&self, config: &ModelConfig, weights: &Weights) -> Result<Plan> {
+        Plan::new(config, Arc::clone(&self.teacher), weights)
+    }
+
+    /// A step of stage 1 on images as teacher and student see them: what it changes, and the loss times `factor`.
+    pub(super) async fn student_step(
+        &self,
+        config: &ModelConfig,
+        weights: &Weights,
+        [clean, seen]: [Tensor<4>; 2],
+        factor: f32,
+    ) -> Result<(Changes, f32)> {
+        let mut of_levels: [Vec<Grid>; 3] = Default::default();
+        for image in grids(clean).await? {
+            for (all, own) in of_levels.iter_mut().zip(self.teacher.run(&image)) {
+                all.push(own);
+            }
+        }
+        let mut tape = Tape::new(weights);
+        let images = tape.input(grids(seen).await?);
+        let features = tape.student(&config.student, images)?;
+        let mut loss = 0.0;
+        let mut slopes = Vec::new();
+        for (teacher, level) in of_levels.iter().zip(features) {
+            let (own, of_level) = tape::cosine(teacher, tape.value(level), factor);
+            loss += own;
+            slopes.push((level, of_level));
+        }
+        Ok((Changes::of(tape.backward(slopes)), loss))
+    }
+
+    /// A step of stage 2: what it changes, and the focal and L1 loss; `None` before stage 2.
+    pub(super) async fn segmentation_step(
+        &self,
+        config: &ModelConfig,
+        weights: &Weights,
+        [images, mask]: [Tensor<4>; 2],
+        gamma: f64,
+    ) -> Result<Option<(Changes, [f32; 2])>> {
+        let (Some(network), Some(config)) = (&self.network, &config.segmentation) else {
+            return Ok(None);
+        };
+        let mut of_levels: [Vec<Grid>; 3] = Default::default();
+        for image in grids(images).await? {
+            for (all, own) in of_levels.iter_mut().zip(network.evidence(&image).1) {
+                all.push(own);
+            }
+        }
+        let mask = read(mask.flatten::<1>(0, 3)).await?;
+        let mut tape = Tape::new(weights);
+        let evidence = of_levels.map(|level| tape.input(level)).into();
+        let logits = tape.segmentation(config, evidence)?;
+        let (losses, slopes) = tape::focal_and_l1(tape.value(logits), &mask, gamma as f32);
+        Ok(Some((Changes::of(tape.backward(vec![(logits, slopes)])), losses)))
+    }
+
+    /// Whether the networks of stage 2 are there.
+    pub(super) fn is_ready(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Sets the networks of stage 2, or forgets them because one has changed.
+    pub(super) fn set(&mut self, network: Option<Plan>) {
+        self.network = network;
+    }
+}
+
+/// What a step says about a network.
+pub(super) struct Changes {
+    /// Gradients by the names of the weights.
+    gradients: Weights,
+    /// Running statistics after it.
+    pub(super) statistics: Weights,
+}
+
+impl Changes {
+    /// The gradients as optimisers take them.
+    pub(super) fn gradients(&self) -> GradientsParams {
+        tape::gradients(&self.gradients, &device::any())
+    }
+
+    fn of((statistics, of_weights): (Weights, Weights)) -> Self {
+        Self {
+            gradients: of_weights,
+            statistics,
+        }
+    }
+}
+
+/// The images of a batch, channels innermost.
+async fn grids(images: Tensor<4>) -> Result<Vec<Grid>> {
+    let [_, channels, height, width] = images.dims();
+    let size = height * width;
+    let values = read(images.flatten::<1>(0, 3)).await?;
+    let grid = |planes: &[f32]| {
+        let mut grid = Grid::zeros(height, width, channels);
+        for (channel, plane) in planes.chunks_exact(size).enumerate() {
+            let to = grid.data.iter_mut().skip(channel).step_by(channels);
+            to.zip(plane).for_each(|(to, &from)| *to = from);
+        }
+        grid
+    };
+    Ok(values.chunks_exact(channels * size).map(grid).collect())
+}

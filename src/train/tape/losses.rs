@@ -1,0 +1,75 @@
+//! The losses of [`model::loss`](crate::model::loss) and their gradients.
+
+use destseg_kernels::Grid;
+
+use super::Batch;
+
+/// As the loss on Burn.
+const TINY: f32 = 1e-24;
+const SMALLEST: f32 = 1e-12;
+
+/// One level's share of the cosine loss times `factor`, of the teacher's and the student's features, neither
+/// normalised, and the gradient with respect to the latter.
+pub(in crate::train) fn cosine(teacher: &[Grid], student: &[Grid], factor: f32) -> (f32, Batch) {
+    let pixels: usize = student.iter().map(Grid::pixels).sum();
+    let factor = factor / pixels as f32;
+    let mut loss = 0.0;
+    let slopes = teacher.iter().zip(student).map(|(teacher, student)| {
+        let mut slopes = Grid::zeros(student.height, student.width, student.channels);
+        let features = teacher
+            .data
+            .chunks_exact(teacher.channels)
+            .zip(student.data.chunks_exact(student.channels));
+        for ((t, s), out) in features.zip(slopes.data.chunks_exact_mut(student.channels)) {
+            let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let (of_t, of_s) = (
+                (product(t, t) + TINY).sqrt().recip(),
+                (product(s, s) + TINY).sqrt().recip(),
+            );
+            let cosine = product(t, s) * of_t * of_s;
+            loss += f64::from(1.0 - cosine);
+            for ((out, t), s) in out.iter_mut().zip(t).zip(s) {
+                *out = -factor * of_s * (t * of_t - cosine * s * of_s);
+            }
+        }
+        slopes
+    });
+    let slopes = slopes.collect();
+    (loss as f32 * factor, slopes)
+}
+
+/// Focal and L1 loss of a map's logits, and the gradient of their sum with respect to these.
+pub(in crate::train) fn focal_and_l1(logits: &[Grid], mask: &[f32], gamma: f32) -> ([f32; 2], Batch) {
+    let count = mask.len() as f32;
+    let (mut focal, mut l1) = (0f64, 0f64);
+    let mut mask = mask.iter();
+    let slopes = logits.iter().map(|logits| {
+        let slope = |&logit: &f32| {
+            let positive = *mask.next().unwrap_or(&0.0);
+            let p = 1.0 / (1.0 + (-logit).exp());
+            let right = p * positive + (1.0 - p) * (1.0 - positive);
+            let (sure, wrong) = (right.max(SMALLEST), (1.0 - right).max(SMALLEST));
+            focal += f64::from(-sure.ln() * wrong.powf(gamma));
+            l1 += f64::from((p - positive).abs());
+            // a clamped value does not change
+            let of_log = if right > SMALLEST {
+                -wrong.powf(gamma) / sure
+            } else {
+                0.0
+            };
+            let of_power = if 1.0 - right > SMALLEST {
+                sure.ln() * gamma * wrong.powf(gamma - 1.0)
+            } else {
+                0.0
+            };
+            let of_p = (of_log + of_power) * (2.0 * positive - 1.0) + (p - positive).signum();
+            of_p * p * (1.0 - p) / count
+        };
+        Grid {
+            data: logits.data.iter().map(slope).collect(),
+            ..*logits
+        }
+    });
+    let slopes = slopes.collect();
+    ([focal, l1].map(|sum| sum as f32 / count), slopes)
+}

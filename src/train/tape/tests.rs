@@ -1,0 +1,182 @@
+//! The tape against Burn's autodiff: losses, all gradients and running statistics of both networks.
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use destseg_kernels::Grid;
+use pollster::block_on;
+
+use super::{Batch, Tape, cosine, focal_and_l1};
+use crate::config::{ModelConfig, Preset, Stem};
+use crate::model::features::{Features, Levels};
+use crate::model::loss;
+use crate::model::names::param_id;
+use crate::model::plan::tests::randomised;
+use crate::model::segmentation::Segmentation;
+use crate::model::student::Student;
+use crate::model::weights::{Weights, collect, load, read};
+
+const IMAGES: usize = 3;
+
+fn batch(seed: usize, side: usize, channels: usize) -> Batch {
+    let image = |image: usize| {
+        let mut grid = Grid::zeros(side, side, channels);
+        for (i, value) in grid.data.iter_mut().enumerate() {
+            *value = ((i * i + 7 * i + 31 * image + seed) % 1009) as f32 / 504.0 - 1.0;
+        }
+        grid
+    };
+    (0..IMAGES).map(image).collect()
+}
+
+fn tensor(batch: &[Grid], device: &Device) -> Tensor<4> {
+    let Grid {
+        height,
+        width,
+        channels,
+        ..
+    } = batch[0];
+    let plane = |image: &Grid, c: usize| {
+        image
+            .data
+            .iter()
+            .skip(c)
+            .step_by(channels)
+            .copied()
+            .collect::<Vec<f32>>()
+    };
+    let values: Vec<f32> = batch
+        .iter()
+        .flat_map(|image| (0..channels).flat_map(|c| plane(image, c)))
+        .collect();
+    Tensor::from_data(
+        TensorData::new(values, [batch.len(), channels, height, width]),
+        device,
+    )
+}
+
+/// Compares gradients and the statistics that change.
+fn agree(ours: (Weights, Weights), gradients: &GradientsParams, after: &Weights) {
+    let (statistics, of_weights) = ours;
+    // rounding decides for a few values whether `ReLU` lets them through: single gradients may differ, all together
+    // hardly
+    let mut totals = [0f64; 2];
+    let mut close = |name: &str, ours: &[f32], theirs: &[f32]| {
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        let square = |value: f32| f64::from(value) * f64::from(value);
+        let apart: f64 = ours.iter().zip(theirs).map(|(a, b)| square(a - b)).sum();
+        let length: f64 = theirs.iter().map(|&b| square(b)).sum();
+        assert!(
+            apart.sqrt() < 0.1 * length.sqrt() + 1e-5,
+            "{name}: {apart} apart, {length} long"
+        );
+        totals = [totals[0] + apart, totals[1] + length];
+    };
+    let mut compared = 0;
+    for (name, array) in after.iter() {
+        if name.contains("running_") {
+            close(name, &statistics.get(name).expect("is there").data, &array.data);
+            continue;
+        }
+        let ours = of_weights.get(name).expect("has a gradient");
+        assert_eq!(ours.shape, array.shape, "{name}");
+        let theirs = match array.shape.len() {
+            4 => gradients
+                .get::<4>(param_id(name))
+                .map(|tensor| tensor.flatten::<1>(0, 3)),
+            _ => gradients.get::<1>(param_id(name)),
+        };
+        let theirs = block_on(read(theirs.expect("Burn has one"))).expect("reads");
+        close(name, &ours.data, &theirs);
+        compared += 1;
+    }
+    assert_eq!(compared, of_weights.iter().count());
+    let [apart, length] = totals.map(f64::sqrt);
+    assert!(apart < 5e-3 * length, "{apart} apart, {length} long");
+}
+
+#[test]
+fn a_students_gradients_are_burns() {
+    let device = Device::flex();
+    let compact = ModelConfig::preset(Preset::Compact);
+    let mut other = ModelConfig::stpm(Preset::Paper);
+    other.student.stem_channels = 8;
+    other.student.encoder = [8, 16, 24, 32];
+    other.student.projection = true;
+    assert_eq!(other.student.stem, Stem::Resnet);
+    for config in [compact, other] {
+        let student = Student::new(&config.student, config.teacher, &device);
+        let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
+        let student = load(student, &weights, "").expect("loads").train();
+        let images = batch(1, 64, 3);
+        let channels = config.teacher.channels();
+        let teacher: [Batch; 3] = std::array::from_fn(|i| batch(5 + i, 16 >> i, channels[i]));
+
+        let clean = Features(teacher.each_ref().map(|level| tensor(level, &device))).normalise();
+        let clean = Features(clean.0.map(Tensor::from_inner));
+        let given = student
+            .forward(Tensor::from_inner(tensor(&images, &device)))
+            .normalise();
+        let loss = loss::cosine(clean, given);
+        let expected = block_on(read(loss.clone().inner())).expect("reads")[0];
+        let gradients = GradientsParams::from_grads(loss.backward(), &student);
+        let after = block_on(collect(&student.valid(), "")).expect("reads");
+
+        let mut tape = Tape::new(&weights);
+        let images = tape.input(images);
+        let levels = tape.student(&config.student, images).expect("runs");
+        let mut loss = 0.0;
+        let slopes = levels.iter().zip(&teacher).map(|(&level, teacher)| {
+            let (own, slopes) = cosine(teacher, tape.value(level), 1.0);
+            loss += own;
+            (level, slopes)
+        });
+        let slopes = slopes.collect();
+        assert!((loss - expected).abs() < 1e-5, "{loss} instead of {expected}");
+        agree(tape.backward(slopes), &gradients, &after);
+    }
+}
+
+#[test]
+fn a_segmentation_networks_gradients_are_burns() {
+    let device = Device::flex();
+    let compact = ModelConfig::preset(Preset::Compact)
+        .segmentation
+        .expect("has one");
+    let mut paper = ModelConfig::preset(Preset::Paper).segmentation.expect("has one");
+    paper.width = 20;
+    for config in [compact, paper] {
+        let channels = [5, 9, 12];
+        let network = Segmentation::new(&config, channels.iter().sum(), &device);
+        let weights = randomised(&block_on(collect(&network, "")).expect("reads"));
+        let network = load(network, &weights, "").expect("loads").train();
+        let levels: [Batch; 3] = std::array::from_fn(|i| batch(3 + i, 16 >> i, channels[i]));
+        let mask: Vec<f32> = (0..IMAGES * 256)
+            .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
+            .collect();
+
+        let shown = Levels(levels.each_ref().map(|level| tensor(level, &device))).tracked();
+        let map = network.forward(shown);
+        let data = TensorData::new(mask.clone(), [IMAGES, 1, 16, 16]);
+        let target = Tensor::from_inner(Tensor::from_data(data, &device));
+        let parts = [
+            loss::focal(map.clone(), target.clone(), 4.0),
+            loss::l1(map, target),
+        ];
+        let expected = parts
+            .clone()
+            .map(|part| block_on(read(part.inner())).expect("reads")[0]);
+        let [focal, l1] = parts;
+        let gradients = GradientsParams::from_grads((focal + l1).backward(), &network);
+        let after = block_on(collect(&network.valid(), "")).expect("reads");
+
+        let mut tape = Tape::new(&weights);
+        let levels = levels.map(|level| tape.input(level));
+        let logits = tape.segmentation(&config, levels.into()).expect("runs");
+        let (losses, slopes) = focal_and_l1(tape.value(logits), &mask, 4.0);
+        for (ours, theirs) in losses.iter().zip(expected) {
+            assert!((ours - theirs).abs() < 1e-5, "{ours} instead of {theirs}");
+        }
+        agree(tape.backward(vec![(logits, slopes)]), &gradients, &after);
+    }
+}

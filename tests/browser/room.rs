@@ -1,0 +1,143 @@
+//! The room for a new inspector as a visitor sees it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::native;
+use crate::page::{Page, SOON};
+
+/// How long a short training may take.
+pub(crate) const TRAINING: Duration = Duration::from_secs(150);
+
+/// What the room shows.
+const SHOWN: &str = r#"
+    const one = id => document.querySelector(`[data-testid="${id}"]`);
+    const text = id => one(id)?.innerText.trim() ?? null;
+    return {
+        good: [...document.querySelectorAll("[data-testid=good]")].map(e => [e.dataset.name, e.dataset.state, e.title]),
+        count: text("good-count"), advice: text("good-advice"),
+        samples: document.querySelectorAll("[data-testid=sample]").length,
+        preview_ms: text("preview-ms"), stage: text("train-stage"), failed: text("train-failed"),
+        step: Number(one("train-progress")?.dataset.step ?? -1), look: one("look")?.dataset.step ?? null,
+        saved: text("train-saved"), trained: text("trained-words"),
+        kept: [...document.querySelectorAll("[data-testid=inspector]")].map(e => e.dataset.name),
+        unfinished: document.querySelectorAll("[data-testid=unfinished]").length,
+        can_train: one("train") ? !one("train").disabled : false,
+        estimate: text("train-estimate"),
+        notices: [...document.querySelectorAll("[data-testid=notice]")].map(e => e.innerText.trim()),
+    };
+"#;
+
+/// What the room shows now.
+pub(crate) async fn shown(page: &Page) -> Result<Value> {
+    page.execute(SHOWN, vec![]).await
+}
+
+/// Looks until the room is as it should be.
+pub(crate) async fn until(
+    page: &Page,
+    what: &str,
+    limit: Duration,
+    is_so: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let end = Instant::now() + limit;
+    loop {
+        let now = shown(page).await?;
+        if is_so(&now) {
+            return Ok(now);
+        }
+        if Instant::now() > end {
+            bail!("waited {limit:?} in vain for {what}; the room shows {now:#}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Opens the page with this query and then the room, without waiting for a result.
+pub(crate) async fn enter(page: &Page, query: &str) -> Result<()> {
+    page.open(query).await?;
+    page.wait("the page", SOON, |page| !page.backend.is_empty())
+        .await?;
+    page.click("[data-testid=teach-open]").await?;
+    until(page, "the room", SOON, |room| room["advice"].is_string()).await?;
+    Ok(())
+}
+
+/// Gives images to the collection and waits until all are read.
+pub(crate) async fn collect(page: &Page, files: &[PathBuf]) -> Result<Value> {
+    collect_more(page, files, files.len()).await
+}
+
+/// Gives more images, so that there are `count`.
+pub(crate) async fn collect_more(page: &Page, files: &[PathBuf], count: usize) -> Result<Value> {
+    page.choose("good-input", files).await?;
+    read(page, count).await
+}
+
+/// Waits until so many images are read.
+pub(crate) async fn read(page: &Page, count: usize) -> Result<Value> {
+    until(page, "all images", SOON, |room| {
+        let good = room["good"].as_array().map_or(&[][..], Vec::as_slice);
+        good.len() == count && good.iter().all(|image| image[1] != "reading")
+    })
+    .await
+}
+
+/// Good pictures of the command line's inspection line, eight of them.
+pub(crate) fn good_images(page: &Page) -> Result<Vec<PathBuf>> {
+    let folder = page.folder().join("line");
+    let out = folder.to_str().context("a path")?;
+    native::run(&["demo-data", out, "--category", "fabric", "--seed", "3"])?;
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("fabric/train/good"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.sort();
+    files.truncate(8);
+    ensure!(
+        files.len() == 8,
+        "the inspection line gave {} images",
+        files.len()
+    );
+    Ok(files)
+}
+
+/// Counts the main thread's tasks that a visitor would notice, from now on.
+pub(crate) async fn watch_long_tasks(page: &Page) -> Result<()> {
+    let watch = "
+        window.longTasks = [];
+        new PerformanceObserver(list => {
+            for (const entry of list.getEntries()) longTasks.push(Math.round(entry.duration));
+        }).observe({ type: 'longtask' });
+    ";
+    page.execute(watch, vec![]).await.map(|_| ())
+}
+
+/// Checks that since [`watch_long_tasks`] no task of the main thread took more than 100 ms; on a machine with
+/// more work than processors, as many times more.
+pub(crate) async fn check_long_tasks(page: &Page, what: &str) -> Result<()> {
+    const LONGEST: f64 = 100.0;
+    let tasks = page.execute("return longTasks", vec![]).await?;
+    let tasks: Vec<f64> = serde_json::from_value(tasks)?;
+    let limit = LONGEST * crowding();
+    println!("tasks of the main thread over 50 ms while {what}: {tasks:?} ms (limit {limit:.0})");
+    ensure!(
+        tasks.iter().all(|&ms| ms <= limit),
+        "the page froze while {what}: tasks of {tasks:?} ms"
+    );
+    Ok(())
+}
+
+/// How many programs wait for each processor, at least 1; 1 where the system does not tell.
+fn crowding() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load
+        .split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (load / processors as f64).max(1.0)
+}

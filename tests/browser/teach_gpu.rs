@@ -1,0 +1,239 @@
+//! Training on WebGPU, by Chromium's software adapter: small, but through every layer and both stages.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use crate::harness::{Gpu, in_browser};
+use crate::native_training;
+use crate::page::{Page, SLOW, check_sentence};
+use crate::room::{collect, enter, good_images, until};
+use crate::spy;
+
+/// Pixels of the input's side, images of a step, steps of the two stages.
+const SIDE: usize = 64;
+const BATCH: usize = 2;
+const STEPS: [usize; 2] = [5, 5];
+/// Losses of page and command line differ by this share at most.
+const APART: f32 = 5e-3;
+/// Gradients of a layer differ by this share of their length at most.
+const GRADIENTS_APART: f64 = 2e-2;
+
+#[test]
+fn a_training_on_webgpu_is_that_of_the_cpu() {
+    in_browser(Gpu::SwiftShader, trained);
+}
+
+#[test]
+fn a_training_survives_the_loss_of_its_gpu() {
+    in_browser(Gpu::SwiftShader, lost);
+}
+
+fn query() -> String {
+    let [student, segmentation] = STEPS;
+    format!("?backend=webgpu&steps={student}-{segmentation}&batch={BATCH}&side={SIDE}")
+}
+
+fn step(room: &Value) -> usize {
+    room["step"].as_f64().map_or(0, |step| step.max(0.0) as usize)
+}
+
+async fn numbers(page: &Page, script: &str) -> Result<Vec<f64>> {
+    Ok(serde_json::from_value(page.execute(script, vec![]).await?)?)
+}
+
+/// Native losses and gradients after so many steps.
+type Native = (Vec<f32>, Vec<u8>);
+
+fn native(files: &[PathBuf], pause: usize) -> Result<Native> {
+    let mut trainer = native_training::trainer(native_training::settings(SIDE, BATCH, STEPS), files)?;
+    let mut losses = native_training::steps(&mut trainer, pause)?;
+    let checkpoint = pollster::block_on(trainer.checkpoint())?;
+    let rest = trainer.total_steps() - pause;
+    losses.extend(native_training::steps(&mut trainer, rest)?);
+    Ok((losses, checkpoint))
+}
+
+async fn trained(page: Page) -> Result<()> {
+    spy::install(&page, "")?;
+    let files = good_images(&page)?;
+    enter(&page, &query()).await?;
+    collect(&page, &files).await?;
+    page.click("[data-testid=train]").await?;
+
+    // kernels first, and the page says so
+    let starting = "return document.querySelector('[data-testid=train-starting]')?.innerText ?? null";
+    let preparing = async {
+        loop {
+            let text = page.execute(starting, vec![]).await?;
+            if text
+                .as_str()
+                .is_some_and(|text| text.contains("Preparing the graphics card"))
+            {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SLOW, preparing)
+        .await
+        .context("nothing about preparations")??;
+    page.screenshot("teach-gpu-preparing").await?;
+
+    // into stage 2, so that every layer has had a gradient
+    until(&page, "stage 2", SLOW, |room| step(room) > STEPS[0]).await?;
+    page.click("[data-testid=pause]").await?;
+    let paused = until(&page, "the saving", SLOW, |room| {
+        let saved = format!("step {}:", step(room));
+        room["saved"].as_str().is_some_and(|text| text.contains(&saved)) && room["stage"] == "Paused"
+    })
+    .await?;
+    let pause = step(&paused);
+    let times = numbers(&page, "return destseg.stepTimes()").await?;
+    println!("milliseconds of the steps: {times:.0?}");
+    let mut later = times[1..].to_vec();
+    later.sort_by(f64::total_cmp);
+    ensure!(
+        times[0] <= 10.0 * later[later.len() / 2],
+        "the first step waited: {times:?} ms"
+    );
+    let memory = spy::memory(&page).await?;
+    println!("{memory:?}");
+    ensure!(
+        memory.asked >= memory.limit,
+        "the device has less than the adapter allows: {memory:?}"
+    );
+    ensure!(
+        memory.largest <= memory.limit,
+        "a buffer is larger than the adapter allows: {memory:?}"
+    );
+
+    let bytes: Vec<u8> = serde_json::from_value(page.execute_async(READ_CHECKPOINT, vec![]).await?)?;
+    let given = files.clone();
+    let (expected, checkpoint) = tokio::task::spawn_blocking(move || native(&given, pause)).await??;
+    compare_momenta(&momenta(&bytes)?, &momenta(&checkpoint)?)?;
+
+    // another visit goes on with weights and momenta as they were
+    let before = numbers(&page, "return destseg.losses()").await?;
+    enter(&page, &query()).await?;
+    until(&page, "the interrupted training", SLOW, |room| {
+        room["unfinished"] == 1
+    })
+    .await?;
+    page.click("[data-testid=resume]").await?;
+    let done = until(&page, "the inspector", SLOW, |room| !room["trained"].is_null()).await?;
+    ensure!(done["failed"].is_null(), "{done:#}");
+    let after = numbers(&page, "return destseg.losses()").await?;
+    ensure!(
+        before.len() == pause && before.len() + after.len() == expected.len(),
+        "{before:?}, then {after:?}"
+    );
+    for (index, (&page, &native)) in before.iter().chain(&after).zip(&expected).enumerate() {
+        println!("step {}: page {page}, command line {native}", index + 1);
+        ensure!(page.is_finite(), "the loss of step {} is {page}", index + 1);
+        let apart = (page as f32 - native).abs();
+        ensure!(
+            apart < APART * native,
+            "losses differ at step {}: {page} and {native}",
+            index + 1
+        );
+    }
+    // both stages learn
+    let losses: Vec<f64> = before.into_iter().chain(after).collect();
+    for stage in [&losses[..STEPS[0]], &losses[STEPS[0]..]] {
+        ensure!(
+            stage[stage.len() - 1] < stage[0],
+            "the loss does not fall: {stage:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The state that the browser keeps of the only training, byte by byte.
+const READ_CHECKPOINT: &str = "
+    const done = arguments[arguments.length - 1];
+    (async () => {
+        const root = await navigator.storage.getDirectory();
+        const all = await root.getDirectoryHandle('runs');
+        for await (const own of all.values()) {
+            const file = await (await own.getFileHandle('checkpoint')).getFile();
+            return [...new Uint8Array(await file.arrayBuffer())];
+        }
+    })().then(done, error => done(String(error)));
+";
+
+/// The momenta in a checkpoint: sums of the gradients so far, by the names of their weights.
+fn momenta(checkpoint: &[u8]) -> Result<BTreeMap<String, Vec<f32>>> {
+    let file = SafeTensors::deserialize(checkpoint)?;
+    let block = file.tensor("momenta")?;
+    let inner = SafeTensors::deserialize(block.data())?;
+    let values = |bytes: &[u8]| {
+        bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&value| f32::from_le_bytes(value))
+            .collect()
+    };
+    let momenta = inner
+        .iter()
+        .map(|(name, view)| (name.to_owned(), values(view.data())));
+    Ok(momenta.collect())
+}
+
+fn compare_momenta(page: &BTreeMap<String, Vec<f32>>, native: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+    ensure!(page.keys().eq(native.keys()), "the gradients are of other layers");
+    let length =
+        |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let mut worst = (0.0, "");
+    for (name, native) in native {
+        let page = &page[name];
+        ensure!(page.len() == native.len(), "{name} has another shape");
+        let difference = length(&mut page.iter().zip(native).map(|(a, b)| f64::from(a - b)));
+        let norm = length(&mut native.iter().copied().map(f64::from));
+        ensure!(norm > 0.0, "{name} got no gradient");
+        if difference / norm > worst.0 {
+            worst = (difference / norm, name.as_str());
+        }
+    }
+    println!(
+        "gradients of {} tensors on WebGPU and CPU differ by at most {:.1e} ({})",
+        native.len(),
+        worst.0,
+        worst.1
+    );
+    ensure!(
+        worst.0 < GRADIENTS_APART,
+        "the gradient of {} differs by {}",
+        worst.1,
+        worst.0
+    );
+    Ok(())
+}
+
+async fn lost(page: Page) -> Result<()> {
+    spy::install(&page, "")?;
+    let files = good_images(&page)?;
+    enter(&page, &query()).await?;
+    collect(&page, &files).await?;
+    page.click("[data-testid=train]").await?;
+    until(&page, "the second step", SLOW, |room| step(room) >= 2).await?;
+    spy::lose_gpu(&page).await?;
+    let room = until(&page, "a word about it", SLOW, |room| {
+        room["notices"].as_array().is_some_and(|all| !all.is_empty())
+    })
+    .await?;
+    for notice in room["notices"].as_array().context("notices")? {
+        println!("{notice}");
+        check_sentence(notice.as_str().unwrap_or_default(), "")?;
+    }
+    page.screenshot("teach-gpu-lost").await?;
+    let done = until(&page, "the inspector", SLOW, |room| !room["trained"].is_null()).await?;
+    ensure!(done["failed"].is_null(), "{done:#}");
+    let started = page.execute("return workers.length", vec![]).await?;
+    ensure!(started == json!(2), "{started} engines were started");
+    Ok(())
+}
