@@ -23,11 +23,13 @@ const APART: f32 = 5e-3;
 const GRADIENTS_APART: f64 = 2e-2;
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn a_training_on_webgpu_is_that_of_the_cpu() {
     in_browser(Gpu::SwiftShader, trained);
 }
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn a_training_survives_the_loss_of_its_gpu() {
     in_browser(Gpu::SwiftShader, lost);
 }

@@ -11,16 +11,19 @@ use crate::page::{Page, SOON, check_sentence};
 use crate::room::{self, check_long_tasks, enter, good_images, until, watch_long_tasks};
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn archives_of_images_are_opened_and_hostile_ones_are_said() {
     in_browser(Gpu::None, archives);
 }
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn two_thousand_images_stream_in() {
     in_browser(Gpu::None, many);
 }
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn folders_are_dropped_and_three_images_are_too_few() {
     in_browser(Gpu::None, folders);
 }

@@ -20,11 +20,13 @@ const WARM: usize = 10;
 const ANALYSES: usize = 200;
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn memory_is_flat_on_the_cpu() {
     in_browser(Gpu::None, |page| flat(page, "cpu", SOON));
 }
 
 #[test]
+#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn memory_is_flat_on_webgpu() {
     in_browser(Gpu::SwiftShader, |page| flat(page, "webgpu", SLOW));
 }

@@ -147,9 +147,7 @@ async fn follows_the_reference(run: Run, tolerance: f64) {
 
 /// One step without momentum changes a weight by its gradient and its decay; at this rate by so much
 /// that the weight's own rounding does not show.
-async fn has_the_gradients_of_the_reference(run: Run) {
-    // the reference's own f32 and f64 differ by up to 2.4e-4
-    const TOLERANCE: f64 = 3e-4;
+async fn has_the_gradients_of_the_reference(run: Run, tolerance: f64) {
     const RATE: f64 = 1e3;
     let Some(fixture) = expected("train_small_lr_expected.json") else {
         return;
@@ -183,7 +181,7 @@ async fn has_the_gradients_of_the_reference(run: Run) {
         let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let theirs = number(&expected["l2"]);
         assert!(
-            (length - theirs).abs() <= TOLERANCE * theirs,
+            (length - theirs).abs() <= tolerance * theirs,
             "{name}: a gradient of length {length} instead of {theirs}"
         );
     }
@@ -201,10 +199,12 @@ async fn stage_2_follows_the_reference() {
 
 #[tokio::test]
 async fn stage_1_has_the_gradients_of_the_reference() {
-    has_the_gradients_of_the_reference(Run::Student).await;
+    // the reference's own f32 and f64 differ by 2.4e-4; Winograd's transforms round more, measured 5.8e-4 at
+    // the far end of the network
+    has_the_gradients_of_the_reference(Run::Student, 1e-3).await;
 }
 
 #[tokio::test]
 async fn stage_2_has_the_gradients_of_the_reference() {
-    has_the_gradients_of_the_reference(Run::Segmentation).await;
+    has_the_gradients_of_the_reference(Run::Segmentation, 3e-4).await;
 }
