@@ -37,7 +37,9 @@ pub(super) fn foreground(image: &RgbImage) -> Option<Vec<bool>> {
     }
     let part = filled(&differs, side);
     let share = 100 * part.iter().filter(|&&inside| inside).count() / part.len();
-    PART.contains(&share).then_some(part)
+    // what lies in the corners alone is no part, but what a larger one leaves free
+    let middle = side / 2 * side + side / 2;
+    (PART.contains(&share) && part[middle]).then_some(part)
 }
 
 /// The value that splits a histogram best (Otsu, 1979).
