@@ -3,34 +3,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use destseg::evaluation::{Evaluation, Report};
 use destseg::labelled::Class;
 use destseg::model::open::{Opened, open};
 use tempfile::TempDir;
 
-fn destseg(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_destseg"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("destseg starts")
-}
+#[path = "support/command.rs"]
+mod command;
 
-/// What it printed, and what it noted, if it succeeded.
-fn succeeds(arguments: &[&str], folder: &Path) -> (String, String) {
-    let output = destseg(arguments, folder);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?} failed: {errors}");
-    (String::from_utf8(output.stdout).expect("prints UTF-8"), errors)
-}
-
-fn fails(arguments: &[&str], folder: &Path) -> String {
-    let output = destseg(arguments, folder);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?} should fail");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use command::{fails, succeeds};
 
 fn shipped() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fabric.safetensors");
@@ -291,18 +273,13 @@ fn odd_folders_say_what_could_not_be_computed() {
     for name in ["a.png", "b.png"] {
         fs::copy(test.join("good/001.png"), path.join("loose").join(name)).expect("copies");
     }
-    let arguments = [
-        "eval",
-        "--data",
-        "loose",
-        "-m",
-        &model,
-        "--device",
-        "cpu",
-        "--report",
-        "loose.json",
-    ];
-    let (_, notes) = succeeds(&arguments, path);
+    let eval = |report| {
+        let arguments = [
+            "eval", "--data", "loose", "-m", &model, "--device", "cpu", "--report", report,
+        ];
+        succeeds(&arguments, path)
+    };
+    let (_, notes) = eval("loose.json");
     assert!(
         notes.contains("2 images lie in no folder") && notes.contains("All scores are"),
         "{notes}"
@@ -315,16 +292,5 @@ fn odd_folders_say_what_could_not_be_computed() {
             .iter()
             .all(|image| image.class == Class::Unlabelled && image.score.is_some())
     );
-    let page = [
-        "eval",
-        "--data",
-        "loose",
-        "-m",
-        &model,
-        "--device",
-        "cpu",
-        "--report",
-        "loose.html",
-    ];
-    succeeds(&page, path);
+    eval("loose.html");
 }

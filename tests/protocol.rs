@@ -1,38 +1,16 @@
 //! The evaluation protocol as a command: tables of several categories, and sweeps over seeds.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use destseg::evaluation::{CategoryReport, Metrics, Report, Sweep};
 use tempfile::TempDir;
 
+#[path = "support/command.rs"]
+mod command;
+
+use command::{fails, succeeds};
+
 const CATEGORIES: [&str; 2] = ["circuit", "fabric"];
-
-fn destseg(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_destseg"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("destseg starts")
-}
-
-/// Standard output and standard error of a command that succeeds.
-fn succeeds(arguments: &[&str], folder: &Path) -> (String, String) {
-    let output = destseg(arguments, folder);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?} failed: {errors}");
-    (String::from_utf8(output.stdout).expect("prints UTF-8"), errors)
-}
-
-/// Standard error of a command that fails with exit code 1.
-fn fails(arguments: &[&str], folder: &Path) -> String {
-    let output = destseg(arguments, folder);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
-    assert!(!errors.contains("panicked"), "{errors}");
-    errors
-}
 
 /// A folder with two small categories in `data`.
 fn data() -> TempDir {

@@ -66,26 +66,21 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             kind.id()
         );
     };
+    let without = |what: &str| {
+        format!(
+            "{} is a {what} without teacher: give the file of the {} teacher",
+            path.display(),
+            kind.id()
+        )
+    };
     let (found, weights) = match open_file(path)? {
         Opened::Teacher(found, weights) => (found, weights),
         Opened::Model(file) => {
-            let Some(weights) = file.teacher() else {
-                bail!(
-                    "{} is a model without teacher: give the file of the {} teacher",
-                    path.display(),
-                    kind.id()
-                );
-            };
+            let weights = file.teacher().with_context(|| without("model"))?;
             (file.header.config.teacher, weights)
         }
         Opened::Memory(file) => {
-            let Some(weights) = file.teacher() else {
-                bail!(
-                    "{} is a memory without teacher: give the file of the {} teacher",
-                    path.display(),
-                    kind.id()
-                );
-            };
+            let weights = file.teacher().with_context(|| without("memory"))?;
             (file.header.config.teacher, weights)
         }
     };

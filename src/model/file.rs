@@ -143,8 +143,7 @@ impl ModelFile {
 
     /// Folded weights of the teacher that the file carries.
     pub fn teacher(&self) -> Option<Weights> {
-        self.has_teacher()
-            .then(|| self.weights.with_prefix(prefix::TEACHER))
+        own_teacher(&self.weights)
     }
 
     /// Folded weights of the teacher that the file carries, else the given ones.
@@ -152,12 +151,7 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Model`] if there are neither.
     pub fn teacher_or(&self, given: Option<&Weights>) -> Result<Weights> {
-        self.teacher().or_else(|| given.cloned()).ok_or_else(|| {
-            Error::Model(format!(
-                "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
-                self.header.config.teacher.id()
-            ))
-        })
+        teacher_or(&self.weights, given, "model", self.header.config.teacher)
     }
 
     /// Builds the network; `teacher` is used if the file carries none.
@@ -169,6 +163,28 @@ impl ModelFile {
         let teacher = teacher::Teacher::load(config.teacher, &self.teacher_or(teacher)?, device)?;
         DeSTSeg::new(config, teacher, device)?.load(&self.weights)
     }
+}
+
+/// Folded weights of the teacher among a file's weights, if it is there.
+pub(super) fn own_teacher(weights: &Weights) -> Option<Weights> {
+    weights
+        .has_prefix(prefix::TEACHER)
+        .then(|| weights.with_prefix(prefix::TEACHER))
+}
+
+/// The same, else the given ones; `what` the file holds is for the error.
+pub(super) fn teacher_or(
+    weights: &Weights,
+    given: Option<&Weights>,
+    what: &str,
+    kind: TeacherKind,
+) -> Result<Weights> {
+    own_teacher(weights).or_else(|| given.cloned()).ok_or_else(|| {
+        Error::Model(format!(
+            "the {what} needs the {} teacher, which the file does not carry: give its file with --teacher",
+            kind.id()
+        ))
+    })
 }
 
 /// Header of a teacher file.

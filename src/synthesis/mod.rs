@@ -135,7 +135,7 @@ impl Synthesiser {
         rng: &mut Pcg64,
         see: impl FnOnce(&Drawn<'_>),
     ) -> Result<Sample> {
-        let clean = self.vary(image, rng);
+        let clean = self.good(image, rng);
         let part = self
             .synthesis
             .foreground_only
@@ -267,14 +267,9 @@ impl Synthesiser {
         self.augment.varies_light()
     }
 
-    /// A good image as training shows it: turned and lit anew, without an anomaly.
+    /// A good image as training shows it, without an anomaly: quarter turns, then a small rotation (two
+    /// resamplings, as in the reference), then light.
     pub fn good(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
-        self.vary(image, rng)
-    }
-
-    /// The good image's own variation: quarter turns, then a small rotation (two resamplings, as
-    /// in the reference), then light.
-    fn vary(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
         let turned = if self.augment.rotate_90 {
             rotate(image, f64::from(90 * below(rng, 4)), CORNER)
         } else {

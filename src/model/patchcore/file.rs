@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{BANK, PatchCore, bank};
 use crate::calibration::Calibration;
 use crate::config::MemoryConfig;
-use crate::model::file::{FORMAT_VERSION, WRITER, check_version};
+use crate::model::file::{FORMAT_VERSION, WRITER, check_version, own_teacher, teacher_or};
 use crate::model::prefix;
 use crate::model::storage::Precision;
 use crate::model::teacher::{self, Teacher};
@@ -116,8 +116,7 @@ impl MemoryFile {
 
     /// Folded weights of the teacher that the file carries.
     pub fn teacher(&self) -> Option<Weights> {
-        self.has_teacher()
-            .then(|| self.weights.with_prefix(prefix::TEACHER))
+        own_teacher(&self.weights)
     }
 
     /// How many patches are remembered.
@@ -131,14 +130,8 @@ impl MemoryFile {
     /// [`Error::Model`] for a missing teacher or a misshapen memory.
     pub fn build(&self, teacher: Option<&Weights>, device: &Device) -> Result<PatchCore> {
         let config = &self.header.config;
-        let own = self.teacher();
-        let Some(weights) = own.as_ref().or(teacher) else {
-            return Err(Error::Model(format!(
-                "the memory needs the {} teacher, which the file does not carry: give its file with --teacher",
-                config.teacher.id()
-            )));
-        };
-        let teacher = Teacher::load(config.teacher, weights, device)?;
+        let weights = teacher_or(&self.weights, teacher, "memory", config.teacher)?;
+        let teacher = Teacher::load(config.teacher, &weights, device)?;
         PatchCore::new(config, teacher, bank(&self.weights)?.clone(), device)
     }
 }
