@@ -1,10 +1,23 @@
 //! Choosing where to compute. The only module that names Burn's backends.
 
-use burn::tensor::Device;
+#[cfg(feature = "train")]
+pub use burn::tensor::Device;
 
 use crate::platform::probe_gpu;
 use crate::protocol::{BackendChoice, DeviceInfo};
 use crate::{Error, Result};
+
+/// The only device of a build without Burn: the CPU.
+#[cfg(not(feature = "train"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device;
+
+#[cfg(not(feature = "train"))]
+impl Device {
+    fn flex() -> Self {
+        Self
+    }
+}
 
 /// An opened device and what to tell about it.
 #[derive(Debug, Clone)]

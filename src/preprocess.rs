@@ -1,5 +1,6 @@
 //! From pixels to the teacher's numbers.
 
+#[cfg(feature = "train")]
 use burn::tensor::{Device, Tensor, TensorData};
 use destseg_kernels::Grid;
 
@@ -30,6 +31,7 @@ impl TeacherKind {
 
 /// Normalised batch `[images, 3, side, side]` from pixels in [0, 1], each image row by row with
 /// interleaved channels.
+#[cfg(feature = "train")]
 pub fn batch<'a>(
     images: impl ExactSizeIterator<Item = &'a [f32]>,
     side: usize,
@@ -57,6 +59,7 @@ pub fn grid(pixels: &[f32], side: usize, teacher: TeacherKind) -> Grid {
 }
 
 /// Writes interleaved pixels in [0, 1] as one normalised plane per channel.
+#[cfg(any(test, feature = "train"))]
 fn normalise(pixels: &[f32], teacher: TeacherKind, planes: &mut [f32]) {
     let Normalisation { mean, deviation } = teacher.normalisation();
     let plane = planes.len() / 3;

@@ -195,7 +195,7 @@ fn segmentation(config: &ModelConfig, side: u64) -> Cost {
 mod tests {
     use super::*;
     use crate::config::{Evidence, Preset};
-    use crate::model::shapes;
+    use crate::model::tensors;
 
     /// The formulas above against the very tensors that a model file must hold.
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             with_features,
         ] {
             let costs = Costs::of(&config);
-            let counted = shapes(&config)
+            let counted = tensors::of_network(&config)
                 .iter()
                 .filter(|(name, _)| !name.contains("running_"))
                 .map(|(_, shape)| shape.iter().product::<usize>() as u64)

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "train")]
+use super::DeSTSeg;
 use super::storage::Precision;
 use super::weights::Weights;
-use super::{DeSTSeg, prefix, teacher};
+use super::{prefix, teacher, tensors};
 use crate::calibration::Calibration;
 use crate::config::{ModelConfig, TeacherKind, TrainConfig};
 use crate::{Error, Result};
@@ -95,12 +97,12 @@ impl ModelFile {
                  was saved"
             ))
         };
-        let mut shapes = super::shapes(&header.config);
+        let mut shapes = tensors::of_network(&header.config);
         if weights.has_prefix(prefix::TEACHER) {
             let kind = header.config.teacher;
             let own = weights.take_prefix(prefix::TEACHER);
             weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);
-            shapes.extend(teacher::shapes_behind(prefix::TEACHER, kind));
+            shapes.extend(tensors::of_teacher(prefix::TEACHER, kind));
         }
         shapes.check(&weights, "").map_err(unfit)?;
         Ok(Self { header, weights })
@@ -154,10 +156,11 @@ impl ModelFile {
         teacher_or(&self.weights, given, "model", self.header.config.teacher)
     }
 
-    /// Builds the network; `teacher` is used if the file carries none.
+    /// Builds the network on Burn; `teacher` is used if the file carries none.
     ///
     /// # Errors
     /// [`Error::Model`] for a missing teacher or tensor.
+    #[cfg(feature = "train")]
     pub fn build(&self, teacher: Option<&Weights>, device: &burn::tensor::Device) -> Result<DeSTSeg> {
         let config = &self.header.config;
         let teacher = teacher::Teacher::load(config.teacher, &self.teacher_or(teacher)?, device)?;

@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::Tensor;
-
-use super::names::key;
 use super::weights::{Array, Weights};
 use crate::{Error, Result};
 
@@ -13,23 +9,17 @@ use crate::{Error, Result};
 pub(super) const COUNTER: &str = "num_batches_tracked";
 
 /// Shapes by name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shapes(BTreeMap<String, Vec<usize>>);
 
 impl Shapes {
-    /// The tensors of `module`; names are [`key`]s behind `prefix`.
-    pub(super) fn of<M: Module>(module: &M, prefix: &str) -> Self {
-        let mut lister = Lister {
-            prefix,
-            path: Vec::new(),
-            found: Self::default(),
-        };
-        module.visit(&mut lister);
-        lister.found
+    /// Adds a tensor.
+    pub(super) fn insert(&mut self, name: String, shape: &[usize]) {
+        self.0.insert(name, shape.to_vec());
     }
 
     /// All names and shapes.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "train"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.0
             .iter()
@@ -100,26 +90,4 @@ pub(super) fn summary(mut problems: impl Iterator<Item = String>) -> Result<()> 
         0 => first,
         more => format!("{first} (and {more} more problems like this)"),
     }))
-}
-
-struct Lister<'a> {
-    prefix: &'a str,
-    path: Vec<String>,
-    found: Shapes,
-}
-
-impl ModuleVisitor for Lister<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = format!("{}{}", self.prefix, key(&self.path));
-        // lazy: asking for the shape must not make the zeros
-        self.found.0.insert(name, param.lazy_shape().to_vec());
-    }
 }

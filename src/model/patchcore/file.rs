@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::{BANK, PatchCore, bank};
+#[cfg(feature = "train")]
+use super::PatchCore;
+use super::{BANK, bank};
 use crate::calibration::Calibration;
 use crate::config::MemoryConfig;
-use crate::model::file::{FORMAT_VERSION, WRITER, check_version, own_teacher, teacher_or};
+use crate::model::file::{FORMAT_VERSION, WRITER, check_version, own_teacher};
 use crate::model::prefix;
 use crate::model::storage::Precision;
-use crate::model::teacher::{self, Teacher};
+use crate::model::teacher;
 use crate::model::weights::{Array, Weights};
 use crate::{Error, Result};
 
@@ -124,14 +125,15 @@ impl MemoryFile {
         bank(&self.weights).map_or(0, |bank| bank.shape.first().copied().unwrap_or(0))
     }
 
-    /// Builds the memory; `teacher` is used if the file carries none.
+    /// Builds the memory on Burn; `teacher` is used if the file carries none.
     ///
     /// # Errors
     /// [`Error::Model`] for a missing teacher or a misshapen memory.
-    pub fn build(&self, teacher: Option<&Weights>, device: &Device) -> Result<PatchCore> {
+    #[cfg(feature = "train")]
+    pub fn build(&self, teacher: Option<&Weights>, device: &crate::device::Device) -> Result<PatchCore> {
         let config = &self.header.config;
-        let weights = teacher_or(&self.weights, teacher, "memory", config.teacher)?;
-        let teacher = Teacher::load(config.teacher, &weights, device)?;
+        let weights = crate::model::file::teacher_or(&self.weights, teacher, "memory", config.teacher)?;
+        let teacher = teacher::Teacher::load(config.teacher, &weights, device)?;
         PatchCore::new(config, teacher, bank(&self.weights)?.clone(), device)
     }
 }

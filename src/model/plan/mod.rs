@@ -97,6 +97,13 @@ impl Plan {
         }
     }
 
+    /// Features of teacher and student at the three levels, every vector of length 1.
+    pub fn features(&self, image: &Grid) -> [[Grid; 3]; 2] {
+        let mut found = [self.teacher.run(image), self.student.run(image, &self.pool)];
+        found.iter_mut().flatten().for_each(normalise);
+        found
+    }
+
     /// The levels' distances, and what the segmentation network, if there is one, is shown of each.
     pub fn evidence(&self, image: &Grid) -> ([Grid; 3], Vec<Grid>) {
         let teacher = self.teacher.run(image);

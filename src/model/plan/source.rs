@@ -4,7 +4,7 @@ use destseg_kernels::conv::Shape;
 use destseg_kernels::dense::Dense;
 use destseg_kernels::depthwise::Depthwise;
 
-use crate::model::layers::BATCH_NORM_EPSILON;
+use crate::model::BATCH_NORM_EPSILON;
 use crate::model::weights::{Array, Weights};
 use crate::{Error, Result};
 

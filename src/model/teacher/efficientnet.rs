@@ -1,14 +1,7 @@
 //! `EfficientNet-Lite0` (Tan and Le, 2019, without squeeze-excitation) up to block 10.
 
-use burn::module::Module;
-use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
-
 use super::folding::Folding;
 use crate::Result;
-use crate::model::features::Features;
-use crate::model::layers::{ConvSpec, Padding};
 use crate::model::weights::Weights;
 
 /// Rows of the architecture: blocks, expansion, kernel, stride of the first, output channels.
@@ -20,116 +13,11 @@ pub(in crate::model) const STAGES: [(usize, usize, usize, usize, usize); 5] = [
     (3, 6, 5, 1, 112),
 ];
 /// Channels of the stem.
-const STEM: usize = 32;
+pub(in crate::model) const STEM: usize = 32;
 /// Blocks whose outputs are the features.
 pub(in crate::model) const TAPS: [usize; 3] = [2, 4, 10];
 /// The published network's batch-norm epsilon.
 const EPSILON: f32 = 1e-3;
-
-/// Folded `EfficientNet-Lite0`, stem to block 10. Its features are linear, hence signed.
-#[derive(Module, Debug)]
-pub struct EfficientNetLite0 {
-    /// 3x3 convolution of stride 2.
-    pub stem: Conv2d,
-    /// Eleven inverted residual blocks.
-    pub blocks: Vec<MbConv>,
-}
-
-/// Inverted residual block: expand, depthwise, project.
-#[derive(Module, Debug)]
-pub struct MbConv {
-    /// 1x1 convolution to more channels; block 0 has none.
-    pub expand: Option<Conv2d>,
-    /// Convolution within each channel.
-    pub depthwise: Conv2d,
-    /// 1x1 convolution to the output, linear.
-    pub project: Conv2d,
-    /// Whether the input is added.
-    pub residual: bool,
-}
-
-impl EfficientNetLite0 {
-    pub(super) fn new(device: &Device) -> Self {
-        let stem = ConvSpec {
-            stride: 2,
-            bias: true,
-            padding: Padding::Same,
-            ..ConvSpec::new(3, STEM, 3)
-        }
-        .init(device);
-        let mut input = STEM;
-        let mut blocks = Vec::new();
-        for (count, expansion, kernel, first_stride, output) in STAGES {
-            for i in 0..count {
-                let from = std::mem::replace(&mut input, output);
-                let stride = if i == 0 { first_stride } else { 1 };
-                blocks.push(MbConv::new(from, output, expansion, kernel, stride, device));
-            }
-        }
-        Self { stem, blocks }
-    }
-
-    pub(super) fn forward(&self, image: Tensor<4>) -> Features {
-        let mut x = relu6(self.stem.forward(image));
-        let mut taps = Vec::with_capacity(TAPS.len());
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x);
-            if TAPS.contains(&i) {
-                taps.push(x.clone());
-            }
-        }
-        let mut taps = taps.into_iter();
-        let mut next = || taps.next().unwrap_or_else(|| x.clone());
-        Features([next(), next(), next()])
-    }
-}
-
-impl MbConv {
-    fn new(
-        input: usize,
-        output: usize,
-        expansion: usize,
-        kernel: usize,
-        stride: usize,
-        device: &Device,
-    ) -> Self {
-        let hidden = input * expansion;
-        let pointwise = |from, to| {
-            ConvSpec {
-                bias: true,
-                ..ConvSpec::new(from, to, 1)
-            }
-            .init(device)
-        };
-        let depthwise = ConvSpec {
-            stride,
-            groups: hidden,
-            bias: true,
-            padding: Padding::Same,
-            ..ConvSpec::new(hidden, hidden, kernel)
-        };
-        Self {
-            expand: (expansion > 1).then(|| pointwise(input, hidden)),
-            depthwise: depthwise.init(device),
-            project: pointwise(hidden, output),
-            residual: stride == 1 && input == output,
-        }
-    }
-
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = match &self.expand {
-            Some(expand) => relu6(expand.forward(input.clone())),
-            None => input.clone(),
-        };
-        let output = self.project.forward(relu6(self.depthwise.forward(hidden)));
-        if self.residual { output + input } else { output }
-    }
-}
-
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    // two passes that Burn's CPU backend vectorises are quicker than its `clamp`, which it does not
-    relu(x).clamp_max(6.0)
-}
 
 /// Folds the published state dict.
 pub(super) fn fold(mut folding: Folding<'_>) -> Result<Weights> {

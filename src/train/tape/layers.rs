@@ -7,7 +7,8 @@ use destseg_kernels::{Finish, Grid, for_each};
 
 use super::{Batch, Node, Tape};
 use crate::Result;
-use crate::model::layers::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
+use crate::model::BATCH_NORM_EPSILON;
+use crate::model::network::layers::BATCH_NORM_MOMENTUM;
 use crate::model::plan::source::{Kernel, Layout, Source};
 use crate::model::weights::Array;
 

@@ -25,7 +25,7 @@ pub struct Whitening {
 
 impl Whitening {
     /// The maps of a configuration, still zero; none where the network does without.
-    pub(super) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
+    pub(in crate::model) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
         let evidence = config.segmentation.as_ref()?.evidence;
         let level = |channels| {
             ConvSpec {

@@ -1,21 +1,28 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
+#[cfg(feature = "train")]
+#[path = "on_burn.rs"]
+mod burn_network;
+#[cfg(not(feature = "train"))]
+#[path = "without_burn.rs"]
+mod burn_network;
+
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
 use destseg_kernels::Grid;
 
 use crate::calibration::Calibration;
 use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind};
+use crate::device::{self, Device};
 use crate::image::{self, RgbImage};
 use crate::map::AnomalyMap;
 use crate::model::file::ModelFile;
-use crate::model::patchcore::{MemoryFile, PatchCore};
+use crate::model::patchcore::MemoryFile;
 use crate::model::plan::{Maps, Plan, TeacherPlan};
-use crate::model::weights::{Weights, read};
-use crate::model::{DeSTSeg, Output};
+use crate::model::weights::{Array, Weights};
 use crate::placement::Layout;
-use crate::{Error, Result, device, preprocess};
+use crate::{Error, Result, preprocess};
+use burn_network::BurnNetwork;
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]
@@ -39,10 +46,8 @@ pub struct Detector {
 enum Network {
     /// On the CPU, by kernels of our own.
     Cpu(Box<Plan>),
-    /// On any device, by Burn.
-    Burn { model: Box<DeSTSeg>, device: Device },
-    /// A teacher and what it saw of good images, by Burn.
-    Memory { memory: Box<PatchCore>, device: Device },
+    /// On any device, by Burn; not there in builds without it.
+    Burn(BurnNetwork),
 }
 
 /// What the model says about one image.
@@ -84,17 +89,12 @@ impl Detector {
             let teacher = TeacherPlan::new(config.teacher, &teacher, config.input_size)?;
             Network::Cpu(Box::new(Plan::new(config, Arc::new(teacher), &file.weights)?))
         } else {
-            Network::burn(file.build(teacher, device)?, device)
+            Network::Burn(BurnNetwork::of_model(file, teacher, device)?)
         };
         Ok(Self {
             calibration: file.header.calibration.clone(),
             ..Self::around(network, config)
         })
-    }
-
-    /// A detector around a network in memory, by Burn on any device.
-    pub fn from_model(model: DeSTSeg, config: &ModelConfig, device: &Device) -> Self {
-        Self::around(Network::burn(model, device), config)
     }
 
     /// A detector around a plan in memory.
@@ -124,10 +124,7 @@ impl Detector {
     pub fn of_memory(file: &MemoryFile, teacher: Option<&Weights>, device: &Device) -> Result<Self> {
         let config = &file.header.config;
         Ok(Self {
-            network: Network::Memory {
-                memory: file.build(teacher, device)?.into(),
-                device: device.clone(),
-            },
+            network: Network::Burn(BurnNetwork::of_memory(file, teacher, device)?),
             method: Method::Patchcore,
             side: config.input_size,
             teacher: config.teacher,
@@ -207,9 +204,9 @@ impl Detector {
             }
         }
         let highest = |maps: &[AnomalyMap]| maps.iter().map(|map| self.score(map)).fold(0.0, f32::max);
-        let dest_score = match self.network {
+        let dest_score = match &self.network {
             // not of the map alone
-            Network::Memory { .. } => strangest,
+            Network::Burn(network) if network.scores() => strangest,
             _ => highest(&dests),
         };
         let join = |maps| layout.join(maps).ok_or_else(not_numbers);
@@ -235,41 +232,57 @@ impl Detector {
         })
     }
 
+    /// What the network sees of an image first, and whether that is all of it.
+    pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
+        let layout = Layout::new(self.fit, image.dimensions(), self.side, self.tile);
+        let view = layout.views(image).next();
+        let side = self.side as u32;
+        (
+            view.unwrap_or_else(|| RgbImage::new(side, side)),
+            layout.is_plain(),
+        )
+    }
+
+    /// Normalised features of teacher and student at the three levels, `[1, channels, height, width]`, for
+    /// pixels as [`Self::detect_pixels`] takes them.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a memory, which has no student; [`Error::Device`] if the device was lost.
+    pub async fn features(&self, pixels: &[f32]) -> Result<[[Array; 3]; 2]> {
+        match &self.network {
+            Network::Cpu(plan) => {
+                let features = plan.features(&preprocess::grid(pixels, self.side, self.teacher));
+                Ok(features.map(|levels| levels.map(|level| channels_first(&level))))
+            }
+            Network::Burn(network) => network.features(pixels, self.side, self.teacher).await,
+        }
+    }
+
     /// Analyses pixels that already have the model's input size; values in [0, 1], channels interleaved.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect_pixels(&self, pixels: &[f32]) -> Result<Detection> {
         let side = self.side;
-        let found = match &self.network {
-            Network::Cpu(plan) => found(plan.run(&preprocess::grid(pixels, side, self.teacher))),
-            Network::Burn { model, device } => {
-                let batch = preprocess::batch([pixels].into_iter(), side, self.teacher, device);
-                read_maps(model.forward(batch)).await
-            }
-            Network::Memory { memory, device } => {
-                let batch = preprocess::batch([pixels].into_iter(), side, self.teacher, device);
-                let found = memory.look(batch).await?;
-                return Ok(Detection {
-                    segmentation: None,
-                    dest: memory.smooth(&found.patches),
-                    levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
-                    score: found.score,
-                    dest_score: found.score,
-                });
-            }
+        let Found {
+            segmentation,
+            dest,
+            levels,
+            score,
+        } = match &self.network {
+            Network::Cpu(plan) => Found::of(plan.run(&preprocess::grid(pixels, side, self.teacher)))?,
+            Network::Burn(network) => network.look(pixels, side, self.teacher).await?,
         };
-        let (segmentation, [dest, fine, middle, coarse]) = found?;
         // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
         let segmentation = segmentation.map(|map| map.resize(side, side));
         let dest = dest.resize(side, side);
-        let dest_score = self.score(&dest);
+        let dest_score = score.unwrap_or_else(|| self.score(&dest));
         Ok(Detection {
             score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
             dest_score,
             segmentation,
             dest,
-            levels: [fine, middle, coarse],
+            levels,
         })
     }
 
@@ -282,53 +295,36 @@ impl Detector {
     }
 }
 
-impl Network {
-    fn burn(model: DeSTSeg, device: &Device) -> Self {
-        Self::Burn {
-            model: Box::new(model.folded()),
-            device: device.clone(),
-        }
+/// The maps of one view of an image.
+struct Found {
+    segmentation: Option<AnomalyMap>,
+    dest: AnomalyMap,
+    /// The levels' distances; without pixels where there are none.
+    levels: [AnomalyMap; 3],
+    /// The image score, where it is more than a rule for the map.
+    score: Option<f32>,
+}
+
+impl Found {
+    fn of(maps: Maps) -> Result<Self> {
+        let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
+        let [fine, middle, coarse] = maps.levels;
+        Ok(Self {
+            segmentation: maps.segmentation.map(map).transpose()?,
+            dest: map(maps.dest)?,
+            levels: [map(fine)?, map(middle)?, map(coarse)?],
+            score: None,
+        })
     }
 }
 
-/// The segmentation network's map; the DeST map and the levels' distances.
-type Found = (Option<AnomalyMap>, [AnomalyMap; 4]);
-
-fn found(maps: Maps) -> Result<Found> {
-    let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
-    let [fine, middle, coarse] = maps.levels;
-    Ok((
-        maps.segmentation.map(map).transpose()?,
-        [map(maps.dest)?, map(fine)?, map(middle)?, map(coarse)?],
-    ))
-}
-
-/// All maps from the device, in one read-back.
-async fn read_maps(output: Output) -> Result<Found> {
-    let Output {
-        segmentation,
-        dest,
-        levels: [fine, middle, coarse],
-    } = output;
-    let has_segmentation = segmentation.is_some();
-    let maps = [segmentation, Some(dest), Some(fine), Some(middle), Some(coarse)];
-    let maps: Vec<Tensor<4>> = maps.into_iter().flatten().collect();
-    let sizes: Vec<usize> = maps.iter().map(|map| map.dims()[2]).collect();
-    let flat = maps.into_iter().map(|map| map.flatten::<1>(0, 3)).collect();
-    let values = read(Tensor::cat(flat, 0)).await?;
-    let mut rest = &values[..];
-    let maps = sizes.into_iter().map(|size| {
-        let (own, others) = rest.split_at_checked(size * size).ok_or_else(not_numbers)?;
-        rest = others;
-        AnomalyMap::new(size, size, own.to_vec()).ok_or_else(not_numbers)
-    });
-    let mut maps = maps.collect::<Result<Vec<_>>>()?.into_iter();
-    let mut next = || maps.next().ok_or_else(not_numbers);
-    let segmentation = match has_segmentation {
-        true => Some(next()?),
-        false => None,
-    };
-    Ok((segmentation, [next()?, next()?, next()?, next()?]))
+/// The values of a grid, `[1, channels, height, width]`.
+fn channels_first(grid: &Grid) -> Array {
+    let own = |channel| grid.data.iter().skip(channel).step_by(grid.channels);
+    Array {
+        shape: vec![1, grid.channels, grid.height, grid.width],
+        data: (0..grid.channels).flat_map(own).copied().collect(),
+    }
 }
 
 fn not_numbers() -> Error {

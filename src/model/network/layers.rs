@@ -7,6 +7,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
+use crate::model::BATCH_NORM_EPSILON;
+
 /// Shape of a convolution; zeroed until [`init`](super::init) or a file gives it weights.
 pub(super) struct ConvSpec {
     pub(super) channels: [usize; 2],
@@ -75,8 +77,6 @@ pub struct BatchNorm {
     pub training: Param<Flag>,
 }
 
-/// Added to the variance before the square root.
-pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
 /// Share of the newest batch in the running statistics.
 pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 

@@ -50,7 +50,7 @@ pub struct Pyramid {
 
 impl Segmentation {
     /// The untrained network of a configuration, if it has one.
-    pub(super) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
+    pub(in crate::model) fn of(config: &ModelConfig, device: &Device) -> Option<Self> {
         let features: usize = config.teacher.channels().iter().sum();
         let own = config.segmentation.as_ref()?;
         Some(Self::new(own, own.evidence.times() * features, device))
