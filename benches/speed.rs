@@ -1,13 +1,14 @@
 //! Our side of `cargo xtask bench-peers`: one kind of work on the CPU with all threads, timed as the peers'
 //! scripts time theirs. `cargo bench --bench speed -- WORK RUNS` prints the milliseconds of each run as JSON.
 //!
-//! WORK is `paper` or `compact` (one image of 256 pixels), `stage1` or `stage2` (a training step of the compact
-//! network, batches of 8), or `stpm` (a step of a whole `ResNet18` student, batches of 4).
+//! WORK is `paper`, `compact` or `trial` (one image of 256 pixels), `stage1` or `stage2` (a training step of the compact
+//! network, batches of 8; `trial1` and `trial2` of the trial network), or `stpm` (a step of a whole `ResNet18`
+//! student, batches of 4). The trial network is the one that the peers' scripts have for `compact`.
 
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use destseg::config::{ModelConfig, Preset, TeacherKind, TrainConfig};
+use destseg::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
 use destseg::image::{Rgb, RgbImage};
 use destseg::inference::Detector;
 use destseg::model::file::{ModelFile, ModelHeader, parse_teacher};
@@ -36,10 +37,13 @@ fn main() {
         return println!("speed: say what, and how often: cargo bench --bench speed -- compact 30");
     };
     let times = match work.as_str() {
-        "paper" => inference(Preset::Paper, runs),
-        "compact" => inference(Preset::Compact, runs),
+        "paper" => inference(ModelConfig::preset(Preset::Paper), runs),
+        "compact" => inference(ModelConfig::preset(Preset::Compact), runs),
+        "trial" => inference(trial(), runs),
         "stage1" => training(ModelConfig::preset(Preset::Compact), [1000, 0], 8, runs),
         "stage2" => training(ModelConfig::preset(Preset::Compact), [0, 1000], 8, runs),
+        "trial1" => training(trial(), [1000, 0], 8, runs),
+        "trial2" => training(trial(), [0, 1000], 8, runs),
         "stpm" => training(ModelConfig::stpm(Preset::Paper), [1000, 0], 4, runs),
         other => return println!("speed: `{other}` is unknown"),
     };
@@ -58,9 +62,21 @@ fn time(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
     (0..runs).map(timed).collect()
 }
 
-fn inference(preset: Preset, runs: usize) -> Vec<f64> {
+/// The first trial of a compact network, which is larger than what became of it: with it both sides do the same.
+fn trial() -> ModelConfig {
+    let mut config = ModelConfig::preset(Preset::Compact);
+    config.student.encoder = [48, 64, 112, 160];
+    config.student.decoder = Some([160, 112, 64, 48]);
+    config.segmentation = config.segmentation.map(|own| SegmentationConfig {
+        evidence: Evidence::Products,
+        width: 40,
+        ..own
+    });
+    config
+}
+
+fn inference(config: ModelConfig, runs: usize) -> Vec<f64> {
     let device = Device::flex();
-    let config = ModelConfig::preset(preset);
     let teacher = teacher(config.teacher);
     // as a training leaves it before its first step
     let trainer = trainer(config.clone(), [1, 1], 4, &teacher);
