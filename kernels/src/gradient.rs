@@ -8,14 +8,9 @@ use crate::conv::Shape;
 use crate::simd::{VECTORS, level, load, panel_of, store};
 use crate::threads::for_each;
 use crate::tile::in_tiles;
-use crate::winograd::share;
-use crate::winograd_gradient;
 
 /// Outputs that one thread works on at a time.
 const OUTPUTS: usize = 12;
-/// With fewer inputs, or a larger share of the multiplications left, minimal filtering does not pay.
-const FEW: usize = 8;
-const GAIN: f32 = 0.7;
 
 /// The gradient of a loss with respect to weights `[outputs, inputs, kernel, kernel]`, of a batch's inputs and the
 /// gradients with respect to the outputs.
@@ -25,11 +20,6 @@ pub fn of_weights(shape: &Shape, inputs: &[Grid], gradients: &[Grid]) -> Vec<f32
         outputs,
         ..
     } = *shape;
-    let keeps = (shape.kernel, shape.stride, shape.padding) == (3, 1, [shape.dilation, 2 * shape.dilation]);
-    let side = gradients.first().map_or(0, |grid| grid.height.min(grid.width));
-    if keeps && channels >= FEW && share(side, shape.dilation) < GAIN {
-        return winograd_gradient::of_weights(shape.dilation, inputs, gradients);
-    }
     let taps = shape.taps();
     let mut weights = vec![0.0; outputs * channels * taps];
     let chunks = weights.chunks_mut(OUTPUTS * channels * taps).enumerate();
@@ -159,20 +149,20 @@ impl Job<'_> {
 }
 
 /// Pixels in a row: their values and the gradients of what they led to.
-pub(crate) struct Run<'a> {
-    pub(crate) values: &'a [f32],
+struct Run<'a> {
+    values: &'a [f32],
     /// From one pixel's values to the next one's.
-    pub(crate) step: usize,
-    pub(crate) channels: usize,
-    pub(crate) slopes: &'a [f32],
-    pub(crate) outputs: usize,
+    step: usize,
+    channels: usize,
+    slopes: &'a [f32],
+    outputs: usize,
 }
 
 impl Run<'_> {
     /// Adds the outer products of the gradients of `M` outputs with the values; `sums` has a row for each output,
     /// a `pitch` apart.
     #[inline(always)]
-    pub(crate) fn add<S: Simd, const M: usize>(&self, simd: S, output: usize, sums: &mut [f32], pitch: usize) {
+    fn add<S: Simd, const M: usize>(&self, simd: S, output: usize, sums: &mut [f32], pitch: usize) {
         let lanes = S::f32s::LEN;
         for c in (0..self.channels).step_by(panel_of(simd)) {
             let left = self.channels - c;

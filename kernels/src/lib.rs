@@ -15,7 +15,6 @@
 //! | `resample.rs` | bilinear upsampling, pooling |
 //! | `compare.rs` | what teacher and student features are compared by |
 //! | `gradient.rs` | gradients of dense convolutions, for training |
-//! | `winograd_gradient.rs` | the weights' gradient of those that `winograd.rs` does |
 //! | `pool.rs` | memory that goes from one layer to a later one |
 //! | `threads.rs` | sharing work among threads, where there are any |
 
@@ -34,7 +33,6 @@ mod tests;
 mod threads;
 mod tile;
 pub mod winograd;
-mod winograd_gradient;
 
 pub use threads::for_each;
 

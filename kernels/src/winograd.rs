@@ -14,8 +14,8 @@ use crate::tile::{Panels, Sums, accumulate, in_tiles, zeros};
 use crate::{Finish, Grid, Target};
 
 /// Outputs and inputs along a side of a tile.
-pub(crate) const OUT: usize = 4;
-pub(crate) const IN: usize = OUT + 2;
+const OUT: usize = 4;
+const IN: usize = OUT + 2;
 /// Fewest tiles that one thread takes at a time: they share a pass over the weights.
 const BATCH: usize = 24;
 
@@ -32,7 +32,7 @@ pub struct Winograd {
 
 /// A tile's place: of its first output, row and column.
 #[derive(Clone, Copy)]
-pub(crate) struct Tile {
+struct Tile {
     /// Which strip of the batch it belongs to.
     strip: usize,
     y: usize,
@@ -50,42 +50,6 @@ fn tiles(size: usize, dilation: usize) -> usize {
     (0..dilation)
         .map(|phase| size.saturating_sub(phase).div_ceil(dilation).div_ceil(OUT))
         .sum()
-}
-
-/// All tiles of an image.
-pub(crate) fn tiles_of(height: usize, width: usize, dilation: usize) -> Vec<Tile> {
-    let starts = |size: usize| {
-        (0..dilation.min(size)).flat_map(move |phase| (phase..size).step_by(dilation * OUT))
-    };
-    let row = |y: usize| starts(width).map(move |x| Tile { strip: 0, y, x });
-    starts(height).flat_map(row).collect()
-}
-
-/// The pixels of a tile, `before` of them above and left of its first; `nothing` beyond the image's edge.
-#[inline(always)]
-pub(crate) fn neighbourhood<'a, const N: usize>(
-    grid: &'a Grid,
-    tile: Tile,
-    dilation: usize,
-    before: usize,
-    nothing: &'a [f32],
-) -> [[&'a [f32]; N]; N] {
-    let at = |first: usize, i: usize, size: usize| {
-        let place = (first + i * dilation).checked_sub(before * dilation);
-        place.filter(|&at| at < size)
-    };
-    let mut pixels = [[nothing; N]; N];
-    for (i, row) in pixels.iter_mut().enumerate() {
-        let Some(y) = at(tile.y, i, grid.height) else {
-            continue;
-        };
-        for (j, pixel) in row.iter_mut().enumerate() {
-            if let Some(x) = at(tile.x, j, grid.width) {
-                *pixel = &grid.data[(y * grid.width + x) * grid.channels..][..grid.channels];
-            }
-        }
-    }
-    pixels
 }
 
 /// Values from one place of all tiles to the next: one cache line more than there are, because the 36 places
@@ -203,7 +167,22 @@ impl Batch<'_> {
         let pitch = pitch(tiles.len(), channels);
         let nothing = vec![0.0; channels];
         for (t, tile) in tiles.iter().enumerate() {
-            let pixels = neighbourhood::<IN>(self.input, *tile, dilation, 1, &nothing);
+            let at = |first: usize, i: usize, size: usize| {
+                (first + i * dilation)
+                    .checked_sub(dilation)
+                    .filter(|&at| at < size)
+            };
+            let mut pixels: [[&[f32]; IN]; IN] = [[&nothing; IN]; IN];
+            for (i, row) in pixels.iter_mut().enumerate() {
+                let Some(y) = at(tile.y, i, self.height) else {
+                    continue;
+                };
+                for (j, pixel) in row.iter_mut().enumerate() {
+                    if let Some(x) = at(tile.x, j, self.width) {
+                        *pixel = &self.input.data[(y * self.width + x) * channels..][..channels];
+                    }
+                }
+            }
             let mut c = 0;
             while c + lanes <= channels {
                 let to = t * channels + c;
@@ -301,7 +280,7 @@ impl Batch<'_> {
 
 /// Transforms some channels of one tile; `out` has them at every place.
 #[inline(always)]
-pub(crate) fn enter_tile<S: Simd>(
+fn enter_tile<S: Simd>(
     simd: S,
     pixels: &[[&[f32]; IN]; IN],
     channels: Range<usize>,
