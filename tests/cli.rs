@@ -627,6 +627,49 @@ fn exports_and_imports_keep_the_model() {
 }
 
 #[test]
+fn thresholds_are_measured_anew_without_training() {
+    let folder = data();
+    let path = folder.path();
+    let shipped = shipped_model();
+    let model = shipped.to_str().expect("is UTF-8");
+    let calibrate = |out: &'static str| {
+        let arguments = [
+            "calibrate",
+            "-m",
+            model,
+            "--data",
+            "circuit",
+            "-o",
+            out,
+            "--device",
+            "cpu",
+        ];
+        [&arguments[..], &["--precision", "int8"]].concat()
+    };
+    succeeds(&calibrate("again.safetensors"), path);
+    let all = [&calibrate("all.safetensors")[..], &["--all"]].concat();
+    succeeds(&all, path);
+    let open = |file: &Path| ModelFile::parse(&fs::read(file).expect("is there")).expect("is a model");
+    let before = open(&shipped);
+    let [again, all] = ["again", "all"].map(|name| open(&path.join(format!("{name}.safetensors"))));
+    assert_eq!(again.weights, before.weights, "the networks stay as they are");
+    assert_eq!(again.header.training, before.header.training);
+    let looked_at = |file: &ModelFile| {
+        let calibration = file.header.calibration.as_ref().expect("is calibrated");
+        calibration.good_scores.len()
+    };
+    assert_eq!([looked_at(&again), looked_at(&all)], [1, GOOD]);
+    fails(
+        &calibrate("again.safetensors"),
+        path,
+        &["again.safetensors", "--force"],
+    );
+    let mut elsewhere = calibrate("other.safetensors");
+    elsewhere[4] = "nowhere";
+    fails(&elsewhere, path, &["nowhere"]);
+}
+
+#[test]
 fn an_unwritable_output_leaves_nothing() {
     let folder = data();
     let path = folder.path();

@@ -1,6 +1,7 @@
-//! The command line: `destseg train | predict | eval | sweep | import | export | demo-data`. It only
+//! The command line: `destseg train | calibrate | predict | eval | sweep | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
+mod calibrate;
 mod common;
 mod demo_data;
 mod eval;
@@ -40,6 +41,8 @@ struct Cli {
 enum Command {
     /// Train a model on a folder of good images (MVTec layout: DATA/train/good/*.png).
     Train(train::Args),
+    /// Measure a model's thresholds anew on good images, without training.
+    Calibrate(calibrate::Args),
     /// Show where images are defective: overlay, raw map and a line of JSON each.
     Predict(predict::Args),
     /// Measure a model, or one for each category, on labelled test sets (MVTec layout).
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
     let result = pollster::block_on(async {
         match cli.command {
             Command::Train(args) => train::run(args).await,
+            Command::Calibrate(args) => calibrate::run(args).await,
             Command::Predict(args) => predict::run(args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Sweep(args) => sweep::run(&args),

@@ -72,6 +72,9 @@ pub struct TrainConfig {
     pub focal_gamma: f64,
     /// Share of the good images held out for calibration.
     pub held_out: f64,
+    /// Whether the image score heeds the DeST map beside the segmentation network's (not in the paper).
+    #[serde(default)]
+    pub fuse_scores: bool,
     /// The anomaly generator.
     pub synthesis: SynthesisConfig,
     /// Variation of the good images.
@@ -92,14 +95,14 @@ impl TrainConfig {
             momentum: 0.9,
             weight_decay: 1e-4,
             student: StageConfig {
-                steps: 300,
+                steps: 900,
                 learning_rate: 0.4,
                 head_learning_rate: 0.4,
-                schedule: Schedule::Constant,
+                schedule: Schedule::Cosine,
                 warm_up: 20,
             },
             segmentation: StageConfig {
-                steps: 400,
+                steps: 600,
                 learning_rate: 0.1,
                 head_learning_rate: 0.1,
                 schedule: Schedule::Cosine,
@@ -110,6 +113,7 @@ impl TrainConfig {
             select_every: 0,
             focal_gamma: 4.0,
             held_out: 0.1,
+            fuse_scores: true,
             synthesis: SynthesisConfig::preset(preset),
             augment: AugmentConfig::preset(preset),
         };
@@ -119,6 +123,7 @@ impl TrainConfig {
                 batch: 32,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
+                fuse_scores: false,
                 student: StageConfig {
                     steps: 1000,
                     learning_rate: 0.4,

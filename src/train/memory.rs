@@ -181,7 +181,12 @@ impl MemoryBuilder {
             return Ok(None);
         }
         let detector = Detector::of_memory(file, Some(&self.weights), &self.device)?;
-        calibrate::calibrate(&detector, &self.held_out, synthesiser, self.config.seed, 1.0)
+        let rule = calibrate::Rule {
+            seed: self.config.seed,
+            views: 1.0,
+            fuse: false,
+        };
+        calibrate::calibrate(&detector, &self.held_out, synthesiser, &rule)
             .await
             .map(Some)
     }

@@ -224,6 +224,11 @@ impl Trainer {
         self.views = views;
     }
 
+    /// Looks at all images when thresholds are measured, those for training too: where nothing is trained.
+    pub fn hold_out_all(&mut self) {
+        self.held_out.append(&mut self.images);
+    }
+
     /// Goes on from another model's student instead of a random one.
     ///
     /// # Errors
@@ -567,8 +572,11 @@ impl Trainer {
             &self.detector().await?,
             &self.held_out,
             &self.synthesiser,
-            self.config.seed,
-            self.views,
+            &calibrate::Rule {
+                seed: self.config.seed,
+                views: self.views,
+                fuse: self.config.fuse_scores,
+            },
         )
         .await
         .map(Some)
@@ -628,7 +636,8 @@ impl Trainer {
         let all = self.images.iter().chain(&self.held_out).zip(&self.places);
         let every = self.places.len().div_ceil(most.max(1)).max(1);
         for (image, &place) in all.step_by(every) {
-            let score = detector.detect_pixels(&image::unit(image)).await?.score;
+            let found = detector.detect_pixels(&image::unit(image)).await?;
+            let score = calibration.image_score(found.score, found.dest_score);
             if score >= calibration.image_threshold {
                 outliers.push(Outlier { place, score });
             }

@@ -1,0 +1,104 @@
+//! `destseg calibrate`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use super::common::{DeviceArg, load_model, load_teacher, open_device, refuse_existing, write_file};
+use super::train::report;
+use crate::config::TrainConfig;
+use crate::dataset::{Category, load_good};
+use crate::model::prefix;
+use crate::model::storage::Precision;
+use crate::synthesis::{Synthesiser, TextureSource};
+use crate::train::Trainer;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Light, camera or material have changed a little, and good parts are stopped: measure the thresholds \
+    anew on good images from there. The networks stay as they are. Of the images given, as many are looked at as \
+    training would hold out; --all looks at every one, if none of them was trained on."
+)]
+pub(super) struct Args {
+    /// Model file.
+    #[arg(short, long)]
+    model: PathBuf,
+    /// Folder in MVTec layout; only train/good is used.
+    #[arg(long)]
+    data: PathBuf,
+    /// Model file to write.
+    #[arg(short, long)]
+    out: PathBuf,
+    /// Look at all good images instead of the share that training held out.
+    #[arg(long)]
+    all: bool,
+    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    #[arg(long)]
+    textures: Option<PathBuf>,
+    /// Teacher file, where the model needs one that is not built in.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceArg,
+    /// How weights are stored.
+    #[arg(long, value_enum, default_value = "f16")]
+    precision: Precision,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    refuse_existing(&args.out, args.force)?;
+    let mut file = load_model(&args.model)?;
+    let model = file.header.config.clone();
+    let recipe = file.header.training.as_ref().map(|record| record.config.clone());
+    let preset = TrainConfig::preset(model.preset);
+    let mut config = recipe.unwrap_or_else(|| preset.clone());
+    config.fuse_scores = preset.fuse_scores && model.segmentation.is_some();
+    if config.held_out == 0.0 {
+        config.held_out = TrainConfig::preset(crate::config::Preset::Compact).held_out;
+    }
+    if model.segmentation.is_none() {
+        config.segmentation.steps = 0;
+        config.student.steps = config.student.steps.max(1);
+    }
+    let paths = Category::open(&args.data)?.train_good()?;
+    let good = load_good(&paths, model.input_size, model.fit)?;
+    if let Some(first) = good.skipped.into_iter().next() {
+        return Err(first.into());
+    }
+    let textures = match &args.textures {
+        Some(path) => TextureSource::folder(path, model.input_size)?,
+        None => TextureSource::Procedural,
+    };
+    let teacher = match file.teacher() {
+        Some(own) => own,
+        None => load_teacher(model.teacher, args.teacher.as_deref())?,
+    };
+    let (device, _) = open_device(args.device).await?;
+    let views = good.origins.len() as f32 / paths.len().max(1) as f32;
+    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
+    let mut trainer = Trainer::new(model, config, &teacher, good.images, synthesiser, &device)?;
+    trainer.set_views(views);
+    if args.all {
+        trainer.hold_out_all();
+    }
+    let own_teacher = file.weights.take_prefix(prefix::TEACHER);
+    trainer.start_from(&file.weights)?;
+    let (weights, calibration) = trainer.finish(args.precision).await?;
+    let Some(calibration) = calibration else {
+        bail!(
+            "there are too few good images in {}: give at least 4",
+            args.data.display()
+        );
+    };
+    report(&calibration);
+    file.header.calibration = Some(calibration);
+    file.weights = weights;
+    file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
+    write_file(&args.out, &file.to_bytes(args.precision)?)?;
+    eprintln!("wrote {}", args.out.display());
+    Ok(())
+}
