@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod regions;
 pub mod render;
 pub mod report;
+pub mod study;
 
 #[cfg(feature = "engine")]
 pub mod calibration;

@@ -3,11 +3,17 @@
 //! A message travels as `[json, buffer]`: the enum as JSON text and, where a variant says so, one
 //! transferred `ArrayBuffer` with the bulk data.
 
+mod compare;
+mod evaluate;
+mod study;
 mod teach;
 
 use crate::config::Method;
 pub use crate::decision::Thresholds;
+pub use compare::{Contender, Contest, ContestEvent, Look};
+pub use evaluate::{Measure, MeasureEvent};
 use serde::{Deserialize, Serialize};
+pub use study::{Damage, StudyInfo};
 pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
@@ -85,6 +91,26 @@ pub enum Command {
         /// What; in a box, because a recipe has many settings.
         task: Box<Task>,
     },
+    /// Gives the features behind an analysis; the buffer is the image file, and what was painted. Answer:
+    /// [`Event::Studied`] or [`Event::Failed`].
+    Study {
+        /// Names this look in the answer.
+        job: u32,
+        /// What is done to the image before.
+        damage: Damage,
+        /// Bytes of the image file.
+        image_bytes: usize,
+    },
+    /// Something about comparing methods. Answers: [`Event::Contest`].
+    Contest {
+        /// What.
+        task: Contest,
+    },
+    /// Something about measuring the model. Answers: [`Event::Measure`].
+    Measure {
+        /// What.
+        task: Measure,
+    },
 }
 
 /// From the engine to the page.
@@ -134,6 +160,23 @@ pub enum Event {
     Teach {
         /// What.
         event: TaskEvent,
+    },
+    /// The features behind an analysis; the buffer is as [`StudyInfo`] says.
+    Studied {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        study: StudyInfo,
+    },
+    /// News of a comparison.
+    Contest {
+        /// What.
+        event: ContestEvent,
+    },
+    /// News of an evaluation.
+    Measure {
+        /// What.
+        event: MeasureEvent,
     },
     /// A command failed; the engine goes on. One sentence for the visitor.
     Failed {

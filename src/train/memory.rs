@@ -42,7 +42,7 @@ pub struct MemoryBuilder {
     weights: Weights,
     teacher: Teacher,
     device: Device,
-    images: Vec<RgbImage>,
+    images: Vec<Arc<RgbImage>>,
     held_out: Vec<Arc<RgbImage>>,
     done: usize,
     /// Patches of the images so far, row by row.
@@ -59,10 +59,11 @@ impl MemoryBuilder {
     pub fn new(
         config: MemoryConfig,
         teacher: &Weights,
-        mut images: Vec<RgbImage>,
+        images: impl IntoIterator<Item = impl Into<Arc<RgbImage>>>,
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
+        let mut images: Vec<Arc<RgbImage>> = images.into_iter().map(Into::into).collect();
         if images.len() < FEWEST_IMAGES {
             return Err(Error::Dataset(format!(
                 "{} good images are too few to remember: give at least {FEWEST_IMAGES}",
@@ -70,7 +71,6 @@ impl MemoryBuilder {
             )));
         }
         let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
-        let held_out = held_out.into_iter().map(Arc::new).collect();
         Ok(Self {
             teacher: Teacher::load(config.teacher, teacher, device)?,
             weights: teacher.clone(),

@@ -11,8 +11,8 @@ use yew::prelude::*;
 
 use super::client::{self, Client, ClientSlot, Dispatch};
 use super::components::{
-    Add, Display, Examples, Header, Notices, Page, Queue, Regions, StatusLine, TeachRoom, VerdictPanel,
-    Viewer,
+    Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
+    TeachRoom, Tour, VerdictPanel, Viewer,
 };
 use super::state::{Action, Effort, Engine, State};
 use super::{files, hook, icons, store};
@@ -42,6 +42,10 @@ pub(crate) fn App() -> Html {
             <Notices ..page.clone() />
             if page.state.teach.open {
                 <TeachRoom ..page.clone() />
+            } else if page.state.compare.open {
+                <CompareRoom ..page.clone() />
+            } else if page.state.evaluate.open {
+                <EvaluateRoom ..page.clone() />
             } else {
             <main class="workspace">
                 <div class="column">
@@ -57,6 +61,7 @@ pub(crate) fn App() -> Html {
                 </div>
             </main>
             }
+            <Tour ..page.clone() />
             <StatusLine ..page />
             if *dragging {
                 <div class="drop-hint" aria-hidden="true">

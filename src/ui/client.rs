@@ -10,9 +10,14 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, ErrorEvent, MessageEvent, Response, Worker, WorkerOptions, WorkerType};
 use yew::UseReducerDispatcher;
 
-use super::state::{Action, Bulk, ItemId, ModelSource, State, Step, TeachAction, TeachStep};
+use super::state::{
+    Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep, TeachAction,
+    TeachStep,
+};
 use super::store;
-use crate::protocol::{Command, Event, Manifest, Task, TaskEvent};
+use crate::protocol::{
+    Command, Contest, ContestEvent, Damage, Event, Manifest, Measure, MeasureEvent, Task, TaskEvent,
+};
 use crate::web;
 use crate::web::content::{self as given, Content};
 
@@ -105,11 +110,16 @@ fn bulk(event: &Event, buffer: &ArrayBuffer) -> Option<Bulk> {
     match event {
         Event::Teach {
             event: TaskEvent::Trained(_),
+        }
+        | Event::Contest {
+            event: ContestEvent::Ready { .. },
         } => {
             let file = Blob::new_with_buffer_source_sequence(&js_sys::Array::of1(buffer));
             file.ok().map(Bulk::File)
         }
-        Event::Teach { .. } => Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec())),
+        Event::Teach { .. } | Event::Measure { .. } | Event::Studied { .. } => {
+            Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec()))
+        }
         _ => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
     }
 }
@@ -135,13 +145,15 @@ fn describe(event: &web_sys::Event) -> &'static str {
 pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
     let step = match step {
         Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
+        Step::Evaluate(step) => return perform_measuring(step, state, slot, dispatch),
         step => step,
     };
     let generation = state.generation;
-    let item = if let Step::Analyse(id) = step {
-        state.item(id).cloned()
-    } else {
-        None
+    let item = match &step {
+        Step::Analyse(id) => state.item(*id).cloned(),
+        Step::Study(step) => state.item(step.item).cloned(),
+        Step::Compare(CompareStep::Look(id)) => state.item(*id).cloned(),
+        _ => None,
     };
     let manifest = state.manifest.clone().unwrap_or_default();
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
@@ -149,8 +161,24 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
         let failed = (!matches!(step, Step::Start(_))).then_some(job);
         let prepared = match step {
             Step::Start(backend) => Ok((Command::Start { backend }, None)),
-            Step::Teach(_) => return,
+            Step::Teach(_) | Step::Evaluate(_) => return,
             Step::Load(source) => load_command(job, source, &manifest).await,
+            Step::Compare(CompareStep::Task(task)) => Ok((Command::Contest { task }, None)),
+            Step::Compare(CompareStep::Look(_)) => match item {
+                Some(item) => content(&item.content, &item.example, item.id, &dispatch)
+                    .await
+                    .map(|image| {
+                        let task = Contest::Look { job };
+                        (Command::Contest { task }, Some(image))
+                    }),
+                None => Err("The image is no longer there.".into()),
+            },
+            Step::Study(step) => match item {
+                Some(item) => content(&item.content, &item.example, item.id, &dispatch)
+                    .await
+                    .map(|image| study_command(job, &step, &image)),
+                None => Err("The image is no longer there.".into()),
+            },
             Step::Analyse(id) => match item {
                 Some(item) => match content(&item.content, &item.example, id, &dispatch).await {
                     Ok(buffer) => Ok((Command::Analyse { job }, Some(buffer))),
@@ -235,6 +263,100 @@ fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch:
             });
         }
     }
+}
+
+/// Carries out a step of an evaluation: image and mask travel in one buffer.
+fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let generation = state.generation;
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    let failed = {
+        let dispatch = dispatch.clone();
+        move |run: u32, message: String| {
+            let event = Event::Measure {
+                event: MeasureEvent::Failed { run, message },
+            };
+            dispatch.dispatch(Action::Engine(generation, event, None));
+        }
+    };
+    let (run, place) = match step {
+        EvaluateStep::Task(task) => {
+            let run = task.run();
+            if let Err(message) = send(&slot, generation, &Command::Measure { task: *task }, None) {
+                failed(run, message);
+            }
+            return;
+        }
+        EvaluateStep::Image { run, place } => (run, place),
+    };
+    let (Some((image, mask)), Some(about)) = (
+        state.evaluate.contents(place),
+        state
+            .evaluate
+            .files
+            .as_ref()
+            .and_then(|files| files.set.images.get(place).cloned()),
+    ) else {
+        return failed(run, "The folder is no longer there: choose it again.".into());
+    };
+    spawn_local(async move {
+        // a file that cannot be read is an image without bytes: the report names it
+        let image = bytes_of(image).await;
+        let mask = match mask {
+            Some(mask) => Some(bytes_of(mask).await),
+            None => None,
+        };
+        let mask_bytes = mask.as_ref().map_or(0, Uint8Array::length);
+        let both = Uint8Array::new_with_length(image.length() + mask_bytes);
+        both.set(&image, 0);
+        if let Some(mask) = &mask {
+            both.set(mask, image.length());
+        }
+        let task = Measure::Image {
+            run,
+            place,
+            name: about.name,
+            class: about.class,
+            image_bytes: image.length() as usize,
+            has_mask: mask.is_some(),
+        };
+        if let Err(message) = send(
+            &slot,
+            generation,
+            &Command::Measure { task },
+            Some(&both.buffer()),
+        ) {
+            failed(run, message);
+        }
+    });
+}
+
+/// Image file and painted pixels travel in one buffer.
+fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
+    let painted: &[u8] = match step.damage {
+        Damage::Painted => &step.painted,
+        Damage::None | Damage::Synthetic(_) => &[],
+    };
+    let image = Uint8Array::new(image);
+    let both = Uint8Array::new_with_length(image.length() + painted.len() as u32);
+    both.set(&image, 0);
+    both.set(&Uint8Array::from(painted), image.length());
+    let command = Command::Study {
+        job,
+        damage: step.damage,
+        image_bytes: image.length() as usize,
+    };
+    (command, Some(both.buffer()))
+}
+
+async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
+    let read = match content {
+        Ok(content) => content.bytes().await,
+        Err(message) => Err(message),
+    };
+    read.map_or_else(
+        |_| Uint8Array::new_with_length(0),
+        |buffer| Uint8Array::new(&buffer),
+    )
 }
 
 async fn load_command(

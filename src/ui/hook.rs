@@ -3,7 +3,8 @@
 //! `{name, width, height, segmentation: Float32Array, dest: Float32Array, levels: [Float32Array], score}`;
 //! no `segmentation` where the model has no such network. `destseg.losses()` gives the loss of each step of
 //! the training that runs, `destseg.stepTimes()` the milliseconds that each took, `destseg.preview()` the
-//! pictures of synthetic anomalies, RGBA.
+//! pictures of synthetic anomalies, RGBA. `destseg.saved("html")` gives the text of the file that the
+//! evaluation room saves, likewise `"csv"` and `"json"`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use js_sys::{Float32Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
+use super::components::export;
 use super::state::State;
 use crate::protocol::StepInfo;
 
@@ -22,7 +24,7 @@ pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
 pub(crate) fn install(latest: Latest) {
     let Some(window) = web_sys::window() else { return };
     let trained = latest.clone();
-    let (timed, previewed) = (latest.clone(), latest.clone());
+    let (timed, previewed, evaluated) = (latest.clone(), latest.clone(), latest.clone());
     let losses =
         Closure::<dyn Fn() -> JsValue>::new(move || steps(&trained.borrow(), |step| step.loss.into()));
     let times = Closure::<dyn Fn() -> JsValue>::new(move || steps(&timed.borrow(), |step| step.ms));
@@ -34,7 +36,13 @@ pub(crate) fn install(latest: Latest) {
         pictures.map_or(JsValue::NULL, Into::into)
     });
     let maps = Closure::<dyn Fn() -> JsValue>::new(move || maps(&latest.borrow()).unwrap_or(JsValue::NULL));
+    let saved = Closure::<dyn Fn(String) -> JsValue>::new(move |ending: String| {
+        let state = evaluated.borrow();
+        let result = state.evaluate.result();
+        result.map_or(JsValue::NULL, |result| export(&ending, &state, result).into())
+    });
     let hook = Object::new();
+    set(&hook, "saved", &saved.into_js_value());
     set(&hook, "maps", &maps.into_js_value());
     set(&hook, "losses", &losses.into_js_value());
     set(&hook, "preview", &preview.into_js_value());

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use js_sys::{ArrayBuffer, Float32Array};
+use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
+use super::compare::Comparing;
 use super::download::download;
+use super::evaluate::Measuring;
 use super::run::{Kept, Material, Place, Run};
+use super::study::study;
 use super::teach::{Teaching, tell};
 use super::{post, post_fatal};
 use crate::calibration::Calibration;
@@ -21,8 +24,8 @@ use crate::model::prefix;
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
 use crate::protocol::{
-    AnalysisInfo, BackendChoice, Command, DeviceInfo, Event, KeptRun, ManifestFile, ManifestModel, ModelInfo,
-    RunInfo, Task, TaskEvent,
+    AnalysisInfo, BackendChoice, Command, Contest, ContestEvent, DeviceInfo, Event, KeptRun, ManifestFile,
+    ManifestModel, ModelInfo, RunInfo, Task, TaskEvent,
 };
 use crate::{Error, Result, device};
 
@@ -37,6 +40,8 @@ pub(super) struct Engine {
     /// The current model's trained weights, for a new inspector to start from.
     trained: Option<(ModelConfig, Weights)>,
     teaching: Teaching,
+    measuring: Measuring,
+    comparing: Comparing,
 }
 
 /// A teacher that was fetched or given.
@@ -63,6 +68,34 @@ impl Engine {
                 };
                 return self.report(result);
             }
+            Command::Study {
+                job,
+                damage,
+                image_bytes,
+            } => {
+                let Some(detector) = &self.detector else {
+                    return;
+                };
+                match study(detector, damage, image_bytes, &bytes).await {
+                    Ok((study, buffer)) => {
+                        let buffer = Uint8Array::from(buffer.as_slice()).buffer();
+                        post(&Event::Studied { job, study }, Some(&buffer));
+                        return;
+                    }
+                    Err(err) => (Some(job), Err(err)),
+                }
+            }
+            Command::Contest { task } => {
+                let result = self.contest(task, &bytes).await;
+                return report_contest(result);
+            }
+            Command::Measure { task } => {
+                let handled = self.measuring.handle(self.detector.as_ref(), task, &bytes).await;
+                if let Err(err) = handled {
+                    post_fatal(&sentence(&err.to_string()));
+                }
+                return;
+            }
             Command::Analyse { job } => match self.analyse(&bytes).await {
                 Ok((result, maps)) => {
                     post(&Event::Analysed { job, result }, Some(&maps));
@@ -87,11 +120,21 @@ impl Engine {
 
     /// Whether there is a training to go on with.
     pub(super) fn is_training(&self) -> bool {
-        self.teaching.run.as_ref().is_some_and(Run::is_working)
+        self.comparing.is_making() || self.teaching.run.as_ref().is_some_and(Run::is_working)
     }
 
     /// Does the next step of the training, or ends it.
     pub(super) async fn train(&mut self) {
+        if self.comparing.is_making() {
+            let result = match self.device() {
+                Ok(device) => self.comparing.step(&device).await,
+                Err(err) => Err(err),
+            };
+            if result.is_err() {
+                self.comparing.stop();
+            }
+            return report_contest(result);
+        }
         let Some(run) = &mut self.teaching.run else {
             return;
         };
@@ -218,6 +261,28 @@ impl Engine {
         run.save().await?;
         self.teaching.run = Some(run);
         Ok(())
+    }
+
+    async fn contest(&mut self, task: Contest, bytes: &[u8]) -> Result<()> {
+        match task {
+            Contest::Prepare {
+                method,
+                coreset,
+                steps,
+                teachers,
+            } => {
+                let teacher = self.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
+                let (_, images) = self.teaching.views();
+                let device = self.device()?;
+                self.comparing
+                    .prepare(method, (coreset, steps), images, teacher, &device)
+            }
+            Contest::Stop => {
+                self.comparing.stop();
+                Ok(())
+            }
+            Contest::Look { job } => self.comparing.look(job, self.detector.as_ref(), bytes).await,
+        }
     }
 
     fn place(&self) -> Result<Place> {
@@ -462,5 +527,18 @@ impl Engine {
         let maps = segmentation.iter().chain([&dest]).chain(&levels);
         let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))
+    }
+}
+
+/// Tells the page what went wrong with a comparison.
+fn report_contest(result: Result<()>) {
+    match result {
+        Ok(()) => {}
+        Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
+        Err(err) => {
+            let message = sentence(&err.to_string());
+            let event = ContestEvent::Failed { message };
+            post(&Event::Contest { event }, None);
+        }
     }
 }

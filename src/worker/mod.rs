@@ -1,9 +1,12 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
 //! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
 
+mod compare;
 mod download;
 mod engine;
+mod evaluate;
 mod run;
+mod study;
 mod teach;
 
 use std::cell::RefCell;

@@ -6,6 +6,9 @@
 
 mod analysis;
 mod bad_input;
+mod closer;
+mod compare;
+mod evaluate;
 mod harness;
 mod images;
 mod inside;

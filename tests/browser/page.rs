@@ -180,6 +180,13 @@ impl Page {
             .with_context(|| format!("cannot open {url}"))
     }
 
+    /// Opens a file of this machine.
+    pub(crate) async fn open_file(&self, path: &Path) -> Result<()> {
+        let url = format!("file://{}", path.display());
+        let opened = self.client.goto(&url).await;
+        opened.with_context(|| format!("cannot open {url}"))
+    }
+
     /// Opens the page and waits for the first heat map; the snapshot that showed it.
     pub(crate) async fn open_to_first_map(&self, query: &str, limit: Duration) -> Result<Snapshot> {
         self.open(query).await?;

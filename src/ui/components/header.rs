@@ -7,7 +7,7 @@ use super::controls::{Choice, FileButton, Select};
 use crate::protocol::BackendChoice;
 use crate::ui::files;
 use crate::ui::icons::{self, icon};
-use crate::ui::state::{Action, ModelSource, TeachAction};
+use crate::ui::state::{Action, CompareAction, EvaluateAction, ModelSource, TeachAction, View};
 use crate::ui::store;
 
 /// Menu value of a model file of the visitor; the manifest's models have their index.
@@ -52,6 +52,26 @@ pub(crate) fn Header(page: &Page) -> Html {
         let (dispatch, open) = (dispatch.clone(), !state.teach.open);
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Open(open))))
     };
+    let evaluate = {
+        let (dispatch, open) = (dispatch.clone(), !state.evaluate.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(open))))
+    };
+    let compare = {
+        let (dispatch, open) = (dispatch.clone(), !state.compare.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Compare(CompareAction::Open(open))))
+    };
+    let tour = {
+        let (dispatch, view) = (dispatch.clone(), state.view);
+        Callback::from(move |_: MouseEvent| {
+            dispatch.dispatch(Action::Teach(TeachAction::Open(false)));
+            dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
+            dispatch.dispatch(Action::Compare(CompareAction::Open(false)));
+            dispatch.dispatch(Action::View(View {
+                tour: Some(0),
+                ..view
+            }));
+        })
+    };
     let (models, shown) = models(page);
     let backends: Vec<Choice> = BackendChoice::ALL
         .into_iter()
@@ -64,12 +84,21 @@ pub(crate) fn Header(page: &Page) -> Html {
                 <div>
                     <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
                     <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }
-                        <a href="how-it-works.html">{ "How it works" }</a></p>
+                        <a href="how-it-works.html">{ "How it works" }</a>
+                        <button class="link" type="button" data-testid="tour-begin" onclick={tour}>{ "Tour" }</button></p>
                 </div>
             </div>
             <div class="header-controls">
                 <button class="button" type="button" data-testid="teach-open" aria-pressed={state.teach.open.to_string()}
                     onclick={teach}>{ icon(icons::TEACH) }{ "New inspector" }</button>
+                <button class="button" type="button" data-testid="evaluate-open"
+                    aria-pressed={state.evaluate.open.to_string()} onclick={evaluate}>
+                    { icon(icons::MEASURE) }{ "Evaluate" }
+                </button>
+                <button class="button" type="button" data-testid="compare-open"
+                    aria-pressed={state.compare.open.to_string()} onclick={compare}>
+                    { icon(icons::COMPARE) }{ "Compare" }
+                </button>
                 <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
                 <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
                     { icon(icons::FOLDER) }<span>{ "Open model" }</span>

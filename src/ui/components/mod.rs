@@ -2,8 +2,10 @@
 
 mod add;
 mod camera;
+mod compare;
 mod controls;
 mod display;
+mod evaluate;
 mod examples;
 mod header;
 mod inside;
@@ -13,8 +15,10 @@ mod queue;
 mod regions;
 mod stage;
 mod status;
+mod study;
 mod teach;
 mod thumbnail;
+mod tour;
 mod verdict;
 mod viewer;
 
@@ -23,7 +27,9 @@ use std::rc::Rc;
 use yew::Properties;
 
 pub(crate) use add::Add;
+pub(crate) use compare::CompareRoom;
 pub(crate) use display::Display;
+pub(crate) use evaluate::{EvaluateRoom, export};
 pub(crate) use examples::Examples;
 pub(crate) use header::Header;
 pub(crate) use notices::Notices;
@@ -31,6 +37,7 @@ pub(crate) use queue::Queue;
 pub(crate) use regions::Regions;
 pub(crate) use status::StatusLine;
 pub(crate) use teach::TeachRoom;
+pub(crate) use tour::Tour;
 pub(crate) use verdict::VerdictPanel;
 pub(crate) use viewer::Viewer;
 

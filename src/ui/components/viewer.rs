@@ -11,6 +11,8 @@ use super::Page;
 use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
+use super::study::Closer;
+use crate::config::Method;
 use crate::render;
 use crate::ui::icons::{self, icon};
 use crate::ui::state::{Action, Analysis, Item, State, View};
@@ -197,6 +199,10 @@ fn Inspection(props: &InspectionProps) -> Html {
             if view.inside {
                 <Inside analysis={analysis.clone()} colors={view.colors} dest_span={state.dest_span()}
                     pointer={*pointer} {onpoint} />
+                if state.model.as_ref().is_some_and(|model| model.info.method != Method::Patchcore) {
+                    <Closer page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
+                        (x as f32 + 0.5) / size.0.max(1) as f32, (y as f32 + 0.5) / size.1.max(1) as f32))} />
+                }
             }
         </>
     }

@@ -2,9 +2,12 @@
 //! [`State::next_step`] what the engine should do next, and the page carries that out.
 
 mod assess;
+mod compare;
+mod evaluate;
 mod item;
 mod plan;
 mod reducer;
+mod study;
 mod teach;
 #[cfg(test)]
 mod tests;
@@ -13,8 +16,11 @@ mod worker;
 use std::rc::Rc;
 
 pub use assess::{Certainty, Verdict};
+pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
+pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
 pub use item::{Analysis, Item, MapKind, Status};
 pub use reducer::Action;
+pub use study::{Looking, StudyAction, StudyStep};
 pub use teach::{
     Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
     TeachAction, TeachStep, Trained,
@@ -135,6 +141,8 @@ pub struct View {
     pub actual_size: bool,
     /// Whether the maps behind the result are shown.
     pub inside: bool,
+    /// The step of the tour that is shown.
+    pub tour: Option<usize>,
 }
 
 impl Default for View {
@@ -149,6 +157,7 @@ impl Default for View {
             sensitivity: SENSITIVITY,
             actual_size: false,
             inside: false,
+            tour: None,
         }
     }
 }
@@ -173,6 +182,12 @@ pub enum Step {
     Analyse(ItemId),
     /// To do something for a new inspector.
     Teach(TeachStep),
+    /// To measure the model.
+    Evaluate(EvaluateStep),
+    /// To compare methods.
+    Compare(CompareStep),
+    /// To give the features behind a result.
+    Study(StudyStep),
 }
 
 /// The page.
@@ -212,6 +227,12 @@ pub struct State {
     pub view: View,
     /// New and kept inspectors.
     pub teach: Teach,
+    /// Methods side by side.
+    pub compare: Compare,
+    /// The features behind the result shown.
+    pub looking: Looking,
+    /// Measuring the model on a labelled folder.
+    pub evaluate: Evaluate,
     /// What the visitor should know.
     pub notices: Vec<Notice>,
     /// The last number given to an image, job or notice.
@@ -239,6 +260,9 @@ impl State {
             times: Vec::new(),
             view: View::default(),
             teach: Teach::default(),
+            compare: Compare::default(),
+            looking: Looking::default(),
+            evaluate: Evaluate::default(),
             notices: Vec::new(),
             counter: 0,
         }
@@ -256,6 +280,13 @@ impl State {
         }
         match &self.load {
             Load::Wanted(source) => Some(Step::Load(source.clone())),
+            Load::Idle if self.equipped && self.next_measure().is_some() => {
+                self.next_measure().map(Step::Evaluate)
+            }
+            Load::Idle if self.equipped && self.next_contest().is_some() => {
+                self.next_contest().map(Step::Compare)
+            }
+            Load::Idle if self.equipped && self.next_study().is_some() => self.next_study().map(Step::Study),
             Load::Idle if self.equipped && self.working.is_none() => {
                 let waiting = |item: &&Item| item.status == Status::Waiting;
                 let selected = self.current().filter(waiting);
@@ -265,6 +296,11 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    fn next_measure(&self) -> Option<EvaluateStep> {
+        let model = self.model.as_ref()?;
+        self.evaluate.next_step(&model.info.name)
     }
 
     /// Whether nothing goes on until the visitor does something.

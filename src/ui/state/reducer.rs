@@ -5,7 +5,10 @@ use std::rc::Rc;
 use web_sys::Blob;
 use yew::Reducible;
 
-use super::{Bulk, Engine, Item, ItemId, Load, ModelSource, Notice, State, Status, Step, TeachAction, View};
+use super::{
+    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
+    Step, StudyAction, TeachAction, View,
+};
 use crate::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::web::content::{Content, Given};
 
@@ -45,6 +48,12 @@ pub enum Action {
     Retry,
     /// Something about new and kept inspectors.
     Teach(TeachAction),
+    /// Something about comparing methods.
+    Compare(CompareAction),
+    /// Something about the closer look.
+    Study(StudyAction),
+    /// Something about measuring the model.
+    Evaluate(EvaluateAction),
     /// Changes how results are shown.
     View(View),
     /// Tells the visitor something.
@@ -75,7 +84,8 @@ impl State {
             Action::Engine(..) | Action::Crash(..) => {}
             Action::Begin(step, job) => self.begin(step, job),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
-            Action::Add(images) if self.teach.open => self.collect(images),
+            Action::Add(images) if self.teach.open || self.compare.open => self.collect(images),
+            Action::Add(images) if self.evaluate.open => self.evaluate.take(images),
             Action::Add(images) => self.add(images),
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
@@ -93,7 +103,16 @@ impl State {
                 self.restart();
             }
             Action::Retry => self.retry(),
-            Action::Teach(action) => self.teach(action),
+            Action::Teach(action) => {
+                if matches!(action, TeachAction::Open(true)) {
+                    self.evaluate.open = false;
+                    self.compare.open = false;
+                }
+                self.teach(action);
+            }
+            Action::Compare(action) => self.compare(action),
+            Action::Study(action) => self.study(action),
+            Action::Evaluate(action) => self.evaluate(action),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
@@ -262,6 +281,9 @@ impl State {
                 }
             }
             Step::Teach(step) => self.teach.begin(&step),
+            Step::Compare(step) => self.compare.begin(&step, job),
+            Step::Study(step) => self.looking.begin(&step, job),
+            Step::Evaluate(step) => self.evaluate.begin(&step),
             Step::Analyse(id) => {
                 self.working = Some((job, id));
                 self.with_item(id, |item| item.status = Status::Working);

@@ -91,6 +91,9 @@ impl State {
                 self.finish(job, status);
             }
             Event::Teach { event } => self.hear_of_teaching(event, bulk),
+            Event::Contest { event } => self.hear_of_contest(event, bulk),
+            Event::Studied { job, study } => self.hear_of_study(job, study, bulk),
+            Event::Measure { event } => self.hear_of_evaluation(event, bulk),
             Event::Failed { job: None, message } => self.device_failed(message),
             Event::Failed {
                 job: Some(job),
@@ -102,7 +105,11 @@ impl State {
                     let source = source.clone();
                     self.load_failed(source, message);
                 }
-                _ => self.finish(job, Status::Failed(message.into())),
+                _ => {
+                    self.looking.fail(job, &message);
+                    self.compare.hear_failure(job, &message);
+                    self.finish(job, Status::Failed(message.into()));
+                }
             },
             Event::Fatal { message } => self.crash(&message),
         }
@@ -119,7 +126,10 @@ impl State {
         if !kinds.contains(&self.view.kind) {
             self.view.kind = kinds[0];
         }
+        self.evaluate.model_is_new();
         if !same {
+            self.looking.reset();
+            self.compare.model_is_new();
             self.view.thresholds = [None; 2];
             for item in self
                 .items
@@ -217,6 +227,9 @@ impl State {
         self.device = None;
         let teachers = self.teachers();
         self.teach.engine_is_new(teachers);
+        self.evaluate.engine_is_new();
+        self.looking.reset();
+        self.compare.engine_is_new();
         if let Some(source) = self.shown_source().cloned() {
             self.load = Load::Wanted(source);
         }

@@ -1,0 +1,101 @@
+//! Methods side by side: a memory built in the page, and its score beside the loaded model's.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::harness::{Gpu, in_browser};
+use crate::page::{Page, SOON};
+use crate::room::good_images;
+
+/// Eight images on a busy machine may take this long.
+const BUILDING: Duration = Duration::from_secs(60);
+
+const SHOWN: &str = r#"
+    const all = id => [...document.querySelectorAll(`[data-testid="${id}"]`)];
+    const text = id => all(id)[0]?.innerText.trim() ?? null;
+    return {
+        count: text("compare-count"), error: text("compare-error"),
+        memory: text("contender-patchcore"), ready: all("contender-patchcore")[0]?.dataset.ready,
+        columns: all("compare-column").map(column => ({ method: column.dataset.method, score: Number(column.dataset.score),
+            words: column.innerText, colours: (canvas => canvas.width > 0 ? new Set(new Uint32Array(canvas.getContext("2d")
+                .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size : 0)(column.querySelector("canvas")) })),
+    };
+"#;
+
+async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+    let end = Instant::now() + BUILDING;
+    loop {
+        let now = page.execute(SHOWN, vec![]).await?;
+        if is_so(&now) {
+            return Ok(now);
+        }
+        if Instant::now() > end {
+            bail!("waited in vain for {what}; the room shows {now:#}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn a_memory_is_built_and_compared() {
+    in_browser(Gpu::None, compared);
+}
+
+async fn compared(page: Page) -> Result<()> {
+    let files = good_images(&page)?;
+    page.open_to_first_map("?backend=cpu&model=fabric", SOON).await?;
+    page.click("[data-testid=compare-open]").await?;
+    until(&page, "the loaded model's map", |room| {
+        room["columns"].as_array().map(Vec::len) == Some(1)
+    })
+    .await?;
+    page.choose("compare-good", &files).await?;
+    until(&page, "eight good images", |room| {
+        room["count"] == "8 good images ready"
+    })
+    .await?;
+    page.click("[data-testid=prepare-patchcore]").await?;
+    let built = until(&page, "the memory", |room| {
+        room["ready"] == "true" || room["error"].is_string()
+    })
+    .await?;
+    ensure!(built["error"].is_null(), "{built:#}");
+    let words = built["memory"].as_str().context("nothing is said")?;
+    println!("{words}");
+    // six images of 1024 patches, a tenth of them
+    ensure!(words.contains("614 of 6144 patches (10 %)"), "{words}");
+    let both = until(&page, "both maps", |room| {
+        let columns = room["columns"].as_array().map_or(&[][..], Vec::as_slice);
+        columns.len() == 2 && columns.iter().all(|column| column["colours"].as_u64() > Some(50))
+    })
+    .await?;
+    let methods: Vec<&str> = both["columns"]
+        .as_array()
+        .context("no columns")?
+        .iter()
+        .filter_map(|column| column["method"].as_str())
+        .collect();
+    ensure!(methods == ["DeSTSeg", "PatchCore"], "{methods:?}");
+    for column in both["columns"].as_array().context("no columns")? {
+        ensure!(column["score"].as_f64() > Some(0.0), "{column:#}");
+        let words = column["words"].as_str().context("no words")?;
+        ensure!(
+            words.contains("threshold") && words.contains("MB") && words.contains("defective"),
+            "{words}"
+        );
+    }
+    page.screenshot("compare").await?;
+    // another image is looked at by both
+    let scores = |room: &Value| json!([room["columns"][0]["score"], room["columns"][1]["score"]]);
+    let first = scores(&both);
+    page.click("[data-testid=compare-open]").await?;
+    page.click("[data-testid=example][data-label=good]").await?;
+    page.click("[data-testid=compare-open]").await?;
+    until(&page, "the other image", |room| {
+        room["columns"].as_array().map(Vec::len) == Some(2) && scores(room) != first
+    })
+    .await?;
+    Ok(())
+}
