@@ -7,14 +7,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::common::write_file;
 use crate::Error;
+use crate::config::Component;
 use crate::dataset::{GOOD, image_files};
 use crate::model::file::{ModelFile, parse_teacher};
-use crate::protocol::{Example, Manifest, ManifestFile, ManifestModel};
+use crate::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
+
+/// Folder of the networks that lack a component, below the models.
+const ABLATIONS: &str = "ablations";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder with model and teacher files and with `examples/MODEL/LABEL_NAME.png`; its
-    /// manifest.json is written anew.
+    /// Folder with model and teacher files, with `examples/MODEL/LABEL_NAME.png` and
+    /// `ablations/MODEL-without-COMPONENT.safetensors`; its manifest.json is written anew.
     folder: PathBuf,
     /// Model that the page opens with.
     #[arg(long, value_name = "MODEL")]
@@ -22,28 +26,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&args.folder)
-        .map_err(Error::io("read", &args.folder))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
-        .collect();
-    files.sort();
     let mut manifest = Manifest::default();
-    for path in files {
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let id = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let file = ManifestFile {
-            file: page_path(&path)?,
-            bytes: bytes.len() as u64,
-            sha256: Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-            id,
-        };
+    for path in weight_files(&args.folder)? {
+        let (file, bytes) = described(&path, page_path(&path)?)?;
         if let Ok((kind, _)) = parse_teacher(&bytes) {
             manifest.teachers.push(ManifestFile {
                 id: kind.id().into(),
@@ -68,6 +53,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         };
         manifest.models[..=place].rotate_right(1);
     }
+    manifest.ablations = ablations(&args.folder.join(ABLATIONS), &manifest)?;
     let path = args.folder.join("manifest.json");
     write_file(
         &path,
@@ -75,6 +61,61 @@ pub(super) fn run(args: &Args) -> Result<()> {
     )?;
     eprintln!("wrote {} with {} models", path.display(), manifest.models.len());
     Ok(())
+}
+
+/// The files of a folder that may hold weights, sorted.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(Error::io("read", folder))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// A file's entry, with its path as the page sees it, and its content.
+fn described(path: &Path, file: String) -> Result<(ManifestFile, Vec<u8>)> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let file = ManifestFile {
+        id: id.unwrap_or_default(),
+        file,
+        bytes: bytes.len() as u64,
+        sha256: Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    };
+    Ok((file, bytes))
+}
+
+/// Networks that lack a component, in files named `MODEL-without-COMPONENT`.
+fn ablations(folder: &Path, manifest: &Manifest) -> Result<Vec<AblatedModel>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for path in weight_files(folder)? {
+        let beside = path.file_name().unwrap_or_default().to_string_lossy();
+        let models = folder.parent().context("the ablations have no folder")?;
+        let (file, bytes) = described(&path, format!("{}/{ABLATIONS}/{beside}", page_path(models)?))?;
+        ModelFile::parse(&bytes).map_err(|err| err.in_file(&path))?;
+        let parts = file.id.split_once("-without-");
+        let lacks = |component: &Component| parts.is_some_and(|(_, lacks)| lacks == component.id());
+        let of = |model: &&ManifestModel| parts.is_some_and(|(of, _)| of == model.file.id);
+        let whole = manifest.models.iter().find(of);
+        let (Some(whole), Some(lacks)) = (whole, Component::ALL.into_iter().find(lacks)) else {
+            bail!(
+                "{} must be named MODEL-without-COMPONENT, for one of the models and denoising, encoder-decoder or \
+                 segmentation",
+                path.display()
+            );
+        };
+        let of = whole.file.id.clone();
+        found.push(AblatedModel { file, of, lacks });
+    }
+    Ok(found)
 }
 
 /// Examples of a model, defective ones first: the page opens with the first.

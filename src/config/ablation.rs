@@ -2,8 +2,36 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ModelConfig, TrainConfig};
 use crate::{Error, Result};
+
+/// One of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// The student learns from corrupted images.
+    Denoising,
+    /// The student is an encoder-decoder.
+    EncoderDecoder,
+    /// A segmentation network makes the map.
+    Segmentation,
+}
+
+impl Component {
+    /// All, in the paper's order.
+    pub const ALL: [Self; 3] = [Self::Denoising, Self::EncoderDecoder, Self::Segmentation];
+
+    /// Its name in files and addresses.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Denoising => "denoising",
+            Self::EncoderDecoder => "encoder-decoder",
+            Self::Segmentation => "segmentation",
+        }
+    }
+}
 
 /// Which of the paper's three components a network has; all eight rows of its ablation table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod training;
 
 use serde::{Deserialize, Serialize};
 
-pub use ablation::Ablation;
+pub use ablation::{Ablation, Component};
 pub use memory::MemoryConfig;
 pub use model::{
     Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,

@@ -27,6 +27,14 @@ impl TeacherKind {
         }
     }
 
+    /// The preset that this teacher belongs to.
+    pub fn preset(self) -> Preset {
+        match self {
+            Self::Resnet18 => Preset::Paper,
+            Self::EfficientnetLite0 => Preset::Compact,
+        }
+    }
+
     /// Channels of the three feature levels, at 1/4, 1/8 and 1/16 of the input's side.
     pub fn channels(self) -> [usize; 3] {
         match self {

@@ -89,6 +89,8 @@ pub struct Look {
     pub score: f32,
     /// Its thresholds, if it is calibrated.
     pub thresholds: Option<Thresholds>,
+    /// Whether the map's values are probabilities, not distances.
+    pub probabilities: bool,
     /// Columns and rows of its map.
     pub size: (usize, usize),
     /// Milliseconds that it took.

@@ -8,7 +8,7 @@ mod evaluate;
 mod study;
 mod teach;
 
-use crate::config::Method;
+use crate::config::{Component, Method};
 pub use crate::decision::Thresholds;
 pub use compare::{Contender, Contest, ContestEvent, Look};
 pub use evaluate::{Measure, MeasureEvent};
@@ -101,6 +101,16 @@ pub enum Command {
         /// Bytes of the image file.
         image_bytes: usize,
     },
+    /// Looks at an image with a shipped network that lacks a component; the buffer is the image file. Answer:
+    /// [`Event::Ablated`] or [`Event::Failed`].
+    Ablate {
+        /// Names this look in the answer.
+        job: u32,
+        /// Where the network is.
+        model: ManifestFile,
+        /// Where to fetch its teacher, if it is not there yet.
+        teacher: ManifestFile,
+    },
     /// Something about comparing methods. Answers: [`Event::Contest`].
     Contest {
         /// What.
@@ -167,6 +177,13 @@ pub enum Event {
         job: u32,
         /// The numbers.
         study: StudyInfo,
+    },
+    /// What the network without a component says; the buffer is its map, `f32`, little endian.
+    Ablated {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        look: Look,
     },
     /// News of a comparison.
     Contest {
@@ -267,6 +284,9 @@ pub struct Manifest {
     pub teachers: Vec<ManifestFile>,
     /// Models; the first is loaded when the page opens.
     pub models: Vec<ManifestModel>,
+    /// Networks that show what a component is worth.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablations: Vec<AblatedModel>,
 }
 
 /// A shipped file.
@@ -294,6 +314,18 @@ pub struct ManifestModel {
     pub teacher: String,
     /// Images of this category to try it on.
     pub examples: Vec<Example>,
+}
+
+/// A shipped network that lacks a component, trained like the whole one otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AblatedModel {
+    /// The weights file.
+    #[serde(flatten)]
+    pub file: ManifestFile,
+    /// Id of the whole network.
+    pub of: String,
+    /// What is missing.
+    pub lacks: Component,
 }
 
 /// A bundled example image.

@@ -11,8 +11,8 @@ use web_sys::{Blob, ErrorEvent, MessageEvent, Response, Worker, WorkerOptions, W
 use yew::UseReducerDispatcher;
 
 use super::state::{
-    Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep, TeachAction,
-    TeachStep,
+    AblateStep, Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep,
+    TeachAction, TeachStep,
 };
 use super::store;
 use crate::protocol::{
@@ -152,6 +152,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
     let item = match &step {
         Step::Analyse(id) => state.item(*id).cloned(),
         Step::Study(step) => state.item(step.item).cloned(),
+        Step::Ablate(step) => state.item(step.item).cloned(),
         Step::Compare(CompareStep::Look(id)) => state.item(*id).cloned(),
         _ => None,
     };
@@ -159,33 +160,26 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     spawn_local(async move {
         let failed = (!matches!(step, Step::Start(_))).then_some(job);
+        let image = async {
+            match item {
+                Some(item) => content(&item.content, &item.example, item.id, &dispatch).await,
+                None => Err("The image is no longer there.".into()),
+            }
+        };
         let prepared = match step {
             Step::Start(backend) => Ok((Command::Start { backend }, None)),
             Step::Teach(_) | Step::Evaluate(_) => return,
             Step::Load(source) => load_command(job, source, &manifest).await,
             Step::Compare(CompareStep::Task(task)) => Ok((Command::Contest { task }, None)),
-            Step::Compare(CompareStep::Look(_)) => match item {
-                Some(item) => content(&item.content, &item.example, item.id, &dispatch)
-                    .await
-                    .map(|image| {
-                        let task = Contest::Look { job };
-                        (Command::Contest { task }, Some(image))
-                    }),
-                None => Err("The image is no longer there.".into()),
-            },
-            Step::Study(step) => match item {
-                Some(item) => content(&item.content, &item.example, item.id, &dispatch)
-                    .await
-                    .map(|image| study_command(job, &step, &image)),
-                None => Err("The image is no longer there.".into()),
-            },
-            Step::Analyse(id) => match item {
-                Some(item) => match content(&item.content, &item.example, id, &dispatch).await {
-                    Ok(buffer) => Ok((Command::Analyse { job }, Some(buffer))),
-                    Err(message) => Err(message),
-                },
-                None => Err("The image is no longer there.".into()),
-            },
+            Step::Compare(CompareStep::Look(_)) => image.await.map(|image| {
+                let task = Contest::Look { job };
+                (Command::Contest { task }, Some(image))
+            }),
+            Step::Study(step) => image.await.map(|image| study_command(job, &step, &image)),
+            Step::Ablate(step) => image
+                .await
+                .and_then(|image| Ok((ablate_command(job, step, &manifest)?, Some(image)))),
+            Step::Analyse(_) => image.await.map(|image| (Command::Analyse { job }, Some(image))),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
         if let Err(message) = sent {
@@ -346,6 +340,23 @@ fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, O
         image_bytes: image.length() as usize,
     };
     (command, Some(both.buffer()))
+}
+
+/// The network and its teacher, which is that of the whole one.
+fn ablate_command(job: u32, step: AblateStep, manifest: &Manifest) -> Result<Command, String> {
+    let whole = manifest
+        .models
+        .iter()
+        .find(|model| model.file.id == step.model.of);
+    let teacher = whole.and_then(|whole| {
+        let mut teachers = manifest.teachers.iter();
+        teachers.find(|teacher| teacher.id == whole.teacher)
+    });
+    let teacher = teacher
+        .cloned()
+        .ok_or("The list of models is incomplete: reload the page.")?;
+    let model = step.model.file;
+    Ok(Command::Ablate { job, model, teacher })
 }
 
 async fn bytes_of(content: Result<Content, String>) -> Uint8Array {

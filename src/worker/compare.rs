@@ -191,20 +191,26 @@ impl Comparing {
         let (mut looks, mut maps) = (Vec::new(), Vec::new());
         let all = [loaded, self.student.as_ref(), self.memory.as_ref()];
         for detector in all.into_iter().flatten() {
-            let start = now_ms();
-            let found = detector.detect(&image).await?;
-            let map = found.map();
-            looks.push(Look {
-                method: detector.method(),
-                score: found.score,
-                thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
-                size: (map.width(), map.height()),
-                ms: now_ms() - start,
-            });
-            maps.extend_from_slice(map.values());
+            looks.push(look(detector, &image, &mut maps).await?);
         }
         let buffer = Float32Array::from(maps.as_slice()).buffer();
         tell(ContestEvent::Compared { job, looks }, Some(&buffer));
         Ok(())
     }
+}
+
+/// What a detector says about an image; its map's values come behind those that are in `maps`.
+pub(super) async fn look(detector: &Detector, image: &RgbImage, maps: &mut Vec<f32>) -> Result<Look> {
+    let start = now_ms();
+    let found = detector.detect(image).await?;
+    let map = found.map();
+    maps.extend_from_slice(map.values());
+    Ok(Look {
+        method: detector.method(),
+        score: found.score,
+        thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+        probabilities: detector.gives_probabilities(),
+        size: (map.width(), map.height()),
+        ms: now_ms() - start,
+    })
 }

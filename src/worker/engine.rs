@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
-use super::compare::Comparing;
+use super::compare::{Comparing, look};
 use super::download::download;
 use super::evaluate::Measuring;
 use super::run::{Kept, Material, Place, Run};
@@ -24,8 +24,8 @@ use crate::model::prefix;
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
 use crate::protocol::{
-    AnalysisInfo, BackendChoice, Command, Contest, ContestEvent, DeviceInfo, Event, KeptRun, ManifestFile,
-    ManifestModel, ModelInfo, RunInfo, Task, TaskEvent,
+    AnalysisInfo, BackendChoice, Command, Contest, ContestEvent, DeviceInfo, Event, KeptRun, Look,
+    ManifestFile, ManifestModel, ModelInfo, RunInfo, Task, TaskEvent,
 };
 use crate::{Error, Result, device};
 
@@ -42,6 +42,8 @@ pub(super) struct Engine {
     teaching: Teaching,
     measuring: Measuring,
     comparing: Comparing,
+    /// Networks that lack a component, by the ids of their files.
+    ablated: BTreeMap<String, Detector>,
 }
 
 /// A teacher that was fetched or given.
@@ -85,6 +87,13 @@ impl Engine {
                     Err(err) => (Some(job), Err(err)),
                 }
             }
+            Command::Ablate { job, model, teacher } => match self.ablate(&model, &teacher, &bytes).await {
+                Ok((look, map)) => {
+                    post(&Event::Ablated { job, look }, Some(&map));
+                    return;
+                }
+                Err(err) => (Some(job), Err(err)),
+            },
             Command::Contest { task } => {
                 let result = self.contest(task, &bytes).await;
                 return report_contest(result);
@@ -285,6 +294,28 @@ impl Engine {
         }
     }
 
+    /// What a shipped network without a component says about an image; it is fetched once.
+    async fn ablate(
+        &mut self,
+        model: &ManifestFile,
+        teacher: &ManifestFile,
+        bytes: &[u8],
+    ) -> Result<(Look, ArrayBuffer)> {
+        let detector = match self.ablated.remove(&model.id) {
+            Some(detector) => detector,
+            None => {
+                self.fetch_teacher(teacher, &mut |_| {}).await?;
+                let file = ModelFile::parse(&download(model, &mut |_| {}).await?)?;
+                let teacher = self.teachers.get(&teacher.id).map(|teacher| &teacher.weights);
+                Detector::new(&file, teacher, &self.device()?)?
+            }
+        };
+        let mut map = Vec::new();
+        let look = look(&detector, &image::decode(bytes)?, &mut map).await?;
+        self.ablated.insert(model.id.clone(), detector);
+        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+    }
+
     fn place(&self) -> Result<Place> {
         let device = self.device()?;
         let info = self.info.as_ref();
@@ -408,7 +439,7 @@ impl Engine {
         let model = ModelInfo {
             name,
             method: Method::Patchcore,
-            preset: "compact".into(),
+            preset: config.teacher.preset().id().into(),
             teacher: config.teacher.id().into(),
             parameters: (file.weights.count() + count) as u64,
             bytes: bytes as u64 + of_teacher.map_or(0, |teacher| teacher.bytes),

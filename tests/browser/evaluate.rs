@@ -25,7 +25,7 @@ const SHOWN: &str = r#"
     const all = id => [...document.querySelectorAll(`[data-testid="${id}"]`)];
     const text = id => all(id)[0]?.innerText.trim() ?? null;
     return {
-        set: text("evaluate-set"), notes: all("evaluate-note").map(note => note.innerText.trim()),
+        set: text("evaluate-set"), ready: all("evaluate-begin")[0]?.disabled === false, notes: all("evaluate-note").map(note => note.innerText.trim()),
         progress: text("evaluate-progress"), error: text("evaluate-error"), done: all("figures").length > 0,
         figures: Object.fromEntries([...document.querySelectorAll(".figures tbody tr:first-child td[data-figure]")]
             .map(cell => [cell.dataset.figure, cell.dataset.value ?? cell.innerText.trim()])),
@@ -126,7 +126,10 @@ async fn enter(page: &Page, archive: &Path) -> Result<Value> {
         .await?;
     page.click("[data-testid=evaluate-open]").await?;
     page.choose("evaluate-files", &[archive.to_path_buf()]).await?;
-    until(page, "the set", |room| room["set"].is_string()).await
+    until(page, "the set, and an engine to measure it", |room| {
+        room["set"].is_string() && room["ready"] == true
+    })
+    .await
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the page is made of, one component per file. All get the same [`Page`].
 
+mod ablation;
 mod add;
 mod camera;
+mod column;
 mod compare;
 mod controls;
 mod display;

@@ -8,6 +8,7 @@ use web_sys::{HtmlCanvasElement, ImageBitmap};
 use yew::prelude::*;
 
 use super::Page;
+use super::ablation::Ablation;
 use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
@@ -199,6 +200,7 @@ fn Inspection(props: &InspectionProps) -> Html {
             if view.inside {
                 <Inside analysis={analysis.clone()} colors={view.colors} dest_span={state.dest_span()}
                     pointer={*pointer} {onpoint} />
+                <Ablation page={page.clone()} item={item.clone()} analysis={analysis.clone()} />
                 if state.model.as_ref().is_some_and(|model| model.info.method != Method::Patchcore) {
                     <Closer page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
                         (x as f32 + 0.5) / size.0.max(1) as f32, (y as f32 + 0.5) / size.1.max(1) as f32))} />

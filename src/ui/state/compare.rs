@@ -256,6 +256,7 @@ mod tests {
             method,
             score: 0.5,
             thresholds: None,
+            probabilities: method == Method::Destseg,
             size,
             ms: 1.0,
         }

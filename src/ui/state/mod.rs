@@ -1,6 +1,7 @@
 //! Everything the page knows. No browser calls: [`State::apply`](State::reduce) says how it changes,
 //! [`State::next_step`] what the engine should do next, and the page carries that out.
 
+mod ablation;
 mod assess;
 mod compare;
 mod evaluate;
@@ -15,6 +16,7 @@ mod worker;
 
 use std::rc::Rc;
 
+pub use ablation::{AblateStep, Ablating};
 pub use assess::{Certainty, Verdict};
 pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
 pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
@@ -188,6 +190,8 @@ pub enum Step {
     Compare(CompareStep),
     /// To give the features behind a result.
     Study(StudyStep),
+    /// To look at an image with a network that lacks a component.
+    Ablate(AblateStep),
 }
 
 /// The page.
@@ -231,6 +235,8 @@ pub struct State {
     pub compare: Compare,
     /// The features behind the result shown.
     pub looking: Looking,
+    /// The network without one of its components.
+    pub ablating: Ablating,
     /// Measuring the model on a labelled folder.
     pub evaluate: Evaluate,
     /// What the visitor should know.
@@ -262,6 +268,7 @@ impl State {
             teach: Teach::default(),
             compare: Compare::default(),
             looking: Looking::default(),
+            ablating: Ablating::default(),
             evaluate: Evaluate::default(),
             notices: Vec::new(),
             counter: 0,
@@ -280,22 +287,26 @@ impl State {
         }
         match &self.load {
             Load::Wanted(source) => Some(Step::Load(source.clone())),
-            Load::Idle if self.equipped && self.next_measure().is_some() => {
-                self.next_measure().map(Step::Evaluate)
-            }
-            Load::Idle if self.equipped && self.next_contest().is_some() => {
-                self.next_contest().map(Step::Compare)
-            }
-            Load::Idle if self.equipped && self.next_study().is_some() => self.next_study().map(Step::Study),
-            Load::Idle if self.equipped && self.working.is_none() => {
-                let waiting = |item: &&Item| item.status == Status::Waiting;
-                let selected = self.current().filter(waiting);
-                selected
-                    .or_else(|| self.items.iter().find(waiting))
-                    .map(|item| Step::Analyse(item.id))
+            Load::Idle if self.equipped => {
+                let measure = self.next_measure().map(Step::Evaluate);
+                measure
+                    .or_else(|| self.next_contest().map(Step::Compare))
+                    .or_else(|| self.next_study().map(Step::Study))
+                    .or_else(|| self.next_ablation().map(Step::Ablate))
+                    .or_else(|| self.next_analysis().map(Step::Analyse))
             }
             _ => None,
         }
+    }
+
+    fn next_analysis(&self) -> Option<ItemId> {
+        if self.working.is_some() {
+            return None;
+        }
+        let waiting = |item: &&Item| item.status == Status::Waiting;
+        let selected = self.current().filter(waiting);
+        let next = selected.or_else(|| self.items.iter().find(waiting));
+        next.map(|item| item.id)
     }
 
     fn next_measure(&self) -> Option<EvaluateStep> {

@@ -9,6 +9,7 @@ use super::{
     Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
     Step, StudyAction, TeachAction, View,
 };
+use crate::config::Component;
 use crate::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::web::content::{Content, Given};
 
@@ -52,6 +53,8 @@ pub enum Action {
     Compare(CompareAction),
     /// Something about the closer look.
     Study(StudyAction),
+    /// Leaves a component out of the network, or none.
+    Ablate(Option<Component>),
     /// Something about measuring the model.
     Evaluate(EvaluateAction),
     /// Changes how results are shown.
@@ -112,6 +115,7 @@ impl State {
             }
             Action::Compare(action) => self.compare(action),
             Action::Study(action) => self.study(action),
+            Action::Ablate(component) => self.ablate(component),
             Action::Evaluate(action) => self.evaluate(action),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
@@ -283,6 +287,7 @@ impl State {
             Step::Teach(step) => self.teach.begin(&step),
             Step::Compare(step) => self.compare.begin(&step, job),
             Step::Study(step) => self.looking.begin(&step, job),
+            Step::Ablate(step) => self.ablating.begin(step, job),
             Step::Evaluate(step) => self.evaluate.begin(&step),
             Step::Analyse(id) => {
                 self.working = Some((job, id));

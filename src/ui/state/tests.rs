@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
     Manifest {
         teachers: vec![file("teacher")],
         models: vec![shipped("fabric"), shipped("tablets")],
+        ablations: vec![],
     }
 }
 

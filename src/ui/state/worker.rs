@@ -1,6 +1,6 @@
 //! How the page's state follows its worker: answers, failures, crashes.
 
-use super::{Analysis, Bulk, Engine, ItemId, Load, Model, ModelSource, State, Status};
+use super::{Ablating, Analysis, Bulk, Engine, ItemId, Load, Model, ModelSource, State, Status};
 use crate::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
 
 /// From this crash in a row on, the CPU computes.
@@ -93,6 +93,7 @@ impl State {
             Event::Teach { event } => self.hear_of_teaching(event, bulk),
             Event::Contest { event } => self.hear_of_contest(event, bulk),
             Event::Studied { job, study } => self.hear_of_study(job, study, bulk),
+            Event::Ablated { job, look } => self.ablating.hear(job, look, bulk),
             Event::Measure { event } => self.hear_of_evaluation(event, bulk),
             Event::Failed { job: None, message } => self.device_failed(message),
             Event::Failed {
@@ -107,6 +108,7 @@ impl State {
                 }
                 _ => {
                     self.looking.fail(job, &message);
+                    self.ablating.fail(job, &message);
                     self.compare.hear_failure(job, &message);
                     self.finish(job, Status::Failed(message.into()));
                 }
@@ -129,6 +131,7 @@ impl State {
         self.evaluate.model_is_new();
         if !same {
             self.looking.reset();
+            self.ablating = Ablating::default();
             self.compare.model_is_new();
             self.view.thresholds = [None; 2];
             for item in self
@@ -229,6 +232,7 @@ impl State {
         self.teach.engine_is_new(teachers);
         self.evaluate.engine_is_new();
         self.looking.reset();
+        self.ablating = Ablating::default();
         self.compare.engine_is_new();
         if let Some(source) = self.shown_source().cloned() {
             self.load = Load::Wanted(source);

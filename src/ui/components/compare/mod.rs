@@ -1,16 +1,14 @@
 //! The room where methods stand side by side.
 
-mod column;
-
 use yew::prelude::*;
 
+use super::column::Column;
 use super::controls::{Choice, FileButton, Select};
 use super::{Page, add};
 use crate::config::{FEWEST_IMAGES, Method};
 use crate::ui::icons::{self, icon};
-use crate::ui::state::{Action, CompareAction, Readiness};
+use crate::ui::state::{Action, CompareAction, Readiness, State};
 use crate::ui::{files, format};
-use column::Column;
 
 /// Shares of patches to choose from, in percent.
 const SHARES: [u32; 4] = [1, 5, 10, 25];
@@ -73,7 +71,8 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                     <ol class="columns" data-testid="columns">
                         { for comparison.looks.iter().enumerate().map(|(index, (look, _))| html! {
                             <Column key={look.method.label()} page={page.clone()} item={item.clone()}
-                                comparison={comparison.clone()} {index} />
+                                comparison={comparison.clone()} {index} name={look.method.label()}
+                                bytes={bytes(state, index, look.method)} />
                         }) }
                     </ol>
                 } else {
@@ -81,6 +80,19 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                 }
             </section>
         </main>
+    }
+}
+
+/// Bytes of a method's file; the loaded model comes first, whatever its method.
+fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
+    let slot = match (index, method) {
+        (0, _) => return state.model.as_ref().map(|model| model.info.bytes),
+        (_, Method::Patchcore) => &state.compare.memory,
+        _ => &state.compare.student,
+    };
+    match slot {
+        Readiness::Ready(contender, _) => Some(contender.bytes as u64),
+        _ => None,
     }
 }
 

@@ -7,10 +7,9 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
-use crate::config::Method;
+use super::Page;
 use crate::render;
-use crate::ui::components::Page;
-use crate::ui::state::{Comparison, Item, Readiness};
+use crate::ui::state::{Comparison, Item};
 use crate::ui::{draw, format};
 
 /// Pixels of a picture's longer side.
@@ -18,31 +17,38 @@ const SHOWN: u32 = 512;
 
 /// Properties of [`Column`].
 #[derive(Properties)]
-pub(super) struct ColumnProps {
-    pub(super) page: Page,
-    pub(super) item: Item,
-    pub(super) comparison: Rc<Comparison>,
+pub(crate) struct ColumnProps {
+    pub(crate) page: Page,
+    pub(crate) item: Item,
+    pub(crate) comparison: Rc<Comparison>,
     /// Place among the methods.
-    pub(super) index: usize,
+    pub(crate) index: usize,
+    /// What is shown.
+    pub(crate) name: AttrValue,
+    /// Bytes of its file, if they are known.
+    #[prop_or_default]
+    pub(crate) bytes: Option<u64>,
 }
 
 impl PartialEq for ColumnProps {
     fn eq(&self, other: &Self) -> bool {
         self.page == other.page
             && Rc::ptr_eq(&self.comparison, &other.comparison)
-            && self.index == other.index
+            && (self.index, &self.name, self.bytes) == (other.index, &other.name, other.bytes)
     }
 }
 
 /// Map, score, decision, time, size.
 #[component]
-pub(super) fn Column(props: &ColumnProps) -> Html {
+pub(crate) fn Column(props: &ColumnProps) -> Html {
     let canvas = use_node_ref();
     let ColumnProps {
         page,
         item,
         comparison,
         index,
+        name,
+        bytes,
     } = props;
     let Some((look, map)) = comparison.looks.get(*index) else {
         return Html::default();
@@ -51,15 +57,12 @@ pub(super) fn Column(props: &ColumnProps) -> Html {
     let span = look
         .thresholds
         .map_or_else(|| map.maximum(), |thresholds| 2.0 * thresholds.pixel);
-    let probabilities = look.method == Method::Destseg && map.maximum() <= 1.0;
-    let range = (
-        0.0,
-        if probabilities {
-            1.0
-        } else {
-            span.max(f32::MIN_POSITIVE)
-        },
-    );
+    let high = if look.probabilities {
+        1.0
+    } else {
+        span.max(f32::MIN_POSITIVE)
+    };
+    let range = (0.0, high);
     {
         let (canvas, comparison, index) = (canvas.clone(), comparison.clone(), *index);
         let (content, colors, id) = (item.content.clone(), page.state.view.colors, item.id);
@@ -110,13 +113,6 @@ pub(super) fn Column(props: &ColumnProps) -> Html {
             move || gone.set(true)
         });
     }
-    let state = &page.state;
-    let bytes = match look.method {
-        Method::Patchcore => of(&state.compare.memory),
-        Method::Stpm => of(&state.compare.student),
-        Method::Destseg => None,
-    };
-    let bytes = bytes.or_else(|| state.model.as_ref().map(|model| model.info.bytes));
     let decision = look.thresholds.map(|thresholds| {
         if look.score >= thresholds.image {
             "defective"
@@ -124,9 +120,8 @@ pub(super) fn Column(props: &ColumnProps) -> Html {
             "good"
         }
     });
-    let name = look.method.label();
     html! {
-        <li class="compare-column" data-testid="compare-column" data-method={name} data-score={look.score.to_string()}>
+        <li class="compare-column" data-testid="compare-column" data-method={look.method.label()} data-score={look.score.to_string()}>
             <h3>{ name }</h3>
             <canvas ref={canvas} role="img" aria-label={format!("{}, map of {name}", item.name)} />
             <dl class="facts">
@@ -134,15 +129,10 @@ pub(super) fn Column(props: &ColumnProps) -> Html {
                 <div><dt>{ "Score" }</dt><dd>{ format::value(look.score) }
                     { look.thresholds.map(|thresholds| format!(" (threshold {})", format::value(thresholds.image))) }</dd></div>
                 <div><dt>{ "Time" }</dt><dd>{ format::time(look.ms) }</dd></div>
-                <div><dt>{ "Size" }</dt><dd>{ bytes.map(|bytes| format!("{} MB", format::megabytes(bytes))) }</dd></div>
+                if let Some(bytes) = bytes {
+                    <div><dt>{ "Size" }</dt><dd>{ format!("{} MB", format::megabytes(*bytes)) }</dd></div>
+                }
             </dl>
         </li>
-    }
-}
-
-fn of(slot: &Readiness) -> Option<u64> {
-    match slot {
-        Readiness::Ready(contender, _) => Some(contender.bytes as u64),
-        _ => None,
     }
 }
