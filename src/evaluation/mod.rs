@@ -5,6 +5,8 @@ mod detail;
 pub mod published;
 #[cfg(feature = "train")]
 mod session;
+#[cfg(feature = "train")]
+mod sighting;
 mod summary;
 pub mod table;
 
@@ -17,6 +19,8 @@ use crate::config::Method;
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
 #[cfg(feature = "train")]
 pub use session::{Seen, Session, Subject, evaluate};
+#[cfg(feature = "train")]
+pub use sighting::Sighting;
 pub use summary::{Spread, Sweep, SweepRow};
 
 /// The six figures of one output, each in [0, 1]; none where the test set does not define it.

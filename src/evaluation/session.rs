@@ -3,28 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use ::image::codecs::jpeg::JpegEncoder;
-
-use super::detail::{Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
+use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
+use super::sighting::{Sighting, instances, outlines};
 use super::{CategoryReport, Decisions, Metrics};
 use crate::dataset::{TestSet, truth};
 use crate::decision::Thresholds;
-use crate::image::{self, RgbImage, decode, decode_mask};
-use crate::inference::{Detection, Detector};
+use crate::image::decode_mask;
+use crate::inference::Detector;
 use crate::labelled::Class;
 use crate::map::AnomalyMap;
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
-use crate::platform::now_ms;
-use crate::regions;
-use crate::render::contours;
 use crate::{Error, Result};
-
-/// Longer side of an image's small picture in pixels.
-const PICTURE: u32 = 256;
-/// Quality of the small pictures, in percent.
-const QUALITY: u8 = 80;
-/// Corners of outlines that deviate by less than this many pixels are left out.
-const SMOOTH: f32 = 0.4;
 
 /// One image of the set, as its files hold it.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +53,8 @@ pub struct Session {
     method: crate::config::Method,
     good: Pixels,
     kinds: BTreeMap<String, Pixels>,
-    images: Vec<ImageResult>,
+    /// With their places in the set: they may come in any order.
+    images: Vec<(usize, ImageResult)>,
 }
 
 impl Session {
@@ -86,28 +76,40 @@ impl Session {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn add(&mut self, detector: &Detector, subject: Subject<'_>) -> Result<Seen> {
+        let sighting = Sighting::of(detector, subject.image).await?;
+        self.take(self.images.len(), subject, sighting)
+    }
+
+    /// Takes in what was seen of the image at a place of the set, here or elsewhere, or why there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Metric`] for maps that are not numbers.
+    pub fn take(
+        &mut self,
+        place: usize,
+        subject: Subject<'_>,
+        sighting: std::result::Result<Sighting, String>,
+    ) -> Result<Seen> {
         let mut result = ImageResult {
             name: subject.name.into(),
             class: subject.class.clone(),
             ..ImageResult::default()
         };
         let mut picture = Vec::new();
-        match decode(subject.image) {
-            Ok(image) => {
-                result.size = image.dimensions();
-                picture = small(&image)?;
-                let start = now_ms();
-                let found = detector.detect(&image).await?;
-                result.milliseconds = now_ms() - start;
-                self.measure(&mut result, &found, subject.mask)?;
+        match sighting {
+            Ok(sighting) => {
+                result.size = sighting.size;
+                result.milliseconds = sighting.milliseconds;
+                self.measure(&mut result, &sighting, subject.mask)?;
+                picture = sighting.picture;
             }
-            Err(err) => result.problem = Some(err.to_string()),
+            Err(reason) => result.problem = Some(reason),
         }
-        self.images.push(result.clone());
+        self.images.push((place, result.clone()));
         Ok(Seen { result, picture })
     }
 
-    fn measure(&mut self, result: &mut ImageResult, found: &Detection, mask: Option<&[u8]>) -> Result<()> {
+    fn measure(&mut self, result: &mut ImageResult, found: &Sighting, mask: Option<&[u8]>) -> Result<()> {
         let side = self.side;
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
@@ -159,6 +161,10 @@ impl Session {
         self.images.is_empty()
     }
 
+    fn results(&self) -> impl Iterator<Item = &ImageResult> + Clone {
+        self.images.iter().map(|(_, result)| result)
+    }
+
     /// Bytes that the pixels seen so far take.
     pub fn bytes(&self) -> usize {
         let all = self.kinds.values().chain([&self.good]);
@@ -167,14 +173,15 @@ impl Session {
     }
 
     /// The figures of all images so far. `notes` say what is odd about the set.
-    pub fn finish(&self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
+    pub fn finish(&mut self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
+        self.images.sort_by_key(|(place, _)| *place);
         notes.extend(self.notes());
         let images = |score: fn(&ImageResult) -> Option<f32>, kind: Option<&str>| {
             let of_kind = |class: &Class| match (class, kind) {
                 (Class::Defective(own), Some(kind)) => own == kind,
                 _ => true,
             };
-            let chosen = self.images.iter().filter(|image| of_kind(&image.class));
+            let chosen = self.results().filter(|image| of_kind(&image.class));
             let chosen = chosen.filter_map(|image| Some((score(image)?, image.class.is_defective()?)));
             chosen.unzip::<f32, bool, Vec<f32>, Vec<bool>>()
         };
@@ -216,7 +223,7 @@ impl Session {
                     }
                 });
                 let (ranked, pixels) = measured(&pair, &images(decides, Some(kind)));
-                let of_kind = self.images.iter().filter(|image| image.class.name() == kind);
+                let of_kind = self.results().filter(|image| image.class.name() == kind);
                 let called: Vec<bool> = self.thresholds.map_or_else(Vec::new, |own| {
                     of_kind
                         .clone()
@@ -234,8 +241,7 @@ impl Session {
             })
             .collect();
         let seen: Vec<f64> = self
-            .images
-            .iter()
+            .results()
             .filter(|image| image.score.is_some())
             .map(|image| image.milliseconds)
             .collect();
@@ -261,7 +267,7 @@ impl Session {
             model: model.into(),
             thresholds: self.thresholds,
             side: self.side,
-            images: self.images.clone(),
+            images: self.results().cloned().collect(),
             kinds,
             curves,
             missing,
@@ -271,8 +277,7 @@ impl Session {
 
     fn kind_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
-            .images
-            .iter()
+            .results()
             .filter(|image| image.class.is_defective() == Some(true))
             .map(|image| image.class.name())
             .collect();
@@ -286,8 +291,7 @@ impl Session {
         let mut notes = Vec::new();
         let mut say = |what: &str, with_score: bool| {
             let of: Vec<_> = self
-                .images
-                .iter()
+                .results()
                 .filter(|image| image.problem.is_some() && image.score.is_some() == with_score)
                 .collect();
             if let Some(first) = of.first() {
@@ -301,7 +305,7 @@ impl Session {
         };
         say("of the images could not be analysed", false);
         say("of the masks could not be used", true);
-        let mut scores = self.images.iter().filter_map(|image| image.score);
+        let mut scores = self.results().filter_map(|image| image.score);
         if let Some(first) = scores.next()
             && self.images.len() > 1
             && scores.clone().next().is_some()
@@ -387,123 +391,5 @@ fn curves(images: Option<&Ranking>, pixels: &Ranking) -> Curves {
         pixel_roc: pixels.roc(),
         pixel_pr: pixels.precision_recall(),
         overlap: pixels.overlap(AUPRO_LIMIT),
-    }
-}
-
-/// The true defects: at which threshold more than half of each is found.
-fn instances(map: &AnomalyMap, truth: &[bool]) -> Vec<Instance> {
-    let mut numbers = vec![regions::NONE; truth.len()];
-    let count = regions::label(truth, map.width(), 0, &mut numbers);
-    let mut values: Vec<Vec<f32>> = vec![Vec::new(); count as usize];
-    for (&value, &number) in map.values().iter().zip(&numbers) {
-        if let Some(own) = values.get_mut(number as usize) {
-            own.push(value);
-        }
-    }
-    values
-        .into_iter()
-        .map(|mut values| {
-            values.sort_by(|a, b| b.total_cmp(a));
-            Instance {
-                area: values.len(),
-                found_at: values.get(values.len() / 2).copied().unwrap_or_default(),
-            }
-        })
-        .collect()
-}
-
-/// Outlines with the corners that can be seen, in tenths of a pixel.
-fn outlines(map: &AnomalyMap, threshold: f32) -> Vec<Outline> {
-    let round = |value: f32| (10.0 * value).round() / 10.0;
-    let outlines = contours(map, threshold).into_iter();
-    let simple = outlines.map(|outline| simplified(&outline));
-    simple
-        .map(|outline| outline.into_iter().map(|(x, y)| (round(x), round(y))).collect())
-        .collect()
-}
-
-/// The corners without those that are nearly on the line between their neighbours (Douglas and Peucker,
-/// 1973).
-fn simplified(points: &[(f32, f32)]) -> Outline {
-    let Some(last) = points.len().checked_sub(1) else {
-        return Vec::new();
-    };
-    let mut keep = vec![false; points.len()];
-    keep[0] = true;
-    keep[last] = true;
-    let mut open = vec![(0, last)];
-    while let Some((from, to)) = open.pop() {
-        let ((ax, ay), (bx, by)) = (points[from], points[to]);
-        let (dx, dy) = (bx - ax, by - ay);
-        let length = dx.hypot(dy);
-        let off = |&(x, y): &(f32, f32)| {
-            if length > 0.0 {
-                ((x - ax) * dy - (y - ay) * dx).abs() / length
-            } else {
-                (x - ax).hypot(y - ay)
-            }
-        };
-        let inner = points.iter().enumerate().take(to).skip(from + 1);
-        let farthest = inner
-            .map(|(at, point)| (off(point), at))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((off, at)) = farthest
-            && off > SMOOTH
-        {
-            keep[at] = true;
-            open.extend([(from, at), (at, to)]);
-        }
-    }
-    let kept = points.iter().zip(keep.iter()).filter(|(_, keep)| **keep);
-    kept.map(|(point, _)| *point).collect()
-}
-
-/// A small JPEG file of an image.
-fn small(image: &RgbImage) -> Result<Vec<u8>> {
-    let (width, height) = image.dimensions();
-    let longer = width.max(height).max(1);
-    let scaled = |side: u32| (u64::from(side) * u64::from(PICTURE.min(longer)) / u64::from(longer)).max(1);
-    let small = image::resize(image, scaled(width) as usize, scaled(height) as usize);
-    let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, QUALITY)
-        .encode_image(&small)
-        .map_err(|err| Error::Image(format!("its small picture cannot be written: {err}")))?;
-    Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outlines_keep_their_shape_with_few_corners() {
-        let disc = |x: usize, y: usize| ((x as f32 - 30.0).hypot(y as f32 - 30.0) < 15.0) as u8 as f32;
-        let values = (0..64 * 64).map(|i| disc(i % 64, i / 64)).collect();
-        let map = AnomalyMap::new(64, 64, values).expect("sizes agree");
-        let [outline] = &outlines(&map, 0.5)[..] else {
-            panic!("one disc")
-        };
-        let full = contours(&map, 0.5)[0].len();
-        assert!(
-            outline.len() < full / 2 && outline.len() > 8,
-            "{} of {full}",
-            outline.len()
-        );
-        let off = |&(x, y): &(f32, f32)| ((x - 30.5).hypot(y - 30.5) - 15.0).abs();
-        assert!(outline.iter().all(|point| off(point) < 1.5));
-    }
-
-    #[test]
-    fn a_defect_is_found_where_more_than_half_of_it_is() {
-        let values = vec![0.9, 0.8, 0.1, 0.0, 0.0, 0.0, 0.7, 0.2];
-        let map = AnomalyMap::new(8, 1, values).expect("sizes agree");
-        let truth = [true, true, true, false, false, false, true, true];
-        let found = instances(&map, &truth);
-        assert_eq!(found.iter().map(|own| own.area).collect::<Vec<_>>(), [3, 2]);
-        // two of three; both of two
-        assert_eq!(
-            found.iter().map(|own| own.found_at).collect::<Vec<_>>(),
-            [0.8, 0.2]
-        );
     }
 }

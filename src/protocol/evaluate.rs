@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ManifestFile;
 use crate::evaluation::{Evaluation, ImageResult};
 use crate::labelled::Class;
 
@@ -13,6 +14,10 @@ pub enum Measure {
     Begin {
         /// Names the evaluation in the answers.
         run: u32,
+        /// How many will come.
+        images: usize,
+        /// Teachers that the page can fetch, for helpers.
+        teachers: Vec<ManifestFile>,
     },
     /// Looks at the next image; the buffer holds the image file and behind it the mask file, if there is
     /// one. Answer: [`MeasureEvent::Seen`] or [`MeasureEvent::Failed`].
@@ -29,6 +34,19 @@ pub enum Measure {
         image_bytes: usize,
         /// Whether there is a mask behind it.
         has_mask: bool,
+    },
+    /// Looks at an image for another engine; the buffer is the image file. Answer: [`MeasureEvent::Looked`] or
+    /// [`MeasureEvent::Failed`].
+    Look {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+    },
+    /// Gives up; there is no answer.
+    Cancel {
+        /// The evaluation.
+        run: u32,
     },
     /// Asks for the figures. Answer: [`MeasureEvent::Measured`] or [`MeasureEvent::Failed`].
     Finish {
@@ -47,7 +65,11 @@ impl Measure {
     /// The evaluation that it is about.
     pub fn run(&self) -> u32 {
         match self {
-            Self::Begin { run } | Self::Image { run, .. } | Self::Finish { run, .. } => *run,
+            Self::Begin { run, .. }
+            | Self::Image { run, .. }
+            | Self::Look { run, .. }
+            | Self::Cancel { run }
+            | Self::Finish { run, .. } => *run,
         }
     }
 }
@@ -60,6 +82,18 @@ pub enum MeasureEvent {
     Begun {
         /// The evaluation.
         run: u32,
+        /// How many of them at the same time.
+        at_once: usize,
+    },
+    /// What was seen of an image; the buffer holds its small picture and behind it the maps, `f32`, little
+    /// endian: that of the segmentation network, if there is one, and the DeST map.
+    Looked {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+        /// The numbers, or why there are none.
+        seen: Result<SightingInfo, String>,
     },
     /// An image is measured. The buffer is a small JPEG picture of it.
     Seen {
@@ -86,4 +120,23 @@ pub enum MeasureEvent {
         /// Why and what to do, one sentence.
         message: String,
     },
+}
+
+/// What a network says of an image, without what the buffer holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SightingInfo {
+    /// Columns and rows of the image.
+    pub size: (u32, u32),
+    /// Time that the network took.
+    pub milliseconds: f64,
+    /// Image score of the map that decides.
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+    /// Bytes of the small picture.
+    pub picture_bytes: usize,
+    /// Columns and rows of each map.
+    pub map: (usize, usize),
+    /// How many maps there are: 1 or 2.
+    pub maps: usize,
 }

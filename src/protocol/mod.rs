@@ -11,7 +11,7 @@ mod teach;
 use crate::config::{Component, Method};
 pub use crate::decision::Thresholds;
 pub use compare::{Contender, Contest, ContestEvent, Look};
-pub use evaluate::{Measure, MeasureEvent};
+pub use evaluate::{Measure, MeasureEvent, SightingInfo};
 use serde::{Deserialize, Serialize};
 pub use study::{Damage, StudyInfo};
 pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};

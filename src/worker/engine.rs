@@ -11,7 +11,7 @@ use super::evaluate::Measuring;
 use super::run::{Kept, Material, Place, Run};
 use super::study::study;
 use super::teach::{Teaching, tell};
-use super::{post, post_fatal};
+use super::{Deliver, post, post_fatal};
 use crate::calibration::Calibration;
 use crate::config::{Method, ModelConfig, TeacherKind};
 use crate::error::sentence;
@@ -29,14 +29,18 @@ use crate::protocol::{
 };
 use crate::{Error, Result, device};
 
+/// Largest model file that is kept, and copied to each helper of an evaluation.
+const LARGEST_SHARED: usize = 16 << 20;
+
 /// Device, teachers, the current model and the new one.
-#[derive(Default)]
 pub(super) struct Engine {
     device: Option<Device>,
     info: Option<DeviceInfo>,
     /// Folded weights by teacher id; shared by all models.
     teachers: BTreeMap<String, Teacher>,
     detector: Option<Detector>,
+    /// The current model's file, unless it is too large to share.
+    file: Option<Vec<u8>>,
     /// The current model's trained weights, for a new inspector to start from.
     trained: Option<(ModelConfig, Weights)>,
     teaching: Teaching,
@@ -53,6 +57,32 @@ struct Teacher {
 }
 
 impl Engine {
+    /// Without a device and a model; `deliver` takes what helpers say.
+    pub(super) fn new(deliver: Deliver) -> Self {
+        Self {
+            device: None,
+            info: None,
+            teachers: BTreeMap::new(),
+            detector: None,
+            file: None,
+            trained: None,
+            teaching: Teaching::default(),
+            measuring: Measuring::new(deliver),
+            comparing: Comparing::default(),
+            ablated: BTreeMap::new(),
+        }
+    }
+
+    /// Hears what a helper says.
+    pub(super) fn hear(&mut self, number: usize, event: Event, bytes: &[u8]) {
+        self.measuring.hear(number, event, bytes);
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        let info = self.info.as_ref();
+        info.is_some_and(|info| info.backend == BackendChoice::Cpu)
+    }
+
     /// Runs one command to its end; every failure becomes an event.
     pub(super) async fn handle(&mut self, command: Command, bytes: Vec<u8>) {
         let (job, result) = match command {
@@ -61,7 +91,11 @@ impl Engine {
                 (Some(job), self.load_shipped(job, &model, &teacher).await)
             }
             Command::LoadFile { job, name, teachers } => {
-                (Some(job), self.load_file(job, name, &bytes, &teachers).await)
+                let result = self.load_file(job, name, &bytes, &teachers).await;
+                if let Ok(Event::ModelReady { .. }) = result {
+                    self.share(bytes);
+                }
+                (Some(job), result)
             }
             Command::Teach { task } => {
                 let result = match self.teaching.collect(*task, &bytes) {
@@ -75,10 +109,11 @@ impl Engine {
                 damage,
                 image_bytes,
             } => {
-                let Some(detector) = &self.detector else {
-                    return;
+                let studied = match &self.detector {
+                    Some(detector) => study(detector, damage, image_bytes, &bytes).await,
+                    None => Err(no_model()),
                 };
-                match study(detector, damage, image_bytes, &bytes).await {
+                match studied {
                     Ok((study, buffer)) => {
                         let buffer = Uint8Array::from(buffer.as_slice()).buffer();
                         post(&Event::Studied { job, study }, Some(&buffer));
@@ -99,7 +134,9 @@ impl Engine {
                 return report_contest(result);
             }
             Command::Measure { task } => {
-                let handled = self.measuring.handle(self.detector.as_ref(), task, &bytes).await;
+                let file = self.file.as_deref().filter(|_| self.is_on_cpu());
+                let detector = self.detector.as_ref();
+                let handled = self.measuring.handle(detector, file, task, bytes).await;
                 if let Err(err) = handled {
                     post_fatal(&sentence(&err.to_string()));
                 }
@@ -372,8 +409,15 @@ impl Engine {
         self.fetch_teacher(teacher, &mut report).await?;
         let bytes = download(&model.file, &mut |received| report(missing + received)).await?;
         let file = ModelFile::parse(&bytes)?;
-        self.open_model(job, model.name.clone(), file, bytes.len(), start)
-            .await
+        let event = self.open_model(job, model.name.clone(), file, bytes.len(), start);
+        let event = event.await?;
+        self.share(bytes);
+        Ok(event)
+    }
+
+    /// Keeps the current model's file for helpers.
+    fn share(&mut self, file: Vec<u8>) {
+        self.file = Some(file).filter(|file| file.len() <= LARGEST_SHARED);
     }
 
     async fn load_file(
@@ -532,7 +576,7 @@ impl Engine {
 
     async fn analyse(&self, bytes: &[u8]) -> Result<(AnalysisInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
-            return Err(Error::Model("no model is loaded yet: choose one first".into()));
+            return Err(no_model());
         };
         let start = now_ms();
         let image = image::decode(bytes)?;
@@ -559,6 +603,11 @@ impl Engine {
         let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
         Ok((result, Float32Array::from(maps.as_slice()).buffer()))
     }
+}
+
+/// What a command without a model hears.
+pub(super) fn no_model() -> Error {
+    Error::Model("no model is loaded yet: choose one first".into())
 }
 
 /// Tells the page what went wrong with a comparison.

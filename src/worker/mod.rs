@@ -5,6 +5,7 @@ mod compare;
 mod download;
 mod engine;
 mod evaluate;
+mod pool;
 mod run;
 mod study;
 mod teach;
@@ -24,10 +25,18 @@ use crate::protocol::{Command, Event, PROTOCOL_VERSION};
 use crate::web;
 use engine::Engine;
 
-/// A command and the content of its buffer.
-type Job = (Command, Vec<u8>);
+/// What waits for the engine, with the content of the buffer that came with it.
+enum Job {
+    /// The page wants something.
+    Command(Command, Vec<u8>),
+    /// The helper with this number says something.
+    Helper(usize, Event, Vec<u8>),
+}
 
-/// Commands that wait for the engine.
+/// Puts a job into the inbox.
+type Deliver = Rc<dyn Fn(Job)>;
+
+/// Jobs that wait for the engine.
 #[derive(Default)]
 struct Inbox {
     waiting: VecDeque<Job>,
@@ -44,17 +53,23 @@ pub fn run() {
         ));
     }));
     let inbox = Rc::new(RefCell::new(Inbox::default()));
-    let engine = Rc::new(RefCell::new(Some(Engine::default())));
+    let engine = Rc::new(RefCell::new(None));
+    let deliver: Deliver = {
+        let engine = engine.clone();
+        Rc::new(move |job| {
+            inbox.borrow_mut().waiting.push_back(job);
+            if !std::mem::replace(&mut inbox.borrow_mut().busy, true) {
+                spawn_local(work(inbox.clone(), engine.clone()));
+            }
+        })
+    };
+    engine.replace(Some(Engine::new(deliver.clone())));
     let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
         let Some((command, buffer)) = web::decode::<Command>(&event.data()) else {
             post_fatal("The page sent a message that this engine does not understand: reload the page.");
             return;
         };
-        let bytes = buffer.map_or_else(Vec::new, |buffer: ArrayBuffer| Uint8Array::new(&buffer).to_vec());
-        inbox.borrow_mut().waiting.push_back((command, bytes));
-        if !std::mem::replace(&mut inbox.borrow_mut().busy, true) {
-            spawn_local(work(inbox.clone(), engine.clone()));
-        }
+        deliver(Job::Command(command, content(buffer)));
     });
     let scope = scope();
     scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -75,6 +90,11 @@ pub fn run() {
     );
 }
 
+/// What a buffer holds.
+fn content(buffer: Option<ArrayBuffer>) -> Vec<u8> {
+    buffer.map_or_else(Vec::new, |buffer| Uint8Array::new(&buffer).to_vec())
+}
+
 /// Works the inbox off.
 async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
     let taken = slot.borrow_mut().take();
@@ -82,7 +102,8 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
     loop {
         let next = inbox.borrow_mut().waiting.pop_front();
         match next {
-            Some((command, bytes)) => engine.handle(command, bytes).await,
+            Some(Job::Command(command, bytes)) => engine.handle(command, bytes).await,
+            Some(Job::Helper(number, event, bytes)) => engine.hear(number, event, &bytes),
             None if engine.is_training() => {
                 engine.train().await;
                 // what the page says is heard between two steps

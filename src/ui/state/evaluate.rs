@@ -5,12 +5,9 @@ use std::rc::Rc;
 use super::{Bulk, State};
 use crate::evaluation::{Evaluation, ImageResult};
 use crate::labelled::{self, LabelledSet};
-use crate::protocol::{Measure, MeasureEvent};
+use crate::protocol::{ManifestFile, Measure, MeasureEvent};
 use crate::web::content::{Content, Given};
 
-/// Images that are in the engine or on their way at the same time: while one is measured, the next is
-/// read.
-const IN_FLIGHT: usize = 2;
 /// At this crash an evaluation is given up.
 const CRASHES: u32 = 2;
 
@@ -37,6 +34,8 @@ pub enum Progress {
     Beginning,
     /// Images are measured.
     Running {
+        /// Images that the engine takes at the same time.
+        at_once: usize,
         /// Images sent to the engine.
         sent: usize,
         /// Images measured.
@@ -94,7 +93,7 @@ pub struct Evaluate {
     pub files: Option<Rc<LabelledFiles>>,
     /// How far it is.
     pub progress: Progress,
-    /// A small JPEG picture of each image, as they come.
+    /// A small JPEG picture of each image, by its place.
     pub pictures: Vec<Rc<Vec<u8>>>,
     /// The latest results, for the visitor to see that it goes on.
     pub latest: Option<Rc<ImageResult>>,
@@ -112,6 +111,8 @@ pub struct Evaluate {
     crashes: u32,
     /// Names the evaluation in messages.
     run: u32,
+    /// The evaluation that the engine should give up.
+    given_up: Option<u32>,
 }
 
 impl Default for Evaluate {
@@ -129,6 +130,7 @@ impl Default for Evaluate {
             shown: None,
             crashes: 0,
             run: 0,
+            given_up: None,
         }
     }
 }
@@ -206,14 +208,24 @@ impl Evaluate {
         };
     }
 
-    /// What the engine should do next; `model` is the loaded model's name.
-    pub(super) fn next_step(&self, model: &str) -> Option<EvaluateStep> {
+    /// What the engine should do next; `model` is the loaded model's name, `teachers` can be fetched.
+    pub(super) fn next_step(&self, model: &str, teachers: &[ManifestFile]) -> Option<EvaluateStep> {
+        if let Some(run) = self.given_up {
+            return Some(EvaluateStep::Task(Measure::Cancel { run }.into()));
+        }
         let files = self.files.as_ref()?;
         let count = files.set.images.len();
         let run = self.run;
         match self.progress {
-            Progress::Wanted => Some(EvaluateStep::Task(Measure::Begin { run }.into())),
-            Progress::Running { sent, seen } if seen >= count && sent >= count => {
+            Progress::Wanted => {
+                let begin = Measure::Begin {
+                    run,
+                    images: count,
+                    teachers: teachers.to_vec(),
+                };
+                Some(EvaluateStep::Task(begin.into()))
+            }
+            Progress::Running { sent, seen, .. } if seen >= count && sent >= count => {
                 let finish = Measure::Finish {
                     run,
                     category: files.set.name.clone().unwrap_or_else(|| "the images".into()),
@@ -222,7 +234,7 @@ impl Evaluate {
                 };
                 Some(EvaluateStep::Task(finish.into()))
             }
-            Progress::Running { sent, seen } if sent < count && sent - seen < IN_FLIGHT => {
+            Progress::Running { at_once, sent, seen } if sent < count && sent - seen < at_once => {
                 Some(EvaluateStep::Image { run, place: sent })
             }
             _ => None,
@@ -239,7 +251,8 @@ impl Evaluate {
             EvaluateStep::Task(task) => match **task {
                 Measure::Begin { .. } => self.progress = Progress::Beginning,
                 Measure::Finish { .. } => self.progress = Progress::Finishing,
-                Measure::Image { .. } => {}
+                Measure::Cancel { .. } => self.given_up = None,
+                Measure::Image { .. } | Measure::Look { .. } => {}
             },
         }
     }
@@ -256,7 +269,7 @@ impl Evaluate {
     fn restart(&mut self) {
         self.run += 1;
         self.progress = Progress::Wanted;
-        self.pictures.clear();
+        self.pictures = vec![Rc::default(); self.count()];
         self.latest = None;
         self.threshold = None;
         self.shown = None;
@@ -265,6 +278,7 @@ impl Evaluate {
 
     /// The engine is a new one: what went on begins anew, once.
     pub(super) fn engine_is_new(&mut self) {
+        self.given_up = None;
         if !self.is_running() {
             return;
         }
@@ -273,7 +287,10 @@ impl Evaluate {
             self.restart();
             return;
         }
-        let seen = self.pictures.len();
+        let seen = match self.progress {
+            Progress::Running { seen, .. } => seen,
+            _ => 0,
+        };
         let files = self.files.as_ref();
         let at = files
             .and_then(|files| files.set.images.get(seen))
@@ -293,15 +310,24 @@ impl Evaluate {
 
     pub(super) fn hear(&mut self, event: MeasureEvent, picture: Vec<u8>) {
         match event {
-            MeasureEvent::Begun { run } if run == self.run => {
-                self.progress = Progress::Running { sent: 0, seen: 0 };
+            MeasureEvent::Begun { run, at_once } if run == self.run => {
+                self.progress = Progress::Running {
+                    at_once,
+                    sent: 0,
+                    seen: 0,
+                };
             }
             MeasureEvent::Seen {
-                run, result, bytes, ..
+                run,
+                place,
+                result,
+                bytes,
             } if run == self.run => {
                 if let Progress::Running { seen, .. } = &mut self.progress {
                     *seen += 1;
-                    self.pictures.push(picture.into());
+                    if let Some(own) = self.pictures.get_mut(place) {
+                        *own = picture.into();
+                    }
                     self.latest = Some(Rc::new(*result));
                     self.bytes = bytes;
                 }
@@ -335,6 +361,7 @@ impl State {
                 own.began = now;
             }
             EvaluateAction::Cancel => {
+                own.given_up = Some(own.run);
                 own.run += 1;
                 own.progress = Progress::Idle;
                 own.pictures.clear();
@@ -385,9 +412,17 @@ mod tests {
         }
     }
 
+    /// Images that the engine takes at the same time.
+    const AT_ONCE: usize = 2;
+
+    fn begun(run: u32) -> MeasureEvent {
+        let at_once = AT_ONCE;
+        MeasureEvent::Begun { run, at_once }
+    }
+
     /// Takes the next step, as the page does.
     fn step(own: &mut Evaluate) -> Option<EvaluateStep> {
-        let step = own.next_step("model")?;
+        let step = own.next_step("model", &[])?;
         own.begin(&step);
         Some(step)
     }
@@ -396,18 +431,19 @@ mod tests {
     fn images_go_one_after_the_other_and_figures_come_last() {
         let mut own = folder();
         assert_eq!(own.count(), 3);
-        assert_eq!(own.next_step("model"), None, "the visitor begins");
+        assert_eq!(own.next_step("model", &[]), None, "the visitor begins");
         own.restart();
         assert!(
             matches!(step(&mut own), Some(EvaluateStep::Task(task)) if matches!(*task, Measure::Begin { .. }))
         );
-        assert_eq!(own.next_step("model"), None);
-        own.hear(MeasureEvent::Begun { run: own.run }, vec![]);
-        for _ in 0..IN_FLIGHT {
+        assert_eq!(own.next_step("model", &[]), None);
+        own.hear(begun(own.run), vec![]);
+        for _ in 0..AT_ONCE {
             assert!(matches!(step(&mut own), Some(EvaluateStep::Image { .. })));
         }
         assert_eq!(step(&mut own), None, "no more than that at once");
-        own.hear(seen(&own, 0), vec![1]);
+        // helpers finish in any order
+        own.hear(seen(&own, 1), vec![2]);
         assert_eq!(
             step(&mut own),
             Some(EvaluateStep::Image {
@@ -415,7 +451,7 @@ mod tests {
                 place: 2
             })
         );
-        own.hear(seen(&own, 1), vec![2]);
+        own.hear(seen(&own, 0), vec![1]);
         own.hear(seen(&own, 2), vec![3]);
         let Some(EvaluateStep::Task(task)) = step(&mut own) else {
             panic!("figures")
@@ -430,7 +466,8 @@ mod tests {
             panic!("figures")
         };
         assert_eq!((&*category, &*model, notes.len()), ("a", "model", 0));
-        assert_eq!(own.pictures.len(), 3);
+        let pictures: Vec<u8> = own.pictures.iter().map(|picture| picture[0]).collect();
+        assert_eq!(pictures, [1, 2, 3]);
     }
 
     #[test]
@@ -441,7 +478,7 @@ mod tests {
         let old = own.run;
         own.engine_is_new();
         assert_eq!(own.progress, Progress::Wanted, "once it is tried again");
-        own.hear(MeasureEvent::Begun { run: old }, vec![]);
+        own.hear(begun(old), vec![]);
         assert_eq!(own.progress, Progress::Wanted);
         step(&mut own);
         own.engine_is_new();

@@ -311,7 +311,7 @@ impl State {
 
     fn next_measure(&self) -> Option<EvaluateStep> {
         let model = self.model.as_ref()?;
-        self.evaluate.next_step(&model.info.name)
+        self.evaluate.next_step(&model.info.name, &self.teachers())
     }
 
     /// Whether nothing goes on until the visitor does something.
