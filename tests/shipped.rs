@@ -32,7 +32,8 @@ fn read(file: &str) -> Vec<u8> {
 fn files_are_those_of_the_manifest() {
     let manifest = manifest();
     let of_models = manifest.models.iter().map(|model| &model.file);
-    let files: Vec<&ManifestFile> = of_models.chain(&manifest.teachers).collect();
+    let ablated = manifest.ablations.iter().map(|model| &model.file);
+    let files: Vec<&ManifestFile> = of_models.chain(&manifest.teachers).chain(ablated).collect();
     for entry in &files {
         let bytes = read(&entry.file);
         assert_eq!(bytes.len() as u64, entry.bytes, "{}", entry.file);

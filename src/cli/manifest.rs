@@ -12,13 +12,13 @@ use crate::dataset::{GOOD, image_files};
 use crate::model::file::{ModelFile, parse_teacher};
 use crate::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
 
-/// Folder of the networks that lack a component, below the models.
+/// Folder of the small networks that show what a component is worth, below the models.
 const ABLATIONS: &str = "ablations";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder with model and teacher files, with `examples/MODEL/LABEL_NAME.png` and
-    /// `ablations/MODEL-without-COMPONENT.safetensors`; its manifest.json is written anew.
+    /// `ablations/MODEL-{whole,without-COMPONENT}.safetensors`; its manifest.json is written anew.
     folder: PathBuf,
     /// Model that the page opens with.
     #[arg(long, value_name = "MODEL")]
@@ -90,7 +90,7 @@ fn described(path: &Path, file: String) -> Result<(ManifestFile, Vec<u8>)> {
     Ok((file, bytes))
 }
 
-/// Networks that lack a component, in files named `MODEL-without-COMPONENT`.
+/// Small networks that lack a component, and the whole ones they are compared with.
 fn ablations(folder: &Path, manifest: &Manifest) -> Result<Vec<AblatedModel>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
@@ -101,18 +101,26 @@ fn ablations(folder: &Path, manifest: &Manifest) -> Result<Vec<AblatedModel>> {
         let models = folder.parent().context("the ablations have no folder")?;
         let (file, bytes) = described(&path, format!("{}/{ABLATIONS}/{beside}", page_path(models)?))?;
         ModelFile::parse(&bytes).map_err(|err| err.in_file(&path))?;
-        let parts = file.id.split_once("-without-");
-        let lacks = |component: &Component| parts.is_some_and(|(_, lacks)| lacks == component.id());
-        let of = |model: &&ManifestModel| parts.is_some_and(|(of, _)| of == model.file.id);
-        let whole = manifest.models.iter().find(of);
-        let (Some(whole), Some(lacks)) = (whole, Component::ALL.into_iter().find(lacks)) else {
+        let named = manifest.models.iter().find_map(|model| {
+            let of = &model.file.id;
+            let rest = file.id.strip_prefix(of.as_str())?;
+            if rest == "-whole" {
+                return Some((of, None));
+            }
+            let lacks = rest.strip_prefix("-without-")?;
+            let lacks = Component::ALL
+                .into_iter()
+                .find(|component| component.id() == lacks)?;
+            Some((of, Some(lacks)))
+        });
+        let Some((of, lacks)) = named else {
             bail!(
-                "{} must be named MODEL-without-COMPONENT, for one of the models and denoising, encoder-decoder or \
-                 segmentation",
+                "{} must be named MODEL-whole or MODEL-without-COMPONENT, for one of the models and denoising or \
+                 encoder-decoder",
                 path.display()
             );
         };
-        let of = whole.file.id.clone();
+        let of = of.clone();
         found.push(AblatedModel { file, of, lacks });
     }
     Ok(found)

@@ -193,6 +193,16 @@ impl ImageResult {
 }
 
 impl Evaluation {
+    /// What could not be computed, and why, one sentence for each reason.
+    pub fn gaps(&self) -> Vec<String> {
+        let same = |a: &Missing, b: &Missing| a.reason == b.reason;
+        let groups = self.missing.chunk_by(same).map(|group| {
+            let figures: Vec<&str> = group.iter().map(|missing| &*missing.figure).collect();
+            format!("{}: {}.", figures.join(", "), group[0].reason)
+        });
+        groups.collect()
+    }
+
     /// Scores and labels of all images that have both.
     pub fn scores(&self) -> impl Iterator<Item = (f32, bool)> + Clone + '_ {
         let images = self.images.iter();

@@ -360,18 +360,31 @@ pub async fn evaluate(
 
 /// All figures; why one is missing goes into `missing`.
 fn figures(images: Result<&Ranking, &Error>, pixels: &Ranking, missing: &mut Vec<Missing>) -> Metrics {
-    let no_scores = || Error::Metric("there are no scores of labelled images".into());
-    let image_auc = images.map_err(|_| no_scores()).and_then(Ranking::auc);
-    let instances = pixels.instance_ap();
-    let reason = |err: &Error| err.to_string();
-    let iap90 = instances.as_ref().map(|own| own.iap90).map_err(reason);
-    let values: [std::result::Result<f64, String>; 6] = [
-        image_auc.map_err(|err| reason(&err)),
-        pixels.auc().map_err(|err| reason(&err)),
-        pixels.average_precision().map_err(|err| reason(&err)),
-        pixels.aupro(AUPRO_LIMIT).map_err(|err| reason(&err)),
-        instances.map(|own| own.iap).map_err(|err| reason(&err)),
-        iap90,
+    type Value = std::result::Result<f64, String>;
+    let missing_class = match images {
+        Err(_) => Some("there are no scores of labelled images"),
+        Ok(images) if images.defective() == 0 => Some("there is no defective image that could be analysed"),
+        Ok(images) if images.good() == 0 => Some("there is no good image that could be analysed"),
+        Ok(_) => None,
+    };
+    let text = |err: Error| err.to_string();
+    let image_auc = match (images, missing_class) {
+        (Ok(images), None) => images.auc().map_err(text),
+        (_, reason) => Err(reason.unwrap_or_default().into()),
+    };
+    // with masks there are good pixels, too: those around defects
+    let of_pixels = |value: Value| match pixels.defective() {
+        0 => Err("no defective image has a mask that could be used".into()),
+        _ => value,
+    };
+    let instances = pixels.instance_ap().map_err(text);
+    let values: [Value; 6] = [
+        image_auc,
+        of_pixels(pixels.auc().map_err(text)),
+        of_pixels(pixels.average_precision().map_err(text)),
+        of_pixels(pixels.aupro(AUPRO_LIMIT).map_err(text)),
+        of_pixels(instances.as_ref().map(|own| own.iap).map_err(String::clone)),
+        of_pixels(instances.map(|own| own.iap90)),
     ];
     for (name, value) in Metrics::NAMES.into_iter().zip(&values) {
         if let Err(reason) = value {

@@ -284,7 +284,7 @@ pub struct Manifest {
     pub teachers: Vec<ManifestFile>,
     /// Models; the first is loaded when the page opens.
     pub models: Vec<ManifestModel>,
-    /// Networks that show what a component is worth.
+    /// Small networks that show what a component is worth.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablations: Vec<AblatedModel>,
 }
@@ -316,16 +316,18 @@ pub struct ManifestModel {
     pub examples: Vec<Example>,
 }
 
-/// A shipped network that lacks a component, trained like the whole one otherwise.
+/// A small network that lacks a component, or the whole one that it is compared with: all of a model are
+/// trained alike, on that model's images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AblatedModel {
     /// The weights file.
     #[serde(flatten)]
     pub file: ManifestFile,
-    /// Id of the whole network.
+    /// Id of the model with these images.
     pub of: String,
-    /// What is missing.
-    pub lacks: Component,
+    /// What is missing; nothing in the whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Component>,
 }
 
 /// A bundled example image.

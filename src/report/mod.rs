@@ -208,6 +208,15 @@ fn figures_row(name: &str, metrics: &Metrics, f1: Option<f64>) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(cells).collect()
 }
 
+/// What readers should know, if there is anything.
+fn list(notes: &[String]) -> String {
+    if notes.is_empty() {
+        return String::new();
+    }
+    let entries = notes.iter().map(|note| format!("<li>{}</li>", escaped(note)));
+    format!("<ul class=\"notes\">{}</ul>", entries.collect::<String>())
+}
+
 /// One evaluation's section.
 fn section(part: &Part<'_>) -> String {
     let Part {
@@ -222,9 +231,8 @@ fn section(part: &Part<'_>) -> String {
         of.filter(|image| image.class.is_defective() == defective).count()
     };
     let mut html = format!(
-        "<section><h2>{} on {}</h2><p>{}, {} images: {} good, {} defective{}. {:.0} ms per image.</p>",
-        escaped(&evaluation.model),
-        escaped(&report.category),
+        "<p>{}, {} images: {} good, {} defective{}. {:.0} ms per image. Called defective from a score of {:.3} \
+         on.</p>",
         report.method.label(),
         report.images,
         labelled(Some(false)),
@@ -233,15 +241,10 @@ fn section(part: &Part<'_>) -> String {
             0 => String::new(),
             more => format!(", {more} without class"),
         },
-        report.milliseconds_per_image
+        report.milliseconds_per_image,
+        threshold,
     );
-    if !evaluation.notes.is_empty() {
-        html += "<ul class=\"notes\">";
-        for note in &evaluation.notes {
-            let _ = write!(html, "<li>{}</li>", escaped(note));
-        }
-        html += "</ul>";
-    }
+    html += &list(&evaluation.notes);
     let names: Vec<&str> = std::iter::once("map")
         .chain(Metrics::NAMES)
         .chain(["F1 at threshold"])
@@ -254,18 +257,7 @@ fn section(part: &Part<'_>) -> String {
         rows.push(figures_row(report.distance_name(), &report.dest, counts.f1()));
     }
     html += &table("Figures in percent", &names, &rows);
-    if !evaluation.missing.is_empty() {
-        html += "<ul class=\"notes\">";
-        for missing in &evaluation.missing {
-            let _ = write!(
-                html,
-                "<li>{}: {}.</li>",
-                escaped(&missing.figure),
-                escaped(&missing.reason)
-            );
-        }
-        html += "</ul>";
-    }
+    html += &list(&evaluation.gaps());
     if !evaluation.kinds.is_empty() {
         let names: Vec<&str> = ["defect", "images", "called defective"]
             .into_iter()
@@ -309,7 +301,7 @@ fn section(part: &Part<'_>) -> String {
         counts.passes, counts.alarms, counts.misses, counts.hits
     );
     for (name, value) in confusion_rows(counts) {
-        let _ = write!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+        let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", with_sign(&value));
     }
     html += "</dl></figure>";
     for drawn in curves(evaluation) {
@@ -320,14 +312,26 @@ fn section(part: &Part<'_>) -> String {
         );
     }
     html += "</div>";
-    html += &pictures::gallery(part);
-    html + "</section>"
+    html + &pictures::gallery(part)
+}
+
+/// A percentage for readers.
+pub fn with_sign(value: &str) -> String {
+    match value {
+        "n/a" => value.into(),
+        _ => format!("{value} %"),
+    }
+}
+
+/// What was measured on what.
+fn heading(evaluation: &Evaluation) -> String {
+    format!("{} on {}", evaluation.model, evaluation.report.category)
 }
 
 /// A page that holds everything: figures, charts, pictures. It loads nothing and runs nothing.
 pub fn html(parts: &[Part<'_>]) -> String {
     let title = match parts {
-        [part] => format!("{}: {}", part.evaluation.report.category, part.evaluation.model),
+        [part] => heading(part.evaluation),
         _ => "Comparison of models".to_owned(),
     };
     let mut body = String::new();
@@ -351,6 +355,9 @@ pub fn html(parts: &[Part<'_>]) -> String {
         body += &table("Models on the same images, in percent", &names, &rows);
     }
     for part in parts {
+        if parts.len() > 1 {
+            let _ = write!(body, "<h2>{}</h2>", escaped(&heading(part.evaluation)));
+        }
         body += &section(part);
     }
     format!(

@@ -17,6 +17,10 @@ const SHOWN: &str = r#"
         drawn: [...document.querySelectorAll(".plane canvas")].map(canvas =>
             new Set(new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size),
         repair: all("repair-row").map(row => [row.dataset.level, Number(row.dataset.damage), Number(row.dataset.left)]),
+        columns: all("compare-column").map(column => [column.querySelector("h3").innerText, Number(column.dataset.score),
+            new Set(new Uint32Array(column.querySelector("canvas").getContext("2d").getImageData(0, 0,
+                column.querySelector("canvas").width, column.querySelector("canvas").height).data.buffer)).size]),
+        words: all("ablation-words").map(words => words.innerText).join(" "),
         error: all("study-error").map(error => error.innerText).join(" "),
     };
 "#;
@@ -82,6 +86,20 @@ async fn looked(page: Page) -> Result<()> {
     ensure!(seen[0] != seen[1], "the values do not follow: {seen:#?}");
     page.screenshot("closer-features").await?;
 
+    // without the segmentation network the product of the distances decides
+    page.click("[data-testid=without-segmentation]").await?;
+    let two = until(&page, "both maps", |look| {
+        let columns = look["columns"].as_array().map_or(&[][..], Vec::as_slice);
+        columns.len() == 2 && columns.iter().all(|column| column[2].as_u64() > Some(50))
+    })
+    .await?;
+    ensure!(
+        two["words"] != "" && two["columns"][0][1] != two["columns"][1][1],
+        "{two:#}"
+    );
+    page.click("[data-testid=without-segmentation]").await?;
+    until(&page, "the whole network", |look| look["columns"] == json!([])).await?;
+
     // a thick stroke across the picture
     page.execute(
         "document.querySelector('[data-testid=paint-canvas]').scrollIntoView()",
@@ -120,5 +138,38 @@ async fn looked(page: Page) -> Result<()> {
     page.click("[data-testid=clear-damage]").await?;
     until(&page, "a clean picture", |look| look["repair"] == json!([])).await?;
     ensure!(painted["error"] == "", "{painted:#}");
+    Ok(())
+}
+
+#[test]
+fn shipped_networks_show_what_a_component_is_worth() {
+    in_browser(Gpu::None, ablated);
+}
+
+async fn ablated(page: Page) -> Result<()> {
+    let ablations = page.site().ablations().to_vec();
+    ensure!(!ablations.is_empty(), "no network without a component is shipped");
+    let of = &ablations[0].of;
+    page.open_to_first_map(&format!("?backend=cpu&model={of}"), SOON)
+        .await?;
+    page.click("[data-testid=look-inside]").await?;
+    let of_model = ablations.iter().filter(|ablation| ablation.of == *of);
+    for (ablation, lacks) in of_model.filter_map(|ablation| Some((ablation, ablation.lacks?))) {
+        let switch = format!("[data-testid=without-{}]", lacks.id());
+        page.click(&switch).await?;
+        let two = until(&page, "both maps", |look| {
+            let columns = look["columns"].as_array().map_or(&[][..], Vec::as_slice);
+            columns.len() == 2 && columns.iter().all(|column| column[2].as_u64() > Some(50))
+        })
+        .await?;
+        println!("{}: {}", ablation.file.id, two["columns"]);
+        ensure!(
+            two["columns"][0][1] != two["columns"][1][1],
+            "both networks say the same: {two:#}"
+        );
+        page.screenshot(&format!("without-{}", lacks.id())).await?;
+        page.click(&switch).await?;
+        until(&page, "the whole network", |look| look["columns"] == json!([])).await?;
+    }
     Ok(())
 }

@@ -48,7 +48,7 @@ const POINT: &str = "
             clientX: box.left + arguments[1] * box.width, clientY: box.top + arguments[2] * box.height }));
 ";
 
-async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
     let end = Instant::now() + MEASURING;
     loop {
         let now = page.execute(SHOWN, vec![]).await?;
@@ -83,7 +83,7 @@ fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// A labelled set on disk and as zip archive.
-fn data(page: &Page) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn data(page: &Page) -> Result<(PathBuf, PathBuf)> {
     let out = page.folder().join("set");
     let folder = out.to_str().context("a path")?;
     let arguments = [
@@ -120,7 +120,7 @@ fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     pack::zip(&files, false, "")
 }
 
-async fn enter(page: &Page, archive: &Path) -> Result<Value> {
+pub(crate) async fn enter(page: &Page, archive: &Path) -> Result<Value> {
     page.open("?backend=cpu&model=fabric").await?;
     page.wait("the model", SOON, |page| !page.model.is_empty())
         .await?;
@@ -257,6 +257,21 @@ async fn measured(page: Page) -> Result<()> {
     let saved = page.execute("return destseg.saved('json')", vec![]).await?;
     let saved: Evaluation = serde_json::from_str(saved.as_str().context("nothing is saved")?)?;
     ensure!(saved.images.len() == native.images.len() && saved.kinds.len() == native.kinds.len());
+    for (name, value) in Metrics::NAMES.into_iter().zip(saved.metrics().values()) {
+        let shown: f64 = done["figures"][name].as_str().context("no figure")?.parse()?;
+        ensure!(value == Some(shown), "{name}: {shown} is shown, {value:?} saved");
+    }
+    for (saved, native) in saved.images.iter().zip(&native.images) {
+        let scores = (
+            saved.score.context("no score")?,
+            native.score.context("no score")?,
+        );
+        ensure!(
+            saved.name == native.name && saved.class == native.class && (scores.0 - scores.1).abs() < 1e-3,
+            "{}: {scores:?}",
+            saved.name
+        );
+    }
     let table = page.execute("return destseg.saved('csv')", vec![]).await?;
     let rows = table.as_str().context("no table")?.lines().count();
     ensure!(rows == native.images.len() + 1, "{rows} rows");
@@ -314,7 +329,12 @@ async fn odd(page: Page) -> Result<()> {
     page.click("[data-testid=evaluate-begin]").await?;
     let done = until(&page, "figures", |room| room["done"] == true).await?;
     let words = done["missing"].as_str().context("nothing is said")?;
-    for part in ["All scores are", "could not be analysed", "9 x 9", "pixel AUC"] {
+    for part in [
+        "All scores are",
+        "could not be analysed",
+        "9 x 9",
+        "no defective image has a mask",
+    ] {
         ensure!(words.contains(part), "{part}: {words}");
     }
     ensure!(

@@ -9,6 +9,7 @@ mod bad_input;
 mod closer;
 mod compare;
 mod evaluate;
+mod evaluate_maps;
 mod harness;
 mod images;
 mod inside;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use destseg::protocol::{Example, Manifest, ManifestFile, ManifestModel};
+use destseg::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
 
 /// A built page and the list of what it ships.
 #[derive(Debug)]
@@ -37,6 +37,11 @@ impl Site {
 
     pub(crate) fn models(&self) -> &[ManifestModel] {
         &self.manifest.models
+    }
+
+    /// Networks that lack a component.
+    pub(crate) fn ablations(&self) -> &[AblatedModel] {
+        &self.manifest.ablations
     }
 
     /// The model that the page opens with.

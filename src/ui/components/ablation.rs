@@ -77,33 +77,43 @@ pub(crate) fn Ablation(props: &AblationProps) -> Html {
         return Html::default();
     }
     let chosen = own.chosen.map(|component| {
-        let comparison = match component {
-            Component::Segmentation => Some((*product).clone()),
-            _ => own.of(component, item.id).cloned(),
+        let pair = match component {
+            Component::Segmentation => Some([(*whole).clone(), (*product).clone()]),
+            _ => own
+                .of(None, item.id)
+                .cloned()
+                .zip(own.of(Some(component), item.id).cloned())
+                .map(<[_; 2]>::from),
         };
-        (component, comparison)
+        (component, pair)
     });
     html! {
         <section class="study" aria-labelledby="ablation-title" data-testid="ablation">
             <h3 id="ablation-title">{ "What each part is worth" }</h3>
             <p class="hint">
-                { "The same recipe and the same good images, but one part of the method left out. Leave out:" }
+                { "One part of the method left out, all else the same." }
+                if is_there(state, Component::Denoising) {
+                    { " For the first two, small networks were trained alike." }
+                }
+                { " Leave out:" }
             </p>
             <div class="collect-buttons" role="group" aria-label="Leave out">{ for switches }</div>
-            if let Some((component, comparison)) = chosen {
+            if let Some((component, pair)) = chosen {
                 <p data-testid="ablation-words">{ words(component).1 }</p>
-                <ol class="columns">
-                    <Column key="whole" page={page.clone()} item={item.clone()} comparison={(*whole).clone()}
-                        index={0} name="The whole network" />
-                    if let Some(comparison) = comparison {
-                        <Column key={component.id()} page={page.clone()} item={item.clone()} {comparison} index={0}
+                if let Some([whole, rest]) = pair {
+                    <ol class="columns">
+                        <Column key="whole" page={page.clone()} item={item.clone()} comparison={whole} index={0}
+                            name="The whole network" />
+                        <Column key={component.id()} page={page.clone()} item={item.clone()} comparison={rest} index={0}
                             name={format!("Without the {}", words(component).0.to_lowercase())} />
-                    } else if let Some(message) = &own.error {
-                        <li class="warning-text" role="alert">{ icon(icons::WARNING) }{ &**message }</li>
-                    } else {
-                        <li class="hint" aria-live="polite">{ "It is fetched and looks at the image …" }</li>
-                    }
-                </ol>
+                    </ol>
+                } else if let Some(message) = &own.error {
+                    <p class="warning-text" role="alert" data-testid="ablation-error">
+                        { icon(icons::WARNING) }{ &**message }
+                    </p>
+                } else {
+                    <p class="hint" aria-live="polite">{ "Both networks are fetched and look at the image …" }</p>
+                }
             }
         </section>
     }
@@ -114,7 +124,9 @@ fn is_there(state: &State, component: Component) -> bool {
     let segments = state.model.as_ref().is_some_and(|model| model.info.segmentation);
     match component {
         Component::Segmentation => segments,
-        _ => state.ablated(component).is_some(),
+        _ => [None, Some(component)]
+            .into_iter()
+            .all(|lacks| state.ablated(lacks).is_some()),
     }
 }
 

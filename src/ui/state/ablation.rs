@@ -12,8 +12,8 @@ use crate::protocol::{AblatedModel, Look};
 pub struct Ablating {
     /// What the visitor leaves out.
     pub chosen: Option<Component>,
-    /// What was seen of the image shown last.
-    seen: Vec<(Component, ItemId, Rc<Comparison>)>,
+    /// What small networks say of the image shown last; without a component, or nothing.
+    seen: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
     /// Why the last look failed.
     pub error: Option<Rc<str>>,
     /// The look in the engine.
@@ -30,8 +30,8 @@ pub struct AblateStep {
 }
 
 impl Ablating {
-    /// What the network without a component says about an image.
-    pub fn of(&self, lacks: Component, item: ItemId) -> Option<&Rc<Comparison>> {
+    /// What the small network without a component, or the whole one, says about an image.
+    pub fn of(&self, lacks: Option<Component>, item: ItemId) -> Option<&Rc<Comparison>> {
         let found = self.seen.iter().find(|seen| (seen.0, seen.1) == (lacks, item));
         found.map(|seen| &seen.2)
     }
@@ -67,8 +67,8 @@ impl Ablating {
 }
 
 impl State {
-    /// The shipped network like the loaded one, but without a component.
-    pub fn ablated(&self, lacks: Component) -> Option<&AblatedModel> {
+    /// The small network of the loaded model's images without a component, or the whole one.
+    pub fn ablated(&self, lacks: Option<Component>) -> Option<&AblatedModel> {
         let manifest = self.manifest.as_ref()?;
         let ModelSource::Shipped(index) = self.model.as_ref()?.source else {
             return None;
@@ -83,8 +83,15 @@ impl State {
         let item = self.current()?;
         item.analysis()?;
         let lacks = own.chosen.filter(|_| self.view.inside)?;
-        let idle = own.working.is_none() && own.error.is_none() && own.of(lacks, item.id).is_none();
-        let model = self.ablated(lacks).filter(|_| idle)?;
+        if own.working.is_some() || own.error.is_some() {
+            return None;
+        }
+        let networks = [None, Some(lacks)].map(|lacks| self.ablated(lacks));
+        let [Some(whole), Some(rest)] = networks else {
+            return None;
+        };
+        let unseen = |model: &&AblatedModel| own.of(model.lacks, item.id).is_none();
+        let model = [whole, rest].into_iter().find(unseen)?;
         Some(AblateStep {
             item: item.id,
             model: model.clone(),
@@ -104,7 +111,9 @@ mod tests {
     use crate::config::Method;
     use crate::protocol::ManifestFile;
 
-    fn step(item: ItemId, lacks: Component) -> AblateStep {
+    const LACKS: Option<Component> = Some(Component::Denoising);
+
+    fn step(item: ItemId, lacks: Option<Component>) -> AblateStep {
         let file = ManifestFile {
             id: "a-without-it".into(),
             file: "a".into(),
@@ -130,18 +139,15 @@ mod tests {
     #[test]
     fn looks_are_of_their_image_and_component() {
         let mut own = Ablating::default();
-        own.begin(step(3, Component::Denoising), 9);
+        own.begin(step(3, LACKS), 9);
         own.hear(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
-        assert!(own.of(Component::Denoising, 3).is_none(), "another job's answer");
+        assert!(own.of(LACKS, 3).is_none(), "another job's answer");
         own.hear(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
-        assert!(own.of(Component::Denoising, 3).is_some());
-        assert!(own.of(Component::EncoderDecoder, 3).is_none());
-        assert!(own.of(Component::Denoising, 4).is_none());
-        own.begin(step(4, Component::Denoising), 10);
-        assert!(
-            own.of(Component::Denoising, 3).is_none(),
-            "maps of images left are let go"
-        );
+        assert!(own.of(LACKS, 3).is_some());
+        assert!(own.of(None, 3).is_none());
+        assert!(own.of(LACKS, 4).is_none());
+        own.begin(step(4, LACKS), 10);
+        assert!(own.of(LACKS, 3).is_none(), "maps of images left are let go");
         own.hear(10, look(), None);
         assert!(own.error.is_some(), "half an answer is none");
     }

@@ -5,7 +5,7 @@ use yew::prelude::*;
 use super::column::Column;
 use super::controls::{Choice, FileButton, Select};
 use super::{Page, add};
-use crate::config::{FEWEST_IMAGES, Method};
+use crate::config::{FEWEST_IMAGES, Method, TeacherKind};
 use crate::ui::icons::{self, icon};
 use crate::ui::state::{Action, CompareAction, Readiness, State};
 use crate::ui::{files, format};
@@ -83,17 +83,19 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
     }
 }
 
-/// Bytes of a method's file; the loaded model comes first, whatever its method.
+/// Bytes of a method's file and its teacher; the loaded model comes first, whatever its method.
 fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
     let slot = match (index, method) {
         (0, _) => return state.model.as_ref().map(|model| model.info.bytes),
         (_, Method::Patchcore) => &state.compare.memory,
         _ => &state.compare.student,
     };
-    match slot {
-        Readiness::Ready(contender, _) => Some(contender.bytes as u64),
-        _ => None,
-    }
+    let Readiness::Ready(contender, _) = slot else {
+        return None;
+    };
+    let mut teachers = state.manifest.iter().flat_map(|manifest| &manifest.teachers);
+    let teacher = teachers.find(|teacher| teacher.id == TeacherKind::EfficientnetLite0.id());
+    Some(contender.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
 }
 
 /// A method to prepare: how far it is, what can be done.
@@ -123,7 +125,7 @@ fn contender(page: &Page, method: Method) -> Html {
                 )
             });
             format!(
-                "{patches}{} MB, from {} images in {}",
+                "{patches}{} MB beside the teacher, from {} images in {}; the others set its threshold",
                 format::megabytes(contender.bytes as u64),
                 contender.images,
                 format::time(contender.ms)

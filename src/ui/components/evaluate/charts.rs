@@ -83,7 +83,7 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
                     </table>
                     <dl class="facts" aria-live="polite">
                         { for report::confusion_rows(counts).map(|(name, value)| html! {
-                            <div><dt>{ name }</dt><dd>{ percent(&value) }</dd></div>
+                            <div><dt>{ name }</dt><dd>{ report::with_sign(&value) }</dd></div>
                         }) }
                     </dl>
                 </figure>
@@ -92,14 +92,6 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
                 }) }
             </div>
         </section>
-    }
-}
-
-fn percent(value: &str) -> String {
-    if value == "n/a" {
-        value.into()
-    } else {
-        format!("{value} %")
     }
 }
 

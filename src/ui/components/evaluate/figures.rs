@@ -34,10 +34,21 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
         rows.push((report.distance_name(), &report.dest, Some(f1)));
     }
     let head = Metrics::NAMES.into_iter().zip(MEANINGS);
-    let notes = evaluation.notes.iter().map(|note| html! { <li>{ note }</li> });
-    let missing = evaluation.missing.iter().map(|missing| {
-        html! { <li>{ format!("{}: {}.", missing.figure, missing.reason) }</li> }
-    });
+    // what is odd about the folder stands above already
+    let above = page
+        .state
+        .evaluate
+        .files
+        .as_ref()
+        .map_or(&[][..], |files| &files.set.notes);
+    let notes = evaluation
+        .notes
+        .iter()
+        .filter(|note| !above.contains(note))
+        .cloned();
+    let notes = notes
+        .chain(evaluation.gaps())
+        .map(|note| html! { <li>{ note }</li> });
     html! {
         <section class="panel" aria-labelledby="figures-title" data-testid="figures">
             <h2 id="figures-title">
@@ -55,14 +66,14 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
                 <tbody>{ for rows.into_iter().map(|(name, metrics, f1)| row(name, metrics, f1)) }</tbody>
             </table>
             </div>
-            <ul class="evaluate-notes" data-testid="figure-notes">{ for notes }{ for missing }</ul>
+            <ul class="evaluate-notes" data-testid="figure-notes">{ for notes }</ul>
             if !evaluation.kinds.is_empty() {
                 <div class="table-scroll" tabindex="0">
                 <table class="figures" data-testid="kinds">
                     <caption>{ "Each kind of defect against all good images" }</caption>
                     <thead><tr>
-                        <th scope="col">{ "Defect" }</th><th scope="col">{ "Images" }</th>
-                        <th scope="col">{ "Called defective" }</th>
+                        <th scope="col">{ "defect" }</th><th scope="col">{ "images" }</th>
+                        <th scope="col">{ "called defective" }</th>
                         { for Metrics::NAMES.map(|name| html! { <th scope="col">{ name }</th> }) }
                     </tr></thead>
                     <tbody>{ for evaluation.kinds.iter().map(|kind| html! {

@@ -58,6 +58,9 @@ pub(crate) fn Folder(page: &Page) -> Html {
                                 None => "Measure".into(),
                             } }
                         </button>
+                        if !state.equipped {
+                            <span class="hint" aria-live="polite">{ "The model is not there yet …" }</span>
+                        }
                     }
                 </div>
             }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use web_sys::{Blob, BlobPropertyBag, Url};
+use web_sys::{Blob, BlobPropertyBag, Element, HtmlElement, Url};
 use yew::prelude::*;
 
 use super::ResultProps;
@@ -113,7 +113,7 @@ fn outlined(page: &crate::ui::components::Page, evaluation: &Evaluation, place: 
     match picture {
         Some(picture) => html! {
             <span class="outlined">
-                <Jpeg bytes={picture.clone()} />
+                <Jpeg bytes={picture.clone()} size={image.size} />
                 <svg viewBox={format!("0 0 {side} {side}")} preserveAspectRatio="none" focusable="false" aria-hidden="true">
                     <path class="truth" d={report::path(&image.truth)} />
                     <path class="found" d={report::path(&image.found)} />
@@ -132,6 +132,18 @@ fn Detail(props: &DetailProps) -> Html {
         evaluation,
         place,
     } = props;
+    let shown = use_node_ref();
+    {
+        // it stands above the list, perhaps far away from what was clicked
+        let shown = shown.clone();
+        use_effect_with(*place, move |_| {
+            if let Some(element) = shown.cast::<Element>() {
+                element.scroll_into_view();
+                // the reader's place for keyboards and screen readers, if it can be moved
+                let _ = shown.cast::<HtmlElement>().map(|element| element.focus());
+            }
+        });
+    }
     let Some(image) = evaluation.images.get(*place) else {
         return Html::default();
     };
@@ -156,7 +168,7 @@ fn Detail(props: &DetailProps) -> Html {
         })
     };
     html! {
-        <div class="gallery-detail" data-testid="gallery-detail">
+        <div class="gallery-detail" data-testid="gallery-detail" ref={shown} tabindex="-1">
             { outlined(page, evaluation, *place) }
             <div>
                 <h3>{ &image.name }</h3>
@@ -218,6 +230,8 @@ fn instances(evaluation: &Evaluation, image: &ImageResult) -> Html {
 #[derive(Properties)]
 struct JpegProps {
     bytes: Rc<Vec<u8>>,
+    /// Of the image: the place is kept before the picture is there.
+    size: (u32, u32),
 }
 
 impl PartialEq for JpegProps {
@@ -249,5 +263,8 @@ fn Jpeg(props: &JpegProps) -> Html {
             }
         });
     }
-    html! { <img src={(*address).clone()} alt="" loading="lazy" /> }
+    let (width, height) = props.size;
+    html! {
+        <img src={(*address).clone()} width={width.to_string()} height={height.to_string()} alt="" loading="lazy" />
+    }
 }

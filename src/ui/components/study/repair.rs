@@ -238,26 +238,24 @@ fn Answers(props: &AnswersProps) -> Html {
         html! {
             <tr data-testid="repair-row" data-level={*name} data-damage={damage.map(|value| value.to_string())}
                 data-left={left.map(|value| value.to_string())}>
-                <th scope="row">{ *name }</th>
+                <th scope="row">{ *name }<b>{ words }</b>
+                    <span>{ format!("teacher {} away, student {}", number(damage), number(left)) }</span></th>
                 { for pictures }
-                <td class="repair-words">
-                    { format!("teacher {} away, student {}", number(damage), number(left)) }<br /><b>{ words }</b>
-                </td>
             </tr>
         }
     });
     html! {
         <div class="table-scroll" tabindex="0">
+        <p class="hint">{ "Three telling channels as red, green and blue. Distances are those to the description of the clean \
+            image, where it was changed." }</p>
         <table class="answers">
-            <caption>{ "Three telling channels as red, green and blue; distances to the clean description, where the image \
-                was changed" }</caption>
             <thead><tr><th scope="col">{ "Level" }</th><th scope="col">{ "Teacher, clean" }</th>
-                <th scope="col">{ "Teacher, damaged" }</th><th scope="col">{ "Student, damaged" }</th><td></td></tr></thead>
+                <th scope="col">{ "Teacher, damaged" }</th><th scope="col">{ "Student, damaged" }</th></tr></thead>
             <tbody>
                 <tr><th scope="row">{ "Image" }</th>
                     <td><Rgba pixels={Rc::new(study.clean.clone())} side={study.info.side} /></td>
                     <td><Rgba pixels={Rc::new(study.damaged.clone())} side={study.info.side} /></td>
-                    <td><Rgba pixels={Rc::new(study.damaged.clone())} side={study.info.side} /></td><td></td></tr>
+                    <td><Rgba pixels={Rc::new(study.damaged.clone())} side={study.info.side} /></td></tr>
                 { for rows }
             </tbody>
         </table>
