@@ -21,6 +21,7 @@ const SHOWN: &str = r#"
             new Set(new Uint32Array(column.querySelector("canvas").getContext("2d").getImageData(0, 0,
                 column.querySelector("canvas").width, column.querySelector("canvas").height).data.buffer)).size]),
         words: all("ablation-words").map(words => words.innerText).join(" "),
+        readout: all("readout").map(readout => readout.innerText).join(" "),
         error: all("study-error").map(error => error.innerText).join(" "),
     };
 "#;
@@ -71,7 +72,8 @@ async fn looked(page: Page) -> Result<()> {
         "{resting:#}"
     );
     let mut seen = Vec::new();
-    for place in [(0.2, 0.3), (0.5, 0.5)] {
+    // the canvas is wider than the picture in it
+    for place in [(0.4, 0.2), (0.5, 0.5)] {
         let moves = json!([["pointermove", place.0, place.1]]);
         page.execute(POINT, vec![json!("[data-testid=heatmap-canvas]"), moves])
             .await?;
@@ -81,7 +83,10 @@ async fn looked(page: Page) -> Result<()> {
             let value: f64 = row[1].as_str().context("no cosine")?.parse()?;
             ensure!((-1.0..=1.01).contains(&value), "{row}");
         }
-        seen.push(page.execute(SHOWN, vec![]).await?["cosines"].clone());
+        let settled = page.execute(SHOWN, vec![]).await?;
+        let readout = settled["readout"].as_str().context("no readout")?;
+        ensure!(readout.starts_with("x ") && readout.contains(", y "), "{readout}");
+        seen.push(json!([settled["cosines"], readout]));
     }
     ensure!(seen[0] != seen[1], "the values do not follow: {seen:#?}");
     page.screenshot("closer-features").await?;
