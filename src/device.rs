@@ -19,6 +19,9 @@ impl Device {
     }
 }
 
+/// Whether this build can use a GPU at all.
+const HAS_GPU_BACKEND: bool = cfg!(any(feature = "cli", feature = "worker"));
+
 /// An opened device and what to tell about it.
 #[derive(Debug, Clone)]
 pub struct Selected {
@@ -44,6 +47,11 @@ pub async fn select(choice: BackendChoice) -> Result<Selected> {
     if probe.software && choice == BackendChoice::Auto {
         return fall_back(choice, &software_reason(&probe.name));
     }
+    if !HAS_GPU_BACKEND {
+        let mut selected = cpu(None);
+        selected.info.gpu_waits = true;
+        return Ok(selected);
+    }
     match open_gpu().await {
         Ok(Opened {
             device,
@@ -63,6 +71,7 @@ pub async fn select(choice: BackendChoice) -> Result<Selected> {
                 backend: BackendChoice::Webgpu,
                 adapter,
                 software,
+                gpu_waits: false,
                 largest_tensor: Some(largest_tensor),
                 notice,
             };
@@ -111,6 +120,7 @@ fn cpu(notice: Option<String>) -> Selected {
         backend: BackendChoice::Cpu,
         adapter,
         software: false,
+        gpu_waits: false,
         largest_tensor: None,
         notice,
     };

@@ -42,9 +42,9 @@ pub mod platform;
 #[cfg(feature = "engine")]
 pub mod preprocess;
 
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 pub mod dataset;
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 pub mod synthesis;
 #[cfg(feature = "train")]
 pub mod train;
@@ -58,7 +58,7 @@ pub mod demo_data;
 pub mod ui;
 #[cfg(feature = "web")]
 pub mod web;
-#[cfg(feature = "worker")]
+#[cfg(feature = "quick")]
 pub mod worker;
 
 pub use error::{Error, Result};

@@ -3,9 +3,9 @@
 
 mod detail;
 pub mod published;
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 mod session;
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 mod sighting;
 mod summary;
 pub mod table;
@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::Method;
 
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 pub use session::{Seen, Session, Subject, evaluate};
-#[cfg(feature = "train")]
+#[cfg(feature = "engine")]
 pub use sighting::Sighting;
 pub use summary::{Spread, Sweep, SweepRow};
 

@@ -17,7 +17,7 @@ pub use study::{Damage, StudyInfo};
 pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +202,8 @@ pub enum Event {
         /// What is wrong and what to do.
         message: String,
     },
+    /// This is the quick engine, and what was asked for needs the whole one: the page starts that.
+    Outgrown,
     /// The engine is gone (panic, lost GPU): the page starts a new one.
     Fatal {
         /// What happened, one sentence.
@@ -218,6 +220,9 @@ pub struct DeviceInfo {
     pub adapter: String,
     /// Whether the adapter is software (`SwiftShader`, lavapipe): slower than the CPU backend.
     pub software: bool,
+    /// Whether there is a graphics adapter that only the whole engine can use.
+    #[serde(default)]
+    pub gpu_waits: bool,
     /// Bytes of the largest tensor that it takes; none where only memory limits it.
     pub largest_tensor: Option<u64>,
     /// Why the device is not the one the visitor might expect.

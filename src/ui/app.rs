@@ -106,11 +106,12 @@ fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
     let stopped = matches!(state.engine, Engine::Stopped(_));
     {
         let (slot, dispatch) = (slot.clone(), dispatch.clone());
-        use_effect_with((state.generation, stopped), move |&(generation, stopped)| {
+        let worker = (state.generation, state.whole, stopped);
+        use_effect_with(worker, move |&(generation, whole, stopped)| {
             // the old worker ends before the new one asks for memory
             slot.replace(None);
             if !stopped {
-                match Client::start(generation, &dispatch) {
+                match Client::start(generation, whole, &dispatch) {
                     Ok(client) => drop(slot.replace(Some(client))),
                     Err(message) => dispatch.dispatch(Action::Crash(generation, message)),
                 }

@@ -21,8 +21,9 @@ use crate::protocol::{
 use crate::web;
 use crate::web::content::{self as given, Content};
 
-/// The script that starts the engine, next to the page.
-const WORKER: &str = "./worker_loader.js";
+/// The scripts that start the quick engine and the whole one, next to the page.
+const QUICK: &str = "./quick_loader.js";
+const WHOLE: &str = "./worker_loader.js";
 /// The list of shipped models, next to the page.
 const MANIFEST: &str = "./models/manifest.json";
 
@@ -40,14 +41,16 @@ pub(crate) struct Client {
 pub(crate) type ClientSlot = Rc<RefCell<Option<Client>>>;
 
 impl Client {
-    /// Starts a worker whose events come as actions with this generation.
+    /// Starts a worker with the whole engine or the quick one, whose events come as actions with this
+    /// generation.
     ///
     /// # Errors
     /// A sentence, if the browser has no module workers.
-    pub(crate) fn start(generation: u32, dispatch: &Dispatch) -> Result<Self, String> {
+    pub(crate) fn start(generation: u32, whole: bool, dispatch: &Dispatch) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(WORKER, &options).map_err(
+        let script = if whole { WHOLE } else { QUICK };
+        let worker = Worker::new_with_options(script, &options).map_err(
             |_| "This browser cannot run the engine: use a current Chrome, Edge, Firefox or Safari.",
         )?;
         let on_message = {
@@ -146,6 +149,8 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
     let step = match step {
         Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
         Step::Evaluate(step) => return perform_measuring(step, state, slot, dispatch),
+        // the new generation is all there is to it
+        Step::Outgrow => return,
         step => step,
     };
     let generation = state.generation;
@@ -168,7 +173,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
         };
         let prepared = match step {
             Step::Start(backend) => Ok((Command::Start { backend }, None)),
-            Step::Teach(_) | Step::Evaluate(_) => return,
+            Step::Teach(_) | Step::Evaluate(_) | Step::Outgrow => return,
             Step::Load(source) => load_command(job, source, &manifest).await,
             Step::Compare(CompareStep::Task(task)) => Ok((Command::Contest { task }, None)),
             Step::Compare(CompareStep::Look(_)) => image.await.map(|image| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
+use super::look::look;
 use super::post;
 use crate::config::{MemoryConfig, Method, ModelConfig, Preset, TrainConfig};
 use crate::image::{self, RgbImage};
@@ -197,20 +198,4 @@ impl Comparing {
         tell(ContestEvent::Compared { job, looks }, Some(&buffer));
         Ok(())
     }
-}
-
-/// What a detector says about an image; its map's values come behind those that are in `maps`.
-pub(super) async fn look(detector: &Detector, image: &RgbImage, maps: &mut Vec<f32>) -> Result<Look> {
-    let start = now_ms();
-    let found = detector.detect(image).await?;
-    let map = found.map();
-    maps.extend_from_slice(map.values());
-    Ok(Look {
-        method: detector.method(),
-        score: found.score,
-        thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
-        probabilities: detector.gives_probabilities(),
-        size: (map.width(), map.height()),
-        ms: now_ms() - start,
-    })
 }

@@ -3,7 +3,7 @@
 
 use js_sys::Uint8Array;
 
-use super::engine::no_model;
+use super::loaded::no_model;
 use super::pool::{Pool, Shared};
 use super::{Deliver, Job, post};
 use crate::error::sentence;

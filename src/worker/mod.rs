@@ -1,14 +1,27 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
 //! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
+//!
+//! It comes in two sizes of one protocol. The quick one has no Burn and is a fraction of the other's size: it looks
+//! at images on the CPU, and says [`Event::Outgrown`] to what needs the whole one.
 
+#[cfg(feature = "worker")]
 mod compare;
 mod download;
 mod engine;
 mod evaluate;
+mod loaded;
+mod look;
 mod pool;
+#[cfg(feature = "worker")]
 mod run;
 mod study;
+#[cfg(feature = "worker")]
 mod teach;
+#[cfg(feature = "worker")]
+mod workshop;
+#[cfg(not(feature = "worker"))]
+#[path = "no_workshop.rs"]
+mod workshop;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -104,8 +117,8 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
         match next {
             Some(Job::Command(command, bytes)) => engine.handle(command, bytes).await,
             Some(Job::Helper(number, event, bytes)) => engine.hear(number, event, &bytes),
-            None if engine.is_training() => {
-                engine.train().await;
+            None if engine.is_working() => {
+                engine.work().await;
                 // what the page says is heard between two steps
                 yield_now().await;
             }

@@ -12,8 +12,8 @@ use super::{Deliver, Job, content, scope};
 use crate::protocol::{BackendChoice, Command, Event, ManifestFile, Measure};
 use crate::web;
 
-/// The script that started this worker, too.
-const WORKER: &str = "./worker_loader.js";
+/// The script of the quick engine, which is enough for them.
+const WORKER: &str = "./quick_loader.js";
 /// Helpers at most: each needs memory for a model.
 const MOST: usize = 4;
 /// From this many images on helpers are worth their start.

@@ -10,8 +10,8 @@ use crate::process::{self, root};
 use crate::setup::{Extra, WasmCompiler, setup};
 use crate::{browser, page};
 
-/// The two halves of the page: feature and binary have the same name.
-const WASM_HALVES: [&str; 2] = ["ui", "worker"];
+/// The parts of the page: feature and binary have the same name.
+const WASM_PARTS: [&str; 3] = ["ui", "quick", "worker"];
 
 /// Formatting and lints, native and wasm.
 ///
@@ -76,13 +76,13 @@ fn lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
             "warnings",
         ]))
     })?;
-    for half in WASM_HALVES {
-        steps.run(&format!("lints, wasm, {half}"), || wasm_lints(compiler, half))?;
+    for part in WASM_PARTS {
+        steps.run(&format!("lints, wasm, {part}"), || wasm_lints(compiler, part))?;
     }
     Ok(())
 }
 
-fn wasm_lints(compiler: &WasmCompiler, half: &str) -> Result<()> {
+fn wasm_lints(compiler: &WasmCompiler, part: &str) -> Result<()> {
     let action = if compiler.has_clippy() {
         "clippy"
     } else {
@@ -94,10 +94,10 @@ fn wasm_lints(compiler: &WasmCompiler, half: &str) -> Result<()> {
     command.args([
         "--no-default-features",
         "--features",
-        half,
+        part,
         "--lib",
         "--bin",
-        half,
+        part,
     ]);
     if compiler.has_clippy() {
         command

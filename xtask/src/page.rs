@@ -85,8 +85,7 @@ fn refuse_foreign(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the wasm modules of a built page smaller and faster: the engine (the worker's) for
-/// speed, the rest for size.
+/// Makes the wasm modules of a built page smaller and faster: the engines for speed, the rest for size.
 fn optimise(site: &Path) -> Result<()> {
     let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
     for module in files(site)?
@@ -98,7 +97,7 @@ fn optimise(site: &Path) -> Result<()> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let level = if name.contains("worker") { "-O2" } else { "-Os" };
+        let level = if name.starts_with("ui") { "-Os" } else { "-O2" };
         println!("wasm-opt {level} {name}");
         let small = module.with_extension("optimised");
         let mut command = process::command(&program);

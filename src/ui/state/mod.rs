@@ -192,6 +192,8 @@ pub enum Step {
     Study(StudyStep),
     /// To look at an image with a network that lacks a component.
     Ablate(AblateStep),
+    /// To make way for the whole engine.
+    Outgrow,
 }
 
 /// The page.
@@ -201,6 +203,8 @@ pub struct State {
     pub backend: BackendChoice,
     /// Counts the workers; a new number asks for a new worker.
     pub generation: u32,
+    /// Whether the worker has the whole engine, or the quick one for first results.
+    pub whole: bool,
     /// Crashes since the last result.
     pub crashes: u32,
     /// Where the worker stands.
@@ -251,6 +255,7 @@ impl State {
         Self {
             backend,
             generation: 1,
+            whole: backend == BackendChoice::Webgpu,
             crashes: 0,
             engine: Engine::Starting,
             device: None,
@@ -283,20 +288,35 @@ impl State {
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
         if let Some(step) = self.teach.next_task() {
-            return Some(Step::Teach(step));
+            return Some(self.whole_for(Step::Teach(step)));
         }
         match &self.load {
             Load::Wanted(source) => Some(Step::Load(source.clone())),
             Load::Idle if self.equipped => {
                 let measure = self.next_measure().map(Step::Evaluate);
                 measure
-                    .or_else(|| self.next_contest().map(Step::Compare))
+                    .or_else(|| {
+                        self.next_contest()
+                            .map(|step| self.whole_for(Step::Compare(step)))
+                    })
                     .or_else(|| self.next_study().map(Step::Study))
                     .or_else(|| self.next_ablation().map(Step::Ablate))
                     .or_else(|| self.next_analysis().map(Step::Analyse))
+                    .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
             }
             _ => None,
         }
+    }
+
+    /// A step of the whole engine, or first of all that.
+    fn whole_for(&self, step: Step) -> Step {
+        if self.whole { step } else { Step::Outgrow }
+    }
+
+    /// Whether the first results are there, so that the engine for the GPU may take its time.
+    fn is_gpu_due(&self) -> bool {
+        let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
+        waits && !self.whole && !self.times.is_empty() && self.working.is_none()
     }
 
     fn next_analysis(&self) -> Option<ItemId> {

@@ -101,6 +101,7 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Backend(backend) => {
                 self.backend = backend;
+                self.whole |= backend == BackendChoice::Webgpu;
                 self.crashes = 0;
                 self.requeue();
                 self.restart();
@@ -288,6 +289,7 @@ impl State {
             Step::Compare(step) => self.compare.begin(&step, job),
             Step::Study(step) => self.looking.begin(&step, job),
             Step::Ablate(step) => self.ablating.begin(step, job),
+            Step::Outgrow => self.outgrow(),
             Step::Evaluate(step) => self.evaluate.begin(&step),
             Step::Analyse(id) => {
                 self.working = Some((job, id));

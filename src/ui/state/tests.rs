@@ -85,7 +85,13 @@ struct Page(Rc<State>);
 
 impl Page {
     fn open() -> Self {
-        let mut page = Self(State::new(BackendChoice::Auto, None).into());
+        let mut page = Self::with(BackendChoice::Auto);
+        Rc::make_mut(&mut page.0).whole = true;
+        page
+    }
+
+    fn with(backend: BackendChoice) -> Self {
+        let mut page = Self(State::new(backend, None).into());
         page.act(Action::Manifest(Ok(manifest())));
         page
     }
@@ -123,6 +129,7 @@ impl Page {
             backend: BackendChoice::Cpu,
             adapter: "1 thread".into(),
             software: false,
+            gpu_waits: false,
             largest_tensor: None,
             notice: None,
         };
@@ -348,6 +355,7 @@ fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
         backend: BackendChoice::Cpu,
         adapter: "1 thread".into(),
         software: false,
+        gpu_waits: false,
         largest_tensor: None,
         notice: None,
     };
@@ -640,4 +648,49 @@ mod teaching {
         result.inference_ms = ms;
         Action::Engine(page.0.generation, Event::Analysed { job, result }, bulk)
     }
+}
+
+#[test]
+fn first_results_come_from_the_quick_engine() {
+    assert!(Page::with(BackendChoice::Webgpu).0.whole);
+    let mut page = Page::with(BackendChoice::Auto);
+    assert!(!page.0.whole);
+    page.bring_up();
+    // a new inspector needs the whole one, which loads the same model
+    page.act(Action::Teach(TeachAction::Open(true)));
+    let (step, _) = page.begin();
+    assert_eq!(step, Step::Outgrow);
+    assert!(page.0.whole && page.0.generation == 2);
+    page.prepare_device();
+    assert!(matches!(page.begin().0, Step::Teach(_)));
+    assert_eq!(page.begin().0, Step::Load(ModelSource::Shipped(0)));
+}
+
+#[test]
+fn a_file_that_the_quick_engine_cannot_open_is_opened_by_the_whole_one() {
+    let mut page = Page::with(BackendChoice::Cpu);
+    page.bring_up();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    page.begin();
+    page.hear(Event::Outgrown);
+    assert!(page.0.whole && page.0.engine == Engine::Starting);
+    assert_eq!(page.0.load, Load::Wanted(ModelSource::Shipped(1)));
+}
+
+#[test]
+fn a_gpu_waits_for_the_first_result() {
+    let mut page = Page::with(BackendChoice::Auto);
+    page.bring_up();
+    let device = page.0.device.as_deref().expect("is there").clone();
+    let device = DeviceInfo {
+        gpu_waits: true,
+        ..device
+    };
+    page.hear(Event::DeviceReady(device));
+    let (step, job) = page.begin();
+    assert!(matches!(step, Step::Analyse(_)));
+    page.act(analysed(job, 0.5, 0.1));
+    assert_eq!(page.begin().0, Step::Outgrow);
+    // what was found stays
+    assert!(matches!(page.0.items[0].status, Status::Done(_)));
 }

@@ -113,6 +113,7 @@ impl State {
                     self.finish(job, Status::Failed(message.into()));
                 }
             },
+            Event::Outgrown => self.outgrow(),
             Event::Fatal { message } => self.crash(&message),
         }
     }
@@ -219,6 +220,13 @@ impl State {
             self.backend = BackendChoice::Cpu;
             self.notify("The engine stopped twice, so the CPU computes from now on.");
         }
+        self.restart();
+    }
+
+    /// Asks for the whole engine, with what the quick one had.
+    pub(super) fn outgrow(&mut self) {
+        self.whole = true;
+        self.requeue();
         self.restart();
     }
 
