@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// The only device of a build without Burn: the CPU.
 #[cfg(not(feature = "train"))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device;
 
 #[cfg(not(feature = "train"))]

@@ -14,7 +14,7 @@ use crate::model::file::{ModelFile, ModelHeader};
 use crate::model::storage::Precision;
 use crate::model::weights::Weights;
 use crate::platform::now_ms;
-use crate::protocol::{Contender, ContestEvent, Event, Look};
+use crate::protocol::{Contender, ContestEvent, Event};
 use crate::synthesis::{Synthesiser, TextureSource};
 use crate::train::{MemoryBuilder, MemoryProgress, Trainer};
 use crate::{Error, Result};

@@ -6,7 +6,7 @@ use crate::protocol::{Contest, Event, Task};
 
 /// Nothing.
 #[derive(Default)]
-pub(super) struct Workshop;
+pub(super) struct Workshop {}
 
 impl Workshop {
     pub(super) async fn take(&mut self, _: &mut Loaded, _: Task, _: &[u8]) {
