@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::process::{self, root};
 use crate::setup::{Extra, WasmCompiler, setup};
-use crate::{browser, page};
+use crate::{browser, budget, page};
 
 /// The parts of the page: feature and binary have the same name.
 const WASM_PARTS: [&str; 3] = ["ui", "quick", "worker"];
@@ -49,6 +49,7 @@ pub fn test(arguments: &[String]) -> Result<()> {
     })?;
     // What the browser tests open. It is no earlier step, because it takes longest.
     steps.run("page", || page::build(&compiler, &dist))?;
+    steps.run("size of the page", || budget::check(&dist))?;
     // They print measurements: times, and how far the page is from the command line.
     let arguments: Vec<_> = ["--show-output".to_owned()]
         .into_iter()

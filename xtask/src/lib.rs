@@ -4,11 +4,12 @@
 //! ```text
 //! demo  = setup -> page::build -> serve
 //! dist  = setup -> page::build -> page::optimise -> rename into place
-//! test  = setup (browser too) -> checks, page::build and cargo test, step by step
+//! test  = setup (browser too) -> checks, page::build, budget::check and cargo test, step by step
 //! ```
 
 pub mod bench;
 pub mod browser;
+pub mod budget;
 pub mod checks;
 pub mod page;
 pub mod process;

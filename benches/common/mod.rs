@@ -1,0 +1,129 @@
+//! What several benchmarks share: networks without meaning, timed.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use destseg::config::{ModelConfig, Preset, TeacherKind, TrainConfig};
+use destseg::image::{Rgb, RgbImage};
+use destseg::inference::Detector;
+use destseg::model::file::{ModelFile, ModelHeader, parse_teacher};
+use destseg::model::teacher::fold;
+use destseg::model::weights::{Array, Weights};
+use destseg::synthesis::{Synthesiser, TextureSource};
+use destseg::train::{Batch, Trainer};
+use pollster::block_on;
+
+/// Milliseconds of each run after a first one.
+pub(crate) fn time(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
+    work();
+    let timed = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64() * 1e3
+    };
+    (0..runs).map(timed).collect()
+}
+
+/// A network as a training leaves it before its first step.
+pub(crate) fn detector(config: ModelConfig) -> Detector {
+    let device = Device::flex();
+    let teacher = teacher(config.teacher);
+    let trainer = trainer(config.clone(), [1, 1], 4, &teacher);
+    let weights = block_on(trainer.model().trained_weights()).expect("reads");
+    let file = ModelFile::new(ModelHeader::new(config), weights).expect("is whole");
+    Detector::new(&file, Some(&teacher), &device).expect("builds")
+}
+
+/// Milliseconds of looks at an image of the network's input size.
+pub(crate) fn inference(config: ModelConfig, runs: usize) -> Vec<f64> {
+    let side = config.input_size;
+    let detector = detector(config);
+    let pixels: Vec<f32> = (0..3 * side * side).map(|i| (i % 251) as f32 / 250.0).collect();
+    time(runs, || {
+        block_on(detector.detect_pixels(&pixels)).expect("detects");
+    })
+}
+
+/// Steps on one batch: the peers make no images either.
+pub(crate) fn training(config: ModelConfig, steps: [usize; 2], batch: usize, runs: usize) -> Vec<f64> {
+    let device = Device::flex();
+    let side = config.input_size;
+    let teacher = teacher(config.teacher);
+    let mut trainer = trainer(config, steps, batch, &teacher);
+    let images = || Tensor::random([batch, 3, side, side], Distribution::Default, &device);
+    let mask = Tensor::<4>::random([batch, 1, side / 4, side / 4], Distribution::Default, &device);
+    let batch = Batch {
+        clean: images(),
+        corrupted: images(),
+        mask: mask.greater_elem(0.95).float(),
+    };
+    time(runs, || {
+        block_on(trainer.step_on(batch.clone())).expect("does a step");
+    })
+}
+
+fn trainer(
+    config: ModelConfig,
+    [student, segmentation]: [usize; 2],
+    batch: usize,
+    teacher: &Weights,
+) -> Trainer {
+    let mut training = TrainConfig::preset(Preset::Compact);
+    training.batch = batch;
+    training.student.steps = student;
+    training.segmentation.steps = segmentation * usize::from(config.segmentation.is_some());
+    let synthesiser = Synthesiser::new(
+        training.synthesis.clone(),
+        training.augment,
+        TextureSource::Procedural,
+    );
+    let side = config.input_size as u32;
+    let image = RgbImage::from_fn(side, side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
+    let images = vec![image; 2 * batch];
+    Trainer::new(config, training, teacher, images, synthesiser, &Device::flex()).expect("starts")
+}
+
+/// The shipped teacher, or `ResNet18` with weights of no meaning.
+fn teacher(kind: TeacherKind) -> Weights {
+    if kind == TeacherKind::EfficientnetLite0 {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/models/efficientnet-lite0.safetensors"
+        );
+        return parse_teacher(&std::fs::read(file).expect("is shipped"))
+            .expect("is a teacher")
+            .1;
+    }
+    let mut weights = Weights::default();
+    let mut unit = |conv: String, shape: [usize; 4]| {
+        let len = shape.iter().product();
+        let spread = (2.0 / (shape[1] * shape[2] * shape[3]) as f32).sqrt();
+        let data = (0..len)
+            .map(|i| spread * ((i * 7919 % 2017) as f32 / 1008.0 - 1.0))
+            .collect();
+        weights.insert(
+            format!("{conv}.weight"),
+            Array {
+                shape: shape.to_vec(),
+                data,
+            },
+        );
+        let bias = Array {
+            shape: vec![shape[0]],
+            data: vec![0.0; shape[0]],
+        };
+        weights.insert(format!("{conv}.bias"), bias);
+    };
+    unit("conv1".into(), [64, 3, 7, 7]);
+    for (layer, [inputs, outputs]) in [[64, 64], [64, 128], [128, 256]].into_iter().enumerate() {
+        let at = |part: &str| format!("layer{}.{part}", layer + 1);
+        unit(at("0.conv1"), [outputs, inputs, 3, 3]);
+        for part in ["0.conv2", "1.conv1", "1.conv2"] {
+            unit(at(part), [outputs, outputs, 3, 3]);
+        }
+        if inputs != outputs {
+            unit(at("0.downsample.0"), [outputs, inputs, 1, 1]);
+        }
+    }
+    fold(kind, &weights).expect("is a whole ResNet18")
+}

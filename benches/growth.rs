@@ -1,0 +1,156 @@
+//! How cost grows: `cargo bench --bench growth -- [FILE.svg]` prints milliseconds as CSV and draws what a unit of
+//! work costs, as a multiple of the cheapest point of its kind. A level line is cost in proportion.
+
+mod common;
+
+use std::io::Cursor;
+
+use common::{detector, inference, time, training};
+use destseg::chart::{self, Axes, CurveChart, STYLE};
+use destseg::config::{ModelConfig, Preset};
+use destseg::evaluation::{Session, Subject};
+use destseg::image::{Rgb, RgbImage};
+use destseg::labelled::Class;
+use destseg::metrics::{Curve, Point};
+use pollster::block_on;
+
+/// As the command line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs whose median counts.
+const RUNS: usize = 5;
+
+/// One kind of work at growing sizes.
+struct Growth {
+    name: &'static str,
+    /// Size, units of work in it, milliseconds.
+    points: Vec<(usize, f64, f64)>,
+}
+
+fn main() {
+    let file = std::env::args().skip(1).find(|word| word.ends_with(".svg"));
+    let all = [batches(), sides(), folders()];
+    println!("work,size,milliseconds,milliseconds per unit");
+    for Growth { name, points } in &all {
+        for (size, units, ms) in points {
+            println!("{name},{size},{ms:.2},{:.5}", ms / units);
+        }
+    }
+    if let Some(file) = file {
+        std::fs::write(&file, drawn(&all)).expect("the file can be written");
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// A training step of the compact network, per image of the batch.
+fn batches() -> Growth {
+    let step = |batch: usize| {
+        let mut config = ModelConfig::preset(Preset::Compact);
+        config.input_size = 128;
+        (
+            batch,
+            batch as f64,
+            median(training(config, [1000, 0], batch, RUNS)),
+        )
+    };
+    Growth {
+        name: "training step, by batch",
+        points: [2, 4, 8, 16, 32].map(step).into(),
+    }
+}
+
+/// A look of the compact network, per thousand pixels of its input.
+fn sides() -> Growth {
+    let look = |side: usize| {
+        let mut config = ModelConfig::preset(Preset::Compact);
+        config.input_size = side;
+        (side, (side * side) as f64 / 1e3, median(inference(config, RUNS)))
+    };
+    Growth {
+        name: "image, by side",
+        points: [128, 256, 512, 1024].map(look).into(),
+    }
+}
+
+/// A whole evaluation, per image of the folder.
+fn folders() -> Growth {
+    const SIDE: u32 = 64;
+    let mut config = ModelConfig::preset(Preset::Compact);
+    config.input_size = SIDE as usize;
+    let detector = detector(config);
+    let image = png(|x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x ^ y) as u8]));
+    let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
+    let evaluate = |images: usize| {
+        let times = time(1, || {
+            let mut session = Session::new(&detector);
+            for i in 0..images {
+                let is_good = i % 2 == 0;
+                let subject = Subject {
+                    name: &format!("{i}.png"),
+                    class: &if is_good {
+                        Class::Good
+                    } else {
+                        Class::Defective("spot".into())
+                    },
+                    image: &image,
+                    mask: (!is_good).then_some(&mask[..]),
+                };
+                block_on(session.add(&detector, subject)).expect("looks");
+            }
+            session.finish("growth", "none", Vec::new());
+        });
+        (images, images as f64, median(times))
+    };
+    Growth {
+        name: "evaluation, by images",
+        points: [2, 10, 50, 100, 200, 500].map(evaluate).into(),
+    }
+}
+
+fn png(pixel: impl Fn(u32, u32) -> Rgb<u8>) -> Vec<u8> {
+    const SIDE: u32 = 64;
+    let mut bytes = Cursor::new(Vec::new());
+    RgbImage::from_fn(SIDE, SIDE, pixel)
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("encodes");
+    bytes.into_inner()
+}
+
+/// Cost per unit over size, both relative: sizes from the smallest to the largest by doublings.
+fn drawn(all: &[Growth]) -> String {
+    let curves: Vec<(&str, Curve)> = all
+        .iter()
+        .map(|Growth { name, points }| {
+            let of = |(_, units, ms): &(usize, f64, f64)| ms / units;
+            let cheapest = points.iter().map(of).fold(f64::INFINITY, f64::min);
+            let (first, last) = (points[0].0 as f64, points[points.len() - 1].0 as f64);
+            let at = |point: &(usize, f64, f64)| Point {
+                x: ((point.0 as f64 / first).ln() / (last / first).ln()) as f32,
+                y: (of(point) / cheapest) as f32,
+                threshold: point.0 as f32,
+            };
+            (*name, points.iter().map(at).collect())
+        })
+        .collect();
+    let highest = curves.iter().flat_map(|(_, curve)| curve).map(|point| point.y);
+    let drawing = CurveChart {
+        title: "Cost of a unit of work as it grows",
+        labels: ["From the smallest to the largest", "Cost per unit"],
+        axes: Axes {
+            x: (0.0, 1.0),
+            y: (0.0, highest.fold(2.0, f32::max).ceil()),
+        },
+        curves: curves.iter().map(|(name, curve)| (*name, curve)).collect(),
+        diagonal: false,
+        mark: None,
+        readable: false,
+    };
+    chart::curve(&drawing)
+        .replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1)
+        .replacen('>', &format!("><style>{STYLE}</style>"), 1)
+}

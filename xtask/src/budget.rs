@@ -1,0 +1,132 @@
+//! How much a visitor downloads: it may not grow unnoticed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::compressed_len;
+
+/// What the page needs before its first result, beside the model and the picture.
+const FIRST: [&str; 9] = [
+    "index.html",
+    "boot.js",
+    "style.css",
+    "chart.css",
+    "ui.js",
+    "ui_bg.wasm",
+    "quick_loader.js",
+    "quick.js",
+    "quick_bg.wasm",
+];
+/// Most bytes of them all as a host sends them (`gzip -9`); published, after wasm-opt, they are a fifth less.
+const MOST_AT_FIRST: u64 = 1_800_000;
+/// Most bytes of code and data in each module, as compiled and without the names for debugging.
+const MOST_IN_MODULES: [(&str, u64); 3] = [
+    ("ui_bg.wasm", 2_400_000),
+    ("quick_bg.wasm", 2_600_000),
+    ("worker_bg.wasm", 31_000_000),
+];
+
+/// Compares a built page with its budget.
+///
+/// # Errors
+/// Naming what is too large, or what cannot be read.
+pub fn check(site: &Path) -> Result<()> {
+    let mut beyond = Vec::new();
+    let mut compare = |what: &str, bytes: u64, most: u64| {
+        println!("{bytes:>12} of {most:>12} bytes  {what}");
+        if bytes > most {
+            beyond.push(format!("{what} has {bytes} bytes, {} too many", bytes - most));
+        }
+    };
+    for (name, most) in MOST_IN_MODULES {
+        let path = site.join(name);
+        let module = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = used(&module).with_context(|| format!("{name} is no WebAssembly module"))?;
+        compare(name, bytes, most);
+    }
+    let sizes = FIRST.map(|name| compressed_len(&["gzip", "-9", "-c"], &site.join(name)));
+    match sizes.into_iter().sum::<Option<u64>>() {
+        Some(bytes) => compare("before the first result, compressed", bytes, MOST_AT_FIRST),
+        None => println!("(gzip is not installed: the compressed size is not checked)"),
+    }
+    if !beyond.is_empty() {
+        bail!(
+            "the page has outgrown its budget: {}; make it smaller, or raise the limit in xtask/src/budget.rs and say why",
+            beyond.join("; ")
+        );
+    }
+    Ok(())
+}
+
+/// Bytes of a module's sections that are no custom ones; none if it is no module.
+fn used(module: &[u8]) -> Option<u64> {
+    const HEADER: usize = 8;
+    const CUSTOM: u8 = 0;
+    let mut rest = module.strip_prefix(b"\0asm").and_then(|_| module.get(HEADER..))?;
+    let mut sum = HEADER;
+    while let Some((&id, after)) = rest.split_first() {
+        let (length, size) = leb128(after)?;
+        let end = size + length;
+        if id != CUSTOM {
+            sum += 1 + end;
+        }
+        rest = after.get(end..)?;
+    }
+    Some(sum as u64)
+}
+
+/// An unsigned number of wasm's encoding, and its own bytes.
+fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    const MOST: usize = 5;
+    let mut value = 0;
+    for (i, byte) in bytes.iter().take(MOST).enumerate() {
+        value |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::TempDir;
+
+    /// A module of a custom section of 3 bytes and a data section of 300.
+    fn module() -> Vec<u8> {
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        module.extend([0, 3, 1, b'x', 9]);
+        module.extend([11, 0xac, 0x02]);
+        module.extend([7; 300]);
+        module
+    }
+
+    #[test]
+    fn debugging_names_do_not_count() {
+        assert_eq!(used(&module()), Some(8 + 3 + 300));
+        assert_eq!(used(b"<html>"), None);
+        assert_eq!(used(&module()[..100]), None);
+    }
+
+    #[test]
+    fn too_large_a_module_is_named() {
+        let folder = TempDir::new(&std::env::temp_dir(), "destseg-budget").expect("creates");
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("writes");
+        for name in FIRST {
+            write(name, b"");
+        }
+        for (name, _) in MOST_IN_MODULES {
+            write(name, &module());
+        }
+        check(folder.path()).expect("is within its budget");
+        let mut large = b"\0asm\x01\0\0\0\x0b".to_vec();
+        large.extend([0x80, 0x80, 0x80, 0x02]); // 4 MiB
+        large.resize(large.len() + (4 << 20), 1);
+        write("ui_bg.wasm", &large);
+        let error = check(folder.path()).expect_err("is too large");
+        assert!(format!("{error}").contains("ui_bg.wasm has"), "{error}");
+    }
+}
