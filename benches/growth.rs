@@ -1,5 +1,5 @@
-//! How cost grows: `cargo bench --bench growth -- [FILE.svg]` prints milliseconds as CSV and draws what a unit of
-//! work costs, as a multiple of the cheapest point of its kind. A level line is cost in proportion.
+//! How cost grows: `cargo bench --bench growth -- [FOLDER]` prints milliseconds as CSV and draws into the folder what
+//! a unit of each kind of work costs, as a multiple of the cheapest point. A level line is cost in proportion.
 
 mod common;
 
@@ -24,21 +24,26 @@ const RUNS: usize = 5;
 /// One kind of work at growing sizes.
 struct Growth {
     name: &'static str,
+    /// In its file's name.
+    file: &'static str,
     /// Size, units of work in it, milliseconds.
     points: Vec<(usize, f64, f64)>,
 }
 
 fn main() {
-    let file = std::env::args().skip(1).find(|word| word.ends_with(".svg"));
+    let folder = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let all = [batches(), sides(), folders()];
     println!("work,size,milliseconds,milliseconds per unit");
-    for Growth { name, points } in &all {
+    for Growth { name, points, .. } in &all {
         for (size, units, ms) in points {
             println!("{name},{size},{ms:.2},{:.5}", ms / units);
         }
     }
-    if let Some(file) = file {
-        std::fs::write(&file, drawn(&all)).expect("the file can be written");
+    if let Some(folder) = folder {
+        for growth in &all {
+            let file = format!("{folder}/growth-{}.svg", growth.file);
+            std::fs::write(file, drawn(growth)).expect("the folder can be written to");
+        }
     }
 }
 
@@ -59,7 +64,8 @@ fn batches() -> Growth {
         )
     };
     Growth {
-        name: "training step, by batch",
+        name: "Training step, images of a batch",
+        file: "batch",
         points: [2, 4, 8, 16, 32].map(step).into(),
     }
 }
@@ -72,7 +78,8 @@ fn sides() -> Growth {
         (side, (side * side) as f64 / 1e3, median(inference(config, RUNS)))
     };
     Growth {
-        name: "image, by side",
+        name: "Image, side in pixels",
+        file: "side",
         points: [128, 256, 512, 1024].map(look).into(),
     }
 }
@@ -107,7 +114,8 @@ fn folders() -> Growth {
         (images, images as f64, median(times))
     };
     Growth {
-        name: "evaluation, by images",
+        name: "Evaluation, images of a folder",
+        file: "folder",
         points: [2, 10, 50, 100, 200, 500].map(evaluate).into(),
     }
 }
@@ -121,31 +129,30 @@ fn png(pixel: impl Fn(u32, u32) -> Rgb<u8>) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Cost per unit over size, both relative: sizes from the smallest to the largest by doublings.
-fn drawn(all: &[Growth]) -> String {
-    let curves: Vec<(&str, Curve)> = all
-        .iter()
-        .map(|Growth { name, points }| {
-            let of = |(_, units, ms): &(usize, f64, f64)| ms / units;
-            let cheapest = points.iter().map(of).fold(f64::INFINITY, f64::min);
-            let (first, last) = (points[0].0 as f64, points[points.len() - 1].0 as f64);
-            let at = |point: &(usize, f64, f64)| Point {
-                x: ((point.0 as f64 / first).ln() / (last / first).ln()) as f32,
-                y: (of(point) / cheapest) as f32,
-                threshold: point.0 as f32,
-            };
-            (*name, points.iter().map(at).collect())
-        })
-        .collect();
-    let highest = curves.iter().flat_map(|(_, curve)| curve).map(|point| point.y);
+/// Cost per unit over size, by doublings.
+fn drawn(Growth { name, points, .. }: &Growth) -> String {
+    let of = |(_, units, ms): &(usize, f64, f64)| ms / units;
+    let cheapest = points.iter().map(of).fold(f64::INFINITY, f64::min);
+    let (first, last) = (points[0].0, points[points.len() - 1].0);
+    let doublings = |size: usize| (size as f64 / first as f64).log2() as f32;
+    let at = |point: &(usize, f64, f64)| Point {
+        x: doublings(point.0),
+        y: (of(point) / cheapest) as f32,
+        threshold: point.0 as f32,
+    };
+    let curve: Curve = points.iter().map(at).collect();
+    let highest = curve.iter().map(|point| point.y).fold(2.0, f32::max);
     let drawing = CurveChart {
-        title: "Cost of a unit of work as it grows",
-        labels: ["From the smallest to the largest", "Cost per unit"],
+        title: name,
+        labels: [
+            &format!("{name}: doublings from {first} to {last}"),
+            "Cost of a unit",
+        ],
         axes: Axes {
-            x: (0.0, 1.0),
-            y: (0.0, highest.fold(2.0, f32::max).ceil()),
+            x: (0.0, doublings(last)),
+            y: (0.0, highest.ceil()),
         },
-        curves: curves.iter().map(|(name, curve)| (*name, curve)).collect(),
+        curves: vec![(name, &curve)],
         diagonal: false,
         mark: None,
         readable: false,
