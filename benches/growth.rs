@@ -1,6 +1,7 @@
 //! How cost grows: `cargo bench --bench growth -- [FOLDER]` prints milliseconds as CSV and draws into the folder what
 //! a unit of each kind of work costs, as a multiple of the cheapest point. A level line is cost in proportion.
 
+#[allow(dead_code, reason = "the peers' network is timed elsewhere")]
 mod common;
 
 use std::io::Cursor;

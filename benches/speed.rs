@@ -7,8 +7,8 @@
 
 mod common;
 
-use common::{inference, training};
-use destseg::config::{Evidence, ModelConfig, Preset, SegmentationConfig};
+use common::{inference, training, trial};
+use destseg::config::{ModelConfig, Preset};
 
 /// As the command line.
 #[global_allocator]
@@ -39,17 +39,4 @@ fn main() {
     };
     let times: Vec<String> = times.iter().map(|time| format!("{time:.3}")).collect();
     println!("[{}]", times.join(", "));
-}
-
-/// The first trial of a compact network, which is larger than what became of it: with it both sides do the same.
-fn trial() -> ModelConfig {
-    let mut config = ModelConfig::preset(Preset::Compact);
-    config.student.encoder = [48, 64, 112, 160];
-    config.student.decoder = Some([160, 112, 64, 48]);
-    config.segmentation = config.segmentation.map(|own| SegmentationConfig {
-        evidence: Evidence::Products,
-        width: 40,
-        ..own
-    });
-    config
 }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use destseg::config::{ModelConfig, Preset, TeacherKind, TrainConfig};
+use destseg::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
 use destseg::image::{Rgb, RgbImage};
 use destseg::inference::Detector;
 use destseg::model::file::{ModelFile, ModelHeader, parse_teacher};
+use destseg::model::prefix;
 use destseg::model::teacher::fold;
 use destseg::model::weights::{Array, Weights};
 use destseg::synthesis::{Synthesiser, TextureSource};
@@ -24,14 +25,32 @@ pub(crate) fn time(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
     (0..runs).map(timed).collect()
 }
 
-/// A network as a training leaves it before its first step.
-pub(crate) fn detector(config: ModelConfig) -> Detector {
-    let device = Device::flex();
+/// A network as a training leaves it before its first step, with its teacher.
+pub(crate) fn file(config: ModelConfig) -> ModelFile {
     let teacher = teacher(config.teacher);
     let trainer = trainer(config.clone(), [1, 1], 4, &teacher);
-    let weights = block_on(trainer.model().trained_weights()).expect("reads");
-    let file = ModelFile::new(ModelHeader::new(config), weights).expect("is whole");
-    Detector::new(&file, Some(&teacher), &device).expect("builds")
+    let mut weights = block_on(trainer.model().trained_weights()).expect("reads");
+    weights.extend(teacher.prefixed(prefix::TEACHER));
+    ModelFile::new(ModelHeader::new(config), weights).expect("is whole")
+}
+
+/// The same network, ready to look at images.
+pub(crate) fn detector(config: ModelConfig) -> Detector {
+    Detector::new(&file(config), None, &Device::flex()).expect("builds")
+}
+
+/// The first trial of a compact network, which is larger than what became of it. The peers' scripts have it: with it
+/// both sides do the same.
+pub(crate) fn trial() -> ModelConfig {
+    let mut config = ModelConfig::preset(Preset::Compact);
+    config.student.encoder = [48, 64, 112, 160];
+    config.student.decoder = Some([160, 112, 64, 48]);
+    config.segmentation = config.segmentation.map(|own| SegmentationConfig {
+        evidence: Evidence::Products,
+        width: 40,
+        ..own
+    });
+    config
 }
 
 /// Milliseconds of looks at an image of the network's input size.

@@ -2,14 +2,20 @@
 //! slow, because a shared machine is slow at times.
 
 use anyhow::{Context as _, Result};
+use destseg::config::{ModelConfig, Preset};
+use destseg::model::storage::Precision;
 use serde_json::json;
 
 use crate::harness::{Gpu, in_browser};
-use crate::page::{Page, SLOW, SOON};
+use crate::page::{Item, Page, SLOW, Snapshot};
+
+#[path = "../../benches/common/mod.rs"]
+#[allow(dead_code, reason = "trainings are timed elsewhere")]
+mod networks;
 
 /// Images whose median is taken: SwiftShader needs seconds for each.
-const ON_CPU: usize = 40;
-const ON_GPU: usize = 5;
+const ON_CPU: usize = 15;
+const ON_GPU: usize = 3;
 
 #[test]
 #[ignore = "a measurement: cargo xtask bench-web"]
@@ -23,7 +29,8 @@ fn on_webgpu() {
     in_browser(Gpu::SwiftShader, |page| measure(page, "?backend=webgpu", ON_GPU));
 }
 
-/// Analyses copies of one example and prints the page's own times as a line of JSON.
+/// Analyses copies of one example with the shipped model and with the peers' networks, and prints the page's own
+/// times as lines of JSON.
 async fn measure(page: Page, query: &str, images: usize) -> Result<()> {
     let opened = page.open_to_first_map(query, SLOW).await?;
     let example = page
@@ -39,18 +46,38 @@ async fn measure(page: Page, query: &str, images: usize) -> Result<()> {
         std::fs::copy(&source, &file)?;
         files.push(file);
     }
-    let limit = if images > ON_GPU { SOON } else { SLOW };
-    page.analyse(&files, limit).await?;
-    let shown = page.look().await?;
-    let line = json!({
-        "backend": shown.backend,
-        "adapter": shown.adapter,
-        "model": shown.model,
-        "images": images,
-        "first_map_ms": opened.now.round(),
-        "first_run": shown.first_ms,
-        "median": shown.median_ms,
-    });
-    println!("{line}");
+    page.analyse(&files, SLOW).await?;
+    let print = |shown: &Snapshot| {
+        let line = json!({
+            "backend": shown.backend,
+            "adapter": shown.adapter,
+            "model": shown.model,
+            "images": images,
+            "page_to_first_map_ms": opened.now.round(),
+            "first_run": shown.first_ms,
+            "median": shown.median_ms,
+        });
+        println!("{line}");
+    };
+    print(&page.look().await?);
+    for (name, config) in [
+        ("trial", networks::trial()),
+        ("paper", ModelConfig::preset(Preset::Paper)),
+    ] {
+        let path = page.folder().join(format!("{name}.safetensors"));
+        std::fs::write(&path, networks::file(config).to_bytes(Precision::F16)?)?;
+        page.choose("model-input", &[path]).await?;
+        // all images of the queue are looked at anew
+        let is_over = |page: &Snapshot| {
+            page.model.contains(name)
+                && page.items.iter().all(Item::is_over)
+                && page.median_ms.contains(char::is_numeric)
+        };
+        print(
+            &page
+                .wait("all images by the other network", SLOW, is_over)
+                .await?,
+        );
+    }
     Ok(())
 }
