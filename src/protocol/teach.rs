@@ -183,12 +183,10 @@ pub enum TaskEvent {
 /// The numbers behind a previewed sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleInfo {
-    /// What was pasted; none for a sample that stays clean.
-    pub texture: Option<String>,
-    /// Its opacity in [0, 1].
-    pub opacity: f32,
-    /// Perlin cells along the rows and along the columns.
-    pub cells: (u32, u32),
+    /// What was painted, one after the other; nothing for a sample that stays clean.
+    pub anomalies: Vec<String>,
+    /// The pasted texture's opacity in [0, 1], and its Perlin cells along the rows and along the columns.
+    pub pasted: Option<(f32, (u32, u32))>,
     /// Share of the picture that is anomalous, in [0, 1].
     pub area: f32,
 }

@@ -25,14 +25,12 @@ pub(super) fn vary(image: &mut RgbImage, augment: &AugmentConfig, rng: &mut Pcg6
         falloff * libm::sinf(turn) / half,
     );
     let width = 3 * size as usize;
+    let slopes: Vec<f32> = (0..size).flat_map(|x| [across * (x as f32 - half); 3]).collect();
     for (y, row) in image.chunks_exact_mut(width).enumerate() {
         let light = 1.0 + down * (y as f32 - half);
-        for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            let light = light + across * (x as f32 - half);
-            for value in pixel {
-                // casting to u8 saturates
-                *value = (curve[usize::from(*value)] * light + 0.5) as u8;
-            }
+        for (value, slope) in row.iter_mut().zip(&slopes) {
+            // casting to u8 saturates
+            *value = (curve[usize::from(*value)] * (light + slope) + 0.5) as u8;
         }
     }
 }

@@ -13,28 +13,31 @@ pub struct Noise {
     values: Vec<f32>,
 }
 
-/// Where a pixel lies along one axis: its cell, its place in it and the eased place.
-struct Place {
-    cell: usize,
-    fraction: f64,
-    fade: f64,
+/// Side of the squares of noise that are known to be low or not, and pixels of a turned row that are looked
+/// at together: wherever they come from, they and their neighbours lie in two squares each way.
+const SQUARE: usize = 8;
+
+/// Where pixels lie along one axis. There is no half-pixel offset: a cell's first pixel lies on its edge.
+struct Places {
+    /// Each pixel's cell.
+    cells: Vec<usize>,
+    /// Its place in the cell.
+    fractions: Vec<f64>,
+    /// The eased place.
+    fades: Vec<f64>,
 }
 
-/// The places of all pixels along an axis. There is no half-pixel offset: a cell's first pixel
-/// lies on its edge.
-fn places(size: usize, cells: usize) -> Vec<Place> {
-    (0..size)
-        .map(|i| {
-            let position = (i * cells) as f64 / size as f64;
-            let cell = i * cells / size;
-            let t = position - cell as f64;
-            Place {
-                cell,
-                fraction: t,
-                fade: t * t * t * (t * (t * 6.0 - 15.0) + 10.0),
-            }
-        })
-        .collect()
+impl Places {
+    fn new(size: usize, cells: usize) -> Self {
+        let fraction = |i: usize| (i * cells) as f64 / size as f64 - (i * cells / size) as f64;
+        let fade = |t: f64| t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
+        let fractions: Vec<f64> = (0..size).map(fraction).collect();
+        Self {
+            cells: (0..size).map(|i| i * cells / size).collect(),
+            fades: fractions.iter().map(|&t| fade(t)).collect(),
+            fractions,
+        }
+    }
 }
 
 fn lerp(a: f64, b: f64, t: f64) -> f64 {
@@ -63,24 +66,33 @@ impl Noise {
                 (SQRT_2 * cos, SQRT_2 * sin)
             })
             .collect();
-        let columns = places(size, across);
+        let (columns, rows) = (Places::new(size, across), Places::new(size, down));
         let mut values = Vec::with_capacity(size * size);
         // Within one row, the eased noise above a node is a straight line in the distance to that
         // node: `offset + slope * distance`, for each of the row's nodes.
         let mut lines = vec![(0.0, 0.0); across + 1];
-        for row in places(size, down) {
-            let above = &gradients[row.cell * (across + 1)..];
-            let below = &gradients[(row.cell + 1) * (across + 1)..];
+        for ((&cell, &fraction), &fade) in rows.cells.iter().zip(&rows.fractions).zip(&rows.fades) {
+            let above = &gradients[cell * (across + 1)..];
+            let below = &gradients[(cell + 1) * (across + 1)..];
             for ((line, upper), lower) in lines.iter_mut().zip(above).zip(below) {
-                let offset = lerp(upper.0 * row.fraction, lower.0 * (row.fraction - 1.0), row.fade);
-                *line = (offset, lerp(upper.1, lower.1, row.fade));
+                let offset = lerp(upper.0 * fraction, lower.0 * (fraction - 1.0), fade);
+                *line = (offset, lerp(upper.1, lower.1, fade));
             }
-            values.extend(columns.iter().map(|column| {
-                let (left, right) = (lines[column.cell], lines[column.cell + 1]);
-                let left = left.0 + left.1 * column.fraction;
-                let right = right.0 + right.1 * (column.fraction - 1.0);
-                lerp(left, right, column.fade) as f32
-            }));
+            // within a cell nothing but the place changes
+            let mut start = 0;
+            for cells in columns.cells.chunk_by(|a, b| a == b) {
+                let (left, right) = (lines[cells[0]], lines[cells[0] + 1]);
+                let end = start + cells.len();
+                let places = columns.fractions[start..end]
+                    .iter()
+                    .zip(&columns.fades[start..end]);
+                values.extend(places.map(|(&fraction, &fade)| {
+                    let left = left.0 + left.1 * fraction;
+                    let right = right.0 + right.1 * (fraction - 1.0);
+                    lerp(left, right, fade) as f32
+                }));
+                start = end;
+            }
         }
         Self { size, values }
     }
@@ -99,7 +111,7 @@ impl Noise {
     #[must_use]
     pub fn rotate(&self, degrees: f32) -> Self {
         let mut values = Vec::with_capacity(self.values.len());
-        self.for_each_rotated(degrees, |value| values.push(value));
+        self.for_each_rotated(degrees, |_, _| false, |value| values.push(value));
         Self {
             size: self.size,
             values,
@@ -109,11 +121,45 @@ impl Noise {
     /// 1 where the turned noise exceeds the threshold, else 0.
     pub fn rotated_mask(&self, degrees: f32, threshold: f32) -> Vec<u8> {
         let mut mask = Vec::with_capacity(self.values.len());
-        self.for_each_rotated(degrees, |value| mask.push(u8::from(value > threshold)));
+        let low = self.low(threshold);
+        let squares = squares(self.size);
+        self.for_each_rotated(
+            degrees,
+            |x, y| low[y / SQUARE * squares + x / SQUARE],
+            |value| mask.push(u8::from(value > threshold)),
+        );
         mask
     }
 
-    fn for_each_rotated(&self, degrees: f32, mut visit: impl FnMut(f32)) {
+    /// Which squares of the padded field are, with the next ones to the right and below, so far below the
+    /// threshold that nothing between their values exceeds it.
+    fn low(&self, threshold: f32) -> Vec<bool> {
+        /// More than rounding can add.
+        const MARGIN: f32 = 1e-3;
+        let squares = squares(self.size);
+        // the border counts as 0
+        let mut highest = vec![0.0_f32; squares * squares];
+        for (y, row) in self.values.chunks_exact(self.size).enumerate() {
+            let highest = &mut highest[(y + 1) / SQUARE * squares..][..squares];
+            for (x, &value) in row.iter().enumerate() {
+                let highest = &mut highest[(x + 1) / SQUARE];
+                *highest = highest.max(value);
+            }
+        }
+        let beyond =
+            |x: usize, y: usize| x < squares && y < squares && highest[y * squares + x] > threshold - MARGIN;
+        let all = (0..squares * squares).map(|at| (at % squares, at / squares));
+        all.map(|(x, y)| {
+            ![(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)]
+                .iter()
+                .any(|&(x, y)| beyond(x, y))
+        })
+        .collect()
+    }
+
+    /// Visits the turned field, row by row. A run of pixels whose sources begin in a square that is `low`
+    /// (asked by the padded field's coordinates) counts as infinitely low.
+    fn for_each_rotated(&self, degrees: f32, low: impl Fn(usize, usize) -> bool, mut visit: impl FnMut(f32)) {
         // Source positions in fixed point: exact steps, and cheaper to split than floats.
         const BITS: u32 = 32;
         let fixed = |value: f64| (value * (1u64 << BITS) as f64) as i64;
@@ -142,18 +188,34 @@ impl Noise {
             // In the padded field's coordinates.
             let mut x = fixed(sin * dy - cos * centre + centre + 1.0);
             let mut y = fixed(cos * dy + sin * centre + centre + 1.0);
-            for _ in 0..size {
-                let ((left, fx), (top, fy)) = (split(x), split(y));
-                let at = top * stride + left;
-                let (upper, lower) = (&padded[at..at + 2], &padded[at + stride..at + stride + 2]);
-                let upper = upper[0] + (upper[1] - upper[0]) * fx;
-                let lower = lower[0] + (lower[1] - lower[0]) * fx;
-                visit(upper + (lower - upper) * fy);
-                x += step_x;
-                y += step_y;
+            for start in (0..size).step_by(SQUARE) {
+                let run = SQUARE.min(size - start);
+                let last = (run - 1) as i64;
+                let least = |from: i64, step: i64| split(from.min(from + last * step)).0;
+                if low(least(x, step_x), least(y, step_y)) {
+                    (0..run).for_each(|_| visit(f32::NEG_INFINITY));
+                    x += run as i64 * step_x;
+                    y += run as i64 * step_y;
+                    continue;
+                }
+                for _ in 0..run {
+                    let ((left, fx), (top, fy)) = (split(x), split(y));
+                    let at = top * stride + left;
+                    let (upper, lower) = (&padded[at..at + 2], &padded[at + stride..at + stride + 2]);
+                    let upper = upper[0] + (upper[1] - upper[0]) * fx;
+                    let lower = lower[0] + (lower[1] - lower[0]) * fx;
+                    visit(upper + (lower - upper) * fy);
+                    x += step_x;
+                    y += step_y;
+                }
             }
         }
     }
+}
+
+/// Squares along a side of the padded field of so many pixels, the next to the last position included.
+fn squares(size: usize) -> usize {
+    (size + 3) / SQUARE + 1
 }
 
 #[cfg(test)]
@@ -195,6 +257,26 @@ mod tests {
             let ours = noise.rotate(angle.parse().expect("a number"));
             // The reference rounds source positions to 1/32 pixel.
             fixture::assert_close(ours.values(), &expected, 0.009);
+        }
+    }
+
+    #[test]
+    fn a_mask_is_where_the_turned_noise_is_high() {
+        for index in 0..60 {
+            let mut rng = crate::synthesis::sample_rng(4, 0, index);
+            let size = [32, 61, 96][index as usize % 3];
+            let cells = (1 << (index % 6), 1 << (index / 6 % 6));
+            let noise = Noise::draw(size, cells, &mut rng);
+            let degrees = 180.0 * unit(&mut rng) as f32 - 90.0;
+            for threshold in [-0.2, 0.1, 0.5] {
+                let values = noise.rotate(degrees).values;
+                let expected: Vec<u8> = values.iter().map(|&value| u8::from(value > threshold)).collect();
+                assert_eq!(
+                    noise.rotated_mask(degrees, threshold),
+                    expected,
+                    "{index}, {threshold}"
+                );
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use rand_pcg::Pcg64;
 
 use super::{Pattern, Sample, Synthesiser, Texture, TextureChoice};
 use crate::Result;
-use crate::image::{Rgb, RgbImage};
+use crate::config::AnomalyKind;
+use crate::image::RgbImage;
 use crate::protocol::SampleInfo;
 
 /// Keeps the preview's random numbers apart from training's.
@@ -53,18 +54,24 @@ fn describe(sample: &Sample) -> SampleInfo {
         .iter()
         .find_map(|anomaly| anomaly.pasted.as_ref());
     let names = sample.anomalies.iter().map(|anomaly| match &anomaly.pasted {
-        None => anomaly.kind.id().to_owned(),
+        None => match anomaly.kind {
+            AnomalyKind::Texture => "texture",
+            AnomalyKind::Part => "misplaced piece",
+            AnomalyKind::Scar => "scratch",
+            AnomalyKind::Stain => "stain",
+            AnomalyKind::Smear => "smeared detail",
+        }
+        .to_owned(),
         Some(pasted) => match &pasted.texture {
-            TextureChoice::Procedural(kind) => kind.id().to_owned(),
-            TextureChoice::Image(index) => format!("image {}", index + 1),
-            TextureChoice::File(path) => path.display().to_string(),
-            TextureChoice::Recoloured(_) => "recoloured".to_owned(),
+            TextureChoice::Procedural(kind) => format!("texture of {}", kind.id()),
+            TextureChoice::Image(index) => format!("texture of image {}", index + 1),
+            TextureChoice::File(path) => format!("texture of {}", path.display()),
+            TextureChoice::Recoloured(_) => "other colour".to_owned(),
         },
     });
     SampleInfo {
-        texture: (!sample.anomalies.is_empty()).then(|| names.collect::<Vec<_>>().join(", ")),
-        opacity: pasted.map_or(1.0, |pasted| pasted.opacity),
-        cells: pasted.map_or((1, 1), |pasted| pasted.cells),
+        anomalies: names.collect(),
+        pasted: pasted.map(|pasted| (pasted.opacity, pasted.cells)),
         area: anomalous as f32 / sample.mask.len().max(1) as f32,
     }
 }
@@ -72,8 +79,9 @@ fn describe(sample: &Sample) -> SampleInfo {
 /// The image with its anomaly.
 pub fn corrupted(sample: &Sample) -> RgbImage {
     let mut image = sample.clean.clone();
-    for (pixel, values) in image.pixels_mut().zip(sample.corrupted.chunks_exact(3)) {
-        *pixel = Rgb([0, 1, 2].map(|c| (values[c] * 255.0).round() as u8));
+    for (pixel, value) in image.iter_mut().zip(&sample.corrupted) {
+        // casting to u8 saturates
+        *pixel = (value * 255.0 + 0.5) as u8;
     }
     image
 }
@@ -81,15 +89,26 @@ pub fn corrupted(sample: &Sample) -> RgbImage {
 /// Appends RGB pixels as RGBA.
 pub fn rgba(rgb: &[u8], pictures: &mut Vec<u8>) {
     const OPAQUE: u8 = 255;
-    for pixel in rgb.chunks_exact(3) {
-        pictures.extend_from_slice(&[pixel[0], pixel[1], pixel[2], OPAQUE]);
+    let (pixels, _) = rgb.as_chunks::<3>();
+    let start = pictures.len();
+    pictures.resize(start + 4 * pixels.len(), OPAQUE);
+    for (to, from) in pictures[start..].as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+        to[..3].copy_from_slice(from);
     }
 }
 
 /// Appends a sample's mask, white on black.
 pub fn mask(sample: &Sample, pictures: &mut Vec<u8>) {
-    for &value in &sample.mask {
-        let grey = if value == 0 { 0 } else { 255 };
-        pictures.extend_from_slice(&[grey, grey, grey, 255]);
+    let start = pictures.len();
+    pictures.resize(start + 4 * sample.mask.len(), 255);
+    for (to, &value) in pictures[start..]
+        .as_chunks_mut::<4>()
+        .0
+        .iter_mut()
+        .zip(&sample.mask)
+    {
+        if value == 0 {
+            to[..3].fill(0);
+        }
     }
 }

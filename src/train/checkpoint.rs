@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::{Best, Trainer};
 use crate::config::{ModelConfig, TrainConfig};
 use crate::model::file::{ModelFile, ModelHeader};
+use crate::model::prefix;
 use crate::model::storage::Precision;
-use crate::model::weights::Weights;
+use crate::model::weights::{self, Weights};
 use crate::{Error, Result};
 
 /// Name of the header's entry.
@@ -145,6 +147,84 @@ impl Checkpoint {
                 Err(_) => Weights::default(),
             },
         })
+    }
+}
+
+impl Trainer {
+    /// The state between two steps, for [`Self::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost, [`Error::Training`] if the weights are no numbers any
+    /// more or the state cannot be serialised.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        let weights = self.finite_weights().await?;
+        let best = match &self.best {
+            Some(best) => Some((best.mean, weights::collect(&best.student, prefix::STUDENT).await?)),
+            None => None,
+        };
+        let mut momenta = self.student_optimiser.state().await?.prefixed(prefix::STUDENT);
+        momenta.extend(
+            self.segmentation_optimiser
+                .state()
+                .await?
+                .prefixed(prefix::SEGMENTATION),
+        );
+        let checkpoint = Checkpoint {
+            run: self.run(),
+            step: self.step,
+            weights,
+            best,
+            momenta,
+        };
+        checkpoint.to_bytes()
+    }
+
+    /// Goes on where [`Self::checkpoint`] was taken, in this process or another: all later steps are
+    /// bit by bit those of an uninterrupted run on the same device.
+    ///
+    /// # Errors
+    /// [`Error::Training`] for a file that is no checkpoint or belongs to another run.
+    pub fn resume(&mut self, checkpoint: &[u8]) -> Result<()> {
+        let checkpoint = Checkpoint::parse(checkpoint)?;
+        if checkpoint.run != self.run() {
+            return Err(Error::Training(
+                "the checkpoint is of a run with other settings or images: give the same ones, or start again"
+                    .into(),
+            ));
+        }
+        self.start_from(&checkpoint.weights)?;
+        let momenta = |prefix| checkpoint.momenta.with_prefix(prefix);
+        self.student_optimiser
+            .restore(&momenta(prefix::STUDENT), &self.device)?;
+        self.segmentation_optimiser
+            .restore(&momenta(prefix::SEGMENTATION), &self.device)?;
+        self.best = match &checkpoint.best {
+            Some((mean, weights)) => Some(Best {
+                mean: *mean,
+                student: weights::load(self.network.student.clone(), weights, prefix::STUDENT)?,
+            }),
+            None => None,
+        };
+        self.step = checkpoint.step;
+        Ok(())
+    }
+
+    fn run(&self) -> Run {
+        Run {
+            model: self.model_config.clone(),
+            config: self.config.clone(),
+            images: self.images.len() + self.held_out.len(),
+        }
+    }
+
+    /// The weights, which must be numbers.
+    pub(super) async fn finite_weights(&self) -> Result<Weights> {
+        let weights = self.model().trained_weights().await?;
+        if weights.is_finite() {
+            Ok(weights)
+        } else {
+            Err(self.diverged("a weight"))
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 use destseg_kernels::Grid;
 
 use super::tape::{self, Tape};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, SegmentationConfig};
+use crate::model::DeSTSeg;
 use crate::model::plan::{Plan, TeacherPlan};
 use crate::model::weights::{Weights, read};
 use crate::{Result, device};
@@ -61,40 +62,41 @@ impl Cpu {
         Ok((Changes::of(tape.backward(slopes)), loss))
     }
 
-    /// A step of stage 2: what it changes, and the focal and L1 loss; `None` before stage 2.
-    pub(super) async fn segmentation_step(
-        &self,
-        config: &ModelConfig,
-        weights: &Weights,
-        [images, mask]: [Tensor<4>; 2],
-        gamma: f64,
-    ) -> Result<Option<(Changes, [f32; 2])>> {
-        let (Some(network), Some(config)) = (&self.network, &config.segmentation) else {
-            return Ok(None);
+    /// The networks that stage 2 does not change, made when they are first asked for.
+    pub(super) async fn frozen(&mut self, config: &ModelConfig, model: &DeSTSeg) -> Result<&Plan> {
+        let network = match self.network.take() {
+            Some(network) => network,
+            None => self.plan(config, &model.trained_weights().await?)?,
         };
-        let mut of_levels: [Vec<Grid>; 3] = Default::default();
-        for image in grids(images).await? {
-            for (all, own) in of_levels.iter_mut().zip(network.evidence(&image).1) {
-                all.push(own);
-            }
+        Ok(self.network.insert(network))
+    }
+
+    /// Forgets the networks of stage 2, because one has changed.
+    pub(super) fn forget(&mut self) {
+        self.network = None;
+    }
+}
+
+/// A step of stage 2 on what the frozen networks see: what it changes, and the focal and L1 loss.
+pub(super) async fn segmentation_step(
+    frozen: &Plan,
+    config: &SegmentationConfig,
+    weights: &Weights,
+    [images, mask]: [Tensor<4>; 2],
+    gamma: f64,
+) -> Result<(Changes, [f32; 2])> {
+    let mut of_levels: [Vec<Grid>; 3] = Default::default();
+    for image in grids(images).await? {
+        for (all, own) in of_levels.iter_mut().zip(frozen.evidence(&image).1) {
+            all.push(own);
         }
-        let mask = read(mask.flatten::<1>(0, 3)).await?;
-        let mut tape = Tape::new(weights);
-        let evidence = of_levels.map(|level| tape.input(level)).into();
-        let logits = tape.segmentation(config, evidence)?;
-        let (losses, slopes) = tape::focal_and_l1(tape.value(logits), &mask, gamma as f32);
-        Ok(Some((Changes::of(tape.backward(vec![(logits, slopes)])), losses)))
     }
-
-    /// Whether the networks of stage 2 are there.
-    pub(super) fn is_ready(&self) -> bool {
-        self.network.is_some()
-    }
-
-    /// Sets the networks of stage 2, or forgets them because one has changed.
-    pub(super) fn set(&mut self, network: Option<Plan>) {
-        self.network = network;
-    }
+    let mask = read(mask.flatten::<1>(0, 3)).await?;
+    let mut tape = Tape::new(weights);
+    let evidence = of_levels.map(|level| tape.input(level)).into();
+    let logits = tape.segmentation(config, evidence)?;
+    let (losses, slopes) = tape::focal_and_l1(tape.value(logits), &mask, gamma as f32);
+    Ok((Changes::of(tape.backward(vec![(logits, slopes)])), losses))
 }
 
 /// What a step says about a network.

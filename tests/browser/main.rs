@@ -26,8 +26,11 @@ mod teach_faults;
 mod teach_gpu;
 mod teach_input;
 mod teach_memory;
+mod teach_paper;
 mod teach_preview;
 
+#[path = "../support/formula.rs"]
+mod formula;
 #[path = "../support/zip.rs"]
 mod pack;
 #[path = "../support/torch.rs"]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use destseg::config::{Preset, Settings};
 use destseg::dataset::load_good;
 use destseg::model::file::parse_teacher;
+use destseg::model::weights::Weights;
 use destseg::synthesis::{Synthesiser, TextureSource};
 use destseg::train::Trainer;
 
@@ -26,9 +27,14 @@ pub(crate) fn settings(side: usize, batch: usize, [student, segmentation]: [usiz
     settings
 }
 
-/// A training that has not begun.
+/// A training of the compact preset that has not begun.
 pub(crate) fn trainer(settings: Settings, files: &[PathBuf]) -> Result<Trainer> {
     let (_, teacher) = parse_teacher(&std::fs::read(xtask::process::root().join(TEACHER))?)?;
+    trainer_with(settings, &teacher, files)
+}
+
+/// A training with a teacher that has not begun.
+pub(crate) fn trainer_with(settings: Settings, teacher: &Weights, files: &[PathBuf]) -> Result<Trainer> {
     let images = load_good(files, settings.model.input_size, settings.model.fit)?.images;
     let synthesis = settings.training.synthesis.clone();
     let synthesiser = Synthesiser::new(synthesis, settings.training.augment, TextureSource::Procedural);
@@ -36,7 +42,7 @@ pub(crate) fn trainer(settings: Settings, files: &[PathBuf]) -> Result<Trainer> 
     Ok(Trainer::new(
         settings.model,
         settings.training,
-        &teacher,
+        teacher,
         images,
         synthesiser,
         &device,

@@ -108,36 +108,28 @@ pub(crate) fn good_images(page: &Page) -> Result<Vec<PathBuf>> {
 pub(crate) async fn watch_long_tasks(page: &Page) -> Result<()> {
     let watch = "
         window.longTasks = [];
-        new PerformanceObserver(list => {
+        window.taskObserver ??= new PerformanceObserver(list => {
             for (const entry of list.getEntries()) longTasks.push(Math.round(entry.duration));
-        }).observe({ type: 'longtask' });
+        });
+        taskObserver.takeRecords();
+        taskObserver.observe({ type: 'longtask' });
     ";
     page.execute(watch, vec![]).await.map(|_| ())
 }
 
-/// Checks that since [`watch_long_tasks`] no task of the main thread took more than 100 ms; on a machine with
-/// more work than processors, as many times more.
-pub(crate) async fn check_long_tasks(page: &Page, what: &str) -> Result<()> {
+/// Whether since [`watch_long_tasks`] no task of the main thread took more than 100 ms. The browser counts the
+/// time that a task waits for a processor, too: what was too long may be so by chance, and is done again.
+/// What is long in each of three rounds is so by itself.
+pub(crate) async fn was_fluid(page: &Page, what: &str, round: usize) -> Result<bool> {
     const LONGEST: f64 = 100.0;
+    const ROUNDS: usize = 3;
     let tasks = page.execute("return longTasks", vec![]).await?;
     let tasks: Vec<f64> = serde_json::from_value(tasks)?;
-    let limit = LONGEST * crowding();
-    println!("tasks of the main thread over 50 ms while {what}: {tasks:?} ms (limit {limit:.0})");
+    println!("round {round}: tasks of the main thread over 50 ms while {what}: {tasks:?} ms");
+    let fluid = tasks.iter().all(|&ms| ms <= LONGEST);
     ensure!(
-        tasks.iter().all(|&ms| ms <= limit),
-        "the page froze while {what}: tasks of {tasks:?} ms"
+        fluid || round < ROUNDS,
+        "the page froze while {what}, {ROUNDS} times: tasks of {tasks:?} ms at last"
     );
-    Ok(())
-}
-
-/// How many programs wait for each processor, at least 1; 1 where the system does not tell.
-fn crowding() -> f64 {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = load
-        .split(' ')
-        .next()
-        .and_then(|load| load.parse().ok())
-        .unwrap_or(0.0);
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (load / processors as f64).max(1.0)
+    Ok(fluid)
 }

@@ -9,7 +9,7 @@ use crate::harness::{Gpu, in_browser};
 use crate::native;
 use crate::native_training;
 use crate::page::{Page, SOON, check_sentence};
-use crate::room::{TRAINING, check_long_tasks, collect, good_images, until, watch_long_tasks};
+use crate::room::{TRAINING, collect, enter, good_images, until, was_fluid, watch_long_tasks};
 
 /// A few steps at the smallest size: what is tested is the way, not the result.
 const STEPS: &str = "steps=8-6";
@@ -22,6 +22,11 @@ fn an_inspector_is_taught_on_the_cpu() {
     in_browser(Gpu::None, taught);
 }
 
+#[test]
+fn the_page_stays_fluid_while_it_trains() {
+    in_browser(Gpu::None, fluid);
+}
+
 async fn taught(page: Page) -> Result<()> {
     let files = good_images(&page)?;
     let broken = page.folder().join("broken.png");
@@ -32,7 +37,6 @@ async fn taught(page: Page) -> Result<()> {
     // collect
     page.click("[data-testid=teach-open]").await?;
     page.choose_entry("input-size", "128").await?;
-    watch_long_tasks(&page).await?;
     let all: Vec<PathBuf> = files
         .iter()
         .take(7)
@@ -77,9 +81,7 @@ async fn taught(page: Page) -> Result<()> {
             step + 1
         );
     }
-    check_long_tasks(&page, "images were collected and a training began").await?;
     page.open_to_first_map("?backend=cpu", SOON).await?;
-    watch_long_tasks(&page).await?;
     page.click("[data-testid=teach-open]").await?;
     until(&page, "the interrupted training", SOON, |room| {
         room["unfinished"] == 1
@@ -94,7 +96,6 @@ async fn taught(page: Page) -> Result<()> {
     .await?;
     ensure!(done["failed"].is_null(), "{done:#}");
     page.screenshot("teach-result").await?;
-    check_long_tasks(&page, "a training went on and was calibrated").await?;
     page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
         .await?;
 
@@ -141,6 +142,27 @@ async fn taught(page: Page) -> Result<()> {
     let apart = native::largest_difference(native, &maps.segmentation);
     println!("page and command line differ by at most {apart:e} with the downloaded inspector");
     ensure!(apart < 1e-3, "they differ by {apart}");
+    Ok(())
+}
+
+/// From the collected images to the inspector in use.
+async fn fluid(page: Page) -> Result<()> {
+    let files = good_images(&page)?;
+    enter(&page, "?backend=cpu&steps=30-30&batch=4&side=64").await?;
+    collect(&page, &files).await?;
+    for round in 1.. {
+        watch_long_tasks(&page).await?;
+        page.click("[data-testid=train]").await?;
+        let done = until(&page, "the inspector", TRAINING, |room| {
+            !room["trained"].is_null()
+        })
+        .await?;
+        ensure!(done["failed"].is_null(), "{done:#}");
+        if was_fluid(&page, "it trained and calibrated", round).await? {
+            break;
+        }
+        page.click("[data-testid=teach-again]").await?;
+    }
     Ok(())
 }
 

@@ -9,5 +9,7 @@ mod reference;
 mod stpm;
 mod training;
 
+#[path = "../support/formula.rs"]
+mod formula;
 #[path = "../support/torch.rs"]
 mod torch;

@@ -116,7 +116,10 @@ pub async fn read_all(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>> {
 /// # Errors
 /// [`Error::Device`] if the device was lost.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let lost = |reason: String| Error::Device(format!("the compute device stopped answering: {reason}"));
+    let lost = |reason: String| {
+        tracing::debug!("reading a tensor: {reason}");
+        Error::Device("the compute device stopped answering, as after a crash of its driver".into())
+    };
     let data = tensor
         .into_data_async()
         .await

@@ -180,3 +180,86 @@ fn a_segmentation_networks_gradients_are_burns() {
         agree(tape.backward(vec![(logits, slopes)]), &gradients, &after);
     }
 }
+
+/// What a loss is, and its gradients.
+type Slopes = (f32, Weights);
+
+/// Every weight's gradient against finite differences of the loss along it: nothing of Burn is asked.
+fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> Slopes) {
+    // how far the loss should move, and how far the weights may
+    const MOVE: f64 = 2e-3;
+    const SHARE: f64 = 0.02;
+    // rounding of the loss
+    const ROUNDING: f64 = 1e-6;
+    let length = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let (_, gradients) = run(weights);
+    let mut totals = [0.0; 2];
+    for (name, gradient) in gradients.iter() {
+        let slope = length(&gradient.data);
+        assert!(slope > 0.0, "{name} got no gradient");
+        let array = weights.get(name).expect("is there");
+        let step = (MOVE / slope).min(SHARE * length(&array.data));
+        let loss = |by: f64| {
+            let mut moved = array.clone();
+            for (value, &along) in moved.data.iter_mut().zip(&gradient.data) {
+                *value += (by / slope * f64::from(along)) as f32;
+            }
+            let mut weights = weights.clone();
+            weights.insert(name.to_owned(), moved);
+            f64::from(run(&weights).0)
+        };
+        let measured = (loss(step) - loss(-step)) / (2.0 * step);
+        let apart = (measured - slope).abs();
+        assert!(
+            apart < 0.1 * slope + ROUNDING / step,
+            "{name}: the loss rises by {measured}, its gradient says {slope}"
+        );
+        totals = [totals[0] + apart * apart, totals[1] + slope * slope];
+    }
+    let [apart, length] = totals.map(f64::sqrt);
+    println!("gradients {length:.4} long differ from finite differences by {apart:.1e}");
+    assert!(apart < 0.02 * length, "{apart} apart, {length} long");
+}
+
+#[test]
+fn a_students_gradients_are_finite_differences() {
+    let config = ModelConfig::preset(Preset::Compact);
+    let student = Student::new(&config.student, config.teacher, &Device::flex());
+    let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
+    let channels = config.teacher.channels();
+    let teacher: [Batch; 3] = std::array::from_fn(|i| batch(5 + i, 16 >> i, channels[i]));
+    are_finite_differences(&weights, |weights| {
+        let mut tape = Tape::new(weights);
+        let images = tape.input(batch(1, 64, 3));
+        let levels = tape.student(&config.student, images).expect("runs");
+        let mut loss = 0.0;
+        let slopes = levels.iter().zip(&teacher).map(|(&level, teacher)| {
+            let (own, slopes) = cosine(teacher, tape.value(level), 1.0);
+            loss += own;
+            (level, slopes)
+        });
+        let slopes = slopes.collect();
+        (loss, tape.backward(slopes).1)
+    });
+}
+
+#[test]
+fn a_segmentation_networks_gradients_are_finite_differences() {
+    let config = ModelConfig::preset(Preset::Compact)
+        .segmentation
+        .expect("has one");
+    let channels = [5, 9, 12];
+    let network = Segmentation::new(&config, channels.iter().sum(), &Device::flex());
+    let weights = randomised(&block_on(collect(&network, "")).expect("reads"));
+    let mask: Vec<f32> = (0..IMAGES * 256)
+        .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
+        .collect();
+    are_finite_differences(&weights, |weights| {
+        let mut tape = Tape::new(weights);
+        let levels: [Batch; 3] = std::array::from_fn(|i| batch(3 + i, 16 >> i, channels[i]));
+        let levels = levels.map(|level| tape.input(level));
+        let logits = tape.segmentation(&config, levels.into()).expect("runs");
+        let (losses, slopes) = focal_and_l1(tape.value(logits), &mask, 4.0);
+        (losses.iter().sum(), tape.backward(vec![(logits, slopes)]).1)
+    });
+}

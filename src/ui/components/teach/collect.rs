@@ -66,6 +66,7 @@ pub(crate) fn Collect(page: &Page) -> Html {
             </div>
             <p class="hint" data-testid="good-advice">{ advice(page) }</p>
             <ul class="good-list">{ for images.iter().take(*shown).map(|image| entry(page, image)) }</ul>
+            { refusals(page) }
             if images.len() > *shown {
                 <button class="button" type="button" data-testid="good-more" onclick={more}>
                     { format!("Show more of {} images", images.len()) }
@@ -94,6 +95,32 @@ fn summary(page: &Page) -> String {
         String::new()
     } else {
         words.join(", ")
+    }
+}
+
+/// Why images are not usable, in words that a finger can reach, too.
+fn refusals(page: &Page) -> Html {
+    const MOST: usize = 5;
+    let images = page.state.teach.images.iter();
+    let refused: Vec<_> = images
+        .filter_map(|image| match &image.status {
+            GoodStatus::Refused(message) => Some((&image.name, message)),
+            _ => None,
+        })
+        .collect();
+    let more = refused.len().saturating_sub(MOST);
+    if refused.is_empty() {
+        return Html::default();
+    }
+    html! {
+        <ul class="refusals" data-testid="refusals">
+            { for refused.iter().take(MOST).map(|(name, message)| html! {
+                <li><strong>{ &***name }</strong>{ " " }{ &***message }</li>
+            }) }
+            if more > 0 {
+                <li>{ format!("{more} more are marked above.") }</li>
+            }
+        </ul>
     }
 }
 

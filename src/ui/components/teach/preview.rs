@@ -7,6 +7,7 @@ use yew::prelude::*;
 use super::picture::{Picture, Source};
 use super::textures::Fillings;
 use crate::config::{AnomalyKind, Settings, SynthesisConfig};
+use crate::protocol::SampleInfo;
 use crate::ui::components::Page;
 use crate::ui::components::controls::{Slider, Toggle};
 use crate::ui::format;
@@ -56,24 +57,24 @@ pub(crate) fn Synthetic(page: &Page) -> Html {
 }
 
 fn grid(preview: &std::rc::Rc<Preview>) -> Html {
-    const COLUMNS: [&str; 4] = ["Good image", "Perlin mask", "Texture", "Result"];
+    const TEXTURE: &str = "Texture";
     let rows = preview.samples.iter().enumerate().map(|(row, sample)| {
-        let cells = COLUMNS.iter().enumerate().map(|(column, words)| {
+        let mask = if sample.pasted.is_some() { "Perlin mask" } else { "Mask" };
+        let columns = ["Good image", mask, TEXTURE, "Result"];
+        let cells = columns.into_iter().enumerate().map(|(column, words)| {
             let source = Source::Preview(preview.clone());
             html! {
                 <div class="sample-cell">
-                    <Picture {source} index={COLUMNS.len() * row + column} alt={format!("{words} of sample {}", row + 1)} />
-                    <span>{ *words }</span>
+                    if words == TEXTURE && sample.pasted.is_none() {
+                        <span class="picture no-picture">{ "none" }</span>
+                    } else {
+                        <Picture {source} index={columns.len() * row + column} alt={format!("{words} of sample {}", row + 1)} />
+                    }
+                    <span>{ words }</span>
                 </div>
             }
         });
-        let words = match &sample.texture {
-            Some(texture) => format!(
-                "{texture}, opacity {:.0} %, noise of {} x {} cells, {:.1} % of the picture",
-                100.0 * sample.opacity, sample.cells.0, sample.cells.1, 100.0 * sample.area
-            ),
-            None => "stays clean".to_owned(),
-        };
+        let words = words_of(sample);
         html! {
             <li class="sample" data-testid="sample">
                 <div class="sample-cells">{ for cells }</div>
@@ -82,6 +83,26 @@ fn grid(preview: &std::rc::Rc<Preview>) -> Html {
         }
     });
     html! { <ol class="samples">{ for rows }</ol> }
+}
+
+/// What was painted into a sample, in words.
+fn words_of(sample: &SampleInfo) -> String {
+    if sample.anomalies.is_empty() {
+        return "stays clean".to_owned();
+    }
+    let texture = sample
+        .pasted
+        .map_or_else(String::new, |(opacity, (down, across))| {
+            format!(
+                ", opacity {:.0} %, noise of {down} x {across} cells",
+                100.0 * opacity
+            )
+        });
+    let area = 100.0 * sample.area;
+    format!(
+        "{}{texture}, {area:.1} % of the picture",
+        sample.anomalies.join(", ")
+    )
 }
 
 fn controls(page: &Page) -> Html {

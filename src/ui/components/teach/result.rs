@@ -50,8 +50,12 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
             if !info.outliers.is_empty() {
                 <p class="warning-text" data-testid="outliers">
                     { icon(icons::WARNING) }
-                    { format!("{} of the good images look defective to it (marked above): if they are, remove them and \
-                       train again.", info.outliers.len()) }
+                    { match info.outliers.len() {
+                        1 => "One of the good images looks defective to it (marked above): if it is, remove it and train \
+                              again.".to_owned(),
+                        count => format!("{count} of the good images look defective to it (marked above): if they are, \
+                                          remove them and train again."),
+                    } }
                 </p>
             }
             <div class="dialog-buttons start">
