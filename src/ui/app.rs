@@ -72,7 +72,7 @@ pub(crate) fn App() -> Html {
     }
 }
 
-/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID`, and for trainings
+/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID|none`, and for trainings
 /// `&steps=150-250&batch=8&side=256`: steps of the two stages, images of a step, pixels of the input's side.
 fn from_address() -> State {
     let search = web_sys::window()

@@ -67,7 +67,7 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
     let files = good_images(&page)?;
     enter(
         &page,
-        &format!("?backend={backend}&steps={STEPS}-{STEPS}&batch=2&side=32"),
+        &format!("?backend={backend}&model=none&steps={STEPS}-{STEPS}&batch=2&side=32"),
     )
     .await?;
     collect(&page, &files).await?;

@@ -45,7 +45,7 @@ async fn trained(page: Page) -> Result<()> {
     let files = good_images(&page)?;
     enter(
         &page,
-        &format!("?backend=cpu&steps=1-1&batch={BATCH}&side={SIDE}"),
+        &format!("?backend=cpu&model=none&steps=1-1&batch={BATCH}&side={SIDE}"),
     )
     .await?;
     collect(&page, &files).await?;

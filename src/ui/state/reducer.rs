@@ -75,6 +75,9 @@ impl Reducible for State {
     }
 }
 
+/// Asked for by who wants to train and needs no other model: nothing is fetched.
+const NO_MODEL: &str = "none";
+
 impl State {
     fn apply(&mut self, action: Action) {
         match action {
@@ -155,6 +158,9 @@ impl State {
             .map(|model| model.file.id.clone())
             .collect();
         self.manifest = Some(manifest.into());
+        if asked.as_deref() == Some(NO_MODEL) {
+            return;
+        }
         if let (Some(id), Some(None)) = (asked, found) {
             self.notify(format!(
                 "There is no model named \"{id}\" here; choose one of: {}.",

@@ -189,6 +189,14 @@ fn the_address_chooses_the_model_and_an_unknown_one_is_said() {
 }
 
 #[test]
+fn no_model_is_loaded_where_none_is_asked_for() {
+    let mut page = Page(State::new(BackendChoice::Cpu, Some("none".into())).into());
+    page.act(Action::Manifest(Ok(manifest())));
+    assert_eq!(page.0.shown_source(), None);
+    assert!(page.0.notices.is_empty() && page.0.items.is_empty());
+}
+
+#[test]
 fn the_selected_image_goes_first() {
     let mut page = Page::ready();
     page.example(0);
