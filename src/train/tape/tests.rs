@@ -187,8 +187,8 @@ type Slopes = (f32, Weights);
 /// Every weight's gradient against finite differences of the loss along it: nothing of Burn is asked.
 fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> Slopes) {
     // how far the loss should move, and how far the weights may
-    const MOVE: f64 = 2e-3;
-    const SHARE: f64 = 0.02;
+    const MOVE: f64 = 5e-4;
+    const SHARE: f64 = 5e-3;
     // rounding of the loss
     const ROUNDING: f64 = 1e-6;
     let length = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
@@ -210,8 +210,9 @@ fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> Slopes) {
         };
         let measured = (loss(step) - loss(-step)) / (2.0 * step);
         let apart = (measured - slope).abs();
+        // a `ReLU` has two slopes where it bends: of small tensors it shows
         assert!(
-            apart < 0.1 * slope + ROUNDING / step,
+            apart < 0.2 * slope + ROUNDING / step,
             "{name}: the loss rises by {measured}, its gradient says {slope}"
         );
         totals = [totals[0] + apart * apart, totals[1] + slope * slope];
