@@ -18,39 +18,13 @@ pub struct Calibration {
     pub image_f1: f64,
     /// Share of the held-out good images at or above the image threshold, in [0, 1].
     pub false_alarms: f32,
-    /// How the DeST score counts beside the segmentation network's; not at all in files that lack it.
-    #[serde(default)]
-    pub fusion: Option<Fusion>,
     /// Scores of the held-out good images.
     pub good_scores: Vec<f32>,
     /// Scores of the same images with synthetic anomalies.
     pub synthetic_scores: Vec<f32>,
 }
 
-/// The DeST score on the scale of the segmentation network's, by where the scores of good images lie on both:
-/// `logit(score) = offset + slope * ln(dest)`. Not in the paper; `docs/compact-model.md` has what it brings.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Fusion {
-    /// Of the logit.
-    pub offset: f32,
-    /// Logits per unit of the logarithm.
-    pub slope: f32,
-}
-
-impl Fusion {
-    /// The image score of both scores: an image is as anomalous as the one that finds it stranger says.
-    pub fn apply(&self, segmentation: f32, dest: f32) -> f32 {
-        let logit = self.offset + self.slope * libm::logf(dest.max(f32::MIN_POSITIVE));
-        segmentation.max(1.0 / (1.0 + libm::expf(-logit)))
-    }
-}
-
 impl Calibration {
-    /// The image score of the score of the map that decides and the DeST map's.
-    pub fn image_score(&self, score: f32, dest: f32) -> f32 {
-        self.fusion.map_or(score, |fusion| fusion.apply(score, dest))
-    }
-
     /// What decides.
     pub fn thresholds(&self) -> Thresholds {
         Thresholds {
@@ -89,7 +63,6 @@ mod tests {
             certain: 1.0,
             image_f1: 1.0,
             false_alarms: alarms as f32 / images as f32,
-            fusion: None,
             good_scores: vec![0.1; images],
             synthetic_scores: vec![],
         }
@@ -105,19 +78,6 @@ mod tests {
             (low - 0.0552).abs() < 1e-3 && (high - 0.1744).abs() < 1e-3,
             "{low} {high}"
         );
-    }
-
-    #[test]
-    fn the_stranger_score_counts() {
-        let fusion = Fusion {
-            offset: 2.0,
-            slope: 1.0,
-        };
-        // ln(dest) = -2 is where the logit is 0
-        let dest = (-2.0_f32).exp();
-        assert!((fusion.apply(0.1, dest) - 0.5).abs() < 1e-6);
-        assert_eq!(fusion.apply(0.9, dest), 0.9);
-        assert_eq!(fusion.apply(0.2, 0.0), 0.2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::common::{DeviceArg, load_model, load_teacher, open_device, refuse_existing, write_file};
 use super::train::report;
-use crate::config::TrainConfig;
+use crate::config::{Preset, TrainConfig};
 use crate::dataset::{Category, load_good};
 use crate::model::prefix;
 use crate::model::storage::Precision;
@@ -54,11 +54,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut file = load_model(&args.model)?;
     let model = file.header.config.clone();
     let recipe = file.header.training.as_ref().map(|record| record.config.clone());
-    let preset = TrainConfig::preset(model.preset);
-    let mut config = recipe.unwrap_or_else(|| preset.clone());
-    config.fuse_scores = preset.fuse_scores && model.segmentation.is_some();
+    let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
     if config.held_out == 0.0 {
-        config.held_out = TrainConfig::preset(crate::config::Preset::Compact).held_out;
+        config.held_out = TrainConfig::preset(Preset::Compact).held_out;
     }
     if model.segmentation.is_none() {
         config.segmentation.steps = 0;

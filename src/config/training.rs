@@ -72,9 +72,6 @@ pub struct TrainConfig {
     pub focal_gamma: f64,
     /// Share of the good images held out for calibration.
     pub held_out: f64,
-    /// Whether the image score heeds the DeST map beside the segmentation network's (not in the paper).
-    #[serde(default)]
-    pub fuse_scores: bool,
     /// The anomaly generator.
     pub synthesis: SynthesisConfig,
     /// Variation of the good images.
@@ -113,7 +110,6 @@ impl TrainConfig {
             select_every: 0,
             focal_gamma: 4.0,
             held_out: 0.1,
-            fuse_scores: true,
             synthesis: SynthesisConfig::preset(preset),
             augment: AugmentConfig::preset(preset),
         };
@@ -123,7 +119,6 @@ impl TrainConfig {
                 batch: 32,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
-                fuse_scores: false,
                 student: StageConfig {
                     steps: 1000,
                     learning_rate: 0.4,

@@ -63,8 +63,7 @@ pub struct Detection {
     /// as the network has them if it saw the image at once, else at the other maps' size. `PatchCore` has
     /// no student, and here maps without pixels.
     pub levels: [AnomalyMap; 3],
-    /// The image score: that of [`Self::map`] or, where calibration found how it compares, of the DeST map
-    /// if that is stranger.
+    /// Image score of [`Self::map`].
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
@@ -225,13 +224,10 @@ impl Detector {
         };
         let [fine, middle, coarse] = levels;
         Ok(Detection {
-            score: match segmentation {
-                Some(_) => self.fused(score, dest_score),
-                None => score,
-            },
             segmentation,
             dest: join(dests)?,
             levels: [of_level(fine)?, of_level(middle)?, of_level(coarse)?],
+            score,
             dest_score,
         })
     }
@@ -282,21 +278,12 @@ impl Detector {
         let dest = dest.resize(side, side);
         let dest_score = score.unwrap_or_else(|| self.score(&dest));
         Ok(Detection {
-            score: match &segmentation {
-                Some(map) => self.fused(self.score(map), dest_score),
-                None => dest_score,
-            },
+            score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
             dest_score,
             segmentation,
             dest,
             levels,
         })
-    }
-
-    /// The image score of both maps' scores.
-    fn fused(&self, segmentation: f32, dest: f32) -> f32 {
-        let calibration = self.calibration.as_ref();
-        calibration.map_or(segmentation, |own| own.image_score(segmentation, dest))
     }
 
     /// The image score of a map, by the model's rule.

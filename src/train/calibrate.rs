@@ -6,7 +6,7 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
 use crate::Result;
-use crate::calibration::{Calibration, Fusion};
+use crate::calibration::Calibration;
 use crate::image::{self, RgbImage};
 use crate::inference::Detector;
 use crate::metrics::best_f1_threshold;
@@ -21,52 +21,40 @@ const TRIES: usize = 8;
 /// Keeps calibration's random numbers apart from training's.
 const SEED_OFFSET: u64 = 0x0ca1_1b7a;
 
-/// What calibration depends on besides detector and images.
-pub(super) struct Rule {
-    pub(super) seed: u64,
-    /// Views of the network that an image is shown in, on average.
-    pub(super) views: f32,
-    /// Whether the image score heeds both maps.
-    pub(super) fuse: bool,
-}
-
-/// Image scores of the segmentation network's map, or of the one that decides, and of the DeST map.
-type Pair = [f32; 2];
-
 pub(super) async fn calibrate(
     detector: &Detector,
     held_out: &[Arc<RgbImage>],
     synthesiser: &Synthesiser,
-    rule: &Rule,
+    seed: u64,
+    views: f32,
 ) -> Result<Calibration> {
-    let mut rng = rng(rule.seed);
-    let (mut good, mut synthetic): (Vec<Pair>, Vec<Pair>) = Default::default();
+    let mut rng = rng(seed);
+    let (mut good_scores, mut synthetic_scores) = (Vec::new(), Vec::new());
     // the same images in another light: they make the threshold safer, but say nothing about how sure it is
-    let mut varied: Vec<Pair> = Vec::new();
+    let mut varied_scores = Vec::new();
     let (mut pixels, mut truth) = (Vec::new(), Vec::new());
     let images = held_out.len().max(1);
-    let samples = SYNTHETIC.0.max(SYNTHETIC.1.div_ceil(images));
-    let looks = if synthesiser.varies_light() {
+    let synthetic = SYNTHETIC.0.max(SYNTHETIC.1.div_ceil(images));
+    let varied = if synthesiser.varies_light() {
         LOOKS.div_ceil(images) - 1
     } else {
         0
     };
     for image in held_out {
         let found = detector.detect_pixels(&image::unit(image)).await?;
-        good.push([found.score, found.dest_score]);
+        good_scores.push(found.score);
         pixels.extend_from_slice(found.map().values());
         truth.resize(pixels.len(), false);
-        for _ in 0..looks {
+        for _ in 0..varied {
             let other = synthesiser.good(image, &mut rng);
-            let found = detector.detect_pixels(&image::unit(&other)).await?;
-            varied.push([found.score, found.dest_score]);
+            varied_scores.push(detector.detect_pixels(&image::unit(&other)).await?.score);
         }
-        for number in 0..samples {
+        for number in 0..synthetic {
             let Some(sample) = draw(synthesiser, image, &mut rng)? else {
                 continue;
             };
             let found = detector.detect_pixels(&sample.corrupted).await?;
-            synthetic.push([found.score, found.dest_score]);
+            synthetic_scores.push(found.score);
             // enough pixels come of a few
             if number < SYNTHETIC.0 {
                 pixels.extend_from_slice(found.map().values());
@@ -74,16 +62,9 @@ pub(super) async fn calibrate(
             }
         }
     }
+    let good: Vec<f32> = good_scores.iter().chain(&varied_scores).copied().collect();
     let is_probability = detector.gives_probabilities();
-    let all: Vec<Pair> = good.iter().chain(&varied).copied().collect();
-    let fusion = fusion(&all).filter(|_| is_probability && rule.fuse);
-    let scores = |pairs: &[Pair]| -> Vec<f32> {
-        let score = |&[score, dest]: &Pair| fusion.map_or(score, |fusion| fusion.apply(score, dest));
-        pairs.iter().map(score).collect()
-    };
-    let (good_scores, synthetic_scores) = (scores(&good), scores(&synthetic));
-    let (image_threshold, image_f1) =
-        image_threshold(&scores(&all), &synthetic_scores, is_probability, rule.views)?;
+    let (image_threshold, image_f1) = image_threshold(&good, &synthetic_scores, is_probability, views)?;
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
     let alarms = good_scores
         .iter()
@@ -101,23 +82,8 @@ pub(super) async fn calibrate(
         certain,
         image_f1,
         false_alarms: alarms as f32 / good_scores.len() as f32,
-        fusion,
         good_scores,
         synthetic_scores,
-    })
-}
-
-/// The DeST score on the other one's scale: medians and deviations of good images fall together.
-fn fusion(good: &[Pair]) -> Option<Fusion> {
-    let of_score = Expected::of(good.iter().map(|&[score, _]| logit(score)))?;
-    let of_dest = Expected::of(
-        good.iter()
-            .map(|&[_, dest]| libm::logf(dest.max(f32::MIN_POSITIVE))),
-    )?;
-    let slope = of_score.deviation / of_dest.deviation;
-    slope.is_finite().then_some(Fusion {
-        offset: of_score.median - slope * of_dest.median,
-        slope,
     })
 }
 
@@ -163,8 +129,7 @@ fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views:
     if !below.is_finite() {
         return Ok((lowest, f1));
     }
-    let logits = good.iter().map(|&score| logit(score));
-    let Some(expected) = Expected::of(logits).filter(|_| is_probability) else {
+    let Some(expected) = Expected::of(good).filter(|_| is_probability) else {
         return Ok((0.5 * (below + lowest), f1));
     };
     let limit = |share: f32| expected.limit(deviations(share / views.max(1.0)));
@@ -184,12 +149,7 @@ fn deviations(share: f32) -> f32 {
     t - (2.307_53 + 0.270_61 * t) / (1.0 + t * (0.992_29 + 0.044_81 * t))
 }
 
-fn logit(probability: f32) -> f32 {
-    let p = probability.clamp(1e-6, 1.0 - 1e-6);
-    libm::logf(p / (1.0 - p))
-}
-
-/// How the scores of good images are expected to scatter: a normal distribution of their logits or logarithms.
+/// How the scores of good images are expected to scatter: a normal distribution of their logits.
 struct Expected {
     median: f32,
     deviation: f32,
@@ -197,17 +157,23 @@ struct Expected {
 
 impl Expected {
     /// From the quartiles, which one defective image among the good ones hardly moves; none for too few.
-    fn of(values: impl Iterator<Item = f32>) -> Option<Self> {
+    fn of(good: &[f32]) -> Option<Self> {
         /// Scores that quartiles are taken of, at least.
         const FEWEST: usize = 8;
         /// A normal distribution's quartile in deviations.
         const QUARTILE: f32 = 0.6745;
-        let mut values: Vec<f32> = values.collect();
-        if values.len() < FEWEST {
+        if good.len() < FEWEST {
             return None;
         }
-        values.sort_by(f32::total_cmp);
-        let quantile = |share: f32| values[(share * (values.len() - 1) as f32).round() as usize];
+        let mut logits: Vec<f32> = good
+            .iter()
+            .map(|&p| {
+                let p = p.clamp(1e-6, 1.0 - 1e-6);
+                libm::logf(p / (1.0 - p))
+            })
+            .collect();
+        logits.sort_by(f32::total_cmp);
+        let quantile = |share: f32| logits[(share * (logits.len() - 1) as f32).round() as usize];
         let (low, median, high) = (quantile(0.25), quantile(0.5), quantile(0.75));
         let deviation = (0.5 * (high - low)).max(high - median) / QUARTILE;
         Some(Self { median, deviation })
@@ -267,24 +233,5 @@ mod tests {
         let with_one: Vec<f32> = good.iter().copied().chain([0.95]).collect();
         let (after, _) = image_threshold(&with_one, &synthetic, true, 1.0).expect("two groups");
         assert!((after - before).abs() < 0.1, "{before} became {after}");
-    }
-
-    #[test]
-    fn good_images_lie_alike_on_both_scales() {
-        // logits around -2, logarithms around 1, half as wide
-        let pairs: Vec<Pair> = (-10..=10)
-            .map(|i| {
-                let at = i as f32 / 10.0;
-                [1.0 / (1.0 + (2.0 - at).exp()), (1.0 + at / 2.0).exp()]
-            })
-            .collect();
-        let fusion = fusion(&pairs).expect("they scatter");
-        assert!(
-            (fusion.slope - 2.0).abs() < 1e-3 && (fusion.offset + 4.0).abs() < 1e-2,
-            "{fusion:?}"
-        );
-        assert!(super::fusion(&pairs[..4]).is_none(), "too few");
-        let alike = vec![[0.1, 0.2]; 20];
-        assert!(super::fusion(&alike).is_none(), "they do not scatter");
     }
 }

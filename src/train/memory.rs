@@ -181,12 +181,7 @@ impl MemoryBuilder {
             return Ok(None);
         }
         let detector = Detector::of_memory(file, Some(&self.weights), &self.device)?;
-        let rule = calibrate::Rule {
-            seed: self.config.seed,
-            views: 1.0,
-            fuse: false,
-        };
-        calibrate::calibrate(&detector, &self.held_out, synthesiser, &rule)
+        calibrate::calibrate(&detector, &self.held_out, synthesiser, self.config.seed, 1.0)
             .await
             .map(Some)
     }

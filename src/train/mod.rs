@@ -216,11 +216,8 @@ impl Trainer {
             &self.detector().await?,
             &self.held_out,
             &self.synthesiser,
-            &calibrate::Rule {
-                seed: self.config.seed,
-                views: self.views,
-                fuse: self.config.fuse_scores,
-            },
+            self.config.seed,
+            self.views,
         )
         .await
         .map(Some)
@@ -280,8 +277,7 @@ impl Trainer {
         let all = self.images.iter().chain(&self.held_out).zip(&self.places);
         let every = self.places.len().div_ceil(most.max(1)).max(1);
         for (image, &place) in all.step_by(every) {
-            let found = detector.detect_pixels(&image::unit(image)).await?;
-            let score = calibration.image_score(found.score, found.dest_score);
+            let score = detector.detect_pixels(&image::unit(image)).await?.score;
             if score >= calibration.image_threshold {
                 outliers.push(Outlier { place, score });
             }
