@@ -108,14 +108,15 @@ pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64)
 ///
 /// Synthetic defects can be fainter than any real one, or plainer. So among the thresholds of the best F1
 /// (many, where the groups lie apart) the one is chosen that one good image in a hundred is expected to
-/// exceed; and where the groups overlap, no more than one in twenty may be expected to.
+/// exceed; and where the groups overlap, no more than one in ten may be expected to.
 ///
 /// The scores are those of single views. Where an image is shown in several and the highest score
 /// counts, each of them must be exceeded the less often.
 fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views: f32) -> Result<(f32, f64)> {
-    /// Shares of the good images that are expected to exceed a threshold.
+    /// Shares of the good images that are expected to exceed a threshold. Deviations are rather estimated too
+    /// large, so fewer do.
     const RARE: f32 = 0.01;
-    const SELDOM: f32 = 0.05;
+    const SELDOM: f32 = 0.1;
     let times = (synthetic.len() / good.len().max(1)).max(1);
     let repeated = good.iter().cycle().take(times * good.len());
     let scores: Vec<f32> = repeated.chain(synthetic).copied().collect();
@@ -204,9 +205,9 @@ mod tests {
         // where good images end, not where defects begin
         let near = threshold(&good, &[0.8, 0.9], true);
         assert!((0.195..0.4).contains(&near), "{near}");
-        // they touch: no lower than one good image in twenty is expected, no higher than half the defects
+        // they touch: no lower than one good image in ten is expected, no higher than half the defects
         let touching = threshold(&good, &[0.2, 0.21, 0.9], true);
-        assert!((0.2..=0.21).contains(&touching), "{touching}");
+        assert!((0.195..=0.21).contains(&touching), "{touching}");
         let inseparable = threshold(&good, &good, true);
         assert!((0.1..0.2).contains(&inseparable), "{inseparable}");
     }
