@@ -32,7 +32,7 @@ pub fn recognise(weights: &Weights) -> Option<TeacherKind> {
 /// or `efficientnet-lite0`, or weights that are folded already.
 ///
 /// # Errors
-/// [`Error::Model`] naming the first tensor that is missing, misshapen or unknown.
+/// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing, misshapen or unknown.
 pub fn fold(kind: TeacherKind, weights: &Weights) -> Result<Weights> {
     fold_behind("", kind, weights)
 }
@@ -57,7 +57,7 @@ pub(super) fn fold_behind(prefix: &str, kind: TeacherKind, weights: &Weights) ->
 /// that only adds the bias. `EfficientNet-Lite0` stays as it is.
 ///
 /// # Errors
-/// [`Error::Model`] naming the first tensor that is missing.
+/// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing.
 #[cfg(feature = "train")]
 pub fn unfold(kind: TeacherKind, folded: &Weights) -> Result<Weights> {
     match kind {
