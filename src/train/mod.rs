@@ -113,11 +113,12 @@ impl Trainer {
             Distance::Cosine => init::Scheme::Student,
             Distance::SquaredEuclidean => init::Scheme::PlainStudent,
         };
-        let student = init::initialise(network.student.clone(), scheme, config.seed).train();
-        let segmentation = network
-            .segmentation
-            .clone()
-            .map(|own| init::initialise(own, init::Scheme::Segmentation, config.seed).train());
+        let student = init::initialise(network.student.clone(), scheme, config.seed);
+        let student = recorded(student, cpu.as_ref());
+        let segmentation = network.segmentation.clone().map(|own| {
+            let own = init::initialise(own, init::Scheme::Segmentation, config.seed);
+            recorded(own, cpu.as_ref())
+        });
         Ok(Self {
             network: network.with(student, segmentation),
             cpu,
@@ -143,7 +144,8 @@ impl Trainer {
     /// [`Error::Model`] naming a missing or misshapen tensor.
     pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
         let loaded = self.model().load(weights)?;
-        let (student, segmentation) = (loaded.student.train(), loaded.segmentation.map(Module::train));
+        let student = recorded(loaded.student, self.cpu.as_ref());
+        let segmentation = loaded.segmentation.map(|own| recorded(own, self.cpu.as_ref()));
         self.network = self.network.with(student, segmentation);
         self.network.whitening = loaded.whitening;
         self.forget_plan();
@@ -167,7 +169,7 @@ impl Trainer {
     /// [`Error::Model`] naming a missing or misshapen tensor.
     pub fn start_from_student(&mut self, weights: &Weights) -> Result<()> {
         let student = weights::load(self.network.student.valid(), weights, prefix::STUDENT)?;
-        self.network.student = student.train();
+        self.network.student = recorded(student, self.cpu.as_ref());
         Ok(())
     }
 
@@ -285,6 +287,12 @@ impl Trainer {
         outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
         Ok(outliers)
     }
+}
+
+/// A part to be trained: Burn records what is done with it, unless steps are done by kernels of our own. Burn would
+/// keep a record of every step's weights until it is asked for gradients, which those never do.
+fn recorded<M: Module>(part: M, cpu: Option<&Cpu>) -> M {
+    if cpu.is_some() { part } else { part.train() }
 }
 
 /// A training image that looks defective to the trained model.

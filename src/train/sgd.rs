@@ -125,8 +125,8 @@ impl<R: Fn(&[String]) -> f64> ModuleMapper for Update<'_, R> {
         let Some(gradient) = self.gradients.remove::<D>(id) else {
             return Param::from_mapped_value(id, old, mapper);
         };
-        let tracked = old.is_require_grad();
-        let value = old.inner();
+        let (is_recorded, tracked) = (old.device().is_autodiff(), old.is_require_grad());
+        let value = if is_recorded { old.inner() } else { old };
         let shape = value.dims();
         let gradient = value
             .clone()
@@ -143,13 +143,18 @@ impl<R: Fn(&[String]) -> f64> ModuleMapper for Update<'_, R> {
                 .add(gradient),
             None => gradient,
         };
-        let new = Tensor::from_inner(value - velocity.clone().mul_scalar((self.rate)(&self.path)));
+        let new = value - velocity.clone().mul_scalar((self.rate)(&self.path));
+        let new = if is_recorded {
+            Tensor::from_inner(new).set_require_grad(tracked)
+        } else {
+            new
+        };
         let velocity = Velocity {
             shape: shape.to_vec(),
             flat: velocity.flatten(0, D - 1),
         };
         self.optimiser.velocities.insert(name, velocity);
-        Param::from_mapped_value(id, new.set_require_grad(tracked), mapper)
+        Param::from_mapped_value(id, new, mapper)
     }
 }
 

@@ -7,23 +7,21 @@ use serde_json::{Value, json};
 
 use crate::harness::{Gpu, in_browser};
 use crate::pack::{File, zip};
-use crate::page::{Page, SOON, check_sentence};
+use crate::page::{Page, SLOW, SOON, check_sentence};
 use crate::room::{self, enter, good_images, until, was_fluid, watch_long_tasks};
 
 #[test]
-#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn archives_of_images_are_opened_and_hostile_ones_are_said() {
     in_browser(Gpu::None, archives);
 }
 
 #[test]
-#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
+#[ignore = "1,888 of 2,000 images were read in the minute it had on a busy machine; not yet seen to pass with three (issue 5)"]
 fn two_thousand_images_stream_in() {
     in_browser(Gpu::None, many);
 }
 
 #[test]
-#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn folders_are_dropped_and_three_images_are_too_few() {
     in_browser(Gpu::None, folders);
 }
@@ -187,7 +185,7 @@ async fn many(page: Page) -> Result<()> {
         watch_long_tasks(&page).await?;
         let start = std::time::Instant::now();
         page.choose("good-input", std::slice::from_ref(&archive)).await?;
-        let room = until(&page, "two thousand images", SOON, |room| {
+        let room = until(&page, "two thousand images", SLOW, |room| {
             room["count"] == "2000 ready"
         })
         .await?;
@@ -214,7 +212,7 @@ async fn many(page: Page) -> Result<()> {
     );
     // it trains on them, too
     page.click("[data-testid=train]").await?;
-    until(&page, "a trained inspector", SOON, |room| {
+    until(&page, "a trained inspector", SLOW, |room| {
         !room["trained"].is_null()
     })
     .await?;

@@ -12,15 +12,15 @@ use crate::spy::{self, Memory};
 
 /// Memory may grow by this share after the warm-up.
 const GROWTH: f64 = 0.1;
-/// Steps of each stage: 200 in all beside those that warm up.
-const STEPS: usize = 110;
-/// Steps that warm a stage up, and analyses.
+/// Steps of each stage: half of them warm up, so that it was looked at and saved before.
+const STEPS: usize = 420;
+/// Analyses that warm up.
 const WARM: usize = 10;
 /// Analyses after the warm-up.
 const ANALYSES: usize = 200;
 
 #[test]
-#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
+#[ignore = "FAILS: 208 steps take the module from 56 to 75 MB (issue 5); it was 69 to 100 while Burn recorded weights"]
 fn memory_is_flat_on_the_cpu() {
     in_browser(Gpu::None, |page| flat(page, "cpu", SOON));
 }
@@ -74,10 +74,10 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
     page.click("[data-testid=train]").await?;
     for stage in 0..2 {
         let first = stage * STEPS;
-        let before = at_step(&page, first + WARM, limit).await?;
+        let before = at_step(&page, first + STEPS / 2, limit).await?;
         let after = at_step(&page, first + STEPS - 2, limit).await?;
         check(
-            &format!("{} steps of stage {}", STEPS - 2 - WARM, stage + 1),
+            &format!("{} steps of stage {}", STEPS / 2 - 2, stage + 1),
             before,
             after,
         )?;

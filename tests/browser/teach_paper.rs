@@ -21,7 +21,6 @@ const BATCH: usize = 2;
 const APART: f64 = 1e-4;
 
 #[test]
-#[ignore = "not yet seen to pass: written on a machine too busy to run it (issue 5)"]
 fn the_papers_network_is_trained_on_the_cpu() {
     in_browser(Gpu::None, trained);
 }

@@ -29,7 +29,6 @@ fn the_preview_is_the_native_generators() {
 }
 
 #[test]
-#[ignore = "the quickest of nine was near the limit of 50 ms before generator and pictures took fewer passes; not measured since on a quiet machine (issue 5)"]
 fn a_control_redraws_the_preview_at_once() {
     in_browser(Gpu::None, quick);
 }
