@@ -216,6 +216,8 @@ impl Loaded {
             calibration: detector.calibration().map(Calibration::thresholds),
         };
         self.detector = Some(detector);
+        // helpers have the quick engine, which opens no memories
+        self.file = None;
         self.trained = None;
         Ok(Event::ModelReady { job, model })
     }
