@@ -134,7 +134,9 @@ fn use_manifest(dispatch: &Dispatch) {
     let dispatch = dispatch.clone();
     use_effect_with((), move |()| {
         store::list(&dispatch);
+        let watch = store::watch(&dispatch);
         spawn_local(async move { dispatch.dispatch(Action::Manifest(client::fetch_manifest().await)) });
+        move || drop(watch)
     });
 }
 

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -21,12 +22,30 @@ const RECORD: &str = "inspector.json";
 /// How often is looked for interrupted trainings, and the milliseconds between.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS_MS: u32 = 1500;
+/// Entry of the small storage that says when what is kept was changed last.
+const CHANGED: &str = "destseg-kept-changed";
 /// Side of an inspector's picture in pixels.
 const PICTURE: u32 = 96;
 
 /// Tells the page what the browser keeps. Without storage there is nothing.
 pub(crate) fn list(dispatch: &Dispatch) {
     list_again(dispatch.clone(), LOOKS);
+}
+
+/// Lists again whenever another tab of this page has changed what is kept, while the listener lives.
+pub(crate) fn watch(dispatch: &Dispatch) -> Option<EventListener> {
+    let dispatch = dispatch.clone();
+    let window = web_sys::window()?;
+    Some(EventListener::new(&window, "storage", move |_| list(&dispatch)))
+}
+
+/// Tells the other tabs that what is kept has changed: they hear of what is written to this storage.
+fn announce() {
+    let storage = web_sys::window().and_then(|window| window.local_storage().ok()?);
+    if let Some(storage) = storage {
+        // a tab that does not hear of it sees the change when it is opened again
+        let _ = storage.set_item(CHANGED, &js_sys::Date::now().to_string());
+    }
 }
 
 /// Looks, and looks again while trainings go on elsewhere: that may be the engine of the page that was
@@ -109,6 +128,7 @@ pub(crate) async fn keep(
     };
     write(&inspector, &trained.file).await?;
     remove_run(&inspector.id).await;
+    announce();
     Ok(inspector)
 }
 
@@ -237,6 +257,7 @@ fn change(dispatch: &Dispatch, work: impl Future<Output = Result<(), String>> + 
         if let Err(message) = work.await {
             dispatch.dispatch(Action::Notify(message));
         }
+        announce();
         list(&dispatch);
     });
 }

@@ -153,7 +153,7 @@ impl Measuring {
                     fail(run, &err);
                 }
             }
-            Event::Fatal { .. } | Event::Failed { .. } | Event::Measure { .. } => {
+            Event::Fatal { .. } | Event::Failed { .. } | Event::Outgrown | Event::Measure { .. } => {
                 for (command, bytes) in own.pool.lost(number) {
                     (self.deliver)(Job::Command(command, bytes));
                 }

@@ -160,12 +160,7 @@ async fn measured(page: Page) -> Result<()> {
 
     // the command line on the same folder
     let model = page.site().path("models/fabric.safetensors");
-    let report = page.folder().join("native.json");
-    let (root, model, out) = (text(&root)?, text(&model)?, text(&report)?);
-    native::run(&[
-        "eval", "--data", root, "-m", model, "--device", "cpu", "--report", out,
-    ])?;
-    let native: Evaluation = serde_json::from_slice(&fs::read(&report)?)?;
+    let native = native_evaluation(&page, &root, &model)?;
     for (name, value) in Metrics::NAMES.into_iter().zip(native.metrics().values()) {
         let page: f64 = done["figures"][name].as_str().context("no figure")?.parse()?;
         let value = value.with_context(|| format!("{name} is not defined"))?;
@@ -302,6 +297,82 @@ async fn measured(page: Page) -> Result<()> {
         "{opened:#}"
     );
     page.screenshot("evaluate-report").await
+}
+
+#[test]
+fn a_memory_is_measured_after_a_model() {
+    in_browser(Gpu::None, memory);
+}
+
+/// The helpers of an evaluation have the quick engine, which knows no memories: they must not answer for one.
+async fn memory(page: Page) -> Result<()> {
+    let (root, archive) = data(&page)?;
+    let parts = page.folder().join("parts");
+    let file = page.folder().join("memory.safetensors");
+    let teacher = page.site().path("models/efficientnet-lite0.safetensors");
+    native::run(&[
+        "demo-data",
+        text(&parts)?,
+        "--category",
+        "fabric",
+        "--size",
+        "256",
+        "--train",
+        "4",
+        "--good",
+        "1",
+        "--defective",
+        "1",
+    ])?;
+    native::run(&[
+        "train",
+        "--method",
+        "patchcore",
+        "--data",
+        text(&parts.join("fabric"))?,
+        "--teacher",
+        text(&teacher)?,
+        "--device",
+        "cpu",
+        "-o",
+        text(&file)?,
+    ])?;
+    enter(&page, &archive).await?;
+    page.choose("model-input", std::slice::from_ref(&file)).await?;
+    page.wait("the memory", MEASURING, |page| page.model.contains("memory"))
+        .await?;
+    until(&page, "an engine to measure with", |room| room["ready"] == true).await?;
+    page.click("[data-testid=evaluate-begin]").await?;
+    let done = until(&page, "figures", |room| {
+        room["done"] == true || room["error"].is_string()
+    })
+    .await?;
+    ensure!(done["error"].is_null(), "{done:#}");
+    let native = native_evaluation(&page, &root, &file)?;
+    ensure!(native.images.len() >= 8, "too few images for helpers");
+    for (name, value) in Metrics::NAMES.into_iter().zip(native.metrics().values()) {
+        let page: f64 = done["figures"][name].as_str().context("no figure")?.parse()?;
+        let value = value.with_context(|| format!("{name} is not defined"))?;
+        ensure!((page - value).abs() < APART, "{name}: {page} is not {value}");
+    }
+    Ok(())
+}
+
+/// The command line's evaluation of the same folder.
+fn native_evaluation(page: &Page, root: &Path, model: &Path) -> Result<Evaluation> {
+    let report = page.folder().join("native.json");
+    native::run(&[
+        "eval",
+        "--data",
+        text(root)?,
+        "-m",
+        text(model)?,
+        "--device",
+        "cpu",
+        "--report",
+        text(&report)?,
+    ])?;
+    Ok(serde_json::from_slice(&fs::read(&report)?)?)
 }
 
 #[test]

@@ -207,7 +207,7 @@ async fn two_tabs(page: Page) -> Result<()> {
     // another visit finds both
     page.show_tab(&second).await?;
     enter(&page, "?backend=cpu").await?;
-    until(&page, "both inspectors", SOON, |room| {
+    until(&page, "both inspectors", TRAINING, |room| {
         room["kept"] == json!(["My inspector", "My inspector"])
     })
     .await?;
