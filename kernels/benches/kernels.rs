@@ -2,9 +2,12 @@
 //! `--features threads` for all. The throughput is in multiplications of the plain convolution, so that the
 //! ways to the same result compare: a core of Zen 3 has 16 a cycle with AVX2.
 
+use std::slice;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use destseg_kernels::conv::{Conv, Shape};
 use destseg_kernels::depthwise::Depthwise;
+use destseg_kernels::gradient::of_weights;
 use destseg_kernels::resample::{Onto, bilinear};
 use destseg_kernels::winograd::Winograd;
 use destseg_kernels::{Activation, Finish, Grid};
@@ -60,6 +63,10 @@ fn dense(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(
             (out.data.len() * inputs * kernel * kernel) as u64,
         ));
+        group.bench_function(format!("{name}, gradient of the weights"), |bencher| {
+            let (inputs, slopes) = (slice::from_ref(&input), slice::from_ref(&out));
+            bencher.iter(|| of_weights(&shape, inputs, slopes));
+        });
         let conv = Conv::new(shape, &weights, bias.clone());
         group.bench_function(format!("{name}, direct"), |bencher| {
             bencher.iter(|| conv.run(&input, (&mut out).into(), finish));

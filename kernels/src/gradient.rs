@@ -5,46 +5,62 @@ use fearless_simd::{Simd, dispatch};
 
 use crate::Grid;
 use crate::conv::Shape;
-use crate::simd::{VECTORS, level, load, panel_of, store};
+use crate::simd::{level, load, panel, panel_of, store};
 use crate::threads::for_each;
-use crate::tile::in_tiles;
+use crate::tile::{Sums, accumulate, in_tiles, zeros};
 
-/// Outputs that one thread works on at a time.
-const OUTPUTS: usize = 12;
+/// Pixels whose values are copied together: they and their gradients stay in the nearest cache.
+const BLOCK: usize = 128;
+/// Panels of columns, at most, that one thread works on at a time: they share a pass over the gradients.
+const PANELS: usize = 9;
+/// Pieces of work, at least, that all threads share.
+const PIECES: usize = 8;
+/// Pixels and outputs of a square that is transposed at a time.
+const SQUARE: usize = 16;
 
 /// The gradient of a loss with respect to weights `[outputs, inputs, kernel, kernel]`, of a batch's inputs and the
-/// gradients with respect to the outputs.
+/// gradients with respect to the outputs: the product of both as matrices, with a column for each tap and input.
 pub fn of_weights(shape: &Shape, inputs: &[Grid], gradients: &[Grid]) -> Vec<f32> {
     let Shape {
         inputs: channels,
         outputs,
         ..
     } = *shape;
-    let taps = shape.taps();
-    let mut weights = vec![0.0; outputs * channels * taps];
-    let chunks = weights.chunks_mut(OUTPUTS * channels * taps).enumerate();
-    for_each(chunks, |(i, chunk)| {
-        // [output, tap, input] while it is summed
-        let mut sums = vec![0.0; chunk.len()];
-        let count = sums.len() / (taps * channels);
-        for (input, gradient) in inputs.iter().zip(gradients) {
-            let job = Job {
+    let (taps, width) = (shape.taps(), panel());
+    let rows = Rows::of(gradients, outputs);
+    let panels = (taps * channels).div_ceil(width);
+    let wide = panels.div_ceil(PIECES).clamp(panels.min(2), PANELS);
+    let pieces = PIECES.div_ceil(panels.div_ceil(wide));
+    // whole tiles
+    let high = outputs.div_ceil(pieces).next_multiple_of(12);
+    let mut jobs = Vec::new();
+    for first_panel in (0..panels).step_by(wide) {
+        for output in (0..outputs).step_by(high) {
+            let (panels, count) = (wide.min(panels - first_panel), high.min(outputs - output));
+            jobs.push(Job {
                 shape,
-                input,
-                gradient,
-                first: i * OUTPUTS,
-            };
-            dispatch!(level(), simd => job.add(simd, count, &mut sums));
+                inputs,
+                gradients,
+                rows: &rows,
+                column: first_panel * width,
+                panels,
+                output,
+                count,
+                sums: vec![0.0; panels * count * width],
+            });
         }
-        for (weights, sums) in chunk
-            .chunks_exact_mut(channels * taps)
-            .zip(sums.chunks_exact(channels * taps))
-        {
-            for (j, weight) in weights.iter_mut().enumerate() {
-                *weight = sums[j % taps * channels + j / taps];
+    }
+    for_each(jobs.iter_mut(), |job| dispatch!(level(), simd => job.run(simd)));
+    let mut weights = vec![0.0; outputs * channels * taps];
+    for job in &jobs {
+        for (i, sums) in job.sums.chunks_exact(width).enumerate() {
+            let (output, first) = (job.output + i % job.count, job.column + i / job.count * width);
+            let own = &mut weights[output * channels * taps..][..channels * taps];
+            for (column, &sum) in (first..taps * channels).zip(sums) {
+                own[column % channels * taps + column / channels] = sum;
             }
         }
-    });
+    }
     weights
 }
 
@@ -90,122 +106,146 @@ pub fn spread(gradient: &Grid, stride: usize, height: usize, width: usize) -> Gr
     out
 }
 
-/// One image's share of some outputs' weights.
+/// The gradients with respect to the outputs of a batch: a row for each output, a `pitch` apart.
+struct Rows {
+    data: Vec<f32>,
+    /// A square's side more than there are pixels, for the zeros behind them; and rows a power of two apart would
+    /// compete for the same few lines of the cache.
+    pitch: usize,
+}
+
+impl Rows {
+    fn of(gradients: &[Grid], outputs: usize) -> Self {
+        let pitch = gradients.iter().map(Grid::pixels).sum::<usize>() + SQUARE;
+        let mut data = vec![0.0; outputs * pitch];
+        for_each(data.chunks_mut(SQUARE * pitch).enumerate(), |(i, rows)| {
+            let (own, mut at) = (rows.len() / pitch, 0);
+            for gradient in gradients {
+                for pixels in gradient.data.chunks(SQUARE * outputs) {
+                    let mut square = [[0.0; SQUARE]; SQUARE];
+                    for (line, pixel) in square.iter_mut().zip(pixels.chunks_exact(outputs)) {
+                        match pixel[i * SQUARE..].first_chunk() {
+                            Some(whole) => *line = *whole,
+                            None => line[..own].copy_from_slice(&pixel[i * SQUARE..]),
+                        }
+                    }
+                    for (j, row) in rows.chunks_exact_mut(pitch).enumerate() {
+                        // beyond the last pixel are zeros, which the next ones replace
+                        let row = &mut row[at..at + SQUARE];
+                        row.iter_mut().zip(&square).for_each(|(to, line)| *to = line[j]);
+                    }
+                    at += pixels.len() / outputs;
+                }
+            }
+        });
+        Self { data, pitch }
+    }
+}
+
+/// Some columns of some outputs' weights.
 struct Job<'a> {
     shape: &'a Shape,
-    input: &'a Grid,
-    gradient: &'a Grid,
-    /// The first of the outputs.
-    first: usize,
+    inputs: &'a [Grid],
+    gradients: &'a [Grid],
+    rows: &'a Rows,
+    /// The first column, and panels from there on.
+    column: usize,
+    panels: usize,
+    /// The first output, and those from there on.
+    output: usize,
+    count: usize,
+    /// `[panel, output, column]`.
+    sums: Vec<f32>,
 }
 
 impl Job<'_> {
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, count: usize, sums: &mut [f32]) {
-        let Self {
-            shape,
-            input,
-            gradient,
-            ..
-        } = *self;
-        let (kernel, stride, channels) = (shape.kernel, shape.stride, shape.inputs);
-        for y in 0..gradient.height {
-            for tap in 0..shape.taps() {
-                let Some(row) = shape.source(y, tap / kernel, input.height) else {
-                    continue;
-                };
-                // the outputs of this row whose tap lies inside
-                let is_inside = |&x: &usize| shape.source(x, tap % kernel, input.width).is_some();
-                let Some(begin) = (0..gradient.width).find(is_inside) else {
-                    continue;
-                };
-                let end = (begin..gradient.width)
-                    .rfind(is_inside)
-                    .map_or(begin, |last| last + 1);
-                let Some(column) = shape.source(begin, tap % kernel, input.width) else {
-                    continue;
-                };
-                let values = &input.data[(row * input.width + column) * channels..];
-                let slopes = &gradient.data[(y * gradient.width + begin) * gradient.channels..];
-                let run = Run {
-                    values,
-                    step: stride * channels,
-                    channels,
-                    slopes: &slopes[..(end - begin) * gradient.channels],
-                    outputs: gradient.channels,
-                };
-                in_tiles!(simd, count, |first, M| {
-                    let from = (first * shape.taps() + tap) * channels;
-                    run.add::<S, M>(
+    fn run<S: Simd>(&mut self, simd: S) {
+        let width = panel_of(simd);
+        let mut values = vec![0.0; self.panels * BLOCK * width];
+        let mut at = 0;
+        for (input, gradient) in self.inputs.iter().zip(self.gradients) {
+            for first in (0..gradient.pixels()).step_by(BLOCK) {
+                let len = BLOCK.min(gradient.pixels() - first);
+                let panels = values.chunks_exact_mut(BLOCK * width).enumerate();
+                for (k, panel) in panels {
+                    let pixels = (first..first + len).map(|p| [p / gradient.width, p % gradient.width]);
+                    self.copy(
                         simd,
-                        self.first + first,
-                        &mut sums[from..],
-                        shape.taps() * channels,
+                        input,
+                        pixels,
+                        self.column + k * width,
+                        &mut panel[..len * width],
                     );
-                });
+                }
+                self.add(simd, &values, at + first, len);
             }
+            at += gradient.pixels();
         }
     }
-}
 
-/// Pixels in a row: their values and the gradients of what they led to.
-struct Run<'a> {
-    values: &'a [f32],
-    /// From one pixel's values to the next one's.
-    step: usize,
-    channels: usize,
-    slopes: &'a [f32],
-    outputs: usize,
-}
-
-impl Run<'_> {
-    /// Adds the outer products of the gradients of `M` outputs with the values; `sums` has a row for each output,
-    /// a `pitch` apart.
+    /// Copies what the columns from `column` on see at some pixels; those beyond the last stay as they are.
     #[inline(always)]
-    fn add<S: Simd, const M: usize>(&self, simd: S, output: usize, sums: &mut [f32], pitch: usize) {
-        let lanes = S::f32s::LEN;
-        for c in (0..self.channels).step_by(panel_of(simd)) {
-            let left = self.channels - c;
-            // a constant length in the common case spares the checks
-            let ends = if left >= panel_of(simd) {
-                [lanes; VECTORS]
-            } else {
-                [left.min(lanes), left.saturating_sub(lanes)]
-            };
-            let mut tile = [[S::f32s::splat(simd, 0.0); VECTORS]; M];
-            for (i, tile) in tile.iter_mut().enumerate() {
-                for (v, sum) in tile.iter_mut().enumerate() {
-                    if ends[v] > 0 {
-                        *sum = load(simd, &sums[i * pitch + c + v * lanes..][..ends[v]]);
+    fn copy<S: Simd>(
+        &self,
+        simd: S,
+        input: &Grid,
+        pixels: impl Iterator<Item = [usize; 2]> + Clone,
+        column: usize,
+        panel: &mut [f32],
+    ) {
+        let (shape, width) = (self.shape, panel_of(simd));
+        let (kernel, channels) = (shape.kernel, shape.inputs);
+        let end = (column + width).min(shape.taps() * channels);
+        let mut from = column;
+        while from < end {
+            // as far as the tap reaches
+            let (tap, channel) = (from / channels, from % channels);
+            let len = (channels - channel).min(end - from);
+            for ([y, x], panel) in pixels.clone().zip(panel.chunks_exact_mut(width)) {
+                let to = &mut panel[from - column..][..len];
+                let y = shape.source(y, tap / kernel, input.height);
+                let x = shape.source(x, tap % kernel, input.width);
+                match y.zip(x) {
+                    Some((y, x)) => {
+                        let values = &input.data[(y * input.width + x) * channels + channel..][..len];
+                        let lanes = S::f32s::LEN;
+                        for (to, values) in to.chunks_mut(lanes).zip(values.chunks(lanes)) {
+                            store::<S>(load(simd, values), to);
+                        }
                     }
+                    None => to.fill(0.0),
                 }
             }
-            for (slopes, values) in self
-                .slopes
-                .chunks_exact(self.outputs)
-                .zip(self.values.chunks(self.step))
-            {
-                let slopes = &slopes[output..output + M];
-                let mut vectors = [S::f32s::splat(simd, 0.0); VECTORS];
-                for (v, vector) in vectors.iter_mut().enumerate() {
-                    if ends[v] > 0 {
-                        *vector = load(simd, &values[c + v * lanes..][..ends[v]]);
-                    }
-                }
-                for (tile, &slope) in tile.iter_mut().zip(slopes) {
-                    let slope = S::f32s::splat(simd, slope);
-                    for (sum, &vector) in tile.iter_mut().zip(&vectors) {
-                        *sum = slope.mul_add(vector, *sum);
-                    }
-                }
-            }
-            for (i, tile) in tile.iter().enumerate() {
-                for (v, &sum) in tile.iter().enumerate() {
-                    if ends[v] > 0 {
-                        store::<S>(sum, &mut sums[i * pitch + c + v * lanes..][..ends[v]]);
-                    }
-                }
-            }
+            from += len;
         }
+    }
+
+    /// Adds the products of some pixels' gradients, from place `at` of the rows on, with their values.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, values: &[f32], at: usize, len: usize) {
+        let (width, lanes) = (panel_of(simd), S::f32s::LEN);
+        let (count, pitch) = (self.count, self.rows.pitch);
+        in_tiles!(simd, count, |first, M| {
+            let mut rows = [&self.rows.data[..0]; M];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = &self.rows.data[(self.output + first + i) * pitch + at..][..len];
+            }
+            for (k, panel) in values.chunks_exact(BLOCK * width).enumerate() {
+                let sums = &mut self.sums[(k * count + first) * width..][..M * width];
+                let mut tile: Sums<S, M> = zeros(simd);
+                for (tile, sums) in tile.iter_mut().zip(sums.chunks_exact(width)) {
+                    for (v, sum) in tile.iter_mut().enumerate() {
+                        *sum = S::f32s::from_slice(simd, &sums[v * lanes..][..lanes]);
+                    }
+                }
+                tile = accumulate(simd, tile, rows, &panel[..len * width]);
+                for (tile, sums) in tile.iter().zip(sums.chunks_exact_mut(width)) {
+                    for (v, sum) in tile.iter().enumerate() {
+                        sum.store_slice(&mut sums[v * lanes..][..lanes]);
+                    }
+                }
+            }
+        });
     }
 }

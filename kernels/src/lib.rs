@@ -1,4 +1,4 @@
-//! The CPU's own convolutions, for inference.
+//! The CPU's own convolutions, for inference and training.
 //!
 //! A [`Grid`] is one image's feature map with the channels innermost, so that every kernel works on
 //! vectors of channels and a 1x1 convolution is a matrix product as it stands. Weights are packed once,
@@ -15,6 +15,7 @@
 //! | `resample.rs` | bilinear upsampling, pooling |
 //! | `compare.rs` | what teacher and student features are compared by |
 //! | `gradient.rs` | gradients of dense convolutions, for training |
+//! | `norm.rs` | batch normalisation, there and back, for training |
 //! | `pool.rs` | memory that goes from one layer to a later one |
 //! | `threads.rs` | sharing work among threads, where there are any |
 
@@ -23,6 +24,7 @@ pub mod conv;
 pub mod dense;
 pub mod depthwise;
 pub mod gradient;
+pub mod norm;
 pub mod pool;
 #[cfg(test)]
 mod reference;

@@ -6,6 +6,7 @@ use crate::compare::{compare, log_squares};
 use crate::conv::{Conv, Shape};
 use crate::depthwise::Depthwise;
 use crate::gradient;
+use crate::norm::{self, Norm};
 use crate::reference;
 use crate::resample::{Onto, bilinear, bilinear_gradient, max_pool, max_pool_gradient, mean};
 use crate::winograd::Winograd;
@@ -261,6 +262,70 @@ proptest! {
         let ours = gradient::of_weights(&shape, &given, &slopes);
         for (ours, theirs) in ours.iter().zip(&of_weights) {
             prop_assert!((ours - theirs).abs() < 1e-4 * (1.0 + theirs.abs()), "{} {}", ours, theirs);
+        }
+    }
+
+    /// The gradient of `sum(norm(input) * slopes)` along each input is what a small change of it brings.
+    #[test]
+    fn normalisation_equals_the_formula_and_its_differences(
+        (height, width, channels, images) in (1usize..6, 2usize..6, 1usize..20, 1usize..4),
+        relu in any::<bool>(),
+        seed in any::<u32>(),
+    ) {
+        let batch: Vec<Grid> = (0..images as u32).map(|i| grid(seed ^ i, height, width, channels)).collect();
+        let slopes: Vec<Grid> = (0..images as u32).map(|i| grid(seed ^ (50 + i), height, width, channels)).collect();
+        let (gamma, beta) = (values(seed ^ 98, channels), values(seed ^ 99, channels));
+        let count = (images * height * width) as f64;
+        // in double precision: mean and deviation, then the weighted sum of all outputs
+        let of_channel = |batch: &[Grid], c: usize| -> Vec<f64> {
+            batch.iter().flat_map(|g| g.data.iter().skip(c).step_by(channels)).map(|&v| f64::from(v)).collect()
+        };
+        let normal = |all: &[f64]| -> Vec<f64> {
+            let mean = all.iter().sum::<f64>() / count;
+            let variance = all.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
+            all.iter().map(|v| (v - mean) / (variance + 1e-5).sqrt()).collect()
+        };
+        let sums = norm::sums(&batch);
+        let mean: Vec<f32> = sums.iter().map(|sum| sum / count as f32).collect();
+        let squares = norm::squares(&batch, &mean);
+        let inverse = squares.iter().map(|sum| (sum / count as f32 + 1e-5).sqrt().recip()).collect();
+        let norm = Norm { mean, inverse, gamma, beta };
+        let out = norm.run(&batch, relu);
+        let (of_gamma, of_beta, back) = norm.back(&batch, &slopes);
+        for c in 0..channels {
+            let (given, weights) = (of_channel(&batch, c), of_channel(&slopes, c));
+            let (gamma, beta) = (f64::from(norm.gamma[c]), f64::from(norm.beta[c]));
+            for (ours, normal) in of_channel(&out, c).iter().zip(normal(&given)) {
+                let expected = normal * gamma + beta;
+                let expected = if relu { expected.max(0.0) } else { expected };
+                prop_assert!((ours - expected).abs() < 1e-4, "{} {}", ours, expected);
+            }
+            let total = |given: &[f64]| -> f64 {
+                normal(given).iter().zip(&weights).map(|(n, w)| (n * gamma + beta) * w).sum()
+            };
+            let of_norm: f64 = normal(&given).iter().zip(&weights).map(|(n, w)| n * w).sum();
+            prop_assert!((f64::from(of_gamma[c]) - of_norm).abs() < 1e-3, "{} {}", of_gamma[c], of_norm);
+            prop_assert!((f64::from(of_beta[c]) - weights.iter().sum::<f64>()).abs() < 1e-3);
+            for (at, ours) in of_channel(&back, c).iter().enumerate() {
+                const STEP: f64 = 1e-4;
+                let [low, high] = [-STEP, STEP].map(|step| {
+                    let mut moved = given.clone();
+                    moved[at] += step;
+                    total(&moved)
+                });
+                let expected = (high - low) / (2.0 * STEP);
+                prop_assert!((ours - expected).abs() < 2e-3 * (1.0 + expected.abs()), "{} {}", ours, expected);
+            }
+        }
+        let both = norm::add(&batch, &slopes, relu);
+        let mut through = slopes.clone();
+        norm::masked(&mut through, &both);
+        for (i, (both, through)) in both.iter().zip(&through).enumerate() {
+            for (at, (both, through)) in both.data.iter().zip(&through.data).enumerate() {
+                let sum = batch[i].data[at] + slopes[i].data[at];
+                prop_assert_eq!(*both, if relu { sum.max(0.0) } else { sum });
+                prop_assert_eq!(*through, if *both > 0.0 { slopes[i].data[at] } else { 0.0 });
+            }
         }
     }
 

@@ -108,15 +108,14 @@ pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64)
 ///
 /// Synthetic defects can be fainter than any real one, or plainer. So among the thresholds of the best F1
 /// (many, where the groups lie apart) the one is chosen that one good image in a hundred is expected to
-/// exceed; and where the groups overlap, no more than one in ten may be expected to.
+/// exceed; and where the groups overlap, no more than one in twenty may be expected to.
 ///
 /// The scores are those of single views. Where an image is shown in several and the highest score
 /// counts, each of them must be exceeded the less often.
 fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views: f32) -> Result<(f32, f64)> {
-    /// Shares of the good images that are expected to exceed a threshold. Deviations are rather estimated too
-    /// large, so fewer do.
+    /// Shares of the good images that are expected to exceed a threshold.
     const RARE: f32 = 0.01;
-    const SELDOM: f32 = 0.1;
+    const SELDOM: f32 = 0.05;
     let times = (synthetic.len() / good.len().max(1)).max(1);
     let repeated = good.iter().cycle().take(times * good.len());
     let scores: Vec<f32> = repeated.chain(synthetic).copied().collect();
@@ -152,17 +151,20 @@ fn deviations(share: f32) -> f32 {
 
 /// How the scores of good images are expected to scatter: a normal distribution of their logits.
 struct Expected {
-    median: f32,
+    mean: f32,
     deviation: f32,
 }
 
 impl Expected {
-    /// From the quartiles, which one defective image among the good ones hardly moves; none for too few.
+    /// From all scores, those far off taken as if they were nearer (Huber, 1964): quartiles alone waste too much
+    /// of ten images, and one defective image among the good ones should hardly count. None for too few.
     fn of(good: &[f32]) -> Option<Self> {
-        /// Scores that quartiles are taken of, at least.
+        /// Scores that a deviation is taken of, at least.
         const FEWEST: usize = 8;
-        /// A normal distribution's quartile in deviations.
+        /// Half the distance of a normal distribution's quartiles in deviations.
         const QUARTILE: f32 = 0.6745;
+        /// Deviations from the median beyond which a score is far off.
+        const FAR: f32 = 2.0;
         if good.len() < FEWEST {
             return None;
         }
@@ -176,13 +178,22 @@ impl Expected {
         logits.sort_by(f32::total_cmp);
         let quantile = |share: f32| logits[(share * (logits.len() - 1) as f32).round() as usize];
         let (low, median, high) = (quantile(0.25), quantile(0.5), quantile(0.75));
-        let deviation = (0.5 * (high - low)).max(high - median) / QUARTILE;
-        Some(Self { median, deviation })
+        let reach = FAR * (0.5 * (high - low)).max(high - median) / QUARTILE;
+        let near = || {
+            logits
+                .iter()
+                .map(|logit| logit.clamp(median - reach, median + reach))
+        };
+        let count = logits.len() as f32;
+        let mean = near().sum::<f32>() / count;
+        let squares = near().map(|logit| (logit - mean) * (logit - mean)).sum::<f32>();
+        let deviation = (squares / (count - 1.0)).sqrt();
+        Some(Self { mean, deviation })
     }
 
-    /// The probability that lies so many deviations above the middle.
+    /// The probability that lies so many deviations above the mean.
     fn limit(&self, deviations: f32) -> f32 {
-        let logit = self.median + deviations * self.deviation;
+        let logit = self.mean + deviations * self.deviation;
         1.0 / (1.0 + libm::expf(-logit))
     }
 }
@@ -205,7 +216,7 @@ mod tests {
         // where good images end, not where defects begin
         let near = threshold(&good, &[0.8, 0.9], true);
         assert!((0.195..0.4).contains(&near), "{near}");
-        // they touch: no lower than one good image in ten is expected, no higher than half the defects
+        // they touch: no lower than one good image in twenty is expected, no higher than half the defects
         let touching = threshold(&good, &[0.2, 0.21, 0.9], true);
         assert!((0.195..=0.21).contains(&touching), "{touching}");
         let inseparable = threshold(&good, &good, true);

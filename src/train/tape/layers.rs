@@ -2,6 +2,7 @@
 
 use destseg_kernels::dense::Dense;
 use destseg_kernels::gradient::{of_weights, spread, transposed};
+use destseg_kernels::norm::{self, Norm};
 use destseg_kernels::resample::{Onto, bilinear, bilinear_gradient, max_pool, max_pool_gradient};
 use destseg_kernels::{Finish, Grid, for_each};
 
@@ -46,7 +47,7 @@ impl Tape<'_> {
             let gradient = of_weights(&shape, &values[x.0], &slopes);
             all.set(name, &[outputs, inputs, side, side], gradient);
             if let Some(name) = bias_name {
-                all.set(name, &[outputs], sums(&slopes, |_, _, slope| slope));
+                all.set(name, &[outputs], norm::sums(&slopes));
             }
             if is_tracked {
                 let (shape, weights) = transposed(&shape, &kernel.weights);
@@ -71,20 +72,12 @@ impl Tape<'_> {
         let (gamma, beta) = (get("weight")?, get("bias")?);
         let input = self.value(x);
         let count = input.iter().map(Grid::pixels).sum::<usize>() as f32;
-        let mean: Vec<f32> = sums(input, |_, _, value| value)
+        let mean: Vec<f32> = norm::sums(input).iter().map(|sum| sum / count).collect();
+        let squares = norm::squares(input, &mean);
+        let deviation = squares
             .iter()
-            .map(|sum| sum / count)
-            .collect();
-        let squares = sums(input, |_, c, value| (value - mean[c]) * (value - mean[c]));
-        let variance: Vec<f32> = squares.iter().map(|sum| sum / count).collect();
-        let deviation = variance
-            .iter()
-            .map(|v| (v + BATCH_NORM_EPSILON as f32).sqrt().recip());
-        let inverse: Vec<f32> = deviation.collect();
-        let out = mapped(input, |_, _, c, value| {
-            let value = (value - mean[c]) * inverse[c] * gamma[c] + beta[c];
-            if relu { value.max(0.0) } else { value }
-        });
+            .map(|sum| (sum / count + BATCH_NORM_EPSILON as f32).sqrt());
+        let inverse = deviation.map(f32::recip).collect();
         let unbiased: Vec<f32> = squares.iter().map(|sum| sum / (count - 1.0).max(1.0)).collect();
         for (part, new) in [("running_mean", &mean), ("running_var", &unbiased)] {
             let old = get(part)?;
@@ -96,17 +89,19 @@ impl Tape<'_> {
             self.statistics
                 .insert(format!("{name}.{part}"), Array { shape, data });
         }
+        let norm = Norm {
+            mean,
+            inverse,
+            gamma,
+            beta,
+        };
+        let out = norm.run(self.value(x), relu);
         let (name, own) = (name.to_owned(), Node(self.values.len()));
-        let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let (input, out) = (&values[x.0], &values[own.0]);
-            let slopes = if relu { masked(slopes, out) } else { slopes };
-            let normal = |i: usize, at: usize, c: usize| (input[i].data[at] - mean[c]) * inverse[c];
-            let of_beta = sums(&slopes, |_, _, slope| slope);
-            let of_gamma = sums_at(&slopes, |i, at, c, slope| slope * normal(i, at, c));
-            let back = mapped(&slopes, |i, at, c, slope| {
-                let own = slope - (of_beta[c] + normal(i, at, c) * of_gamma[c]) / count;
-                own * inverse[c] * gamma[c]
-            });
+        let back = move |values: &[Batch], mut slopes: Batch, all: &mut super::Slopes| {
+            if relu {
+                norm::masked(&mut slopes, &values[own.0]);
+            }
+            let (of_gamma, of_beta, back) = norm.back(&values[x.0], &slopes);
             all.set(format!("{name}.weight"), &[of_gamma.len()], of_gamma);
             all.set(format!("{name}.bias"), &[of_beta.len()], of_beta);
             all.add(x, back);
@@ -116,18 +111,12 @@ impl Tape<'_> {
 
     /// The sum, then `ReLU` if asked for.
     pub(super) fn add(&mut self, a: Node, b: Node, relu: bool) -> Node {
-        let other = self.value(b);
-        let out = mapped(self.value(a), |i, at, _, value| {
-            let sum = value + other[i].data[at];
-            if relu { sum.max(0.0) } else { sum }
-        });
+        let out = norm::add(self.value(a), self.value(b), relu);
         let own = Node(self.values.len());
-        let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let slopes = if relu {
-                masked(slopes, &values[own.0])
-            } else {
-                slopes
-            };
+        let back = move |values: &[Batch], mut slopes: Batch, all: &mut super::Slopes| {
+            if relu {
+                norm::masked(&mut slopes, &values[own.0]);
+            }
             all.add(a, slopes.clone());
             all.add(b, slopes);
         };
@@ -184,8 +173,14 @@ impl Tape<'_> {
         let means = means.collect();
         let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
             let share = 1.0 / values[x.0][0].pixels() as f32;
-            let back = mapped(&values[x.0], |i, _, c, _| slopes[i].data[c] * share);
-            all.add(x, back);
+            let back = values[x.0].iter().zip(&slopes).map(|(image, slopes)| {
+                let pixel: Vec<f32> = slopes.data.iter().map(|slope| slope * share).collect();
+                Grid {
+                    data: pixel.repeat(image.pixels()),
+                    ..*image
+                }
+            });
+            all.add(x, back.collect());
         };
         self.push(means, Some(Box::new(back)))
     }
@@ -204,7 +199,7 @@ impl Tape<'_> {
                 height: 1,
                 width: 1,
                 channels: image.channels,
-                data: sums(std::slice::from_ref(image), |_, _, slope| slope),
+                data: norm::sums(std::slice::from_ref(image)),
             });
             all.add(x, back.collect());
         };
@@ -260,67 +255,4 @@ fn convolved(dense: &Dense, input: &[Grid], height: usize, width: usize) -> Batc
         dense.run(input, out, Finish::default());
     });
     out
-}
-
-/// Applies `map(image, place, channel, value)` to all values.
-fn mapped(batch: &[Grid], map: impl Fn(usize, usize, usize, f32) -> f32 + Sync + Send) -> Batch {
-    let mut out = vec![Grid::default(); batch.len()];
-    for_each(batch.iter().zip(&mut out).enumerate(), |(i, (input, out))| {
-        let channels = input.channels;
-        let mut data = vec![0.0; input.data.len()];
-        let pixels = input
-            .data
-            .chunks_exact(channels)
-            .zip(data.chunks_exact_mut(channels));
-        for (p, (from, to)) in pixels.enumerate() {
-            for (c, (from, to)) in from.iter().zip(to).enumerate() {
-                *to = map(i, p * channels + c, c, *from);
-            }
-        }
-        *out = Grid { data, ..*input };
-    });
-    out
-}
-
-/// Sums of `term(image, channel, value)` over all pixels of a batch, per channel.
-fn sums(batch: &[Grid], term: impl Fn(usize, usize, f32) -> f32 + Sync + Send) -> Vec<f32> {
-    sums_at(batch, |i, _, c, value| term(i, c, value))
-}
-
-/// The same for terms that depend on the place too.
-fn sums_at(batch: &[Grid], term: impl Fn(usize, usize, usize, f32) -> f32 + Sync + Send) -> Vec<f32> {
-    let channels = batch[0].channels;
-    let mut of_images = vec![vec![0f64; channels]; batch.len()];
-    for_each(
-        batch.iter().zip(&mut of_images).enumerate(),
-        |(i, (image, all))| {
-            let values = image.width * channels;
-            for (y, row) in image.data.chunks_exact(values).enumerate() {
-                // a row in single precision, all rows in double
-                let mut sums = vec![0f32; channels];
-                for (x, pixel) in row.chunks_exact(channels).enumerate() {
-                    let at = y * values + x * channels;
-                    for (c, (sum, &value)) in sums.iter_mut().zip(pixel).enumerate() {
-                        *sum += term(i, at + c, c, value);
-                    }
-                }
-                all.iter_mut()
-                    .zip(&sums)
-                    .for_each(|(all, &own)| *all += f64::from(own));
-            }
-        },
-    );
-    (0..channels)
-        .map(|c| of_images.iter().map(|sums| sums[c]).sum::<f64>() as f32)
-        .collect()
-}
-
-/// Gradients where `ReLU` let values through.
-fn masked(mut slopes: Batch, out: &[Grid]) -> Batch {
-    for_each(slopes.iter_mut().zip(out), |(slopes, out)| {
-        for (slope, &value) in slopes.data.iter_mut().zip(&out.data) {
-            *slope = if value > 0.0 { *slope } else { 0.0 };
-        }
-    });
-    slopes
 }
