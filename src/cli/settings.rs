@@ -84,6 +84,10 @@ impl Args {
         training.augment.rotate_90 |= self.rotate_90;
         training.augment.rotate = self.rotate.unwrap_or(training.augment.rotate);
         model.fit = self.fit.unwrap_or(model.fit);
+        // last: what is left out stays out, whatever was set
+        if let Some(ablation) = self.ablation {
+            ablation.apply(model, training);
+        }
         model.validate()?;
         training.validate()?;
         Ok(settings)
@@ -135,9 +139,6 @@ impl Args {
             && let Some(published) = AugmentConfig::published(category)
         {
             training.augment = published;
-        }
-        if let Some(ablation) = self.ablation {
-            ablation.apply(&mut model, &mut training);
         }
         Settings { model, training }
     }
@@ -254,6 +255,20 @@ mod tests {
                 assert_eq!(Settings::read(&path).expect("reads"), settings);
             }
         }
+    }
+
+    #[test]
+    fn what_an_ablation_leaves_out_stays_out() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let flags = "line --ablation den --set model.student.decoder=[96,64,40,24] --segmentation-steps 400";
+        let line: Line = clap::Parser::parse_from(flags.split(' '));
+        let settings = line.args.settings("any", &[]).expect("is possible");
+        assert_eq!(settings.model.student.decoder, None);
+        assert!(settings.model.segmentation.is_none() && settings.training.segmentation.steps == 0);
     }
 
     #[test]

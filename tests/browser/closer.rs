@@ -147,7 +147,6 @@ async fn looked(page: Page) -> Result<()> {
 }
 
 #[test]
-#[ignore = "no small network is shipped yet, see models/README.md"]
 fn shipped_networks_show_what_a_component_is_worth() {
     in_browser(Gpu::None, ablated);
 }
