@@ -31,6 +31,8 @@ mod teach_preview;
 
 #[path = "../support/formula.rs"]
 mod formula;
+#[path = "../support/momenta.rs"]
+mod momenta;
 #[path = "../support/zip.rs"]
 mod pack;
 #[path = "../support/torch.rs"]

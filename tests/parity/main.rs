@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod forward;
+mod gpu;
 mod patchcore;
 mod reference;
 mod stpm;
@@ -11,5 +12,7 @@ mod training;
 
 #[path = "../support/formula.rs"]
 mod formula;
+#[path = "../support/momenta.rs"]
+mod momenta;
 #[path = "../support/torch.rs"]
 mod torch;

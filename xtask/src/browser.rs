@@ -15,6 +15,8 @@ pub struct Browser {
     pub driver: PathBuf,
 }
 
+/// What tells a Vulkan loader about the software adapter.
+pub const SOFTWARE_ADAPTER: &str = "vk_swiftshader_icd.json";
 /// Names on PATH, and where macOS keeps it.
 const NAMES: [&str; 4] = [
     "chromium",
@@ -23,6 +25,19 @@ const NAMES: [&str; 4] = [
     "google-chrome-stable",
 ];
 const MACOS: &str = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+
+/// Folder of the browser's software adapter for Vulkan, with its loader: what native tests compute on where there
+/// is no GPU.
+pub fn software_adapter(browser: &Browser) -> Option<PathBuf> {
+    /// Where the programs on PATH, which may be scripts, start it from.
+    const FOLDERS: [&str; 2] = ["/usr/lib/chromium", "/opt/google/chrome"];
+    let beside = browser.chrome.canonicalize().ok();
+    let beside = beside.and_then(|program| program.parent().map(Path::to_path_buf));
+    beside
+        .into_iter()
+        .chain(FOLDERS.map(PathBuf::from))
+        .find(|folder| folder.join(SOFTWARE_ADAPTER).is_file())
+}
 
 /// The installed browser; `CHROME` and `CHROMEDRIVER` name others.
 ///

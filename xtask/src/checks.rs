@@ -1,5 +1,6 @@
 //! Everything that must hold before a change lands, as steps with a name and a duration.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -116,11 +117,27 @@ fn cargo_test(targets: &[&str], arguments: &[String], dist: &Path) -> Result<()>
         .args(arguments)
         .env("DESTSEG_DIST", dist);
     if let Ok(browser) = browser::find() {
+        if let Some(folder) = browser::software_adapter(&browser) {
+            // beside the drivers of the machine; the loader is for machines that have none
+            command
+                .env("VK_ADD_DRIVER_FILES", folder.join(browser::SOFTWARE_ADAPTER))
+                .env("LD_LIBRARY_PATH", library_path(&folder));
+        }
         command
             .env("CHROME", browser.chrome)
             .env("CHROMEDRIVER", browser.driver);
     }
     process::run(&mut command)
+}
+
+/// Where libraries are looked for, and last in this folder.
+fn library_path(folder: &Path) -> OsString {
+    let mut path = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push(folder);
+    path
 }
 
 fn cargo(arguments: &[&str]) -> Command {
