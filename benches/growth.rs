@@ -6,6 +6,7 @@ mod common;
 
 use std::io::Cursor;
 
+use burn::tensor::Device;
 use common::{detector, inference, time, training};
 use destseg::chart::{self, Axes, CurveChart, STYLE};
 use destseg::config::{ModelConfig, Preset};
@@ -76,7 +77,11 @@ fn sides() -> Growth {
     let look = |side: usize| {
         let mut config = ModelConfig::preset(Preset::Compact);
         config.input_size = side;
-        (side, (side * side) as f64 / 1e3, median(inference(config, RUNS)))
+        (
+            side,
+            (side * side) as f64 / 1e3,
+            median(inference(config, &Device::flex(), RUNS)),
+        )
     };
     Growth {
         name: "Image, side in pixels",
@@ -90,7 +95,7 @@ fn folders() -> Growth {
     const SIDE: u32 = 64;
     let mut config = ModelConfig::preset(Preset::Compact);
     config.input_size = SIDE as usize;
-    let detector = detector(config);
+    let detector = detector(config, &Device::flex());
     let image = png(|x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x ^ y) as u8]));
     let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
     let evaluate = |images: usize| {

@@ -35,8 +35,8 @@ pub(crate) fn file(config: ModelConfig) -> ModelFile {
 }
 
 /// The same network, ready to look at images.
-pub(crate) fn detector(config: ModelConfig) -> Detector {
-    Detector::new(&file(config), None, &Device::flex()).expect("builds")
+pub(crate) fn detector(config: ModelConfig, device: &Device) -> Detector {
+    Detector::new(&file(config), None, device).expect("builds")
 }
 
 /// The first trial of a compact network, which is larger than what became of it. The peers' scripts have it: with it
@@ -54,9 +54,9 @@ pub(crate) fn trial() -> ModelConfig {
 }
 
 /// Milliseconds of looks at an image of the network's input size.
-pub(crate) fn inference(config: ModelConfig, runs: usize) -> Vec<f64> {
+pub(crate) fn inference(config: ModelConfig, device: &Device, runs: usize) -> Vec<f64> {
     let side = config.input_size;
-    let detector = detector(config);
+    let detector = detector(config, device);
     let pixels: Vec<f32> = (0..3 * side * side).map(|i| (i % 251) as f32 / 250.0).collect();
     time(runs, || {
         block_on(detector.detect_pixels(&pixels)).expect("detects");

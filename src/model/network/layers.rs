@@ -7,6 +7,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
+use super::conv::{After, conv2d};
 use crate::model::BATCH_NORM_EPSILON;
 
 /// Shape of a convolution; zeroed until [`init`](super::init) or a file gives it weights.
@@ -126,6 +127,14 @@ pub(super) fn normalise(norm: &Norm, input: Tensor<4>) -> Tensor<4> {
     }
 }
 
+/// Convolution, normalisation unless that is folded, activation.
+pub(super) fn convolve(conv: &Conv2d, norm: &Norm, input: Tensor<4>, after: After) -> Tensor<4> {
+    match norm {
+        Some(norm) => after.apply(norm.forward(conv2d(conv, input, After::Nothing))),
+        None => conv2d(conv, input, after),
+    }
+}
+
 /// Makes one convolution with bias of a convolution and its normalisation by running statistics: the
 /// same function, in one pass over the data instead of two.
 pub(super) fn fold(conv: &mut Conv2d, norm: &mut Norm) {
@@ -161,7 +170,7 @@ impl ConvNorm {
     }
 
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        normalise(&self.norm, self.conv.forward(input))
+        convolve(&self.conv, &self.norm, input, After::Nothing)
     }
 
     pub(super) fn fold(&mut self) {
@@ -169,7 +178,7 @@ impl ConvNorm {
     }
 
     pub(super) fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.forward(input))
+        convolve(&self.conv, &self.norm, input, After::Relu)
     }
 }
 
@@ -231,8 +240,8 @@ impl BasicBlock {
             Some(downsample) => downsample.forward(input.clone()),
             None => input.clone(),
         };
-        let hidden = relu(normalise(&self.bn1, self.conv1.forward(input)));
-        relu(normalise(&self.bn2, self.conv2.forward(hidden)) + shortcut)
+        let hidden = convolve(&self.conv1, &self.bn1, input, After::Relu);
+        relu(convolve(&self.conv2, &self.bn2, hidden, After::Nothing) + shortcut)
     }
 
     pub(super) fn fold(&mut self) {

@@ -1,5 +1,6 @@
 //! The network on Burn, which trains it and runs it on GPUs, and is what `plan/` is tested against.
 
+mod conv;
 pub mod exchange;
 pub mod features;
 pub mod init;

@@ -4,12 +4,12 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
+use super::conv::{self, After, conv2d};
 use super::features::Levels;
-use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, Norm, fold, normalise, run};
+use super::layers::{BasicBlock, BatchNorm, ConvNorm, ConvSpec, Norm, convolve, fold, normalise, run};
 use super::upsample::bilinear;
 use crate::config::{ModelConfig, SegmentationConfig};
 
@@ -131,7 +131,8 @@ fn squeezed(squeeze: &ConvNorm, evidence: Levels) -> Tensor<4> {
         let channels = first..first + level.dims()[1];
         first = channels.end;
         let own = weight.clone().slice_dim(1, channels);
-        let narrow = conv2d(level, own, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+        let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+        let narrow = conv::convolve(level, own, None, options, After::Nothing);
         bilinear(narrow, [height, width])
     });
     let [fine, middle, coarse] = parts;
@@ -146,8 +147,8 @@ fn squeezed(squeeze: &ConvNorm, evidence: Levels) -> Tensor<4> {
 impl Head {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = self.pyramid.forward(x);
-        let x = relu(normalise(&self.norm, self.conv.forward(x)));
-        sigmoid(self.out.forward(x))
+        let x = convolve(&self.conv, &self.norm, x, After::Relu);
+        sigmoid(conv2d(&self.out, x, After::Nothing))
     }
 }
 

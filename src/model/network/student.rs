@@ -8,6 +8,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::{Device, Tensor};
 
+use super::conv::{After, conv2d};
 use super::features::Features;
 use super::layers::{BasicBlock, ConvNorm, ConvSpec, run};
 use super::upsample::bilinear;
@@ -90,7 +91,7 @@ impl Student {
         };
         let mut projections = self.projections.iter();
         Features(levels.map(|level| match projections.next() {
-            Some(projection) => projection.forward(level),
+            Some(projection) => conv2d(projection, level, After::Nothing),
             None => level,
         }))
     }

@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
+use super::conv::{After, conv2d};
 use super::features::Features;
 use super::layers::ConvSpec;
 use crate::config::{Evidence, ModelConfig};
@@ -50,7 +51,8 @@ impl Whitening {
     /// How unusual each whitened channel is: `ln(1 + w^2)`, `[batch, channels, height, width]` per level,
     /// of normalised features.
     pub(super) fn forward(&self, teacher: &Features, student: &Features) -> Vec<Tensor<4>> {
-        let unusual = |map: &Conv2d, vectors: Tensor<4>| map.forward(vectors).square().log1p();
+        let unusual =
+            |map: &Conv2d, vectors: Tensor<4>| conv2d(map, vectors, After::Nothing).square().log1p();
         let differences = teacher.clone().difference(student.clone());
         let mut all: Vec<Tensor<4>> = self
             .levels

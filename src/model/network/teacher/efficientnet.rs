@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::model::network::conv::{After, conv2d};
 use crate::model::network::features::Features;
 use crate::model::network::layers::{ConvSpec, Padding};
 use crate::model::teacher::efficientnet::{STAGES, STEM, TAPS};
@@ -53,7 +53,7 @@ impl EfficientNetLite0 {
     }
 
     pub(super) fn forward(&self, image: Tensor<4>) -> Features {
-        let mut x = relu6(self.stem.forward(image));
+        let mut x = conv2d(&self.stem, image, After::Relu6);
         let mut taps = Vec::with_capacity(TAPS.len());
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(x);
@@ -101,15 +101,11 @@ impl MbConv {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let hidden = match &self.expand {
-            Some(expand) => relu6(expand.forward(input.clone())),
+            Some(expand) => conv2d(expand, input.clone(), After::Relu6),
             None => input.clone(),
         };
-        let output = self.project.forward(relu6(self.depthwise.forward(hidden)));
+        let hidden = conv2d(&self.depthwise, hidden, After::Relu6);
+        let output = conv2d(&self.project, hidden, After::Nothing);
         if self.residual { output + input } else { output }
     }
-}
-
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    // two passes that Burn's CPU backend vectorises are quicker than its `clamp`, which it does not
-    relu(x).clamp_max(6.0)
 }

@@ -7,6 +7,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::model::network::conv::{After, conv2d};
 use crate::model::network::features::Features;
 use crate::model::network::layers::ConvSpec;
 use crate::model::teacher::resnet::{BLOCKS, CHANNELS};
@@ -73,7 +74,7 @@ impl ResNet18 {
     }
 
     pub(super) fn forward(&self, image: Tensor<4>) -> Features {
-        let x = self.pool.forward(relu(self.conv1.forward(image)));
+        let x = self.pool.forward(conv2d(&self.conv1, image, After::Relu));
         let stage =
             |layer: usize, x: Tensor<4>| self.layers[layer].iter().fold(x, |x, block| block.forward(x));
         let fine = stage(0, x);
@@ -86,9 +87,10 @@ impl ResNet18 {
 impl Block {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(downsample) => downsample.forward(x.clone()),
+            Some(downsample) => conv2d(downsample, x.clone(), After::Nothing),
             None => x.clone(),
         };
-        relu(self.conv2.forward(relu(self.conv1.forward(x))) + shortcut)
+        let hidden = conv2d(&self.conv1, x, After::Relu);
+        relu(conv2d(&self.conv2, hidden, After::Nothing) + shortcut)
     }
 }

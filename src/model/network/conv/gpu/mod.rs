@@ -1,0 +1,157 @@
+//! Chooses and starts the kernels. Tensors lie as `[batch, height, width, channels]` in memory, as Burn's own
+//! convolutions leave them, so that neighbouring invocations read neighbouring numbers.
+
+mod depthwise;
+mod direct;
+mod pack;
+mod winograd;
+
+use burn::backend::Cube;
+use burn::cubecl;
+use burn::cubecl::prelude::*;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Tensor};
+
+use super::After;
+
+/// Four channels.
+type V4 = Vector<f32, Const<4>>;
+/// A tensor as kernels see it.
+type Buffer = <Cube as burn::backend::BackendTypes>::FloatTensorPrimitive;
+
+/// Invocations of a workgroup.
+const GROUP: u32 = 64;
+
+/// Sizes of a convolution.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    batch: usize,
+    /// Channels, rows and columns that are read.
+    input: [usize; 3],
+    /// Channels, rows and columns that are written.
+    output: [usize; 3],
+    /// Rows and columns of the kernel.
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    /// Zeros before the first row and column.
+    padding: [usize; 2],
+    dilation: [usize; 2],
+}
+
+impl Plan {
+    /// Pixels that are written.
+    fn pixels(&self) -> usize {
+        self.batch * self.output[1] * self.output[2]
+    }
+
+    /// Places of the kernel.
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+}
+
+/// The convolution on a GPU, in 32 bits, without gradients; none for what these kernels do not do.
+pub(super) fn convolve(
+    input: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
+    options: &ConvOptions<2>,
+    after: After,
+) -> Option<Tensor<4>> {
+    let device = input.device();
+    if crate::device::is_cpu(&device) || device.is_autodiff() || weight.device().is_autodiff() {
+        return None;
+    }
+    let plan = plan(input, weight, options)?;
+    let groups = options.groups;
+    let [outputs, ..] = plan.output;
+    if input.dtype() != DType::F32 || weight.dtype() != DType::F32 || !outputs.is_multiple_of(4) {
+        return None;
+    }
+    // one kernel for both: a few zeros cost nothing
+    let bias = bias.map_or_else(|| Tensor::zeros([outputs], &device), Clone::clone);
+    let (input, weight, bias) = (buffer(input)?, buffer(weight)?, buffer(&bias)?);
+    if !weight.is_contiguous() || !bias.is_contiguous() {
+        return None;
+    }
+    let output = match groups {
+        1 => {
+            let (input, plan) = pack::input(input, plan, &device)?;
+            if winograd::pays(&plan, &input) {
+                winograd::convolve(input, weight, bias, &plan, after, &device)?
+            } else {
+                direct::convolve(input, weight, bias, &plan, after, &device)?
+            }
+        }
+        _ if groups == plan.input[0] && groups == outputs => {
+            let (input, plan) = pack::input(input, plan, &device)?;
+            depthwise::convolve(input, weight, bias, &plan, after, &device)?
+        }
+        _ => return None,
+    };
+    let [channels, height, width] = plan.output;
+    Some(
+        output
+            .reshape([plan.batch, height, width, channels])
+            .permute([0, 3, 1, 2]),
+    )
+}
+
+fn plan(input: &Tensor<4>, weight: &Tensor<4>, options: &ConvOptions<2>) -> Option<Plan> {
+    let [batch, channels, height, width] = input.dims();
+    let [outputs, _, kernel @ ..] = weight.dims();
+    let size = [height, width];
+    let mut written = [0; 2];
+    for axis in 0..2 {
+        let (before, after) = options.padding[axis];
+        let reach = options.dilation[axis] * (kernel[axis] - 1) + 1;
+        written[axis] = (size[axis] + before + after).checked_sub(reach)? / options.stride[axis] + 1;
+    }
+    Some(Plan {
+        batch,
+        input: [channels, height, width],
+        output: [outputs, written[0], written[1]],
+        kernel,
+        stride: options.stride,
+        padding: [options.padding[0].0, options.padding[1].0],
+        dilation: options.dilation,
+    })
+}
+
+/// What a tensor is on a GPU; none elsewhere.
+fn buffer<const D: usize>(tensor: &Tensor<D>) -> Option<Buffer> {
+    tensor.clone().try_into_primitive::<Cube>().ok()
+}
+
+/// A tensor to be written, all of it in a row.
+fn empty(len: usize, device: &crate::device::Device) -> Tensor<1> {
+    Tensor::empty([len], device)
+}
+
+/// Workgroups for so many invocations: in two dimensions, because one has 65535 at most.
+fn groups(invocations: usize) -> CubeCount {
+    const ROW: u32 = 32768;
+    let groups = (invocations as u32).div_ceil(GROUP).max(1);
+    let columns = groups.min(ROW);
+    CubeCount::Static(columns, groups.div_ceil(columns), 1)
+}
+
+/// As [`After::apply`], in a kernel.
+#[cube]
+fn finish(x: f32, #[comptime] after: After) -> f32 {
+    match comptime!(after) {
+        After::Nothing => x,
+        After::Relu => max(x, 0.0),
+        After::Relu6 => min(max(x, 0.0), 6.0),
+    }
+}
+
+/// As [`After::apply`], in a kernel, four at a time.
+#[cube]
+fn finish4(x: V4, #[comptime] after: After) -> V4 {
+    match comptime!(after) {
+        After::Nothing => x,
+        After::Relu => max(x, V4::new(0.0)),
+        After::Relu6 => min(max(x, V4::new(0.0)), V4::new(6.0)),
+    }
+}
