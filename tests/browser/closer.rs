@@ -1,8 +1,8 @@
 //! The closer look: features follow the pointer, and the student repairs what is painted.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::harness::{Gpu, in_browser};
@@ -36,17 +36,7 @@ const POINT: &str = "
 ";
 
 async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
-    let end = Instant::now() + SOON;
-    loop {
-        let now = page.execute(SHOWN, vec![]).await?;
-        if is_so(&now) {
-            return Ok(now);
-        }
-        if Instant::now() > end {
-            bail!("waited in vain for {what}; the page shows {now:#}");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    page.until(SHOWN, what, SOON, is_so).await
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Methods side by side: a memory built in the page, and its score beside the loaded model's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::harness::{Gpu, in_browser};
@@ -25,17 +25,7 @@ const SHOWN: &str = r#"
 "#;
 
 async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
-    let end = Instant::now() + BUILDING;
-    loop {
-        let now = page.execute(SHOWN, vec![]).await?;
-        if is_so(&now) {
-            return Ok(now);
-        }
-        if Instant::now() > end {
-            bail!("waited in vain for {what}; the room shows {now:#}");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    page.until(SHOWN, what, BUILDING, is_so).await
 }
 
 #[test]

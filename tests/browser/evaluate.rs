@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use destseg::evaluation::{Evaluation, Metrics};
 use serde_json::{Value, json};
 
@@ -49,17 +49,7 @@ const POINT: &str = "
 ";
 
 pub(crate) async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
-    let end = Instant::now() + MEASURING;
-    loop {
-        let now = page.execute(SHOWN, vec![]).await?;
-        if is_so(&now) {
-            return Ok(now);
-        }
-        if Instant::now() > end {
-            bail!("waited in vain for {what}; the room shows {now:#}");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    page.until(SHOWN, what, MEASURING, is_so).await
 }
 
 /// All files below a folder, with their paths from its parent.

@@ -31,8 +31,6 @@ mod teach_preview;
 
 #[path = "../support/formula.rs"]
 mod formula;
-#[path = "../support/momenta.rs"]
-mod momenta;
 #[path = "../support/zip.rs"]
 mod pack;
 #[path = "../support/torch.rs"]

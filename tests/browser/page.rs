@@ -265,6 +265,27 @@ impl Page {
         }
     }
 
+    /// Looks with a script until what it gives is as it should be.
+    pub(crate) async fn until(
+        &self,
+        script: &str,
+        what: &str,
+        limit: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let end = Instant::now() + limit;
+        loop {
+            let now = self.execute(script, vec![]).await?;
+            if is_so(&now) {
+                return Ok(now);
+            }
+            if Instant::now() > end {
+                bail!("waited {limit:?} in vain for {what}; the page shows {now:#}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Gives files to the page as the file picker does; their names.
     pub(crate) async fn choose(&self, test_id: &str, files: &[PathBuf]) -> Result<Vec<String>> {
         let input = self.client.find(Locator::Css(&by_id(test_id))).await?;

@@ -1,9 +1,9 @@
 //! The room for a new inspector as a visitor sees it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::native;
@@ -43,17 +43,7 @@ pub(crate) async fn until(
     limit: Duration,
     is_so: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
-    let end = Instant::now() + limit;
-    loop {
-        let now = shown(page).await?;
-        if is_so(&now) {
-            return Ok(now);
-        }
-        if Instant::now() > end {
-            bail!("waited {limit:?} in vain for {what}; the room shows {now:#}");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    page.until(SHOWN, what, limit, is_so).await
 }
 
 /// Opens the page with this query and then the room, without waiting for a result.

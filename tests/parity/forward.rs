@@ -4,12 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::device;
 use destseg::map::AnomalyMap;
 use destseg::model::Output;
 use destseg::model::file::parse_teacher;
 use destseg::model::teacher::Teacher;
-use destseg::protocol::BackendChoice;
 
 use crate::reference::{check, expected, formula, input, paper, values};
 
@@ -125,9 +123,8 @@ async fn activations_of_small_images_agree() {
 
 #[tokio::test]
 async fn activations_on_a_gpu_agree() {
-    match device::select(BackendChoice::Webgpu).await {
-        Ok(gpu) => forward(64, gpu.device, GPU_TOLERANCE).await,
-        Err(reason) => println!("skipped: {reason}"),
+    if let Some(gpu) = crate::gpu().await {
+        forward(64, gpu, GPU_TOLERANCE).await;
     }
 }
 

@@ -5,6 +5,7 @@
 mod checkpoint;
 mod forward;
 mod gpu;
+mod momenta;
 mod patchcore;
 mod reference;
 mod stpm;
@@ -12,7 +13,23 @@ mod training;
 
 #[path = "../support/formula.rs"]
 mod formula;
-#[path = "../support/momenta.rs"]
-mod momenta;
 #[path = "../support/torch.rs"]
 mod torch;
+
+/// The first GPU, opened once for all tests; none where there is none, which is said.
+async fn gpu() -> Option<burn::tensor::Device> {
+    static GPU: tokio::sync::OnceCell<Option<burn::tensor::Device>> = tokio::sync::OnceCell::const_new();
+    let open = || async {
+        match destseg::device::select(destseg::protocol::BackendChoice::Webgpu).await {
+            Ok(gpu) => {
+                println!("on {}", gpu.info.adapter);
+                Some(gpu.device)
+            }
+            Err(reason) => {
+                println!("skipped: {reason}");
+                None
+            }
+        }
+    };
+    GPU.get_or_init(open).await.clone()
+}

@@ -140,15 +140,19 @@ impl Case {
         output.into_data().try_to_vec().expect("is f32")
     }
 
-    /// Fails where an output is further from the plain loop's than rounding explains.
+    /// Fails where an output is further from the plain loop's than rounding explains: Winograd's way mixes the
+    /// neighbours' values in, so the largest sum of magnitudes counts.
     fn check(&self, device: &Device) {
         let reference = self.reference();
         let found = self.on(device);
         assert_eq!(found.len(), reference.len());
-        for (found, (expected, magnitude)) in found.iter().zip(&reference) {
+        let largest = reference
+            .iter()
+            .fold(1.0, |most, &(_, magnitude)| magnitude.max(most));
+        for (found, (expected, _)) in found.iter().zip(&reference) {
             assert!(
-                (found - expected).abs() <= 1e-5 * magnitude,
-                "{found} instead of {expected} (of {magnitude}) in {self:?}"
+                (found - expected).abs() <= 1e-5 * largest,
+                "{found} instead of {expected} (of {largest}) in {self:?}"
             );
         }
     }

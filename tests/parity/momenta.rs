@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use safetensors::SafeTensors;
 
 /// Gradients of a layer differ by this share of their length at most.
-const GRADIENTS_APART: f64 = 2e-2;
+const GRADIENTS_APART: f64 = 1e-3;
 
 /// Sums of the gradients so far, by the names of their weights.
 pub(crate) type Momenta = BTreeMap<String, Vec<f32>>;
