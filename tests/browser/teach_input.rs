@@ -16,7 +16,6 @@ fn archives_of_images_are_opened_and_hostile_ones_are_said() {
 }
 
 #[test]
-#[ignore = "1,888 of 2,000 images were read in the minute it had on a busy machine; not yet seen to pass with three (issue 5)"]
 fn two_thousand_images_stream_in() {
     in_browser(Gpu::None, many);
 }
