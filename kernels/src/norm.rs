@@ -115,7 +115,7 @@ pub fn masked(slopes: &mut [Grid], out: &[Grid]) {
 }
 
 /// The rows of several batches of one shape, image by image.
-fn rows<'a, const K: usize>(batches: [&'a [Grid]; K], image: usize) -> impl Iterator<Item = [&'a [f32]; K]> {
+fn rows<const K: usize>(batches: [&[Grid]; K], image: usize) -> impl Iterator<Item = [&[f32]; K]> {
     let grids = batches.map(|batch| &batch[image]);
     let len = grids[0].width * grids[0].channels;
     (0..grids[0].height).map(move |y| grids.map(|grid| &grid.data[y * len..][..len]))
