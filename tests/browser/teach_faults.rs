@@ -204,13 +204,14 @@ async fn two_tabs(page: Page) -> Result<()> {
     })
     .await?;
     ensure!(done["failed"].is_null(), "{done:#}");
-    // another visit finds both
-    page.show_tab(&second).await?;
+    // each tab hears of what the other keeps, and another visit finds both
+    let has_both = |room: &Value| room["kept"] == json!(["My inspector", "My inspector"]);
+    for tab in [first, second] {
+        page.show_tab(&tab).await?;
+        until(&page, "both inspectors", TRAINING, has_both).await?;
+    }
     enter(&page, "?backend=cpu").await?;
-    until(&page, "both inspectors", TRAINING, |room| {
-        room["kept"] == json!(["My inspector", "My inspector"])
-    })
-    .await?;
+    until(&page, "both inspectors after a reload", SOON, has_both).await?;
     Ok(())
 }
 
