@@ -70,6 +70,7 @@ async fn measure(page: Page, query: &str, images: usize) -> Result<()> {
         // all images of the queue are looked at anew
         let is_over = |page: &Snapshot| {
             page.model.contains(name)
+                && !page.model.contains("loading")
                 && page.items.iter().all(Item::is_over)
                 && page.median_ms.contains(char::is_numeric)
         };
