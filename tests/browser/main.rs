@@ -28,6 +28,7 @@ mod teach_input;
 mod teach_memory;
 mod teach_paper;
 mod teach_preview;
+mod tour;
 
 #[path = "../support/formula.rs"]
 mod formula;
