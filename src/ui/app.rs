@@ -93,6 +93,7 @@ fn from_address() -> State {
     });
     if let Some(steps) = steps {
         state.teach.set_effort(Effort::Own(steps));
+        state.compare.steps = steps[0];
     }
     let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());
     state.teach.set_sizes(number("side"), number("batch"));

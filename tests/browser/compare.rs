@@ -18,6 +18,7 @@ const SHOWN: &str = r#"
     return {
         count: text("compare-count"), error: text("compare-error"),
         memory: text("contender-patchcore"), ready: all("contender-patchcore")[0]?.dataset.ready,
+        student: text("contender-stpm"), trained: all("contender-stpm")[0]?.dataset.ready,
         columns: all("compare-column").map(column => ({ method: column.dataset.method, score: Number(column.dataset.score),
             words: column.innerText, colours: (canvas => canvas.width > 0 ? new Set(new Uint32Array(canvas.getContext("2d")
                 .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size : 0)(column.querySelector("canvas")) })),
@@ -26,6 +27,43 @@ const SHOWN: &str = r#"
 
 async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
     page.until(SHOWN, what, BUILDING, is_so).await
+}
+
+#[test]
+fn stpm_is_trained_and_compared() {
+    in_browser(Gpu::None, trained);
+}
+
+async fn trained(page: Page) -> Result<()> {
+    let files = good_images(&page)?;
+    page.open_to_first_map("?backend=cpu&model=fabric&steps=4-2", SOON)
+        .await?;
+    page.click("[data-testid=compare-open]").await?;
+    page.choose("compare-good", &files).await?;
+    until(&page, "eight good images", |room| {
+        room["count"] == "8 good images ready"
+    })
+    .await?;
+    page.click("[data-testid=prepare-stpm]").await?;
+    let made = until(&page, "STPM", |room| {
+        room["trained"] == "true" || room["error"].is_string()
+    })
+    .await?;
+    ensure!(made["error"].is_null(), "{made:#}");
+    let words = made["student"].as_str().context("nothing is said")?;
+    ensure!(words.contains("from 6 images"), "{words}");
+    let both = until(&page, "both maps", |room| {
+        room["columns"].as_array().map(Vec::len) == Some(2)
+    })
+    .await?;
+    let stpm = &both["columns"][1];
+    ensure!(
+        stpm["method"] == "STPM" && stpm["score"].as_f64() > Some(0.0) && stpm["colours"].as_u64() > Some(50),
+        "{both:#}"
+    );
+    let words = stpm["words"].as_str().context("no words")?;
+    ensure!(words.contains("threshold") && words.contains("MB"), "{words}");
+    page.screenshot("compare-stpm").await
 }
 
 #[test]

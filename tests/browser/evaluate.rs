@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use destseg::evaluation::{Evaluation, Metrics};
 use serde_json::{Value, json};
 
+use crate::dropped::drop_folder;
 use crate::harness::{Gpu, in_browser};
 use crate::native;
 use crate::pack;
@@ -111,15 +112,70 @@ fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 pub(crate) async fn enter(page: &Page, archive: &Path) -> Result<Value> {
+    open(page).await?;
+    page.choose("evaluate-files", &[archive.to_path_buf()]).await?;
+    given(page).await
+}
+
+async fn open(page: &Page) -> Result<()> {
     page.open("?backend=cpu&model=fabric").await?;
     page.wait("the model", SOON, |page| !page.model.is_empty())
         .await?;
-    page.click("[data-testid=evaluate-open]").await?;
-    page.choose("evaluate-files", &[archive.to_path_buf()]).await?;
+    page.click("[data-testid=evaluate-open]").await
+}
+
+async fn given(page: &Page) -> Result<Value> {
     until(page, "the set, and an engine to measure it", |room| {
         room["set"].is_string() && room["ready"] == true
     })
     .await
+}
+
+/// Measures what was given; what the room shows then.
+async fn measure(page: &Page) -> Result<Value> {
+    page.click("[data-testid=evaluate-begin]").await?;
+    let done = until(page, "figures", |room| {
+        room["done"] == true || room["error"].is_string()
+    })
+    .await?;
+    ensure!(done["error"].is_null(), "{done:#}");
+    Ok(done)
+}
+
+/// Checks that the room shows the command line's figures.
+fn check_figures(shown: &Value, native: &Evaluation) -> Result<()> {
+    for (name, value) in Metrics::NAMES.into_iter().zip(native.metrics().values()) {
+        let page: f64 = shown["figures"][name].as_str().context("no figure")?.parse()?;
+        let value = value.with_context(|| format!("{name} is not defined"))?;
+        println!(
+            "{name}: page {page}, command line {value}, apart {:.1e}",
+            (page - value).abs()
+        );
+        ensure!((page - value).abs() < APART, "{name}: {page} is not {value}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dropped_folder_is_measured() {
+    in_browser(Gpu::None, dropped);
+}
+
+async fn dropped(page: Page) -> Result<()> {
+    let (root, _) = data(&page)?;
+    open(&page).await?;
+    let files = files(&root)?;
+    let files: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+        .collect();
+    drop_folder(&page, &files).await?;
+    let given = given(&page).await?;
+    let set = given["set"].as_str().context("no set")?;
+    ensure!(set.contains("4 good") && set.contains("with masks"), "{set}");
+    ensure!(given["notes"] == json!([]), "{given:#}");
+    let native = native_evaluation(&page, &root, &page.site().path("models/fabric.safetensors"))?;
+    check_figures(&measure(&page).await?, &native)
 }
 
 #[test]
@@ -140,26 +196,13 @@ async fn measured(page: Page) -> Result<()> {
     until(&page, "progress", |room| room["progress"].is_string()).await?;
     page.click("[data-testid=evaluate-cancel]").await?;
     until(&page, "the end of progress", |room| room["progress"].is_null()).await?;
-    page.click("[data-testid=evaluate-begin]").await?;
-    let done = until(&page, "figures", |room| {
-        room["done"] == true || room["error"].is_string()
-    })
-    .await?;
-    ensure!(done["error"].is_null(), "{done:#}");
+    let done = measure(&page).await?;
     page.screenshot("evaluate-figures").await?;
 
     // the command line on the same folder
     let model = page.site().path("models/fabric.safetensors");
     let native = native_evaluation(&page, &root, &model)?;
-    for (name, value) in Metrics::NAMES.into_iter().zip(native.metrics().values()) {
-        let page: f64 = done["figures"][name].as_str().context("no figure")?.parse()?;
-        let value = value.with_context(|| format!("{name} is not defined"))?;
-        println!(
-            "{name}: page {page}, command line {value}, apart {:.1e}",
-            (page - value).abs()
-        );
-        ensure!((page - value).abs() < APART, "{name}: {page} is not {value}");
-    }
+    check_figures(&done, &native)?;
     let kinds: Vec<&str> = native.kinds.iter().map(|row| &*row.kind).collect();
     ensure!(done["kinds"] == json!(kinds), "{done:#}");
 
@@ -332,20 +375,10 @@ async fn memory(page: Page) -> Result<()> {
     page.wait("the memory", MEASURING, |page| page.model.contains("memory"))
         .await?;
     until(&page, "an engine to measure with", |room| room["ready"] == true).await?;
-    page.click("[data-testid=evaluate-begin]").await?;
-    let done = until(&page, "figures", |room| {
-        room["done"] == true || room["error"].is_string()
-    })
-    .await?;
-    ensure!(done["error"].is_null(), "{done:#}");
+    let done = measure(&page).await?;
     let native = native_evaluation(&page, &root, &file)?;
     ensure!(native.images.len() >= 8, "too few images for helpers");
-    for (name, value) in Metrics::NAMES.into_iter().zip(native.metrics().values()) {
-        let page: f64 = done["figures"][name].as_str().context("no figure")?.parse()?;
-        let value = value.with_context(|| format!("{name} is not defined"))?;
-        ensure!((page - value).abs() < APART, "{name}: {page} is not {value}");
-    }
-    Ok(())
+    check_figures(&done, &native)
 }
 
 /// The command line's evaluation of the same folder.

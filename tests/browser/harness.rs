@@ -17,9 +17,6 @@ use xtask::serve::Server;
 use crate::page::Page;
 use crate::site::Site;
 
-/// No test takes longer than this.
-const LIMIT: Duration = Duration::from_secs(240);
-
 /// Where the site lies on its server: under a sub-path, as on many static hosts.
 const SUB_PATH: &str = "/tools/inspect/";
 
@@ -30,6 +27,17 @@ pub(crate) enum Gpu {
     None,
     /// The software adapter that Chromium carries.
     SwiftShader,
+}
+
+impl Gpu {
+    /// No test takes longer than this.
+    fn limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::None => 240,
+            // a step of a training takes seconds
+            Self::SwiftShader => 540,
+        })
+    }
 }
 
 /// Flags that every browser here gets: nothing that talks to the network by itself.
@@ -75,10 +83,11 @@ where
     let page = Page::new(client.clone(), driver.port, server, site, folder.path());
 
     let task = tokio::spawn(test(page.clone()));
-    let outcome = match tokio::time::timeout(LIMIT, task).await {
+    let limit = gpu.limit();
+    let outcome = match tokio::time::timeout(limit, task).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(anyhow!("{panic}")),
-        Err(_) => Err(anyhow!("the test took longer than {LIMIT:?}")),
+        Err(_) => Err(anyhow!("the test took longer than {limit:?}")),
     };
     if outcome.is_err() {
         let name = std::thread::current().name().unwrap_or("test").replace("::", "-");

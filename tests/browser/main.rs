@@ -8,6 +8,7 @@ mod analysis;
 mod bad_input;
 mod closer;
 mod compare;
+mod dropped;
 mod evaluate;
 mod evaluate_maps;
 mod harness;

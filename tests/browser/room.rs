@@ -76,6 +76,22 @@ pub(crate) async fn read(page: &Page, count: usize) -> Result<Value> {
     .await
 }
 
+/// Pauses a training and waits until its state is saved; the step that was done last.
+pub(crate) async fn pause(page: &Page, limit: Duration) -> Result<usize> {
+    page.click("[data-testid=pause]").await?;
+    let paused = until(page, "the saving", limit, |room| {
+        let saved = format!("step {}:", step(room));
+        room["saved"].as_str().is_some_and(|text| text.contains(&saved)) && room["stage"] == "Paused"
+    })
+    .await?;
+    Ok(step(&paused))
+}
+
+/// The step that was done last.
+pub(crate) fn step(room: &Value) -> usize {
+    room["step"].as_f64().map_or(0, |step| step.max(0.0) as usize)
+}
+
 /// Good pictures of the command line's inspection line, eight of them.
 pub(crate) fn good_images(page: &Page) -> Result<Vec<PathBuf>> {
     let folder = page.folder().join("line");

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Gpu, in_browser};
 use crate::native_training;
 use crate::page::{Page, SLOW, check_sentence};
-use crate::room::{collect, enter, good_images, until};
+use crate::room::{collect, enter, good_images, pause, step, until};
 use crate::spy;
 
 /// Pixels of the input's side, images of a step, steps of the two stages.
@@ -33,10 +33,6 @@ fn a_training_survives_the_loss_of_its_gpu() {
 fn query() -> String {
     let [student, segmentation] = STEPS;
     format!("?backend=webgpu&model=none&steps={student}-{segmentation}&batch={BATCH}&side={SIDE}")
-}
-
-fn step(room: &Value) -> usize {
-    room["step"].as_f64().map_or(0, |step| step.max(0.0) as usize)
 }
 
 async fn numbers(page: &Page, script: &str) -> Result<Vec<f64>> {
@@ -76,13 +72,7 @@ async fn trained(page: Page) -> Result<()> {
 
     // into stage 2, so that every layer has had a gradient
     until(&page, "stage 2", SLOW, |room| step(room) > STEPS[0]).await?;
-    page.click("[data-testid=pause]").await?;
-    let paused = until(&page, "the saving", SLOW, |room| {
-        let saved = format!("step {}:", step(room));
-        room["saved"].as_str().is_some_and(|text| text.contains(&saved)) && room["stage"] == "Paused"
-    })
-    .await?;
-    let pause = step(&paused);
+    let pause = pause(&page, SLOW).await?;
     let times = numbers(&page, "return destseg.stepTimes()").await?;
     println!("milliseconds of the steps: {times:.0?}");
     let mut later = times[1..].to_vec();

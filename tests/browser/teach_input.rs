@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
+use crate::dropped::drop_folder;
 use crate::harness::{Gpu, in_browser};
 use crate::pack::{File, zip};
 use crate::page::{Page, SLOW, SOON, check_sentence};
@@ -218,42 +219,23 @@ async fn many(page: Page) -> Result<()> {
     Ok(())
 }
 
-/// Drops a folder as a file manager does: the browser's own entries of a folder in its private file
-/// system have the same methods.
-const DROP_FOLDER: &str = "
-    const file = (path, text) => ({
-        isFile: true, isDirectory: false, fullPath: path,
-        file: done => done(new File([text], path.split('/').pop())),
-    });
-    const folder = (path, children) => ({
-        isFile: false, isDirectory: true, fullPath: path,
-        createReader: () => {
-            const parts = [children.slice(0, 2), children.slice(2), []];
-            return { readEntries: done => done(parts.shift() ?? []) };
-        },
-    });
-    const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
-    const other = Uint8Array.from(atob(arguments[1]), letter => letter.charCodeAt(0));
-    const third = Uint8Array.from(atob(arguments[2]), letter => letter.charCodeAt(0));
-    const tree = folder('/parts', [
-        file('/parts/one.png', bytes), file('/parts/.hidden.png', other), file('/parts/readme.md', 'words'),
-        folder('/parts/deep', [folder('/parts/deep/er', [file('/parts/deep/er/two.png', other)])]),
-        file('/parts/three.png', third),
-    ]);
-    const event = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: new DataTransfer() });
-    event.dataTransfer.items.add('text', 'text/plain');
-    DataTransferItem.prototype.webkitGetAsEntry = () => tree;
-    document.body.dispatchEvent(event);
-";
-
 async fn folders(page: Page) -> Result<()> {
     enter(&page, "?backend=cpu").await?;
     let pictures = [1, 2, 3]
         .map(|number| picture(number, 40))
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
-    let arguments = pictures.iter().map(|picture| json!(base64(picture))).collect();
-    page.execute(DROP_FOLDER, arguments).await?;
+    let [one, two, three] = &pictures[..] else {
+        bail!("three pictures");
+    };
+    let files: [(&str, &[u8]); 5] = [
+        ("parts/one.png", one),
+        ("parts/.hidden.png", two),
+        ("parts/readme.md", b"words"),
+        ("parts/deep/er/two.png", two),
+        ("parts/three.png", three),
+    ];
+    drop_folder(&page, &files).await?;
     let room = room::read(&page, 3).await?;
     let names: Vec<&str> = room["good"]
         .as_array()
@@ -282,25 +264,4 @@ async fn folders(page: Page) -> Result<()> {
     let room = room::collect_more(&page, &more[..1], 4).await?;
     ensure!(room["can_train"] == true, "{room:#}");
     check_sentence(room["advice"].as_str().unwrap_or_default(), "about 20")
-}
-
-/// Bytes as a script takes them.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let value = chunk
-            .iter()
-            .fold(0_u32, |value, &byte| value << 8 | u32::from(byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let index = value >> (18 - 6 * digit) & 63;
-            text.push(if digit <= chunk.len() {
-                DIGITS[index as usize].into()
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }

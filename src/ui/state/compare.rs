@@ -38,6 +38,8 @@ pub struct Compare {
     pub open: bool,
     /// Share of all patches that `PatchCore` remembers.
     pub coreset: f64,
+    /// Steps that STPM trains.
+    pub steps: usize,
     /// How far `PatchCore` is.
     pub memory: Readiness,
     /// How far STPM is.
@@ -57,6 +59,7 @@ impl Default for Compare {
         Self {
             open: false,
             coreset: 0.1,
+            steps: STEPS,
             memory: Readiness::Absent,
             student: Readiness::Absent,
             error: None,
@@ -104,10 +107,10 @@ impl Compare {
 
     /// A new engine has no contenders.
     pub(super) fn engine_is_new(&mut self) {
-        let (open, coreset) = (self.open, self.coreset);
         *self = Self {
-            open,
-            coreset,
+            open: self.open,
+            coreset: self.coreset,
+            steps: self.steps,
             ..Self::default()
         };
     }
@@ -184,7 +187,7 @@ impl State {
                 own.wish = Some(Contest::Prepare {
                     method,
                     coreset: own.coreset,
-                    steps: STEPS,
+                    steps: own.steps,
                     teachers,
                 });
                 *own.slot(method) = Readiness::Making("beginning".into(), 0, 0);

@@ -4,7 +4,7 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use super::direct::{Sizes, SizesLaunch};
+use super::sizes::{Sizes, corners};
 use super::{After, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
 use crate::device::Device;
 
@@ -20,8 +20,7 @@ pub(super) fn convolve(
     after: After,
     device: &Device,
 ) -> Option<Tensor<1>> {
-    let [channels, height, width] = plan.input;
-    let [outputs, rows, columns] = plan.output;
+    let outputs = plan.output[0];
     let weight = pack::weights(weight, [outputs, 1, plan.taps()], 1, device)?;
     let output = empty(plan.pixels() * outputs, device);
     let client = input.client.clone();
@@ -33,23 +32,7 @@ pub(super) fn convolve(
         weight.into_buffer_arg(),
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
-        SizesLaunch::new(
-            height as u32,
-            width as u32,
-            channels as u32 / 4,
-            rows as u32,
-            columns as u32,
-            outputs as u32 / 4,
-            plan.pixels() as u32,
-            plan.kernel[0] as u32,
-            plan.kernel[1] as u32,
-            plan.stride[0] as u32,
-            plan.stride[1] as u32,
-            plan.padding[0] as u32,
-            plan.padding[1] as u32,
-            plan.dilation[0] as u32,
-            plan.dilation[1] as u32,
-        ),
+        plan.sizes(),
         after,
     );
     Some(output)
@@ -73,13 +56,9 @@ fn depthwise(
         let mut top = Array::<i32>::new(PIXELS);
         let mut left = Array::<i32>::new(PIXELS);
         let mut sum = Array::<V4>::new(PIXELS);
+        corners(&sizes, pixel, &mut image, &mut top, &mut left, PIXELS);
         #[unroll]
         for p in 0..PIXELS {
-            let own = min(pixel + p as u32, sizes.pixels - 1);
-            let row = own / sizes.columns;
-            image[p] = row / sizes.rows * sizes.height;
-            top[p] = (row % sizes.rows * sizes.stride_y) as i32 - sizes.padding_y as i32;
-            left[p] = (own % sizes.columns * sizes.stride_x) as i32 - sizes.padding_x as i32;
             sum[p] = start;
         }
         for ky in 0..sizes.kernel_y {

@@ -5,6 +5,7 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
+use super::sizes::{Sizes, corners};
 use super::{After, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
 use crate::device::Device;
 
@@ -25,8 +26,8 @@ pub(super) fn convolve(
     after: After,
     device: &Device,
 ) -> Option<Tensor<1>> {
-    let [channels, height, width] = plan.input;
-    let [outputs, rows, columns] = plan.output;
+    let channels = plan.input[0];
+    let outputs = plan.output[0];
     // the first layer's channels are fewer than the packed input's
     let own = weight.meta.shape()[1];
     let weight = pack::weights(weight, [outputs, own, plan.taps()], channels, device)?;
@@ -41,47 +42,11 @@ pub(super) fn convolve(
         weight.into_buffer_arg(),
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
-        SizesLaunch::new(
-            height as u32,
-            width as u32,
-            channels as u32 / 4,
-            rows as u32,
-            columns as u32,
-            outputs as u32 / 4,
-            plan.pixels() as u32,
-            plan.kernel[0] as u32,
-            plan.kernel[1] as u32,
-            plan.stride[0] as u32,
-            plan.stride[1] as u32,
-            plan.padding[0] as u32,
-            plan.padding[1] as u32,
-            plan.dilation[0] as u32,
-            plan.dilation[1] as u32,
-        ),
+        plan.sizes(),
         vectors,
         after,
     );
     Some(output)
-}
-
-/// Of input, output and kernel; channels in fours.
-#[derive(CubeLaunch, CubeType)]
-pub(super) struct Sizes {
-    pub(super) height: u32,
-    pub(super) width: u32,
-    pub(super) channels: u32,
-    pub(super) rows: u32,
-    pub(super) columns: u32,
-    pub(super) outputs: u32,
-    pub(super) pixels: u32,
-    pub(super) kernel_y: u32,
-    pub(super) kernel_x: u32,
-    pub(super) stride_y: u32,
-    pub(super) stride_x: u32,
-    pub(super) padding_y: u32,
-    pub(super) padding_x: u32,
-    pub(super) dilation_y: u32,
-    pub(super) dilation_x: u32,
 }
 
 #[cube(launch)]
@@ -102,14 +67,7 @@ fn direct(
         let mut image = Array::<u32>::new(PIXELS);
         let mut top = Array::<i32>::new(PIXELS);
         let mut left = Array::<i32>::new(PIXELS);
-        #[unroll]
-        for p in 0..PIXELS {
-            let own = min(pixel + p as u32, sizes.pixels - 1);
-            let row = own / sizes.columns;
-            image[p] = row / sizes.rows * sizes.height;
-            top[p] = (row % sizes.rows * sizes.stride_y) as i32 - sizes.padding_y as i32;
-            left[p] = (own % sizes.columns * sizes.stride_x) as i32 - sizes.padding_x as i32;
-        }
+        corners(&sizes, pixel, &mut image, &mut top, &mut left, PIXELS);
         let mut sum = Array::<V4>::new(PIXELS * vectors);
         #[unroll]
         for v in 0..vectors {

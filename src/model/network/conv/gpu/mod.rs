@@ -4,6 +4,7 @@
 mod depthwise;
 mod direct;
 mod pack;
+mod sizes;
 mod winograd;
 
 use burn::backend::Cube;
