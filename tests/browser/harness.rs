@@ -34,8 +34,8 @@ impl Gpu {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::None => 240,
-            // a step of a training takes seconds
-            Self::SwiftShader => 540,
+            // a step of a training takes ten seconds
+            Self::SwiftShader => 900,
         })
     }
 }
