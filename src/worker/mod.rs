@@ -27,7 +27,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -65,6 +65,10 @@ pub fn run() {
             first_line(&info.to_string())
         ));
     }));
+    if construct().is_err() {
+        post_fatal("The engine is incomplete: build the page with `cargo xtask dist`.");
+        return;
+    }
     let inbox = Rc::new(RefCell::new(Inbox::default()));
     let engine = Rc::new(RefCell::new(None));
     let deliver: Deliver = {
@@ -101,6 +105,13 @@ pub fn run() {
         },
         None,
     );
+}
+
+/// Has statics register themselves, once and before all else: `build.rs` keeps the linker from doing so.
+fn construct() -> Result<(), JsValue> {
+    let constructors = Reflect::get(&wasm_bindgen::exports(), &"__wasm_call_ctors".into())?;
+    let constructors: Function = constructors.dyn_into()?;
+    constructors.call0(&JsValue::UNDEFINED).map(|_| ())
 }
 
 /// What a buffer holds.

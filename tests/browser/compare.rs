@@ -29,21 +29,32 @@ async fn until(page: &Page, what: &str, is_so: impl Fn(&Value) -> bool) -> Resul
     page.until(SHOWN, what, BUILDING, is_so).await
 }
 
+/// Opens the room with this addition to the page's address, waits for the loaded model's column and gives eight good
+/// images.
+async fn enter(page: &Page, query: &str) -> Result<()> {
+    let files = good_images(page)?;
+    page.open_to_first_map(&format!("?backend=cpu&model=fabric{query}"), SOON)
+        .await?;
+    page.click("[data-testid=compare-open]").await?;
+    until(page, "the loaded model's map", |room| {
+        room["columns"].as_array().map(Vec::len) == Some(1)
+    })
+    .await?;
+    page.choose("compare-good", &files).await?;
+    until(page, "eight good images", |room| {
+        room["count"] == "8 good images ready"
+    })
+    .await?;
+    Ok(())
+}
+
 #[test]
 fn stpm_is_trained_and_compared() {
     in_browser(Gpu::None, trained);
 }
 
 async fn trained(page: Page) -> Result<()> {
-    let files = good_images(&page)?;
-    page.open_to_first_map("?backend=cpu&model=fabric&steps=4-2", SOON)
-        .await?;
-    page.click("[data-testid=compare-open]").await?;
-    page.choose("compare-good", &files).await?;
-    until(&page, "eight good images", |room| {
-        room["count"] == "8 good images ready"
-    })
-    .await?;
+    enter(&page, "&steps=4-2").await?;
     page.click("[data-testid=prepare-stpm]").await?;
     let made = until(&page, "STPM", |room| {
         room["trained"] == "true" || room["error"].is_string()
@@ -72,18 +83,7 @@ fn a_memory_is_built_and_compared() {
 }
 
 async fn compared(page: Page) -> Result<()> {
-    let files = good_images(&page)?;
-    page.open_to_first_map("?backend=cpu&model=fabric", SOON).await?;
-    page.click("[data-testid=compare-open]").await?;
-    until(&page, "the loaded model's map", |room| {
-        room["columns"].as_array().map(Vec::len) == Some(1)
-    })
-    .await?;
-    page.choose("compare-good", &files).await?;
-    until(&page, "eight good images", |room| {
-        room["count"] == "8 good images ready"
-    })
-    .await?;
+    enter(&page, "").await?;
     page.click("[data-testid=prepare-patchcore]").await?;
     let built = until(&page, "the memory", |room| {
         room["ready"] == "true" || room["error"].is_string()

@@ -12,9 +12,9 @@ const DROP: &str = "
         const names = path.split('/'), file = names.pop();
         names.reduce((folder, name) => folder[name] ??= {}, root)[file] = bytes;
     }
-    const entry = (path, node) => typeof node === 'string' ? {
+    const entry = (path, node) => Array.isArray(node) ? {
         isFile: true, isDirectory: false, fullPath: path,
-        file: done => done(new File([Uint8Array.from(atob(node), letter => letter.charCodeAt(0))], path.split('/').pop())),
+        file: done => done(new File([Uint8Array.from(node)], path.split('/').pop())),
     } : {
         isFile: false, isDirectory: true, fullPath: path,
         createReader: () => {
@@ -31,30 +31,6 @@ const DROP: &str = "
 
 /// Drops the folder that all these paths begin with.
 pub(crate) async fn drop_folder(page: &Page, files: &[(&str, &[u8])]) -> Result<()> {
-    let files: Vec<_> = files
-        .iter()
-        .map(|(path, bytes)| json!([path, base64(bytes)]))
-        .collect();
+    let files: Vec<_> = files.iter().map(|(path, bytes)| json!([path, bytes])).collect();
     page.execute(DROP, vec![json!(files)]).await.map(|_| ())
-}
-
-/// Bytes as a script takes them.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let value = chunk
-            .iter()
-            .fold(0_u32, |value, &byte| value << 8 | u32::from(byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let index = value >> (18 - 6 * digit) & 63;
-            text.push(if digit <= chunk.len() {
-                DIGITS[index as usize].into()
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Gpu, in_browser};
 use crate::page::{Page, SOON, check_sentence};
-use crate::room::{TRAINING, collect, enter, good_images, shown, until};
+use crate::room::{TRAINING, collect, enter, good_images, shown, step, until};
 use crate::spy;
 
 #[test]
@@ -37,16 +37,12 @@ fn pausing_and_discarding_wait_for_one_step_at_most() {
     in_browser(Gpu::None, patient);
 }
 
-fn step(room: &Value) -> f64 {
-    room["step"].as_f64().unwrap_or(-1.0)
-}
-
 /// Opens the room, gives images and starts a training.
 async fn begin(page: &Page, files: &[PathBuf], query: &str) -> Result<()> {
     enter(page, query).await?;
     collect(page, files).await?;
     page.click("[data-testid=train]").await?;
-    until(page, "the first step", TRAINING, |room| step(room) >= 1.0).await?;
+    until(page, "the first step", TRAINING, |room| step(room) >= 1).await?;
     Ok(())
 }
 
@@ -83,10 +79,7 @@ async fn killed(page: Page) -> Result<()> {
     .await?;
     let kept = step(&paused);
     page.click("[data-testid=pause]").await?;
-    until(&page, "some more steps", TRAINING, |room| {
-        step(room) >= kept + 3.0
-    })
-    .await?;
+    until(&page, "some more steps", TRAINING, |room| step(room) >= kept + 3).await?;
     spy::kill_worker(&page).await?;
     let room = until(&page, "a word about it", SOON, |room| {
         room["notices"].as_array().is_some_and(|all| !all.is_empty())
@@ -125,7 +118,7 @@ async fn full(page: Page) -> Result<()> {
     )
     .await?;
     page.click("[data-testid=pause]").await?;
-    until(&page, "some more steps", TRAINING, |room| step(room) >= 6.0).await?;
+    until(&page, "some more steps", TRAINING, |room| step(room) >= 6).await?;
     page.click("[data-testid=pause]").await?;
     let room = until(&page, "a word about the storage", SOON, |room| {
         room["notices"].as_array().is_some_and(|all| !all.is_empty())
@@ -237,7 +230,7 @@ async fn patient(page: Page) -> Result<()> {
         "?backend=cpu&steps=100-100&batch=8&side=128",
     )
     .await?;
-    until(&page, "some steps", TRAINING, |room| step(room) >= 4.0).await?;
+    until(&page, "some steps", TRAINING, |room| step(room) >= 4).await?;
     let before = page
         .execute(CLICK_AND_COUNT, vec![json!("[data-testid=pause]")])
         .await?;
@@ -254,7 +247,7 @@ async fn patient(page: Page) -> Result<()> {
     );
     page.click("[data-testid=pause]").await?;
     until(&page, "two more steps", TRAINING, |room| {
-        step(room) >= after as f64 + 2.0
+        step(room) as u64 >= after + 2
     })
     .await?;
     let took = page

@@ -27,7 +27,6 @@ fn a_training_on_webgpu_is_that_of_the_cpu() {
 }
 
 #[test]
-#[ignore = "the loss is said and another engine started, but what is left takes longer than four minutes on SwiftShader (issue 5)"]
 fn a_training_survives_the_loss_of_its_gpu() {
     in_browser(Gpu::SwiftShader, lost);
 }

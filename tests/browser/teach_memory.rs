@@ -27,7 +27,6 @@ fn memory_is_flat_on_the_cpu() {
 }
 
 #[test]
-#[ignore = "not yet seen to pass on a quiet machine (issue 5): cargo test --test browser -- --ignored teach"]
 fn memory_is_flat_on_webgpu() {
     in_browser(Gpu::SwiftShader, |page| flat(page, "webgpu", SLOW));
 }

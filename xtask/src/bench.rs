@@ -174,17 +174,17 @@ fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
             ],
         },
         Contest {
-            work: "compact",
+            work: "trial",
             runs: "40",
             peers: vec![onnx(&compact, "40"), torch("infer")],
         },
         Contest {
-            work: "stage1",
+            work: "trial1",
             runs: "7",
             peers: vec![torch("stage 1")],
         },
         Contest {
-            work: "stage2",
+            work: "trial2",
             runs: "7",
             peers: vec![torch("stage 2")],
         },
