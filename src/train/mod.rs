@@ -37,6 +37,7 @@ pub use memory::{Coreset, MemoryBuilder, MemoryProgress};
 use sampler::Sampler;
 use sgd::Sgd;
 pub use steps::{Batch, Stage, StepReport};
+use whiten::Survey;
 
 /// A training run.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Trainer {
     step: usize,
     /// The best student so far, where one is chosen.
     best: Option<Best>,
+    /// What is usual on good images, until stage 2 begins.
+    survey: Option<Survey>,
 }
 
 /// A student whose mean map of the held-out good images was the lowest so far.
@@ -119,6 +122,7 @@ impl Trainer {
             let own = init::initialise(own, init::Scheme::Segmentation, config.seed);
             recorded(own, cpu.as_ref())
         });
+        let survey = Some(Survey::new(&model_config));
         Ok(Self {
             network: network.with(student, segmentation),
             cpu,
@@ -135,6 +139,7 @@ impl Trainer {
             views: 1.0,
             step: 0,
             best: None,
+            survey,
         })
     }
 

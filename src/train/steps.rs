@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::sgd::Sgd;
 use super::stages::learning_rate;
+use super::whiten::Survey;
 use super::{Best, Trainer, cpu, sampler, whiten};
 use crate::config::Reduction;
 use crate::model::features::Features;
@@ -76,6 +77,7 @@ impl Trainer {
             device: self.device.clone(),
             step: 0,
             best: None,
+            survey: Some(Survey::new(&self.model_config)),
             config,
         };
         let batch = self.batch()?;
@@ -111,9 +113,7 @@ impl Trainer {
         let report = match self.step.checked_sub(self.config.student.steps) {
             None => self.student_step(batch).await?,
             Some(step) => {
-                if step == 0 {
-                    self.whiten().await?;
-                }
+                while self.prepare().await? {}
                 self.segmentation_step(step, batch).await?
             }
         };
@@ -204,20 +204,34 @@ impl Trainer {
         }
     }
 
-    /// Learns, before stage 2, which differences of teacher and student are usual on good images.
-    async fn whiten(&mut self) -> Result<()> {
-        if let Some(whitening) = self.network.whitening.take() {
+    /// Does part of what stage 2 needs before its first step, one image's share: learns which differences of teacher
+    /// and student are usual on good images. `false` if there is nothing to do. [`Self::step`] does all that is left;
+    /// this is for who must not wait so long.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn prepare(&mut self) -> Result<bool> {
+        let begins = self.step == self.config.student.steps && self.config.segmentation.steps > 0;
+        let Some(whitening) = self.network.whitening.as_ref().filter(|_| begins) else {
+            return Ok(false);
+        };
+        let Some(mut survey) = self.survey.take() else {
+            return Ok(false);
+        };
+        let place = survey.seen();
+        if let Some(image) = self.images.get(place).filter(|_| place < whiten::MOST_IMAGES) {
             // what varies among good images is usual
-            let varied = self.images.iter().enumerate().map(|(place, image)| {
-                let mut rng = sampler::whitening_rng(self.config.seed, place);
-                self.synthesiser.good(image, &mut rng)
-            });
-            let fitted =
-                whiten::fit(whitening, &self.model(), varied, &self.model_config, &self.device).await?;
-            self.network.whitening = Some(fitted);
-            self.forget_plan();
+            let mut rng = sampler::whitening_rng(self.config.seed, place);
+            let varied = self.synthesiser.good(image, &mut rng);
+            survey
+                .add(&varied, &self.model(), &self.model_config, &self.device)
+                .await?;
+            self.survey = Some(survey);
+            return Ok(true);
         }
-        Ok(())
+        self.network.whitening = Some(survey.fit(whitening.clone(), &self.device)?);
+        self.forget_plan();
+        Ok(true)
     }
 
     async fn segmentation_step(&mut self, step: usize, batch: Batch) -> Result<StepReport> {

@@ -20,51 +20,82 @@ const SHRINKAGE: f64 = 1e-2;
 /// Iterations after which an eigenvalue is given up; a few suffice.
 const EIGEN_SWEEPS: usize = 10_000;
 
-/// Estimates the maps from the good `images` that the model is trained on.
-///
-/// # Errors
-/// [`Error::Device`] if the device was lost, [`Error::Training`] if the features are no numbers.
-pub(super) async fn fit(
-    mut whitening: Whitening,
-    model: &DeSTSeg,
-    images: impl Iterator<Item = RgbImage>,
-    config: &ModelConfig,
-    device: &Device,
-) -> Result<Whitening> {
-    let moments = || config.teacher.channels().map(Moments::new);
-    let (mut of_differences, mut of_features) = (moments(), moments());
-    for image in images.take(MOST_IMAGES) {
-        let pixels = image::unit(&image);
+/// What good images have shown so far, one after the other.
+#[derive(Debug)]
+pub(super) struct Survey {
+    differences: [Moments; 3],
+    features: [Moments; 3],
+    seen: usize,
+}
+
+impl Survey {
+    pub(super) fn new(config: &ModelConfig) -> Self {
+        let moments = || config.teacher.channels().map(Moments::new);
+        Self {
+            differences: moments(),
+            features: moments(),
+            seen: 0,
+        }
+    }
+
+    /// Images that were looked at.
+    pub(super) fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Adds a good image that the model is trained on.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub(super) async fn add(
+        &mut self,
+        image: &RgbImage,
+        model: &DeSTSeg,
+        config: &ModelConfig,
+        device: &Device,
+    ) -> Result<()> {
+        let pixels = image::unit(image);
         let pixels = [pixels.as_slice()].into_iter();
         let batch = preprocess::batch(pixels, config.input_size, config.teacher, device);
         let [teacher, student] = model.features(batch);
-        let features = whitening.features.iter().zip(teacher.0.clone());
-        for (moments, (_, feature)) in of_features.iter_mut().zip(features) {
+        let wanted = model.whitening.iter().flat_map(|own| &own.features);
+        for (moments, (_, feature)) in self.features.iter_mut().zip(wanted.zip(teacher.0.clone())) {
             moments.add(feature).await?;
         }
-        for (moments, difference) in of_differences.iter_mut().zip(teacher.difference(student)) {
+        for (moments, difference) in self.differences.iter_mut().zip(teacher.difference(student)) {
             moments.add(difference).await?;
         }
+        self.seen += 1;
+        Ok(())
     }
-    let maps = whitening.levels.iter_mut().zip(&of_differences);
-    for (map, moments) in maps.chain(whitening.features.iter_mut().zip(&of_features)) {
-        let channels = moments.sum.len();
-        let (weight, bias) = moments.whitening().ok_or_else(|| {
-            Error::Training(
-                "teacher and student have no usual difference on these images: train stage 1 longer".into(),
-            )
-        })?;
-        let weight = TensorData::new(weight, [channels, channels, 1, 1]);
-        map.weight = Param::from_tensor(Tensor::from_data(weight, device));
-        map.bias = Some(Param::from_tensor(Tensor::from_data(
-            TensorData::new(bias, [channels]),
-            device,
-        )));
+
+    /// The maps that these images give.
+    ///
+    /// # Errors
+    /// [`Error::Training`] if the features are no numbers or never vary.
+    pub(super) fn fit(&self, mut whitening: Whitening, device: &Device) -> Result<Whitening> {
+        let maps = whitening.levels.iter_mut().zip(&self.differences);
+        for (map, moments) in maps.chain(whitening.features.iter_mut().zip(&self.features)) {
+            let channels = moments.sum.len();
+            let (weight, bias) = moments.whitening().ok_or_else(|| {
+                Error::Training(
+                    "teacher and student have no usual difference on these images: train stage 1 longer"
+                        .into(),
+                )
+            })?;
+            let weight = TensorData::new(weight, [channels, channels, 1, 1]);
+            map.weight = Param::from_tensor(Tensor::from_data(weight, device));
+            map.bias = Some(Param::from_tensor(Tensor::from_data(
+                TensorData::new(bias, [channels]),
+                device,
+            )));
+        }
+        Ok(whitening)
     }
-    Ok(whitening)
 }
 
 /// Sums over feature vectors: of the vectors, and of their outer products (row by row).
+#[derive(Debug)]
 struct Moments {
     count: f64,
     sum: Vec<f64>,

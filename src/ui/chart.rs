@@ -6,6 +6,8 @@ use yew::{Html, html};
 const SIZE: (f32, f32) = (320.0, 90.0);
 /// Room for the axis' words below the chart.
 const FOOT: f32 = 14.0;
+/// Half the width of the threshold's words; the axis' ends are not written below them.
+const WORDS: f32 = 32.0;
 /// Bars of a histogram.
 const BINS: usize = 24;
 /// Points of a line at most; more cannot be seen.
@@ -93,11 +95,15 @@ pub(crate) fn histogram(groups: [(&'static str, &[f32]); 2], threshold: f32) -> 
                 <path class="chart-axis" d={format!("M0 {height}H{width}")} />
                 { for bars }
                 <path class="chart-threshold" d={format!("M{x} 0V{height}")} />
-                <text x="0" y={(height + FOOT - 2.0).to_string()}>{ "0" }</text>
-                <text x={width.to_string()} y={(height + FOOT - 2.0).to_string()} text-anchor="end">
-                    { format!("{span:.0}") }
-                </text>
-                <text x={x.clamp(30.0, width - 30.0).to_string()} y={(height + FOOT - 2.0).to_string()}
+                if x > 2.0 * WORDS {
+                    <text x="0" y={(height + FOOT - 2.0).to_string()}>{ "0" }</text>
+                }
+                if x < width - 2.0 * WORDS {
+                    <text x={width.to_string()} y={(height + FOOT - 2.0).to_string()} text-anchor="end">
+                        { format!("{span:.0}") }
+                    </text>
+                }
+                <text x={x.clamp(WORDS, width - WORDS).to_string()} y={(height + FOOT - 2.0).to_string()}
                     text-anchor="middle">{ format!("threshold {threshold:.2}") }</text>
             </svg>
             <figcaption>

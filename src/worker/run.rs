@@ -219,8 +219,12 @@ impl Run {
         self.in_segmentation
     }
 
-    /// Does a step; false once all are done.
+    /// Does a step, or part of what the next one needs; false once all are done.
     pub(super) async fn step(&mut self) -> Result<bool> {
+        // a pause or the end is heard of after each image
+        if self.trainer.prepare().await? {
+            return Ok(true);
+        }
         let start = now_ms();
         let Some(report) = self.trainer.step().await? else {
             return Ok(false);

@@ -41,7 +41,7 @@ impl Gpu {
 }
 
 /// Flags that every browser here gets: nothing that talks to the network by itself.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -52,6 +52,8 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
     "--window-size=1280,1000",
     "--enable-logging",
+    // the tests of memory collect garbage first
+    "--js-flags=--expose-gc",
 ];
 
 /// Runs one test in a browser and a server of its own. One test at a time: they share two cores.

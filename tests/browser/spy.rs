@@ -78,8 +78,11 @@ const IN_WORKER: &str = "
         };
     }
     const spyChannel = new BroadcastChannel('spy');
-    spyChannel.onmessage = ({ data }) => {
+    spyChannel.onmessage = async ({ data }) => {
         if (data.question === 'memory') {
+            // buffers that were read from are free once the browser has collected them
+            gc();
+            await new Promise(done => setTimeout(done, 100));
             const { gpu, buffers, largest, limit, asked } = spied;
             spyChannel.postMessage({ wasm: spied.wasm.buffer.byteLength, gpu, buffers, largest, limit, asked });
         } else if (data.question === 'lose') {

@@ -1,7 +1,8 @@
-//! Bilinear upsampling as two matrix products.
+//! Bilinear upsampling as two matrix products, and on a GPU without gradients by a kernel of ours.
 //!
 //! Burn's `interpolate` has no gradient on GPU backends (0.22), so the one form that the student
-//! trains through everywhere is written out: `A_h * image * A_w^T` with constant matrices.
+//! trains through everywhere is written out: `A_h * image * A_w^T` with constant matrices. For inference its products take
+//! longer to compile than all other kernels together, and Burn's kernel is compiled anew for each size.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -13,6 +14,9 @@ pub fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
         return image;
     }
     let device = image.device();
+    if let Some(resized) = super::conv::bilinear(&image, size) {
+        return resized;
+    }
     let rows = matrix(height, size[0], &device);
     let columns = matrix(width, size[1], &device).transpose();
     let wide = image.reshape([batch * channels * height, width]).matmul(columns);

@@ -125,7 +125,7 @@ impl Effort {
         match (self, preset) {
             (Self::Quick, Preset::Compact) => [100, 150],
             (Self::Standard, Preset::Compact) => [150, 250],
-            (Self::Thorough, Preset::Compact) => [300, 400],
+            (Self::Thorough, Preset::Compact) => [900, 600],
             (Self::Quick, Preset::Paper) => [200, 200],
             (Self::Standard, Preset::Paper) => [400, 400],
             (Self::Thorough, Preset::Paper) => [1000, 4000],

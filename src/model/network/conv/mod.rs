@@ -63,6 +63,14 @@ pub(in crate::model) fn convolve(
     after.apply(module::conv2d(input, weight, bias, options))
 }
 
+/// Bilinear resize of `[batch, channels, height, width]` with half-pixel centres, by our kernel where it applies.
+pub(in crate::model) fn bilinear(image: &Tensor<4>, size: [usize; 2]) -> Option<Tensor<4>> {
+    #[cfg(feature = "gpu")]
+    return gpu::bilinear(image, size);
+    #[cfg(not(feature = "gpu"))]
+    None
+}
+
 /// Zeros before and after the image, rows and columns.
 fn padding(conv: &Conv2d, size: [usize; 2]) -> [(usize, usize); 2] {
     match conv.padding {

@@ -6,6 +6,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
+use super::super::upsample;
 use super::{After, convolve};
 use crate::device;
 use crate::protocol::BackendChoice;
@@ -261,6 +262,31 @@ fn the_networks_convolutions_are_the_plain_loop() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of the CPU's, which is tested against Burn's own.
+    #[test]
+    fn resizing_on_a_gpu_is_the_cpus(
+        shape in [1..3usize, 1..9usize, 1..20usize, 1..20usize],
+        size in [1..50usize, 1..50usize],
+        channels_first in any::<bool>(),
+    ) {
+        if let Some(gpu) = &*GPU {
+            let [batch, channels, height, width] = shape;
+            let values = || TensorData::new(numbers(shape.iter().product(), 3), shape);
+            let on = |device: &Device| {
+                let image = Tensor::<4>::from_data(values(), device);
+                let image = if channels_first {
+                    image
+                } else {
+                    image.reshape([batch, height, width, channels]).permute([0, 3, 1, 2])
+                };
+                upsample::bilinear(image, size).into_data().try_to_vec::<f32>().expect("is f32")
+            };
+            for (own, expected) in on(gpu).iter().zip(on(&device::any())) {
+                prop_assert!((own - expected).abs() < 1e-5, "{own} instead of {expected}");
+            }
+        }
+    }
 
     #[test]
     fn any_convolution_is_the_plain_loop(case in cases()) {

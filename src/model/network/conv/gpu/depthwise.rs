@@ -5,7 +5,7 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{After, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
+use super::{After, Bounds, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
 use crate::device::Device;
 
 /// Pixels of an invocation, which share its weights.
@@ -33,20 +33,13 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         plan.sizes(),
-        after,
+        after.bounds(),
     );
     Some(output)
 }
 
 #[cube(launch)]
-fn depthwise(
-    input: &[V4],
-    weight: &[V4],
-    bias: &[V4],
-    output: &mut [V4],
-    sizes: Sizes,
-    #[comptime] after: After,
-) {
+fn depthwise(input: &[V4], weight: &[V4], bias: &[V4], output: &mut [V4], sizes: Sizes, bounds: Bounds) {
     let id = ABSOLUTE_POS as u32;
     let channel = id % sizes.channels;
     let pixel = (id / sizes.channels) * PIXELS as u32;
@@ -79,7 +72,7 @@ fn depthwise(
         #[unroll]
         for p in 0..PIXELS {
             if pixel + (p as u32) < sizes.pixels {
-                output[((pixel + p as u32) * sizes.channels + channel) as usize] = finish4(sum[p], after);
+                output[((pixel + p as u32) * sizes.channels + channel) as usize] = finish4(sum[p], &bounds);
             }
         }
     }

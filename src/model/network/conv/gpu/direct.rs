@@ -6,7 +6,7 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{After, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
+use super::{After, Bounds, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
 use crate::device::Device;
 
 /// Pixels of an invocation.
@@ -43,8 +43,8 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         plan.sizes(),
+        after.bounds(),
         vectors,
-        after,
     );
     Some(output)
 }
@@ -56,8 +56,8 @@ fn direct(
     bias: &[V4],
     output: &mut [V4],
     sizes: Sizes,
+    bounds: Bounds,
     #[comptime] vectors: usize,
-    #[comptime] after: After,
 ) {
     let blocks = sizes.outputs / vectors as u32;
     let id = ABSOLUTE_POS as u32;
@@ -119,7 +119,7 @@ fn direct(
                 let to = ((pixel + p as u32) * sizes.outputs + channel) as usize;
                 #[unroll]
                 for v in 0..vectors {
-                    output[to + v] = finish4(sum[p * vectors + v], after);
+                    output[to + v] = finish4(sum[p * vectors + v], &bounds);
                 }
             }
         }

@@ -4,6 +4,7 @@
 mod depthwise;
 mod direct;
 mod pack;
+mod resize;
 mod sizes;
 mod winograd;
 
@@ -12,6 +13,8 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
+
+pub(super) use resize::bilinear;
 
 use super::After;
 
@@ -137,22 +140,34 @@ fn groups(invocations: usize) -> CubeCount {
     CubeCount::Static(columns, groups.div_ceil(columns), 1)
 }
 
+/// What outputs are held between. A number given to one kernel rather than a kernel for each activation: each has
+/// to be compiled before the first result.
+#[derive(CubeLaunch, CubeType)]
+struct Bounds {
+    low: f32,
+    high: f32,
+}
+
+impl After {
+    /// As kernels take it.
+    fn bounds(self) -> BoundsLaunch {
+        let (low, high) = match self {
+            Self::Nothing => (f32::MIN, f32::MAX),
+            Self::Relu => (0.0, f32::MAX),
+            Self::Relu6 => (0.0, 6.0),
+        };
+        BoundsLaunch::new(low, high)
+    }
+}
+
 /// As [`After::apply`], in a kernel.
 #[cube]
-fn finish(x: f32, #[comptime] after: After) -> f32 {
-    match comptime!(after) {
-        After::Nothing => x,
-        After::Relu => max(x, 0.0),
-        After::Relu6 => min(max(x, 0.0), 6.0),
-    }
+fn finish(x: f32, bounds: &Bounds) -> f32 {
+    min(max(x, bounds.low), bounds.high)
 }
 
 /// As [`After::apply`], in a kernel, four at a time.
 #[cube]
-fn finish4(x: V4, #[comptime] after: After) -> V4 {
-    match comptime!(after) {
-        After::Nothing => x,
-        After::Relu => max(x, V4::new(0.0)),
-        After::Relu6 => min(max(x, V4::new(0.0)), V4::new(6.0)),
-    }
+fn finish4(x: V4, bounds: &Bounds) -> V4 {
+    min(max(x, V4::new(bounds.low)), V4::new(bounds.high))
 }

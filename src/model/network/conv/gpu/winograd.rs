@@ -9,7 +9,7 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::direct::{PIXELS, vectors};
-use super::{After, Buffer, GROUP, Plan, V4, buffer, empty, finish, groups};
+use super::{After, Bounds, Buffer, GROUP, Plan, V4, buffer, empty, finish, groups};
 use crate::device::Device;
 
 /// Outputs along a side of a tile.
@@ -121,7 +121,7 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         places(outputs, [rows, columns]),
-        after,
+        after.bounds(),
     );
     Some(output)
 }
@@ -354,7 +354,7 @@ fn outputs(
 
 /// One channel of one tile per invocation.
 #[cube(launch)]
-fn transform_outputs(sums: &[f32], bias: &[f32], output: &mut [f32], tiles: Tiles, #[comptime] after: After) {
+fn transform_outputs(sums: &[f32], bias: &[f32], output: &mut [f32], tiles: Tiles, bounds: Bounds) {
     let id = ABSOLUTE_POS as u32;
     let channel = id % tiles.channels;
     let tile = id / tiles.channels;
@@ -388,7 +388,7 @@ fn transform_outputs(sums: &[f32], bias: &[f32], output: &mut [f32], tiles: Tile
                 let column = left + j as u32 * tiles.dilation_x;
                 if row < tiles.height && column < tiles.width {
                     let pixel = (image + row) * tiles.width + column;
-                    let value = finish(y[i * 4 + j] + start, after);
+                    let value = finish(y[i * 4 + j] + start, &bounds);
                     output[(pixel * tiles.channels + channel) as usize] = value;
                 }
             }
