@@ -102,3 +102,19 @@ async fn the_student_learns_as_on_the_cpu() {
 async fn the_segmentation_network_learns_as_on_the_cpu() {
     agrees([2, 1 + STEPS], 3).await;
 }
+
+/// Who asks may pause between images; the step after them is the one that does all by itself.
+#[tokio::test]
+async fn what_stage_2_needs_is_learned_image_by_image() {
+    let device = Device::flex();
+    let [mut parts, mut whole] = [(); 2].map(|()| trainer([0, 1], &device));
+    let mut count = 0;
+    while parts.prepare().await.expect("looks at an image") {
+        count += 1;
+    }
+    // the last time the maps are made
+    assert_eq!(count, parts.image_count() + 1);
+    let [parts, whole] = [parts.step().await, whole.step().await].map(|report| report.expect("steps"));
+    assert!(parts.is_some(), "no step was done");
+    assert_eq!(parts, whole);
+}
