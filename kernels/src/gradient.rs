@@ -76,9 +76,15 @@ pub fn transposed(shape: &Shape, weights: &[f32]) -> (Shape, Vec<f32>) {
         ..
     } = *shape;
     let taps = kernel * kernel;
-    let turned = (0..weights.len()).map(|i| {
-        let (input, output, tap) = (i / (outputs * taps), i / taps % outputs, i % taps);
-        weights[(output * inputs + input) * taps + taps - 1 - tap]
+    let mut turned = vec![0.0; weights.len()];
+    for_each(turned.chunks_mut(outputs * taps).enumerate(), |(input, own)| {
+        for (output, turned) in own.chunks_exact_mut(taps).enumerate() {
+            let from = &weights[(output * inputs + input) * taps..][..taps];
+            turned
+                .iter_mut()
+                .zip(from.iter().rev())
+                .for_each(|(to, &from)| *to = from);
+        }
     });
     let reach = dilation * (kernel - 1);
     let shape = Shape {
@@ -89,7 +95,7 @@ pub fn transposed(shape: &Shape, weights: &[f32]) -> (Shape, Vec<f32>) {
         dilation,
         padding: [reach - padding[0], reach],
     };
-    (shape, turned.collect())
+    (shape, turned)
 }
 
 /// Pixels `stride` apart, with zeros between, in a grid of the input's size.

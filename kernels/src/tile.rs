@@ -4,6 +4,7 @@ use fearless_simd::Simd;
 use fearless_simd::prelude::*;
 
 use crate::simd::{VECTORS, panel, panel_of};
+use crate::threads::for_each;
 
 /// Sums of `M` pixels for one panel.
 pub(crate) type Sums<S, const M: usize> = [[<S as Simd>::f32s; VECTORS]; M];
@@ -18,15 +19,30 @@ pub(crate) struct Panels {
 
 impl Panels {
     /// Packs `weight(row, output)`.
-    pub(crate) fn pack(depth: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
-        let width = panel();
-        let mut data = Vec::with_capacity(outputs.next_multiple_of(width) * depth);
-        for first in (0..outputs).step_by(width) {
-            for row in 0..depth {
-                data.extend((first..first + width).map(|o| if o < outputs { weight(row, o) } else { 0.0 }));
+    pub(crate) fn pack(depth: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+        let mut packed = Self::zeros(depth, outputs);
+        let width = packed.width;
+        for_each(packed.panels_mut().enumerate(), |(index, panel)| {
+            let first = index * width;
+            for (row, values) in panel.chunks_exact_mut(width).enumerate() {
+                for (output, value) in (first..outputs).zip(values) {
+                    *value = weight(row, output);
+                }
             }
-        }
+        });
+        packed
+    }
+
+    /// Panels to be filled.
+    pub(crate) fn zeros(depth: usize, outputs: usize) -> Self {
+        let width = panel();
+        let data = vec![0.0; outputs.next_multiple_of(width) * depth];
         Self { depth, width, data }
+    }
+
+    /// All panels, to be written.
+    pub(crate) fn panels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.data.chunks_exact_mut(self.depth * self.width)
     }
 
     /// Number of panels.

@@ -67,19 +67,32 @@ pub fn share(size: usize, dilation: usize) -> f32 {
 impl Winograd {
     /// Transforms `weights` of shape `[outputs, inputs, 3, 3]`.
     pub fn new(inputs: usize, outputs: usize, dilation: usize, weights: &[f32], bias: Vec<f32>) -> Self {
-        let transformed: Vec<[[f32; IN]; IN]> = weights.chunks_exact(9).map(transform).collect();
-        let weights = (0..IN * IN)
-            .map(|place| {
-                Panels::pack(inputs, outputs, |input, output| {
-                    transformed[output * inputs + input][place / IN][place % IN]
-                })
-            })
-            .collect();
+        let mut panels: Vec<Panels> = (0..IN * IN).map(|_| Panels::zeros(inputs, outputs)).collect();
+        let width = panel();
+        // each thread transforms some outputs' weights and writes to all places' panels of them
+        let mut jobs: Vec<Vec<&mut [f32]>> = Vec::new();
+        jobs.resize_with(outputs.div_ceil(width), Vec::new);
+        for place in &mut panels {
+            for (job, own) in jobs.iter_mut().zip(place.panels_mut()) {
+                job.push(own);
+            }
+        }
+        for_each(jobs.into_iter().enumerate(), |(index, mut places)| {
+            let first = index * width;
+            for input in 0..inputs {
+                for output in first..outputs.min(first + width) {
+                    let own = transform(&weights[(output * inputs + input) * 9..][..9]);
+                    for (place, value) in places.iter_mut().zip(own.as_flattened()) {
+                        place[input * width + output - first] = *value;
+                    }
+                }
+            }
+        });
         Self {
             inputs,
             outputs,
             dilation,
-            weights,
+            weights: panels,
             bias,
         }
     }

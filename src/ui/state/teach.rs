@@ -124,7 +124,7 @@ impl Effort {
     pub fn steps(self, preset: Preset) -> [usize; 2] {
         match (self, preset) {
             (Self::Quick, Preset::Compact) => [100, 150],
-            (Self::Standard, Preset::Compact) => [150, 250],
+            (Self::Standard, Preset::Compact) => [250, 300],
             (Self::Thorough, Preset::Compact) => [900, 600],
             (Self::Quick, Preset::Paper) => [200, 200],
             (Self::Standard, Preset::Paper) => [400, 400],

@@ -644,7 +644,7 @@ mod teaching {
         let small = page.0.training_estimate_ms().expect("a model was measured");
         page.teach(TeachAction::Effort(Effort::Thorough));
         let long = page.0.training_estimate_ms().expect("a model was measured");
-        assert!((long / small - 1500.0 / 400.0).abs() < 1e-6, "{small} {long}");
+        assert!((long / small - 1500.0 / 550.0).abs() < 1e-6, "{small} {long}");
     }
 
     /// The answer to the analysis in the engine.
