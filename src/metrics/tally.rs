@@ -145,23 +145,36 @@ mod tests {
         ]
     }
 
+    /// A positive score with the digits that a tally keeps.
+    fn kept(score: f32) -> f32 {
+        f32::from_bits(coarse(score.to_bits()))
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
-        fn figures_are_those_of_all_pixels_to_one_part_in_a_million(seed in 0_u32..1000) {
+        fn figures_are_those_of_all_pixels(seed in 0_u32..1000) {
             let images = images(seed, 6);
             let (scores, masks): (Vec<Vec<f32>>, Vec<Vec<bool>>) = images.iter().cloned().unzip();
-            let exact = Ranking::of_images(&scores.concat(), &masks.concat(), (SIDE, SIDE)).expect("fits");
+            let (scores, masks) = (scores.concat(), masks.concat());
             let (mut good, mut defective) = (Tally::default(), Tally::default());
             for (scores, mask) in &images {
                 let own = if mask.contains(&true) { &mut defective } else { &mut good };
                 own.add(scores, mask, SIDE).expect("fits");
             }
             let streamed = Tally::rank(&[&good, &defective]);
+            let exact = Ranking::of_images(&scores, &masks, (SIDE, SIDE)).expect("fits");
             prop_assert_eq!(streamed.instances(), exact.instances());
             prop_assert_eq!((streamed.good(), streamed.defective()), (exact.good(), exact.defective()));
-            for (streamed, exact) in figures(&streamed).into_iter().zip(figures(&exact)) {
+            // areas under curves hardly notice the dropped digits; a precision at one threshold, of which
+            // the instances' figures are made, can move by a whole pixel
+            for (streamed, exact) in figures(&streamed).into_iter().zip(figures(&exact)).take(3) {
                 prop_assert!((streamed - exact).abs() < 1e-5, "{} is not {}", streamed, exact);
+            }
+            let scores: Vec<f32> = scores.into_iter().map(kept).collect();
+            let coarse = Ranking::of_images(&scores, &masks, (SIDE, SIDE)).expect("fits");
+            for (streamed, coarse) in figures(&streamed).into_iter().zip(figures(&coarse)) {
+                prop_assert!((streamed - coarse).abs() < 1e-12, "{} is not {}", streamed, coarse);
             }
         }
     }
