@@ -12,7 +12,7 @@ use tempfile::TempDir;
 #[path = "support/command.rs"]
 mod command;
 
-use command::destseg;
+use command::{demo_data, destseg};
 
 /// Good training images of the small data set.
 const GOOD: usize = 4;
@@ -43,18 +43,7 @@ fn fails(arguments: &[&str], folder: &Path, words: &[&str]) {
 /// A folder with a small data set in `circuit`.
 fn data() -> TempDir {
     let folder = tempfile::tempdir().expect("creates");
-    let arguments = [
-        "demo-data",
-        ".",
-        "--category",
-        "circuit",
-        "--size",
-        "256",
-        "--train",
-    ];
-    let good = GOOD.to_string();
-    let rest = [good.as_str(), "--good", "2", "--defective", "1", "--seed", "3"];
-    succeeds(&[&arguments[..], &rest].concat(), folder.path());
+    demo_data(folder.path(), "circuit", [GOOD, 2, 1], 3);
     folder
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 #[path = "support/command.rs"]
 mod command;
 
-use command::{fails, succeeds};
+use command::{demo_data, fails, succeeds};
 
 fn shipped() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fabric.safetensors");
@@ -22,18 +22,7 @@ fn shipped() -> String {
 /// A small set in `fabric`.
 fn data() -> TempDir {
     let folder = tempfile::tempdir().expect("creates");
-    let arguments = [
-        "demo-data",
-        ".",
-        "--category",
-        "fabric",
-        "--size",
-        "256",
-        "--train",
-        "6",
-    ];
-    let rest = ["--good", "3", "--defective", "1", "--seed", "5"];
-    succeeds(&[&arguments[..], &rest].concat(), folder.path());
+    demo_data(folder.path(), "fabric", [6, 3, 1], 5);
     folder
 }
 

@@ -8,17 +8,17 @@ use tempfile::TempDir;
 #[path = "support/command.rs"]
 mod command;
 
-use command::{fails, succeeds};
+use command::{demo_data, fails, succeeds};
 
 const CATEGORIES: [&str; 2] = ["circuit", "fabric"];
 
 /// A folder with two small categories in `data`.
 fn data() -> TempDir {
     let folder = tempfile::tempdir().expect("creates");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("creates");
     for category in CATEGORIES {
-        let arguments = ["demo-data", "data", "--category", category, "--size", "256"];
-        let counts = ["--train", "4", "--good", "2", "--defective", "1", "--seed", "3"];
-        succeeds(&[&arguments[..], &counts].concat(), folder.path());
+        demo_data(&data, category, [4, 2, 1], 3);
     }
     folder
 }

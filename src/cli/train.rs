@@ -42,6 +42,10 @@ pub(super) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     pub(super) device: DeviceArg,
+    /// Start from this model's networks instead of random ones, as the page does with the model that is open: it
+    /// needs fewer images and steps.
+    #[arg(long, value_name = "MODEL", conflicts_with = "student_from")]
+    start_from: Option<PathBuf>,
     /// Start from this model's student instead of a random one; with --student-steps 0 it stays as it is.
     #[arg(long, value_name = "MODEL")]
     student_from: Option<PathBuf>,
@@ -189,6 +193,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         category.root.display()
     );
     trainer.set_views(origins.len() as f32 / paths.len() as f32);
+    if let Some(path) = &args.start_from {
+        let weights = load_model(path)?.weights;
+        trainer.start_from(&weights).map_err(|err| err.in_file(path))?;
+    }
     if let Some(path) = &args.student_from {
         let weights = load_model(path)?.weights;
         trainer

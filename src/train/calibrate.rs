@@ -64,7 +64,12 @@ pub(super) async fn calibrate(
     }
     let good: Vec<f32> = good_scores.iter().chain(&varied_scores).copied().collect();
     let is_probability = detector.gives_probabilities();
-    let (image_threshold, image_f1) = image_threshold(&good, &synthetic_scores, is_probability, views)?;
+    let groups = Groups {
+        good: &good,
+        images,
+        synthetic: &synthetic_scores,
+    };
+    let (image_threshold, image_f1) = image_threshold(&groups, is_probability, views)?;
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
     let alarms = good_scores
         .iter()
@@ -103,6 +108,15 @@ pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64)
     Ok(None)
 }
 
+/// Scores that a threshold is to tell apart.
+struct Groups<'a> {
+    /// Of held-out good images, perhaps of several looks at each.
+    good: &'a [f32],
+    /// Held-out images that `good` is of.
+    images: usize,
+    synthetic: &'a [f32],
+}
+
 /// The threshold with the best F1 between the two groups, and that F1; each group counts as much as
 /// the other.
 ///
@@ -112,10 +126,15 @@ pub(super) fn draw(synthesiser: &Synthesiser, image: &RgbImage, rng: &mut Pcg64)
 ///
 /// The scores are those of single views. Where an image is shown in several and the highest score
 /// counts, each of them must be exceeded the less often.
-fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views: f32) -> Result<(f32, f64)> {
+fn image_threshold(groups: &Groups<'_>, is_probability: bool, views: f32) -> Result<(f32, f64)> {
     /// Shares of the good images that are expected to exceed a threshold.
     const RARE: f32 = 0.01;
     const SELDOM: f32 = 0.05;
+    let Groups {
+        good,
+        images,
+        synthetic,
+    } = *groups;
     let times = (synthetic.len() / good.len().max(1)).max(1);
     let repeated = good.iter().cycle().take(times * good.len());
     let scores: Vec<f32> = repeated.chain(synthetic).copied().collect();
@@ -129,10 +148,10 @@ fn image_threshold(good: &[f32], synthetic: &[f32], is_probability: bool, views:
     if !below.is_finite() {
         return Ok((lowest, f1));
     }
-    let Some(expected) = Expected::of(good).filter(|_| is_probability) else {
+    let Some(expected) = Expected::of(good, images).filter(|_| is_probability) else {
         return Ok((0.5 * (below + lowest), f1));
     };
-    let limit = |share: f32| expected.limit(deviations(share / views.max(1.0)));
+    let limit = |share: f32| expected.limit(share / views.max(1.0));
     // the lowest itself is a defect
     let within = limit(RARE).clamp(below, 0.1 * below + 0.9 * lowest);
     let mut sorted = synthetic.to_vec();
@@ -149,16 +168,37 @@ fn deviations(share: f32) -> f32 {
     t - (2.307_53 + 0.270_61 * t) / (1.0 + t * (0.992_29 + 0.044_81 * t))
 }
 
-/// How the scores of good images are expected to scatter: a normal distribution of their logits.
+/// As [`deviations`], of Student's distribution with so many degrees of freedom, ten at least (Abramowitz and
+/// Stegun, Handbook of mathematical functions, 26.7.5).
+fn students_deviations(share: f32, freedom: f32) -> f32 {
+    let z = deviations(share);
+    let cube = z * z * z;
+    let first = (cube + z) / (4.0 * freedom);
+    let second = (5.0 * cube * z * z + 16.0 * cube + 3.0 * z) / (96.0 * freedom * freedom);
+    z + first + second
+}
+
+/// How the score of another good image is expected to scatter: its logit by Student's distribution.
+///
+/// Four images may lie close together by chance, and then a threshold just above them stops every third good part.
+/// So what models are known to do counts as much as [`KNOWN`](Self::KNOWN) images do, and the few images' own
+/// uncertainty widens the distribution (the posterior predictive one of a normal distribution; Gelman et al., Bayesian
+/// data analysis, section 3.3).
 struct Expected {
     mean: f32,
     deviation: f32,
+    freedom: f32,
 }
 
 impl Expected {
+    /// How many images the usual scatter counts as (docs/compact-model.md, "Calibration").
+    const KNOWN: f32 = 12.0;
+    /// The usual deviation of good images' logits: 0.6 to 1.2 with the models tried.
+    const USUAL: f32 = 0.7;
+
     /// From all scores, those far off taken as if they were nearer (Huber, 1964): quartiles alone waste too much
     /// of ten images, and one defective image among the good ones should hardly count. None for too few.
-    fn of(good: &[f32]) -> Option<Self> {
+    fn of(good: &[f32], images: usize) -> Option<Self> {
         /// Scores that a deviation is taken of, at least.
         const FEWEST: usize = 8;
         /// Half the distance of a normal distribution's quartiles in deviations.
@@ -187,13 +227,21 @@ impl Expected {
         let count = logits.len() as f32;
         let mean = near().sum::<f32>() / count;
         let squares = near().map(|logit| (logit - mean) * (logit - mean)).sum::<f32>();
-        let deviation = (squares / (count - 1.0)).sqrt();
-        Some(Self { mean, deviation })
+        // looks at the same image know less than as many images
+        let images = images as f32;
+        let freedom = Self::KNOWN + images - 1.0;
+        let known = Self::KNOWN * Self::USUAL * Self::USUAL;
+        let variance = (known + (images - 1.0) * squares / (count - 1.0)) / freedom;
+        Some(Self {
+            mean,
+            deviation: (variance * (1.0 + 1.0 / images)).sqrt(),
+            freedom,
+        })
     }
 
-    /// The probability that lies so many deviations above the mean.
-    fn limit(&self, deviations: f32) -> f32 {
-        let logit = self.mean + deviations * self.deviation;
+    /// The probability that this share of good images is expected to exceed.
+    fn limit(&self, share: f32) -> f32 {
+        let logit = self.mean + students_deviations(share, self.freedom) * self.deviation;
         1.0 / (1.0 + libm::expf(-logit))
     }
 }
@@ -202,14 +250,46 @@ impl Expected {
 mod tests {
     use super::*;
 
+    /// The threshold between two groups, each score of its own image.
+    fn of(good: &[f32], synthetic: &[f32], is_probability: bool, views: f32) -> f32 {
+        let images = good.len();
+        let groups = Groups {
+            good,
+            images,
+            synthetic,
+        };
+        image_threshold(&groups, is_probability, views)
+            .expect("two groups")
+            .0
+    }
+
+    #[test]
+    fn students_distribution_has_its_quantiles() {
+        // published tables
+        for (share, freedom, expected) in [(0.05, 12.0, 1.782), (0.01, 12.0, 2.681), (0.01, 30.0, 2.457)] {
+            let found = students_deviations(share, freedom);
+            assert!((found - expected).abs() < 0.02, "{found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn few_images_that_lie_close_do_not_set_the_threshold_alone() {
+        let good: Vec<f32> = (0..8).map(|i| 0.05 + 0.003 * i as f32).collect();
+        let groups = |images| Groups {
+            good: &good,
+            images,
+            synthetic: &[0.6, 0.9],
+        };
+        let of = |images| image_threshold(&groups(images), true, 1.0).expect("two groups").0;
+        // looks at four images say less than eight images do
+        assert!(of(4) > of(8) && of(8) > 0.15, "{} and {}", of(4), of(8));
+    }
+
     #[test]
     fn threshold_lies_in_the_gap() {
         // too few for an expectation, or distances: the middle
-        let threshold = |good: &[f32], synthetic: &[f32], is_probability| {
-            image_threshold(good, synthetic, is_probability, 1.0)
-                .expect("two groups")
-                .0
-        };
+        let threshold =
+            |good: &[f32], synthetic: &[f32], is_probability| of(good, synthetic, is_probability, 1.0);
         assert_eq!(threshold(&[0.05, 0.25], &[0.75, 0.9], true), 0.5);
         let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
         assert_eq!(threshold(&good, &[0.805, 0.9], false), 0.5);
@@ -229,11 +309,7 @@ mod tests {
             assert!((deviations(share) - expected).abs() < 0.005, "{share}");
         }
         let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
-        let of = |views| {
-            image_threshold(&good, &[0.8, 0.9], true, views)
-                .expect("two groups")
-                .0
-        };
+        let of = |views| of(&good, &[0.8, 0.9], true, views);
         assert!(of(4.0) > of(1.0) + 0.01, "{} and {}", of(1.0), of(4.0));
     }
 
@@ -241,9 +317,9 @@ mod tests {
     fn one_defective_image_among_the_good_hardly_moves_the_threshold() {
         let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
         let synthetic: Vec<f32> = (0..60).map(|i| 0.7 + 0.004 * i as f32).collect();
-        let (before, _) = image_threshold(&good, &synthetic, true, 1.0).expect("two groups");
+        let before = of(&good, &synthetic, true, 1.0);
         let with_one: Vec<f32> = good.iter().copied().chain([0.95]).collect();
-        let (after, _) = image_threshold(&with_one, &synthetic, true, 1.0).expect("two groups");
+        let after = of(&with_one, &synthetic, true, 1.0);
         assert!((after - before).abs() < 0.1, "{before} became {after}");
     }
 }

@@ -66,7 +66,7 @@ pub fn run() {
         ));
     }));
     if construct().is_err() {
-        post_fatal("The engine is incomplete: build the page with `cargo xtask dist`.");
+        post_fatal("The engine arrived incomplete: reload the page.");
         return;
     }
     let inbox = Rc::new(RefCell::new(Inbox::default()));

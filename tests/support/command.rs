@@ -28,3 +28,13 @@ pub(crate) fn fails(arguments: &[&str], folder: &Path) -> String {
     assert!(!errors.contains("panicked"), "{errors}");
     errors
 }
+
+/// Draws a small data set into a folder of the category's name: so many good images to train on, and good ones and
+/// defective ones of each kind to test with.
+pub(crate) fn demo_data(folder: &Path, category: &str, [train, good, defective]: [usize; 3], seed: u64) {
+    let command = format!(
+        "demo-data . --category {category} --size 256 --train {train} --good {good} --defective {defective} --seed {seed}"
+    );
+    let arguments: Vec<&str> = command.split(' ').collect();
+    succeeds(&arguments, folder);
+}

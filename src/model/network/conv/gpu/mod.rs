@@ -62,16 +62,13 @@ pub(super) fn convolve(
     options: &ConvOptions<2>,
     after: After,
 ) -> Option<Tensor<4>> {
-    let device = input.device();
-    if crate::device::is_cpu(&device) || device.is_autodiff() || weight.device().is_autodiff() {
-        return None;
-    }
     let plan = plan(input, weight, options)?;
     let groups = options.groups;
     let [outputs, ..] = plan.output;
-    if input.dtype() != DType::F32 || weight.dtype() != DType::F32 || !outputs.is_multiple_of(4) {
+    if !is_ours(input) || !is_ours(weight) || !outputs.is_multiple_of(4) {
         return None;
     }
+    let device = input.device();
     // one kernel for both: a few zeros cost nothing
     let bias = bias.map_or_else(|| Tensor::zeros([outputs], &device), Clone::clone);
     let (input, weight, bias) = (buffer(input)?, buffer(weight)?, buffer(&bias)?);
@@ -93,12 +90,7 @@ pub(super) fn convolve(
         }
         _ => return None,
     };
-    let [channels, height, width] = plan.output;
-    Some(
-        output
-            .reshape([plan.batch, height, width, channels])
-            .permute([0, 3, 1, 2]),
-    )
+    Some(image(output, plan.batch, plan.output))
 }
 
 fn plan(input: &Tensor<4>, weight: &Tensor<4>, options: &ConvOptions<2>) -> Option<Plan> {
@@ -120,6 +112,19 @@ fn plan(input: &Tensor<4>, weight: &Tensor<4>, options: &ConvOptions<2>) -> Opti
         padding: [options.padding[0].0, options.padding[1].0],
         dilation: options.dilation,
     })
+}
+
+/// Whether these kernels take the tensor: 32 bits, on a GPU, without gradients.
+fn is_ours(tensor: &Tensor<4>) -> bool {
+    let device = tensor.device();
+    !crate::device::is_cpu(&device) && !device.is_autodiff() && tensor.dtype() == DType::F32
+}
+
+/// Written numbers as `[batch, channels, height, width]`.
+fn image(written: Tensor<1>, batch: usize, [channels, height, width]: [usize; 3]) -> Tensor<4> {
+    written
+        .reshape([batch, height, width, channels])
+        .permute([0, 3, 1, 2])
 }
 
 /// What a tensor is on a GPU; none elsewhere.

@@ -2,9 +2,9 @@
 
 use burn::cubecl;
 use burn::cubecl::prelude::*;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::{GROUP, buffer, empty, groups};
+use super::{GROUP, buffer, empty, groups, is_ours};
 
 /// Resizes `[batch, channels, height, width]` to these rows and columns, with half-pixel centres; none on other devices
 /// than GPUs and where gradients are recorded.
@@ -12,13 +12,12 @@ pub(in crate::model::network::conv) fn bilinear(
     image: &Tensor<4>,
     [rows, columns]: [usize; 2],
 ) -> Option<Tensor<4>> {
-    let device = image.device();
-    if crate::device::is_cpu(&device) || device.is_autodiff() || image.dtype() != DType::F32 {
+    if !is_ours(image) {
         return None;
     }
     let [batch, channels, height, width] = image.dims();
     let len = batch * rows * columns * channels;
-    let output = empty(len, &device);
+    let output = empty(len, &image.device());
     let input = buffer(image)?;
     let client = input.client.clone();
     resize::launch(
@@ -38,11 +37,7 @@ pub(in crate::model::network::conv) fn bilinear(
             len as u32,
         ),
     );
-    Some(
-        output
-            .reshape([batch, rows, columns, channels])
-            .permute([0, 3, 1, 2]),
-    )
+    Some(super::image(output, batch, [channels, rows, columns]))
 }
 
 #[derive(CubeLaunch, CubeType)]
