@@ -134,6 +134,7 @@ impl Args {
         };
         if (self.preset, self.method) == (Preset::Compact, Method::Destseg) {
             model.fit = suggested_fit(images);
+            training.held_out = TrainConfig::share_held_out(images.len());
         }
         if (self.preset, self.method) == (Preset::Paper, Method::Destseg)
             && let Some(published) = AugmentConfig::published(category)

@@ -164,6 +164,18 @@ impl TrainConfig {
         }
     }
 
+    /// The share of so many good images that suits calibration: a tenth, a fifth of few images, because a tenth of
+    /// them would say little, and no more than sixty of many, which take long and say little more.
+    pub fn share_held_out(images: usize) -> f64 {
+        const FEW: usize = 60;
+        const MOST: f64 = 60.0;
+        if images < FEW {
+            0.2
+        } else {
+            (MOST / images as f64).min(0.1)
+        }
+    }
+
     /// Refuses settings that cannot train.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
 use super::{Bulk, ModelSource, State};
-use crate::config::{FEWEST_IMAGES, Preset, Settings};
+use crate::config::{FEWEST_IMAGES, Preset, Settings, TrainConfig};
 use crate::protocol::{
     KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo,
 };
@@ -20,22 +20,6 @@ pub const ENOUGH_IMAGES: usize = 20;
 const KIND_SIDE: usize = 96;
 /// Samples of a preview.
 const PREVIEW_SAMPLES: usize = 4;
-/// Share of few images that is held out for calibration: a tenth of them would say little.
-const HELD_OUT: f64 = 0.2;
-/// From this many images on, a tenth is enough.
-const MANY_IMAGES: usize = 60;
-/// More would say little more, and take long.
-const MOST_HELD_OUT: f64 = 60.0;
-
-/// The share of so many images that is held out.
-fn held_out(images: usize) -> f64 {
-    if images < MANY_IMAGES {
-        HELD_OUT
-    } else {
-        (HELD_OUT / 2.0).min(MOST_HELD_OUT / images as f64)
-    }
-}
-
 /// An image of a collection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Good {
@@ -301,7 +285,7 @@ pub struct Teach {
 impl Default for Teach {
     fn default() -> Self {
         let mut settings = Settings::preset(Preset::Compact);
-        settings.training.held_out = HELD_OUT;
+        settings.training.held_out = TrainConfig::share_held_out(0);
         let effort = Effort::Standard;
         set_effort(&mut settings, effort);
         Self {
@@ -595,7 +579,7 @@ impl State {
     pub(super) fn collect(&mut self, images: Vec<Given>) {
         let images = self.numbered(images);
         self.teach.images.extend(Teach::take(images));
-        self.teach.settings.training.held_out = held_out(self.teach.images.len());
+        self.teach.settings.training.held_out = TrainConfig::share_held_out(self.teach.images.len());
     }
 
     fn numbered(&mut self, images: Vec<Given>) -> Vec<(u32, Given)> {
