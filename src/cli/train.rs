@@ -42,8 +42,8 @@ pub(super) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     pub(super) device: DeviceArg,
-    /// Start from this model's networks instead of random ones, as the page does with the model that is open: it
-    /// needs fewer images and steps.
+    /// Start from this model's networks, whatever shape they have, instead of random ones, as the page does with the
+    /// model that is open: it needs fewer images and steps.
     #[arg(long, value_name = "MODEL", conflicts_with = "student_from")]
     start_from: Option<PathBuf>,
     /// Start from this model's student instead of a random one; with --student-steps 0 it stays as it is.
@@ -134,7 +134,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return memory::build(&args, &config, category.as_ref(), &paths).await;
     }
     let name = category.as_ref().map_or("", |category| &category.name);
-    let settings = args.settings.settings(name, &paths)?;
+    let mut settings = args.settings.settings(name, &paths)?;
+    let start_from = args.start_from.as_deref().map(load_model).transpose()?;
+    if let Some(file) = &start_from {
+        settings.model = settings.model.with_networks_of(&file.header.config);
+    }
     if let Some(format) = args.print_config {
         print!("{}", settings.to_text(format)?);
         return Ok(());
@@ -193,9 +197,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
         category.root.display()
     );
     trainer.set_views(origins.len() as f32 / paths.len() as f32);
-    if let Some(path) = &args.start_from {
-        let weights = load_model(path)?.weights;
-        trainer.start_from(&weights).map_err(|err| err.in_file(path))?;
+    if let Some(file) = &start_from {
+        trainer.start_from(&file.weights)?;
     }
     if let Some(path) = &args.student_from {
         let weights = load_model(path)?.weights;

@@ -280,6 +280,17 @@ impl ModelConfig {
         }
     }
 
+    /// This model with another's networks, which it can then start from: teacher and layers are the other's, what
+    /// images are shown at stays.
+    #[must_use]
+    pub fn with_networks_of(&self, other: &Self) -> Self {
+        Self {
+            input_size: self.input_size,
+            fit: self.fit,
+            ..other.clone()
+        }
+    }
+
     /// The method that this network follows: STPM measures distances in a way of its own.
     pub fn method(&self) -> Method {
         match self.distance {

@@ -85,25 +85,20 @@ impl Workshop {
         match task {
             Task::Train {
                 name,
-                settings,
+                mut settings,
                 textures,
                 fine_tune,
                 teachers,
             } => {
                 let teacher = loaded.teacher(settings.model.teacher, &teachers).await?;
                 let (ids, images) = self.teaching.views();
-                let same = |config: &ModelConfig| {
-                    (&config.student, &config.segmentation, config.teacher)
-                        == (
-                            &settings.model.student,
-                            &settings.model.segmentation,
-                            settings.model.teacher,
-                        )
-                };
                 let start = loaded
                     .trained
                     .as_ref()
-                    .filter(|(config, _)| fine_tune && same(config));
+                    .filter(|(config, _)| fine_tune && config.teacher == settings.model.teacher);
+                if let Some((config, _)) = start {
+                    settings.model = settings.model.with_networks_of(config);
+                }
                 let side = settings.model.input_size;
                 let material = Material {
                     images,

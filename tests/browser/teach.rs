@@ -37,6 +37,11 @@ async fn taught(page: Page) -> Result<()> {
     // collect
     page.click("[data-testid=teach-open]").await?;
     page.choose_entry("input-size", "128").await?;
+    // the open model is offered as a start; here the page's steps are compared with those from random weights
+    let offered = "return document.querySelector('[data-testid=fine-tune]')?.checked ?? null";
+    let offered: Value = page.execute(offered, vec![]).await?;
+    ensure!(offered == true, "the open model is not offered as a start: {offered}");
+    page.click("[data-testid=fine-tune]").await?;
     let all: Vec<PathBuf> = files
         .iter()
         .take(7)

@@ -1,6 +1,6 @@
 //! What a training will need, and what it can be on this device.
 
-use super::{Load, State, Teach};
+use super::{Effort, Load, Model, State, Teach};
 use crate::config::footprint::{self, BATCHES, Limits};
 use crate::config::{Preset, Settings};
 
@@ -20,11 +20,27 @@ impl Teach {
         self.settings.training.held_out = before.held_out;
         self.settings.training.synthesis = before.synthesis;
         self.settings.training.augment = before.augment;
-        self.set_effort(self.effort);
     }
 }
 
 impl State {
+    /// The model that a training starts from; none if it begins with random weights.
+    pub fn starting_model(&self) -> Option<&Model> {
+        self.possible_start().filter(|_| self.teach.fine_tune)
+    }
+
+    /// The open model, if a training can start from it.
+    pub fn possible_start(&self) -> Option<&Model> {
+        let preset = self.teach.settings.model.preset.id();
+        let model = self.model.as_ref().filter(|_| self.equipped)?;
+        (model.info.segmentation && model.info.preset == preset).then_some(model)
+    }
+
+    /// Steps of the two stages.
+    pub fn training_steps(&self, effort: Effort) -> [usize; 2] {
+        effort.steps(self.teach.settings.model.preset, self.starting_model().is_some())
+    }
+
     /// What the device takes.
     pub fn limits(&self) -> Limits {
         let device = self.device.as_deref();
@@ -101,7 +117,7 @@ impl State {
         let model = self.model.as_ref().filter(|_| self.load == Load::Idle)?;
         let settings = &self.teach.settings;
         let scale = settings.model.input_size as f64 / model.info.input_size as f64;
-        let steps = settings.training.student.steps + settings.training.segmentation.steps;
+        let steps: usize = self.training_steps(self.teach.effort).iter().sum();
         let images = (steps * self.batch()?) as f64;
         let relative = work(settings.model.preset.id()) / work(&model.info.preset);
         Some(self.median_ms()? * ANALYSES_PER_IMAGE * relative * scale * scale * images)

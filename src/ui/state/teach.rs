@@ -104,17 +104,19 @@ impl Effort {
         }
     }
 
-    /// Steps of the two stages. The paper's network learns more slowly, being larger.
-    pub fn steps(self, preset: Preset) -> [usize; 2] {
-        match (self, preset) {
+    /// Steps of the two stages. The paper's network learns more slowly, being larger; and a student that has learned
+    /// other parts' features only has to get used to these.
+    pub fn steps(self, preset: Preset, from_trained: bool) -> [usize; 2] {
+        let [student, segmentation] = match (self, preset) {
+            (Self::Own(steps), _) => return steps,
             (Self::Quick, Preset::Compact) => [100, 150],
             (Self::Standard, Preset::Compact) => [250, 300],
             (Self::Thorough, Preset::Compact) => [900, 600],
             (Self::Quick, Preset::Paper) => [200, 200],
             (Self::Standard, Preset::Paper) => [400, 400],
             (Self::Thorough, Preset::Paper) => [1000, 4000],
-            (Self::Own(steps), _) => steps,
-        }
+        };
+        [if from_trained { student * 2 / 5 } else { student }, segmentation]
     }
 }
 
@@ -286,8 +288,6 @@ impl Default for Teach {
     fn default() -> Self {
         let mut settings = Settings::preset(Preset::Compact);
         settings.training.held_out = TrainConfig::share_held_out(0);
-        let effort = Effort::Standard;
-        set_effort(&mut settings, effort);
         Self {
             open: false,
             name: "My inspector".into(),
@@ -296,8 +296,8 @@ impl Default for Teach {
             own_textures: Vec::new(),
             settings,
             textures: Textures::default(),
-            effort,
-            fine_tune: false,
+            effort: Effort::Standard,
+            fine_tune: true,
             batch: None,
             teachers: Vec::new(),
             seed: 0,
@@ -315,12 +315,6 @@ impl Default for Teach {
             outbox: VecDeque::new(),
         }
     }
-}
-
-fn set_effort(settings: &mut Settings, effort: Effort) {
-    let [student, segmentation] = effort.steps(settings.model.preset);
-    settings.training.student.steps = student;
-    settings.training.segmentation.steps = segmentation;
 }
 
 /// Something the visitor, or the browser's storage, does about inspectors.
@@ -374,7 +368,6 @@ impl Teach {
     /// Trains as long as this.
     pub fn set_effort(&mut self, effort: Effort) {
         self.effort = effort;
-        set_effort(&mut self.settings, effort);
     }
 
     /// Pixels of the input's side, and images of a step, where the page's address has them.
@@ -589,6 +582,8 @@ impl State {
     pub(super) fn teach(&mut self, action: TeachAction) {
         let teachers = self.teachers();
         let batch = self.batch();
+        let [student, segmentation] = self.training_steps(self.teach.effort);
+        let fine_tune = self.starting_model().is_some();
         match action {
             TeachAction::AddTextures(images) => {
                 let images = self.numbered(images);
@@ -638,13 +633,15 @@ impl State {
                 let mut settings = teach.settings.clone();
                 settings.training.seed = teach.seed;
                 settings.training.batch = batch.unwrap_or(settings.training.batch);
+                settings.training.student.steps = student;
+                settings.training.segmentation.steps = segmentation;
                 teach.phase = Phase::Starting(0, 0);
                 teach.course = None;
                 teach.outbox.push_back(Task::Train {
                     name: teach.name.trim().to_owned(),
                     settings,
                     textures: teach.textures,
-                    fine_tune: teach.fine_tune,
+                    fine_tune,
                     teachers,
                 });
             }

@@ -466,6 +466,7 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
 
 mod teaching {
     use super::*;
+    use crate::config::Preset;
     use crate::protocol::{RunInfo, StepInfo, Task, TaskEvent, Textures};
 
     impl Page {
@@ -644,7 +645,41 @@ mod teaching {
         let small = page.0.training_estimate_ms().expect("a model was measured");
         page.teach(TeachAction::Effort(Effort::Thorough));
         let long = page.0.training_estimate_ms().expect("a model was measured");
-        assert!((long / small - 1500.0 / 550.0).abs() < 1e-6, "{small} {long}");
+        assert!((long / small - 960.0 / 400.0).abs() < 1e-6, "{small} {long}");
+        page.teach(TeachAction::FineTune(false));
+        let scratch = page.0.training_estimate_ms().expect("a model was measured");
+        assert!(
+            (scratch / small - 1500.0 / 400.0).abs() < 1e-6,
+            "{small} {scratch}"
+        );
+    }
+
+    #[test]
+    fn a_training_starts_from_the_open_model_where_the_networks_are_alike() {
+        let mut page = Page::with_images(4);
+        let trained = |page: &mut Page| {
+            page.teach(TeachAction::Train);
+            let mut tasks = page.settle();
+            page.teach(TeachAction::Again);
+            match tasks.pop() {
+                Some(Task::Train {
+                    fine_tune, settings, ..
+                }) => (fine_tune, settings.training.student.steps),
+                other => panic!("{other:?}"),
+            }
+        };
+        page.settle();
+        assert!(page.0.possible_start().is_some());
+        assert_eq!(trained(&mut page), (true, 100));
+        page.teach(TeachAction::FineTune(false));
+        assert_eq!(trained(&mut page), (false, 250));
+        page.teach(TeachAction::FineTune(true));
+        page.teach(TeachAction::Preset(Preset::Paper));
+        assert!(page.0.starting_model().is_none(), "another network");
+        page.teach(TeachAction::Preset(Preset::Compact));
+        assert!(page.0.starting_model().is_some());
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        assert!(page.0.starting_model().is_none(), "the new engine has no model yet");
     }
 
     /// The answer to the analysis in the engine.

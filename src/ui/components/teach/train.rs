@@ -80,7 +80,7 @@ fn plan(page: &Page) -> Html {
         .into_iter()
         .chain(own)
         .map(|effort| {
-            let [student, segmentation] = effort.steps(teach.settings.model.preset);
+            let [student, segmentation] = state.training_steps(effort);
             let words = match effort {
                 Effort::Quick => "Quick",
                 Effort::Standard => "Standard",
@@ -135,10 +135,6 @@ fn plan(page: &Page) -> Html {
     };
     let obstacle = state.training_obstacle();
     let side = teach.settings.model.input_size;
-    let loaded = state
-        .model
-        .as_ref()
-        .filter(|model| model.info.preset == teach.settings.model.preset.id() && model.info.segmentation);
     html! {
         <>
             <div class="control-grid">
@@ -157,11 +153,19 @@ fn plan(page: &Page) -> Html {
                         _ => Fit::Squash,
                     })} />
                 <Network ..page.clone() />
-                if let Some(model) = loaded {
+                if let Some(model) = state.possible_start() {
                     <Toggle label={format!("Start from {}", model.info.name)} testid="fine-tune" on={teach.fine_tune}
                         onclick={fine_tune} />
                 }
             </div>
+            if let Some(model) = state.starting_model() {
+                <p class="hint">
+                    { format!(
+                        "What {} has learned of other parts is of use here: fewer images and steps are enough.",
+                        model.info.name
+                    ) }
+                </p>
+            }
             <Needs ..page.clone() />
             <div class="train-go">
                 <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
