@@ -161,7 +161,7 @@ fn plan(page: &Page) -> Html {
             if let Some(model) = state.starting_model() {
                 <p class="hint">
                     { format!(
-                        "What {} has learned of other parts is of use here: fewer images and steps are enough.",
+                        "What {} has learned is of use here, even of other parts: fewer images and steps are enough.",
                         model.info.name
                     ) }
                 </p>
