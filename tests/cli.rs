@@ -72,6 +72,49 @@ fn list(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_training_starts_from_another_models_networks() {
+    let folder = data();
+    let path = folder.path();
+    let small = ["--set", "model.student.decoder=[64,48,32,24]"];
+    succeeds(&train("start.safetensors", &small), path);
+    let arguments = [
+        "train",
+        "--data",
+        "circuit",
+        "-o",
+        "next.safetensors",
+        "--device",
+        "cpu",
+        "--batch",
+        "2",
+        "--start-from",
+        "start.safetensors",
+        "--student-steps",
+        "0",
+        "--segmentation-steps",
+        "1",
+    ];
+    succeeds(&arguments, path);
+    let read = |name: &str| ModelFile::parse(&fs::read(path.join(name)).expect("reads")).expect("is a model");
+    let (start, next) = (read("start.safetensors"), read("next.safetensors"));
+    assert_eq!(start.header.config.student, next.header.config.student);
+    let mut compared = 0;
+    for (name, array) in start.weights.iter() {
+        let now = next.weights.get(name).expect("has the same tensors");
+        if name.starts_with("student") {
+            assert_eq!(array.data, now.data, "{name}: no step was to change the student");
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "{compared} tensors of the student");
+    fails(
+        &train("x.safetensors", &["--start-from", "nowhere.safetensors"]),
+        path,
+        &["nowhere.safetensors"],
+    );
+}
+
+#[test]
 fn from_demo_data_to_heat_maps_and_metrics() {
     let folder = data();
     let path = folder.path();

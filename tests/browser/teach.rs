@@ -40,7 +40,10 @@ async fn taught(page: Page) -> Result<()> {
     // the open model is offered as a start; here the page's steps are compared with those from random weights
     let offered = "return document.querySelector('[data-testid=fine-tune]')?.checked ?? null";
     let offered: Value = page.execute(offered, vec![]).await?;
-    ensure!(offered == true, "the open model is not offered as a start: {offered}");
+    ensure!(
+        offered == true,
+        "the open model is not offered as a start: {offered}"
+    );
     page.click("[data-testid=fine-tune]").await?;
     let all: Vec<PathBuf> = files
         .iter()

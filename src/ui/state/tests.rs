@@ -679,7 +679,10 @@ mod teaching {
         page.teach(TeachAction::Preset(Preset::Compact));
         assert!(page.0.starting_model().is_some());
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
-        assert!(page.0.starting_model().is_none(), "the new engine has no model yet");
+        assert!(
+            page.0.starting_model().is_none(),
+            "the new engine has no model yet"
+        );
     }
 
     /// The answer to the analysis in the engine.
