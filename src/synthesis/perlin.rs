@@ -6,16 +6,19 @@ use rand_pcg::Pcg64;
 
 use super::random::unit;
 
-/// A square field of noise, roughly in [-1, 1], row by row.
+/// A square field of noise, roughly in [-1, 1].
 #[derive(Debug, Clone)]
 pub struct Noise {
     size: usize,
-    values: Vec<f32>,
+    /// Row by row, within a border of zeros: one before, two behind.
+    padded: Vec<f32>,
 }
 
 /// Side of the squares of noise that are known to be low or not, and pixels of a turned row that are looked
 /// at together: wherever they come from, they and their neighbours lie in two squares each way.
 const SQUARE: usize = 8;
+/// Zeros of a row and column before and behind the noise.
+const BORDER: usize = 3;
 
 /// Where pixels lie along one axis. There is no half-pixel offset: a cell's first pixel lies on its edge.
 struct Places {
@@ -67,11 +70,12 @@ impl Noise {
             })
             .collect();
         let (columns, rows) = (Places::new(size, across), Places::new(size, down));
-        let mut values = Vec::with_capacity(size * size);
+        let mut noise = Self::flat(size);
         // Within one row, the eased noise above a node is a straight line in the distance to that
         // node: `offset + slope * distance`, for each of the row's nodes.
         let mut lines = vec![(0.0, 0.0); across + 1];
-        for ((&cell, &fraction), &fade) in rows.cells.iter().zip(&rows.fractions).zip(&rows.fades) {
+        let places = rows.cells.iter().zip(&rows.fractions).zip(&rows.fades);
+        for (values, ((&cell, &fraction), &fade)) in noise.rows_mut().zip(places) {
             let above = &gradients[cell * (across + 1)..];
             let below = &gradients[(cell + 1) * (across + 1)..];
             for ((line, upper), lower) in lines.iter_mut().zip(above).zip(below) {
@@ -86,15 +90,30 @@ impl Noise {
                 let places = columns.fractions[start..end]
                     .iter()
                     .zip(&columns.fades[start..end]);
-                values.extend(places.map(|(&fraction, &fade)| {
+                for (value, (&fraction, &fade)) in values[start..end].iter_mut().zip(places) {
                     let left = left.0 + left.1 * fraction;
                     let right = right.0 + right.1 * (fraction - 1.0);
-                    lerp(left, right, fade) as f32
-                }));
+                    *value = lerp(left, right, fade) as f32;
+                }
                 start = end;
             }
         }
-        Self { size, values }
+        noise
+    }
+
+    /// No noise at all.
+    fn flat(size: usize) -> Self {
+        let stride = size + BORDER;
+        Self {
+            size,
+            padded: vec![0.0; stride * stride],
+        }
+    }
+
+    fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let size = self.size;
+        let rows = self.padded.chunks_exact_mut(size + BORDER);
+        rows.skip(1).take(size).map(move |row| &mut row[1..=size])
     }
 
     /// Pixels per side.
@@ -102,25 +121,28 @@ impl Noise {
         self.size
     }
 
-    /// All values, row by row.
-    pub fn values(&self) -> &[f32] {
-        &self.values
+    /// The values, a row at a time.
+    pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        let size = self.size;
+        let rows = self.padded.chunks_exact(size + BORDER);
+        rows.skip(1).take(size).map(move |row| &row[1..=size])
     }
 
     /// The noise turned clockwise about its centre, bilinear, 0 outside.
     #[must_use]
     pub fn rotate(&self, degrees: f32) -> Self {
-        let mut values = Vec::with_capacity(self.values.len());
-        self.for_each_rotated(degrees, |_, _| false, |value| values.push(value));
-        Self {
-            size: self.size,
-            values,
+        let mut turned = Vec::with_capacity(self.size * self.size);
+        self.for_each_rotated(degrees, |_, _| false, |value| turned.push(value));
+        let mut noise = Self::flat(self.size);
+        for (to, from) in noise.rows_mut().zip(turned.chunks_exact(self.size)) {
+            to.copy_from_slice(from);
         }
+        noise
     }
 
     /// 1 where the turned noise exceeds the threshold, else 0.
     pub fn rotated_mask(&self, degrees: f32, threshold: f32) -> Vec<u8> {
-        let mut mask = Vec::with_capacity(self.values.len());
+        let mut mask = Vec::with_capacity(self.size * self.size);
         let low = self.low(threshold);
         let squares = squares(self.size);
         self.for_each_rotated(
@@ -139,7 +161,7 @@ impl Noise {
         let squares = squares(self.size);
         // the border counts as 0
         let mut highest = vec![0.0_f32; squares * squares];
-        for (y, row) in self.values.chunks_exact(self.size).enumerate() {
+        for (y, row) in self.rows().enumerate() {
             let highest = &mut highest[(y + 1) / SQUARE * squares..][..squares];
             for (x, &value) in row.iter().enumerate() {
                 let highest = &mut highest[(x + 1) / SQUARE];
@@ -167,16 +189,8 @@ impl Noise {
         let (sin, cos) = libm::sincos(f64::from(degrees).to_radians());
         let (step_x, step_y) = (fixed(cos), fixed(-sin));
         let centre = (size as f64 - 1.0) / 2.0;
-        // A border of zeros around the field; points outside are moved onto it.
-        let stride = size + 3;
-        let mut padded = vec![0.0; stride * stride];
-        for (to, from) in padded
-            .chunks_exact_mut(stride)
-            .skip(1)
-            .zip(self.values.chunks_exact(size))
-        {
-            to[1..=size].copy_from_slice(from);
-        }
+        // points outside are moved onto the border
+        let (padded, stride) = (&self.padded, size + BORDER);
         let limit = ((size + 1) as i64) << BITS;
         let split = |position: i64| {
             let position = position.clamp(0, limit);
@@ -215,13 +229,17 @@ impl Noise {
 
 /// Squares along a side of the padded field of so many pixels, the next to the last position included.
 fn squares(size: usize) -> usize {
-    (size + 3) / SQUARE + 1
+    (size + BORDER) / SQUARE + 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::image::fixture;
+
+    fn values(noise: &Noise) -> Vec<f32> {
+        noise.rows().flatten().copied().collect()
+    }
 
     #[test]
     fn noise_of_given_angles_matches_the_reference() {
@@ -232,7 +250,7 @@ mod tests {
             let angles = fixture.f64(&format!("perlin_angles_{}_{}", cells.0, cells.1));
             let expected = fixture.f64(&format!("perlin_out64_{}_{}", cells.0, cells.1));
             let noise = Noise::from_angles(64, cells, &angles);
-            for (i, (&ours, theirs)) in noise.values().iter().zip(expected).enumerate() {
+            for (i, (&ours, theirs)) in noise.rows().flatten().zip(expected).enumerate() {
                 assert!(
                     (f64::from(ours) - theirs).abs() < 1e-6,
                     "{cells:?} at {i}: {ours} is not {theirs}"
@@ -256,7 +274,7 @@ mod tests {
                 .collect();
             let ours = noise.rotate(angle.parse().expect("a number"));
             // The reference rounds source positions to 1/32 pixel.
-            fixture::assert_close(ours.values(), &expected, 0.009);
+            fixture::assert_close(&values(&ours), &expected, 0.009);
         }
     }
 
@@ -269,8 +287,10 @@ mod tests {
             let noise = Noise::draw(size, cells, &mut rng);
             let degrees = 180.0 * unit(&mut rng) as f32 - 90.0;
             for threshold in [-0.2, 0.1, 0.5] {
-                let values = noise.rotate(degrees).values;
-                let expected: Vec<u8> = values.iter().map(|&value| u8::from(value > threshold)).collect();
+                let expected: Vec<u8> = values(&noise.rotate(degrees))
+                    .iter()
+                    .map(|&value| u8::from(value > threshold))
+                    .collect();
                 assert_eq!(
                     noise.rotated_mask(degrees, threshold),
                     expected,
@@ -285,7 +305,7 @@ mod tests {
         let mut rng = crate::synthesis::sample_rng(3, 0, 0);
         let noise = Noise::draw(32, (2, 4), &mut rng);
         let turned = noise.rotate(180.0);
-        let reversed: Vec<f32> = noise.values().iter().rev().copied().collect();
-        fixture::assert_close(turned.values(), &reversed, 1e-4);
+        let reversed: Vec<f32> = values(&noise).into_iter().rev().collect();
+        fixture::assert_close(&values(&turned), &reversed, 1e-4);
     }
 }
