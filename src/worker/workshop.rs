@@ -5,7 +5,7 @@ use super::loaded::Loaded;
 use super::run::{Kept, Material, Place, Run};
 use super::teach::{Teaching, tell};
 use super::{post, post_fatal};
-use crate::config::{ModelConfig, TeacherKind};
+use crate::config::TeacherKind;
 use crate::error::sentence;
 use crate::protocol::{BackendChoice, Contest, ContestEvent, Event, KeptRun, RunInfo, Task, TaskEvent};
 use crate::{Error, Result};
