@@ -98,6 +98,11 @@ impl Workshop {
                     .filter(|(config, _)| fine_tune && config.teacher == settings.model.teacher);
                 if let Some((config, _)) = start {
                     settings.model = settings.model.with_networks_of(config);
+                } else if fine_tune {
+                    return Err(Error::Training(
+                        "the model to start from is not open: open it again, or turn \"Start from\" off"
+                            .into(),
+                    ));
                 }
                 let side = settings.model.input_size;
                 let material = Material {

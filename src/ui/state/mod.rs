@@ -287,7 +287,8 @@ impl State {
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
-        if let Some(step) = self.teach.next_task() {
+        let task = self.teach.next_task();
+        if let Some(step) = task.filter(|step| !self.waits_for_model(step)) {
             return Some(self.whole_for(Step::Teach(step)));
         }
         match &self.load {

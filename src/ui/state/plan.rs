@@ -1,8 +1,9 @@
 //! What a training will need, and what it can be on this device.
 
-use super::{Effort, Load, Model, State, Teach};
+use super::{Effort, Load, Model, State, Teach, TeachStep};
 use crate::config::footprint::{self, BATCHES, Limits};
 use crate::config::{Preset, Settings};
+use crate::protocol::Task;
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
 const MOST_MEMORY: u64 = 2_500_000_000;
@@ -32,8 +33,20 @@ impl State {
     /// The open model, if a training can start from it.
     pub fn possible_start(&self) -> Option<&Model> {
         let preset = self.teach.settings.model.preset.id();
-        let model = self.model.as_ref().filter(|_| self.equipped)?;
+        let has_it = self.equipped || self.is_loading();
+        let model = self.model.as_ref().filter(|_| has_it)?;
         (model.info.segmentation && model.info.preset == preset).then_some(model)
+    }
+
+    /// Whether a training is to start from the model that the engine is only about to have.
+    pub(super) fn waits_for_model(&self, step: &TeachStep) -> bool {
+        let starts =
+            matches!(step, TeachStep::Task(task) if matches!(**task, Task::Train { fine_tune: true, .. }));
+        starts && self.is_loading()
+    }
+
+    fn is_loading(&self) -> bool {
+        matches!(self.load, Load::Wanted(_) | Load::Running { .. })
     }
 
     /// Steps of the two stages.

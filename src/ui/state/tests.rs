@@ -679,9 +679,13 @@ mod teaching {
         page.teach(TeachAction::Preset(Preset::Compact));
         assert!(page.0.starting_model().is_some());
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        page.prepare_device();
+        assert!(page.0.starting_model().is_some(), "the new engine will have it");
+        page.teach(TeachAction::Train);
+        let tasks = page.settle();
         assert!(
-            page.0.starting_model().is_none(),
-            "the new engine has no model yet"
+            !tasks.iter().any(|task| matches!(task, Task::Train { .. })),
+            "the model comes first: {tasks:?}"
         );
     }
 
