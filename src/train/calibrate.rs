@@ -191,7 +191,7 @@ struct Expected {
 }
 
 impl Expected {
-    /// How many images the usual scatter counts as (docs/compact-model.md, "Calibration").
+    /// How many images the usual scatter counts as (docs/compact-model.md, "Where the threshold lies").
     const KNOWN: f32 = 12.0;
     /// The usual deviation of good images' logits: 0.6 to 1.2 with the models tried.
     const USUAL: f32 = 0.7;
