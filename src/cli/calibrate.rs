@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::common::{DeviceArg, load_model, load_teacher, open_device, refuse_existing, write_file};
+use super::common::{
+    DeviceArg, load_all_good, load_model, load_teacher, load_textures, open_device, refuse_existing,
+    write_file,
+};
 use super::train::report;
 use crate::config::{Preset, TrainConfig};
-use crate::dataset::{Category, load_good};
+use crate::dataset::Category;
 use crate::model::prefix;
 use crate::model::storage::Precision;
-use crate::synthesis::{Synthesiser, TextureSource};
+use crate::synthesis::Synthesiser;
 use crate::train::Trainer;
 
 #[derive(Debug, clap::Args)]
@@ -63,14 +66,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.student.steps = config.student.steps.max(1);
     }
     let paths = Category::open(&args.data)?.train_good()?;
-    let good = load_good(&paths, model.input_size, model.fit)?;
-    if let Some(first) = good.skipped.into_iter().next() {
-        return Err(first.into());
-    }
-    let textures = match &args.textures {
-        Some(path) => TextureSource::folder(path, model.input_size)?,
-        None => TextureSource::Procedural,
-    };
+    let good = load_all_good(&paths, model.input_size, model.fit)?;
+    let textures = load_textures(args.textures.as_deref(), model.input_size)?;
     let teacher = match file.teacher() {
         Some(own) => own,
         None => load_teacher(model.teacher, args.teacher.as_deref())?,

@@ -9,13 +9,15 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Error;
-use crate::config::TeacherKind;
+use crate::config::{Fit, TeacherKind};
+use crate::dataset::{LoadedImages, load_good};
 use crate::device::{self, Selected};
 use crate::inference::Detector;
 use crate::model::file::{ModelFile, parse_teacher};
 use crate::model::open::{self, Opened};
 use crate::model::weights::Weights;
 use crate::protocol::BackendChoice;
+use crate::synthesis::TextureSource;
 use crate::train::model_so_far;
 
 /// The teacher of the compact preset, so that its models need no second file.
@@ -53,6 +55,26 @@ pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
         );
     }
     Ok((device, format!("{kind} ({})", info.adapter)))
+}
+
+/// All of these good images at an input size.
+///
+/// # Errors
+/// One that cannot be read: a training leaves nothing out.
+pub(super) fn load_all_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImages> {
+    let mut loaded = load_good(paths, size, fit)?;
+    match loaded.skipped.pop() {
+        Some(error) => Err(error.into()),
+        None => Ok(loaded),
+    }
+}
+
+/// `--textures`: images of a folder, or the built-in ones.
+pub(super) fn load_textures(folder: Option<&Path>, size: usize) -> Result<TextureSource> {
+    Ok(match folder {
+        Some(path) => TextureSource::folder(path, size)?,
+        None => TextureSource::Procedural,
+    })
 }
 
 /// Folded weights of a teacher: from a file, or the built-in one.

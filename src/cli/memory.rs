@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::common::{folder_name, load_teacher, open_device, progress_bar, write_file};
+use super::common::{
+    folder_name, load_all_good, load_teacher, load_textures, open_device, progress_bar, write_file,
+};
 use super::settings::Format;
 use super::train::{self, Args, Outputs};
 use crate::config::{MemoryConfig, SynthesisConfig, TeacherKind};
-use crate::dataset::{Category, load_good};
+use crate::dataset::Category;
 use crate::model::prefix;
-use crate::synthesis::{Synthesiser, TextureSource};
+use crate::synthesis::Synthesiser;
 use crate::train::{MemoryBuilder, MemoryProgress};
 
 pub(super) async fn build(
@@ -37,14 +39,8 @@ pub(super) async fn build(
     let outputs = Outputs::new(out);
     outputs.check(args)?;
     let teacher = load_teacher(config.teacher, args.teacher.as_deref())?;
-    let loaded = load_good(paths, config.input_size, config.fit)?;
-    if let Some(first) = loaded.skipped.into_iter().next() {
-        return Err(first.into());
-    }
-    let textures = match &args.textures {
-        Some(path) => TextureSource::folder(path, config.input_size)?,
-        None => TextureSource::Procedural,
-    };
+    let loaded = load_all_good(paths, config.input_size, config.fit)?;
+    let textures = load_textures(args.textures.as_deref(), config.input_size)?;
     let (device, device_name) = open_device(args.device).await?;
     let start = Instant::now();
     let mut builder = MemoryBuilder::new(config.clone(), &teacher, loaded.images, &device)?;

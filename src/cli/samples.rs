@@ -6,12 +6,12 @@ use anyhow::Result;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng as _;
 
-use super::common::{make_folder, write_file};
+use super::common::{load_all_good, load_textures, make_folder, write_file};
 use super::settings;
 use crate::config::AnomalyKind;
-use crate::dataset::{Category, load_good};
+use crate::dataset::Category;
 use crate::image::{Rgb, RgbImage};
-use crate::synthesis::{Sample, Synthesiser, TextureSource};
+use crate::synthesis::{Sample, Synthesiser};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,11 +47,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         }
     }
     let size = settings.model.input_size;
-    let good = load_good(&paths, size, settings.model.fit)?.images;
-    let textures = match &args.textures {
-        Some(path) => TextureSource::folder(path, size)?,
-        None => TextureSource::Procedural,
-    };
+    let good = load_all_good(&paths, size, settings.model.fit)?.images;
+    let textures = load_textures(args.textures.as_deref(), size)?;
     let training = settings.training;
     let synthesiser = Synthesiser::new(training.synthesis, training.augment, textures);
     make_folder(&args.out)?;

@@ -7,19 +7,20 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::common::{
-    DeviceArg, folder_name, load_model, load_teacher, open_device, progress_bar, write_file,
+    DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device,
+    progress_bar, write_file,
 };
 use super::memory;
 use super::settings::{self, Format};
 use crate::Error;
 use crate::calibration::Calibration;
 use crate::config::{Settings, TeacherKind, TrainConfig};
-use crate::dataset::{Category, load_good};
+use crate::dataset::Category;
 use crate::model::cost::Costs;
 use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
 use crate::model::prefix;
 use crate::model::storage::Precision;
-use crate::synthesis::{Synthesiser, TextureSource};
+use crate::synthesis::Synthesiser;
 use crate::train::{Stage, Trainer};
 
 #[derive(Debug, clap::Args)]
@@ -135,8 +136,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let name = category.as_ref().map_or("", |category| &category.name);
     let mut settings = args.settings.settings(name, &paths)?;
-    let start_from = args.start_from.as_deref().map(load_model).transpose()?;
-    if let Some(file) = &start_from {
+    let start_from = match &args.start_from {
+        Some(path) => Some((path, load_model(path)?)),
+        None => None,
+    };
+    if let Some((_, file)) = &start_from {
         settings.model = settings.model.with_networks_of(&file.header.config);
     }
     if let Some(format) = args.print_config {
@@ -153,10 +157,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         training: config,
     } = settings.clone();
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
-    let loaded = load_good(&paths, model_config.input_size, model_config.fit)?;
-    if let Some(first) = loaded.skipped.into_iter().next() {
-        return Err(first.into());
-    }
+    let loaded = load_all_good(&paths, model_config.input_size, model_config.fit)?;
     let origins = loaded.origins;
     let distinct: HashSet<&[u8]> = loaded.images.iter().map(|image| &**image).collect();
     if distinct.len() < loaded.images.len() {
@@ -167,15 +168,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
             distinct.len()
         );
     }
-    let (textures, texture_name) = match &args.textures {
-        Some(path) => (
-            TextureSource::folder(path, model_config.input_size)?,
-            format!("the textures in {}", folder_name(path)),
-        ),
-        None => (
-            TextureSource::Procedural,
-            "built-in procedural textures".to_owned(),
-        ),
+    let textures = load_textures(args.textures.as_deref(), model_config.input_size)?;
+    let texture_name = match &args.textures {
+        Some(path) => format!("the textures in {}", folder_name(path)),
+        None => "built-in procedural textures".to_owned(),
     };
     let (device, device_name) = open_device(args.device).await?;
     let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
@@ -197,8 +193,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         category.root.display()
     );
     trainer.set_views(origins.len() as f32 / paths.len() as f32);
-    if let Some(file) = &start_from {
-        trainer.start_from(&file.weights)?;
+    if let Some((path, file)) = &start_from {
+        trainer
+            .start_from(&file.weights)
+            .map_err(|err| err.in_file(path))?;
     }
     if let Some(path) = &args.student_from {
         let weights = load_model(path)?.weights;

@@ -26,13 +26,28 @@ pub(super) fn vary(image: &mut RgbImage, augment: &AugmentConfig, rng: &mut Pcg6
     );
     let width = 3 * size as usize;
     let slopes: Vec<f32> = (0..size).flat_map(|x| [across * (x as f32 - half); 3]).collect();
+    let mut levels = vec![0.0; width];
     for (y, row) in image.chunks_exact_mut(width).enumerate() {
         let light = 1.0 + down * (y as f32 - half);
-        for (value, slope) in row.iter_mut().zip(&slopes) {
-            // casting to u8 saturates
-            *value = (curve[usize::from(*value)] * (light + slope) + 0.5) as u8;
+        // apart from the rest, which the compiler then does for several values at once
+        for (level, value) in levels.iter_mut().zip(&*row) {
+            *level = curve[usize::from(*value)];
+        }
+        for ((value, level), slope) in row.iter_mut().zip(&levels).zip(&slopes) {
+            *value = whole(level * (light + slope) + 0.5);
         }
     }
+}
+
+/// The whole part of a value, no more than 255: as a cast does, but for several values at once, for which
+/// the processor's saturating casts have no instruction.
+fn whole(value: f32) -> u8 {
+    /// From here on floats are whole, and their last bits are the number.
+    const WHOLE: f32 = 8_388_608.0;
+    let value = value.clamp(0.0, 255.0);
+    let nearest = (value + WHOLE) - WHOLE;
+    let down = if nearest > value { 1.0 } else { 0.0 };
+    (nearest - down + WHOLE).to_bits() as u8
 }
 
 #[cfg(test)]
@@ -40,6 +55,16 @@ mod tests {
     use super::*;
     use crate::image::Rgb;
     use crate::synthesis::sample_rng;
+
+    #[test]
+    fn whole_parts_are_those_of_a_cast() {
+        for step in -20..5_200 {
+            let value = step as f32 * 0.05;
+            for value in [value, value.next_down(), value.next_up()] {
+                assert_eq!(whole(value), value as u8, "{value}");
+            }
+        }
+    }
 
     #[test]
     fn light_stays_within_its_bounds_and_is_smooth() {

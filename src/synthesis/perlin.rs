@@ -132,7 +132,7 @@ impl Noise {
     #[must_use]
     pub fn rotate(&self, degrees: f32) -> Self {
         let mut turned = Vec::with_capacity(self.size * self.size);
-        self.for_each_rotated(degrees, |_, _| false, |value| turned.push(value));
+        self.for_each_rotated(degrees, |_, _| false, |run| turned.extend_from_slice(run));
         let mut noise = Self::flat(self.size);
         for (to, from) in noise.rows_mut().zip(turned.chunks_exact(self.size)) {
             to.copy_from_slice(from);
@@ -148,7 +148,7 @@ impl Noise {
         self.for_each_rotated(
             degrees,
             |x, y| low[y / SQUARE * squares + x / SQUARE],
-            |value| mask.push(u8::from(value > threshold)),
+            |run| mask.extend(run.iter().map(|&value| u8::from(value > threshold))),
         );
         mask
     }
@@ -159,14 +159,19 @@ impl Noise {
         /// More than rounding can add.
         const MARGIN: f32 = 1e-3;
         let squares = squares(self.size);
-        // the border counts as 0
-        let mut highest = vec![0.0_f32; squares * squares];
-        for (y, row) in self.rows().enumerate() {
-            let highest = &mut highest[(y + 1) / SQUARE * squares..][..squares];
-            for (x, &value) in row.iter().enumerate() {
-                let highest = &mut highest[(x + 1) / SQUARE];
-                *highest = highest.max(value);
+        let mut highest = Vec::with_capacity(squares * squares);
+        let stride = self.size + BORDER;
+        // of each column of a square first, several at once
+        let mut columns = vec![0.0; stride];
+        for rows in self.padded.chunks(SQUARE * stride) {
+            columns.fill(f32::MIN);
+            for row in rows.chunks_exact(stride) {
+                for (highest, &value) in columns.iter_mut().zip(row) {
+                    *highest = if value > *highest { value } else { *highest };
+                }
             }
+            let of_square = |columns: &[f32]| columns.iter().copied().fold(f32::MIN, f32::max);
+            highest.extend(columns.chunks(SQUARE).map(of_square));
         }
         let beyond =
             |x: usize, y: usize| x < squares && y < squares && highest[y * squares + x] > threshold - MARGIN;
@@ -179,9 +184,14 @@ impl Noise {
         .collect()
     }
 
-    /// Visits the turned field, row by row. A run of pixels whose sources begin in a square that is `low`
-    /// (asked by the padded field's coordinates) counts as infinitely low.
-    fn for_each_rotated(&self, degrees: f32, low: impl Fn(usize, usize) -> bool, mut visit: impl FnMut(f32)) {
+    /// Visits the turned field, row by row, a few pixels at a time. A run of pixels whose sources begin in a
+    /// square that is `low` (asked by the padded field's coordinates) counts as infinitely low.
+    fn for_each_rotated(
+        &self,
+        degrees: f32,
+        low: impl Fn(usize, usize) -> bool,
+        mut visit: impl FnMut(&[f32]),
+    ) {
         // Source positions in fixed point: exact steps, and cheaper to split than floats.
         const BITS: u32 = 32;
         let fixed = |value: f64| (value * (1u64 << BITS) as f64) as i64;
@@ -207,21 +217,32 @@ impl Noise {
                 let last = (run - 1) as i64;
                 let least = |from: i64, step: i64| split(from.min(from + last * step)).0;
                 if low(least(x, step_x), least(y, step_y)) {
-                    (0..run).for_each(|_| visit(f32::NEG_INFINITY));
+                    visit(&[f32::NEG_INFINITY; SQUARE][..run]);
                     x += run as i64 * step_x;
                     y += run as i64 * step_y;
                     continue;
                 }
-                for _ in 0..run {
+                // the corners of all first, so that the arithmetic is done for several at once
+                let mut corners = [[0.0; SQUARE]; 4];
+                let (mut across, mut down) = ([0.0; SQUARE], [0.0; SQUARE]);
+                for lane in 0..SQUARE {
                     let ((left, fx), (top, fy)) = (split(x), split(y));
-                    let at = top * stride + left;
-                    let (upper, lower) = (&padded[at..at + 2], &padded[at + stride..at + stride + 2]);
-                    let upper = upper[0] + (upper[1] - upper[0]) * fx;
-                    let lower = lower[0] + (lower[1] - lower[0]) * fx;
-                    visit(upper + (lower - upper) * fy);
+                    let upper = &padded[top * stride + left..][..stride + 2];
+                    corners[0][lane] = upper[0];
+                    corners[1][lane] = upper[1];
+                    corners[2][lane] = upper[stride];
+                    corners[3][lane] = upper[stride + 1];
+                    (across[lane], down[lane]) = (fx, fy);
                     x += step_x;
                     y += step_y;
                 }
+                let values: [f32; SQUARE] = std::array::from_fn(|lane| {
+                    let [a, b, c, d] = corners.map(|corner| corner[lane]);
+                    let upper = a + (b - a) * across[lane];
+                    let lower = c + (d - c) * across[lane];
+                    upper + (lower - upper) * down[lane]
+                });
+                visit(&values[..run]);
             }
         }
     }

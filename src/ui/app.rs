@@ -92,7 +92,7 @@ fn from_address() -> State {
         Some([student.parse().ok()?, segmentation.parse().ok()?])
     });
     if let Some(steps) = steps {
-        state.teach.set_effort(Effort::Own(steps));
+        state.teach.effort = Effort::Own(steps);
         state.compare.steps = steps[0];
     }
     let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());

@@ -365,11 +365,6 @@ pub enum TeachAction {
 }
 
 impl Teach {
-    /// Trains as long as this.
-    pub fn set_effort(&mut self, effort: Effort) {
-        self.effort = effort;
-    }
-
     /// Pixels of the input's side, and images of a step, where the page's address has them.
     pub fn set_sizes(&mut self, side: Option<usize>, batch: Option<usize>) {
         let model = &mut self.settings.model;
@@ -617,7 +612,7 @@ impl State {
                 teach.textures = textures;
                 teach.draw();
             }
-            TeachAction::Effort(effort) => teach.set_effort(effort),
+            TeachAction::Effort(effort) => teach.effort = effort,
             TeachAction::FineTune(fine_tune) => teach.fine_tune = fine_tune,
             TeachAction::Preset(preset) => teach.set_preset(preset),
             TeachAction::Batch(batch) => teach.batch = batch,
