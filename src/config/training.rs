@@ -99,7 +99,7 @@ impl TrainConfig {
                 warm_up: 20,
             },
             segmentation: StageConfig {
-                steps: 600,
+                steps: 1800,
                 learning_rate: 0.1,
                 head_learning_rate: 0.1,
                 schedule: Schedule::Cosine,

@@ -23,9 +23,25 @@ pub fn crop(image: &RgbImage, x: usize, y: usize, width: usize, height: usize) -
 
 /// Interleaved RGB values in [0, 1], row by row (height x width x 3).
 pub fn unit(image: &RgbImage) -> Vec<f32> {
-    image
-        .as_raw()
-        .iter()
-        .map(|&value| f32::from(value) / 255.0)
-        .collect()
+    image.as_raw().iter().map(|&value| unit_value(value)).collect()
+}
+
+/// A value in [0, 1]: the very float that a division by 255 gives, in less time.
+pub(crate) fn unit_value(value: u8) -> f32 {
+    /// 1 / 255 - 1 / 256
+    const REST: f32 = 1.0 / 65_280.0;
+    let value = f32::from(value);
+    value / 256.0 + value * REST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_a_division() {
+        for value in 0..=u8::MAX {
+            assert_eq!(unit_value(value).to_bits(), (f32::from(value) / 255.0).to_bits());
+        }
+    }
 }

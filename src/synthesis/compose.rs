@@ -1,6 +1,6 @@
 //! Pasting a texture into an image, and the mask that the loss sees.
 
-use crate::image::{RgbImage, unit};
+use crate::image::{RgbImage, unit, unit_value};
 
 /// The reduction from the input to the model's maps.
 const LOSS_SCALE: usize = 4;
@@ -31,7 +31,7 @@ pub(super) fn paste(
         for (column, (pixel, &anomalous)) in pixels.iter_mut().zip(mask).enumerate() {
             if anomalous != 0 {
                 for (value, pasted) in pixel.iter_mut().zip(texture(column, row)) {
-                    *value = opacity * (f32::from(pasted) / 255.0) + (1.0 - opacity) * *value;
+                    *value = opacity * unit_value(pasted) + (1.0 - opacity) * *value;
                 }
             }
         }

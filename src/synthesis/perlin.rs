@@ -248,9 +248,9 @@ impl Noise {
     }
 }
 
-/// Squares along a side of the padded field of so many pixels, the next to the last position included.
+/// Squares along a side of the padded field of so many pixels.
 fn squares(size: usize) -> usize {
-    (size + BORDER) / SQUARE + 1
+    (size + BORDER).div_ceil(SQUARE)
 }
 
 #[cfg(test)]

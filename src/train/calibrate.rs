@@ -218,7 +218,8 @@ impl Expected {
         logits.sort_by(f32::total_cmp);
         let quantile = |share: f32| logits[(share * (logits.len() - 1) as f32).round() as usize];
         let (low, median, high) = (quantile(0.25), quantile(0.5), quantile(0.75));
-        let reach = FAR * (0.5 * (high - low)).max(high - median) / QUARTILE;
+        // quartiles that lie close together by chance make no outliers of the rest
+        let reach = FAR * ((0.5 * (high - low)).max(high - median) / QUARTILE).max(Self::USUAL);
         let near = || {
             logits
                 .iter()
@@ -283,6 +284,16 @@ mod tests {
         let of = |images| image_threshold(&groups(images), true, 1.0).expect("two groups").0;
         // looks at four images say less than eight images do
         assert!(of(4) > of(8) && of(8) > 0.15, "{} and {}", of(4), of(8));
+    }
+
+    #[test]
+    fn a_clump_makes_no_outliers_of_the_rest() {
+        // scores of a circuit model: eight of ten within 0.7 of each other's logits
+        let good = [
+            0.007, 0.019, 0.041, 0.048, 0.053, 0.053, 0.063, 0.065, 0.077, 0.628,
+        ];
+        let threshold = of(&good, &[0.34, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95], true, 1.0);
+        assert!((0.16..0.34).contains(&threshold), "{threshold}");
     }
 
     #[test]

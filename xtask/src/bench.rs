@@ -57,6 +57,30 @@ struct Peer {
     unit: f64,
 }
 
+/// A step of a whole `ResNet18` student in `PyTorch`, batches of 4, as `cargo bench --bench speed -- stpm` takes it; with the
+/// encoder of the peers' scripts, in whose folder it looks.
+const STPM_STEP: &str = r#"
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import torch
+from destseg_torch import Encoder, l2n
+torch.set_num_threads(2)
+teacher, student = Encoder(3).eval(), Encoder(3).train()
+optimizer = torch.optim.SGD(student.parameters(), 0.4, momentum=0.9, weight_decay=1e-4)
+images, times = torch.rand(4, 3, 256, 256), []
+for _ in range(8):
+    start = time.time()
+    with torch.no_grad():
+        wanted = [l2n(level) for level in teacher(images)]
+    given = [l2n(level) for level in student(images)]
+    loss = sum((1 - (a * b).sum(1)).mean() for a, b in zip(wanted, given))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    times.append(time.time() - start)
+print("step", sorted(times[1:])[3])
+"#;
+
 /// Runs both sides in turn, `rounds` times each, and prints medians and ratios. Where the peers are:
 /// `DESTSEG_PEERS` (their scripts; default `../shared/bench`), `DESTSEG_PYTHON` (a Python with torch,
 /// onnxruntime, onnx and efficientnet-lite-pytorch; default `python3`).
@@ -187,6 +211,14 @@ fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
             work: "trial2",
             runs: "7",
             peers: vec![torch("stage 2")],
+        },
+        Contest {
+            work: "stpm",
+            runs: "7",
+            peers: vec![Peer {
+                arguments: vec!["-c".into(), STPM_STEP.into(), scripts.display().to_string()],
+                ..torch("step")
+            }],
         },
     ]
 }
