@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::image::{RgbImage, unit};
+use crate::image::{RgbImage, unit, unit_value};
 
 /// Alpha from which on a changed pixel may be marked.
 const MARKED: f32 = 0.3;
@@ -161,7 +161,7 @@ impl<'a> Canvas<'a> {
     pub(super) fn clean_at(&self, x: usize, y: usize) -> [f32; 3] {
         let at = 3 * (y * self.size + x);
         let values = &self.clean.as_raw()[at..at + 3];
-        [values[0], values[1], values[2]].map(|value| f32::from(value) / 255.0)
+        [values[0], values[1], values[2]].map(unit_value)
     }
 
     /// The colour of the good image at a position, bilinear; beyond the edge the image is mirrored
