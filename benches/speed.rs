@@ -1,10 +1,10 @@
-//! Our side of `cargo xtask bench-peers`: one kind of work on the CPU with all threads, timed as the peers'
-//! scripts time theirs. `cargo bench --bench speed -- WORK RUNS` prints the milliseconds of each run as JSON.
+//! Our side of `cargo xtask bench-peers`: one kind of work with all threads of the CPU, timed as the peers' scripts time
+//! theirs. `cargo bench --bench speed -- WORK RUNS [cpu|gpu [BATCH]]` prints the milliseconds of each run as JSON.
 //!
 //! WORK is `paper`, `compact` or `trial` (one image of 256 pixels), `stage1` or `stage2` (a training step of the compact
-//! network, batches of 8; `trial1` and `trial2` of the trial network), or `stpm` (a step of a whole `ResNet18`
-//! student, batches of 4). The trial network is the one that the peers' scripts have for `compact`. A third
-//! word, `gpu`, takes the first graphics adapter for the images.
+//! network, batches of 8; `trial1` and `trial2` of the trial network, `paper1` and `paper2` of the paper's, batches of 32), or
+//! `stpm` (a step of a whole `ResNet18` student, batches of 4). The trial network is the one that the peers' scripts have for
+//! `compact`. `gpu` takes the first graphics adapter, and a number another batch.
 
 mod common;
 
@@ -16,6 +16,10 @@ use destseg::protocol::BackendChoice;
 /// As the command line.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Steps of the two stages, more than are timed.
+const STUDENT: [usize; 2] = [1000, 0];
+const SEGMENTATION: [usize; 2] = [0, 1000];
 
 fn main() {
     let arguments: Vec<String> = std::env::args()
@@ -33,19 +37,21 @@ fn main() {
         Some("gpu") => BackendChoice::Webgpu,
         _ => BackendChoice::Cpu,
     };
-    let inference = |config| {
-        let selected = pollster::block_on(device::select(backend)).expect("opens");
-        inference(config, &selected.device, runs)
-    };
+    let device = pollster::block_on(device::select(backend)).expect("opens").device;
+    let batch = arguments.get(3).and_then(|batch| batch.parse().ok());
+    let inference = |config| inference(config, &device, runs);
+    let training = |config, steps, usual| training(config, steps, batch.unwrap_or(usual), &device, runs);
     let times = match work.as_str() {
         "paper" => inference(ModelConfig::preset(Preset::Paper)),
         "compact" => inference(ModelConfig::preset(Preset::Compact)),
         "trial" => inference(trial()),
-        "stage1" => training(ModelConfig::preset(Preset::Compact), [1000, 0], 8, runs),
-        "stage2" => training(ModelConfig::preset(Preset::Compact), [0, 1000], 8, runs),
-        "trial1" => training(trial(), [1000, 0], 8, runs),
-        "trial2" => training(trial(), [0, 1000], 8, runs),
-        "stpm" => training(ModelConfig::stpm(Preset::Paper), [1000, 0], 4, runs),
+        "stage1" => training(ModelConfig::preset(Preset::Compact), STUDENT, 8),
+        "stage2" => training(ModelConfig::preset(Preset::Compact), SEGMENTATION, 8),
+        "trial1" => training(trial(), STUDENT, 8),
+        "trial2" => training(trial(), SEGMENTATION, 8),
+        "stpm" => training(ModelConfig::stpm(Preset::Paper), STUDENT, 4),
+        "paper1" => training(ModelConfig::preset(Preset::Paper), STUDENT, 32),
+        "paper2" => training(ModelConfig::preset(Preset::Paper), SEGMENTATION, 32),
         other => return println!("speed: `{other}` is unknown"),
     };
     let times: Vec<String> = times.iter().map(|time| format!("{time:.3}")).collect();

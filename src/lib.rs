@@ -29,6 +29,8 @@ pub mod study;
 pub mod calibration;
 #[cfg(feature = "engine")]
 pub mod device;
+#[cfg(feature = "gpu")]
+mod gpu;
 #[cfg(feature = "engine")]
 pub mod image;
 #[cfg(feature = "engine")]

@@ -28,7 +28,7 @@ pub(crate) fn time(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
 /// A network as a training leaves it before its first step, with its teacher.
 pub(crate) fn file(config: ModelConfig) -> ModelFile {
     let teacher = teacher(config.teacher);
-    let trainer = trainer(config.clone(), [1, 1], 4, &teacher);
+    let trainer = trainer(config.clone(), [1, 1], 4, &teacher, &Device::flex());
     let mut weights = block_on(trainer.model().trained_weights()).expect("reads");
     weights.extend(teacher.prefixed(prefix::TEACHER));
     ModelFile::new(ModelHeader::new(config), weights).expect("is whole")
@@ -64,13 +64,18 @@ pub(crate) fn inference(config: ModelConfig, device: &Device, runs: usize) -> Ve
 }
 
 /// Steps on one batch: the peers make no images either.
-pub(crate) fn training(config: ModelConfig, steps: [usize; 2], batch: usize, runs: usize) -> Vec<f64> {
-    let device = Device::flex();
+pub(crate) fn training(
+    config: ModelConfig,
+    steps: [usize; 2],
+    batch: usize,
+    device: &Device,
+    runs: usize,
+) -> Vec<f64> {
     let side = config.input_size;
     let teacher = teacher(config.teacher);
-    let mut trainer = trainer(config, steps, batch, &teacher);
-    let images = || Tensor::random([batch, 3, side, side], Distribution::Default, &device);
-    let mask = Tensor::<4>::random([batch, 1, side / 4, side / 4], Distribution::Default, &device);
+    let mut trainer = trainer(config, steps, batch, &teacher, device);
+    let images = || Tensor::random([batch, 3, side, side], Distribution::Default, device);
+    let mask = Tensor::<4>::random([batch, 1, side / 4, side / 4], Distribution::Default, device);
     let batch = Batch {
         clean: images(),
         corrupted: images(),
@@ -86,6 +91,7 @@ fn trainer(
     [student, segmentation]: [usize; 2],
     batch: usize,
     teacher: &Weights,
+    device: &Device,
 ) -> Trainer {
     let mut training = TrainConfig::preset(Preset::Compact);
     training.batch = batch;
@@ -99,7 +105,7 @@ fn trainer(
     let side = config.input_size as u32;
     let image = RgbImage::from_fn(side, side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
     let images = vec![image; 2 * batch];
-    Trainer::new(config, training, teacher, images, synthesiser, &Device::flex()).expect("starts")
+    Trainer::new(config, training, teacher, images, synthesiser, device).expect("starts")
 }
 
 /// The shipped teacher, or `ResNet18` with weights of no meaning.

@@ -26,6 +26,17 @@ pub enum Reduction {
     Sum,
 }
 
+/// How weights follow their gradients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// Stochastic gradient descent with momentum (the paper).
+    #[default]
+    Sgd,
+    /// Steps in proportion to each gradient's usual size, with weight decay of its own (Loshchilov and Hutter, ICLR 2019).
+    AdamW,
+}
+
 /// One training stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,9 +61,13 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Seed of every random number.
     pub seed: u64,
-    /// Momentum of the stochastic gradient descent.
+    /// How weights follow their gradients, in both stages.
+    #[serde(default)]
+    pub optimiser: OptimiserKind,
+    /// Momentum of the gradients.
     pub momentum: f64,
-    /// L2 penalty on all weights.
+    /// Weight decay: with `sgd` an L2 penalty on all weights, with `adamw` the share of a convolution's weights, times the
+    /// learning rate, that is lost in a step.
     pub weight_decay: f64,
     /// Stage 1: the student, cosine loss.
     pub student: StageConfig,
@@ -89,19 +104,20 @@ impl TrainConfig {
         let common = Self {
             batch: 8,
             seed: 0,
+            optimiser: OptimiserKind::AdamW,
             momentum: 0.9,
-            weight_decay: 1e-4,
+            weight_decay: 0.01,
             student: StageConfig {
                 steps: 900,
-                learning_rate: 0.4,
-                head_learning_rate: 0.4,
+                learning_rate: 0.002,
+                head_learning_rate: 0.002,
                 schedule: Schedule::Cosine,
                 warm_up: 20,
             },
             segmentation: StageConfig {
                 steps: 1800,
-                learning_rate: 0.1,
-                head_learning_rate: 0.1,
+                learning_rate: 0.002,
+                head_learning_rate: 0.002,
                 schedule: Schedule::Cosine,
                 warm_up: 0,
             },
@@ -117,6 +133,8 @@ impl TrainConfig {
             Preset::Compact => common,
             Preset::Paper => Self {
                 batch: 32,
+                optimiser: OptimiserKind::Sgd,
+                weight_decay: 1e-4,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
                 student: StageConfig {

@@ -7,8 +7,8 @@ mod calibrate;
 mod checkpoint;
 mod cpu;
 mod memory;
+mod optimiser;
 mod sampler;
-mod sgd;
 mod stages;
 mod steps;
 mod tape;
@@ -34,8 +34,8 @@ use crate::{Error, Result, device};
 pub use checkpoint::model_so_far;
 use cpu::Cpu;
 pub use memory::{Coreset, MemoryBuilder, MemoryProgress};
+use optimiser::Optimiser;
 use sampler::Sampler;
-use sgd::Sgd;
 pub use steps::{Batch, Stage, StepReport};
 use whiten::Survey;
 
@@ -49,8 +49,8 @@ pub struct Trainer {
     network: DeSTSeg,
     /// For steps on kernels of our own, where the device is the CPU.
     cpu: Option<Cpu>,
-    student_optimiser: Sgd,
-    segmentation_optimiser: Sgd,
+    student_optimiser: Optimiser,
+    segmentation_optimiser: Optimiser,
     synthesiser: Arc<Synthesiser>,
     images: Vec<Arc<RgbImage>>,
     held_out: Vec<Arc<RgbImage>>,
@@ -126,8 +126,8 @@ impl Trainer {
         Ok(Self {
             network: network.with(student, segmentation),
             cpu,
-            student_optimiser: Sgd::new(&config),
-            segmentation_optimiser: Sgd::new(&config),
+            student_optimiser: Optimiser::new(&config),
+            segmentation_optimiser: Optimiser::new(&config),
             sampler: Sampler::new(images.len(), config.batch, config.seed),
             device: device.clone(),
             model_config,

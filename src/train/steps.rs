@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
-use super::sgd::Sgd;
+use super::optimiser::{Optimiser, Pace};
 use super::stages::learning_rate;
 use super::whiten::Survey;
 use super::{Best, Trainer, cpu, sampler, whiten};
@@ -67,8 +67,8 @@ impl Trainer {
             network: fresh.with(fresh.student.clone().train(), segmentation),
             cpu: None,
             views: self.views,
-            student_optimiser: Sgd::new(&config),
-            segmentation_optimiser: Sgd::new(&config),
+            student_optimiser: Optimiser::new(&config),
+            segmentation_optimiser: Optimiser::new(&config),
             synthesiser: self.synthesiser.clone(),
             images: self.images.iter().take(1).cloned().collect(),
             held_out: Vec::new(),
@@ -163,6 +163,10 @@ impl Trainer {
     async fn student_step(&mut self, batch: Batch) -> Result<StepReport> {
         let [images, ..] = batch.clean.dims();
         let rate = learning_rate(&self.config.student, self.step);
+        let pace = Pace {
+            rate: |_: &[String]| rate,
+            step: self.step,
+        };
         let seen = if self.config.denoising {
             batch.corrupted
         } else {
@@ -179,9 +183,7 @@ impl Trainer {
                 .student_step(&self.model_config, &weights, images, factor)
                 .await?;
             let student = weights::update(self.network.student.clone(), &changes.statistics);
-            self.network.student = self
-                .student_optimiser
-                .apply(|_| rate, student, changes.gradients());
+            self.network.student = self.student_optimiser.apply(pace, student, changes.gradients());
             self.forget_plan();
             return Ok(self.student_report(loss));
         }
@@ -191,7 +193,7 @@ impl Trainer {
         let given = student.forward(Tensor::from_inner(seen)).normalise();
         let loss = loss::cosine(clean, given) * factor;
         let value = loss.clone().inner();
-        self.network.student = self.student_optimiser.step(|_| rate, student.clone(), &loss);
+        self.network.student = self.student_optimiser.step(pace, student.clone(), &loss);
         Ok(self.student_report(read(value).await?[0]))
     }
 
@@ -243,10 +245,11 @@ impl Trainer {
         let rate = learning_rate(&self.config.segmentation, step);
         let head_share = self.config.segmentation.head_learning_rate / self.config.segmentation.learning_rate;
         // the residual blocks and the head have rates of their own
-        let rates = |path: &[String]| match path.first().map(String::as_str) {
+        let rate = move |path: &[String]| match path.first().map(String::as_str) {
             Some("head") => rate * head_share,
             _ => rate,
         };
+        let pace = Pace { rate, step };
         let model = self.model();
         if let Some(cpu) = &mut self.cpu {
             let weights = weights::collect(&network.valid(), "").await?;
@@ -256,7 +259,7 @@ impl Trainer {
                 cpu::segmentation_step(frozen, shape, &weights, images, self.config.focal_gamma).await?;
             let network = weights::update(network, &changes.statistics);
             let gradients = changes.gradients();
-            self.network.segmentation = Some(self.segmentation_optimiser.apply(rates, network, gradients));
+            self.network.segmentation = Some(self.segmentation_optimiser.apply(pace, network, gradients));
             return Ok(self.segmentation_report(parts));
         }
         // teacher and student are frozen now: running statistics, no gradients
@@ -267,7 +270,7 @@ impl Trainer {
         let l1 = loss::l1(map, mask);
         let loss = focal.clone() + l1.clone();
         let values = Tensor::cat(vec![focal.inner(), l1.inner()], 0);
-        self.network.segmentation = Some(self.segmentation_optimiser.step(rates, network, &loss));
+        self.network.segmentation = Some(self.segmentation_optimiser.step(pace, network, &loss));
         let parts = read(values).await?;
         Ok(self.segmentation_report([parts[0], parts[1]]))
     }

@@ -2,7 +2,7 @@
 //!
 //! Burn 0.22 has one naive kernel for them on WebGPU, in which each invocation reads two numbers for every
 //! multiplication. Ours (`gpu/`) keep a block of outputs in registers, and do 3x3 convolutions with a quarter of the
-//! multiplications. They have no gradients: a tensor that records for autodiff takes Burn's.
+//! multiplications, and have gradients.
 
 #[cfg(feature = "gpu")]
 mod gpu;

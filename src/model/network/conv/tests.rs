@@ -1,7 +1,5 @@
 //! Our convolutions against a plain loop, on the CPU (Burn's) and, where there is a graphics adapter, on the GPU (ours).
 
-use std::sync::LazyLock;
-
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
@@ -9,7 +7,7 @@ use proptest::prelude::*;
 use super::super::upsample;
 use super::{After, convolve};
 use crate::device;
-use crate::protocol::BackendChoice;
+use crate::gpu::GPU;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone)]
@@ -110,6 +108,27 @@ impl Case {
     }
 
     fn on(&self, device: &Device) -> Vec<f32> {
+        let (input, weights) = self.tensors(device);
+        let output = self.convolve(input, weights, device);
+        output.into_data().try_to_vec().expect("is f32")
+    }
+
+    /// The gradients of input and weights where each output counts differently.
+    fn gradients_on(&self, device: &Device) -> [Vec<f32>; 2] {
+        let device = device.clone().autodiff();
+        let (input, weights) = self.tensors(&device);
+        let (input, weights) = (input.detach().require_grad(), weights.require_grad());
+        let output = self.convolve(input.clone(), weights.clone(), &device);
+        let shape = output.dims();
+        let slopes = TensorData::new(numbers(shape.iter().product(), 3), shape);
+        let gradients = (output * Tensor::from_data(slopes, &device)).sum().backward();
+        [input, weights].map(|tensor| {
+            let gradient = tensor.grad(&gradients).expect("is recorded");
+            gradient.into_data().try_to_vec().expect("is f32")
+        })
+    }
+
+    fn tensors(&self, device: &Device) -> (Tensor<4>, Tensor<4>) {
         let [height, width] = self.size;
         let shape = [self.batch, self.channels, height, width];
         let mut input = Tensor::<4>::from_data(TensorData::new(self.input(), shape), device);
@@ -129,6 +148,10 @@ impl Case {
             self.kernel,
         ];
         let weights = Tensor::from_data(TensorData::new(self.weights(), shape), device);
+        (input, weights)
+    }
+
+    fn convolve(&self, input: Tensor<4>, weights: Tensor<4>, device: &Device) -> Tensor<4> {
         let bias = TensorData::new(self.biases(), [self.outputs() * usize::from(self.bias)]);
         let bias = self.bias.then(|| Tensor::from_data(bias, device));
         let options =
@@ -138,7 +161,7 @@ impl Case {
             output.dims(),
             [self.batch, self.outputs(), self.written(0), self.written(1)]
         );
-        output.into_data().try_to_vec().expect("is f32")
+        output
     }
 
     /// Fails where an output is further from the plain loop's than rounding explains: Winograd's way mixes the
@@ -158,18 +181,6 @@ impl Case {
         }
     }
 }
-
-/// The first adapter, software too, opened once; none where there is none.
-static GPU: LazyLock<Option<Device>> =
-    LazyLock::new(
-        || match pollster::block_on(device::select(BackendChoice::Webgpu)) {
-            Ok(selected) => Some(selected.device),
-            Err(reason) => {
-                eprintln!("only on the CPU: {reason}");
-                None
-            }
-        },
-    );
 
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..3usize, 1..40usize, 1..9usize, [1..40usize, 1..40usize]);
@@ -284,6 +295,24 @@ proptest! {
             };
             for (own, expected) in on(gpu).iter().zip(on(&device::any())) {
                 prop_assert!((own - expected).abs() < 1e-5, "{own} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_on_a_gpu_are_burns_on_the_cpu(case in cases()) {
+        let Some(gpu) = &*GPU else { return Ok(()) };
+        // activations are Burn's, and where they bend rounding decides
+        let case = Case { after: After::Nothing, ..case };
+        let found = case.gradients_on(gpu);
+        for (found, expected) in found.iter().zip(case.gradients_on(&device::any())) {
+            let largest = expected.iter().fold(1.0, |most: f32, value| most.max(value.abs()));
+            prop_assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                prop_assert!(
+                    (found - expected).abs() <= 1e-4 * largest,
+                    "{found} instead of {expected} (of {largest})"
+                );
             }
         }
     }

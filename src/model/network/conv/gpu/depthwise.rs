@@ -5,8 +5,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{After, Bounds, Buffer, GROUP, Plan, V4, buffer, empty, finish4, groups, pack};
+use super::{After, Bounds, Plan, V4, finish4, pack};
 use crate::device::Device;
+use crate::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Pixels of an invocation, which share its weights.
 const PIXELS: usize = 4;

@@ -3,28 +3,24 @@
 
 mod depthwise;
 mod direct;
+mod gradient;
 mod pack;
 mod resize;
 mod sizes;
 mod winograd;
 
-use burn::backend::Cube;
 use burn::cubecl;
 use burn::cubecl::prelude::*;
+use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor};
 
 pub(super) use resize::bilinear;
 
 use super::After;
+use crate::gpu::{buffer, is_ours};
 
 /// Four channels.
 type V4 = Vector<f32, Const<4>>;
-/// A tensor as kernels see it.
-type Buffer = <Cube as burn::backend::BackendTypes>::FloatTensorPrimitive;
-
-/// Invocations of a workgroup.
-const GROUP: u32 = 64;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +50,7 @@ impl Plan {
     }
 }
 
-/// The convolution on a GPU, in 32 bits, without gradients; none for what these kernels do not do.
+/// The convolution on a GPU, in 32 bits; none for what these kernels do not do.
 pub(super) fn convolve(
     input: &Tensor<4>,
     weight: &Tensor<4>,
@@ -62,6 +58,9 @@ pub(super) fn convolve(
     options: &ConvOptions<2>,
     after: After,
 ) -> Option<Tensor<4>> {
+    if input.device().is_autodiff() {
+        return gradient::convolve(input, weight, bias, options, after);
+    }
     let plan = plan(input, weight, options)?;
     let groups = options.groups;
     let [outputs, ..] = plan.output;
@@ -114,35 +113,11 @@ fn plan(input: &Tensor<4>, weight: &Tensor<4>, options: &ConvOptions<2>) -> Opti
     })
 }
 
-/// Whether these kernels take the tensor: 32 bits, on a GPU, without gradients.
-fn is_ours(tensor: &Tensor<4>) -> bool {
-    let device = tensor.device();
-    !crate::device::is_cpu(&device) && !device.is_autodiff() && tensor.dtype() == DType::F32
-}
-
 /// Written numbers as `[batch, channels, height, width]`.
 fn image(written: Tensor<1>, batch: usize, [channels, height, width]: [usize; 3]) -> Tensor<4> {
     written
         .reshape([batch, height, width, channels])
         .permute([0, 3, 1, 2])
-}
-
-/// What a tensor is on a GPU; none elsewhere.
-fn buffer<const D: usize>(tensor: &Tensor<D>) -> Option<Buffer> {
-    tensor.clone().try_into_primitive::<Cube>().ok()
-}
-
-/// A tensor to be written, all of it in a row.
-fn empty(len: usize, device: &crate::device::Device) -> Tensor<1> {
-    Tensor::empty([len], device)
-}
-
-/// Workgroups for so many invocations: in two dimensions, because one has 65535 at most.
-fn groups(invocations: usize) -> CubeCount {
-    const ROW: u32 = 32768;
-    let groups = (invocations as u32).div_ceil(GROUP).max(1);
-    let columns = groups.min(ROW);
-    CubeCount::Static(columns, groups.div_ceil(columns), 1)
 }
 
 /// What outputs are held between. A number given to one kernel rather than a kernel for each activation: each has

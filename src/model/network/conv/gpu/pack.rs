@@ -4,8 +4,9 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use super::{Buffer, GROUP, Plan, buffer, empty, groups};
+use super::Plan;
 use crate::device::Device;
+use crate::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// The input as `[batch, height, width, channels]`, a multiple of four channels, and the plan for it.
 pub(super) fn input(input: Buffer, plan: Plan, device: &Device) -> Option<(Buffer, Plan)> {
@@ -70,6 +71,32 @@ pub(super) fn weights(
     buffer(&packed)
 }
 
+/// Weights `[outputs, channels, taps]` with inputs and outputs exchanged and the places reversed.
+pub(super) fn turned(
+    weight: Buffer,
+    [outputs, channels, taps]: [usize; 3],
+    device: &Device,
+) -> Option<Tensor<1>> {
+    if !weight.is_contiguous() {
+        return None;
+    }
+    let len = outputs * channels * taps;
+    let written = empty(len, device);
+    let client = weight.client.clone();
+    turn::launch(
+        &client,
+        groups(len),
+        CubeDim::new_1d(GROUP),
+        weight.into_buffer_arg(),
+        buffer(&written)?.into_buffer_arg(),
+        outputs as u32,
+        channels as u32,
+        taps as u32,
+        len as u32,
+    );
+    Some(written)
+}
+
 /// One number per invocation, zero beyond the last channel.
 #[cube(launch)]
 fn pixels(
@@ -121,5 +148,17 @@ fn taps_first(
             value = weight[((output * channels + channel) * taps + tap) as usize];
         }
         packed[at as usize] = value;
+    }
+}
+
+/// One number per invocation.
+#[cube(launch)]
+fn turn(weight: &[f32], turned: &mut [f32], outputs: u32, channels: u32, taps: u32, len: u32) {
+    let at = ABSOLUTE_POS as u32;
+    if at < len {
+        let tap = at % taps;
+        let output = at / taps % outputs;
+        let channel = at / taps / outputs;
+        turned[at as usize] = weight[((output * channels + channel) * taps + taps - 1 - tap) as usize];
     }
 }

@@ -4,7 +4,7 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use super::{GROUP, buffer, empty, groups, is_ours};
+use crate::gpu::{GROUP, buffer, empty, groups, is_ours};
 
 /// Resizes `[batch, channels, height, width]` to these rows and columns, with half-pixel centres; none on other devices
 /// than GPUs and where gradients are recorded.

@@ -9,8 +9,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::direct::{PIXELS, vectors};
-use super::{After, Bounds, Buffer, GROUP, Plan, V4, buffer, empty, finish, groups};
+use super::{After, Bounds, Plan, V4, finish};
 use crate::device::Device;
+use crate::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Outputs along a side of a tile.
 const OUT: usize = 4;
