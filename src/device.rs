@@ -1,4 +1,4 @@
-//! Choosing where to compute. The only module that names Burn's backends.
+//! Choosing where to compute. But for kernels of our own the only module that names Burn's backends.
 
 #[cfg(feature = "train")]
 pub use burn::tensor::Device;

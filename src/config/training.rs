@@ -109,13 +109,13 @@ impl TrainConfig {
             weight_decay: 0.01,
             student: StageConfig {
                 steps: 900,
-                learning_rate: 0.002,
-                head_learning_rate: 0.002,
+                learning_rate: 0.005,
+                head_learning_rate: 0.005,
                 schedule: Schedule::Cosine,
                 warm_up: 20,
             },
             segmentation: StageConfig {
-                steps: 1800,
+                steps: 1200,
                 learning_rate: 0.002,
                 head_learning_rate: 0.002,
                 schedule: Schedule::Cosine,

@@ -201,9 +201,8 @@ impl Expected {
     fn of(good: &[f32], images: usize) -> Option<Self> {
         /// Scores that a deviation is taken of, at least.
         const FEWEST: usize = 8;
-        /// Half the distance of a normal distribution's quartiles in deviations.
-        const QUARTILE: f32 = 0.6745;
-        /// Deviations from the median beyond which a score is far off.
+        /// Usual deviations from the median beyond which a score is far off: of few scores the own deviation is not known
+        /// well enough to tell.
         const FAR: f32 = 2.0;
         if good.len() < FEWEST {
             return None;
@@ -216,10 +215,8 @@ impl Expected {
             })
             .collect();
         logits.sort_by(f32::total_cmp);
-        let quantile = |share: f32| logits[(share * (logits.len() - 1) as f32).round() as usize];
-        let (low, median, high) = (quantile(0.25), quantile(0.5), quantile(0.75));
-        // quartiles that lie close together by chance make no outliers of the rest
-        let reach = FAR * ((0.5 * (high - low)).max(high - median) / QUARTILE).max(Self::USUAL);
+        let median = logits[logits.len() / 2];
+        let reach = FAR * Self::USUAL;
         let near = || {
             logits
                 .iter()

@@ -1,4 +1,4 @@
-//! A step of AdamW as one kernel: as operations of Burn it takes a dozen starts for each parameter.
+//! A step of `AdamW` as one kernel: as operations of Burn it takes a dozen starts for each parameter.
 
 use burn::cubecl;
 use burn::cubecl::prelude::*;

@@ -1,5 +1,5 @@
 //! The optimisers of both stages: stochastic gradient descent with momentum, as PyTorch does it (weight decay is part
-//! of the gradient, the momentum not dampened), and AdamW (Loshchilov and Hutter, ICLR 2019).
+//! of the gradient, the momentum not dampened), and `AdamW` (Loshchilov and Hutter, ICLR 2019).
 //!
 //! Written here and not taken from Burn, whose optimisers give their state only by blocking on the device:
 //! a browser's GPU cannot do that, and without the momenta an interrupted training would not be the same.
@@ -18,9 +18,9 @@ use crate::model::names::key;
 use crate::model::weights::{Array, Weights, read_all};
 use crate::{Error, Result};
 
-/// How fast AdamW forgets squared gradients: a hundred steps, because a stage has no more than some hundreds.
+/// How fast `AdamW` forgets squared gradients: a hundred steps, because a stage has no more than some hundreds.
 const SQUARES_KEPT: f32 = 0.99;
-/// What keeps AdamW from dividing by nothing.
+/// What keeps `AdamW` from dividing by nothing.
 const EPSILON: f32 = 1e-8;
 /// After a parameter's name, that of its mean squared gradient.
 const SQUARES: &str = "/squares";
@@ -39,9 +39,9 @@ pub(super) struct Optimiser {
 #[derive(Debug)]
 struct Moments {
     shape: Vec<usize>,
-    /// Their running sum, of AdamW their running mean.
+    /// Their running sum, of `AdamW` their running mean.
     first: Tensor<1>,
-    /// The running mean of their squares (AdamW).
+    /// The running mean of their squares (`AdamW`).
     squares: Option<Tensor<1>>,
 }
 
@@ -196,7 +196,7 @@ impl Optimiser {
     }
 }
 
-/// The numbers of a step of AdamW.
+/// The numbers of a step of `AdamW`.
 #[derive(Debug, Clone, Copy)]
 struct AdamW {
     /// The learning rate, divided by what the mean gradient lacks in the beginning.

@@ -111,7 +111,7 @@ impl Effort {
             (Self::Own(steps), _) => return steps,
             (Self::Quick, Preset::Compact) => [100, 150],
             (Self::Standard, Preset::Compact) => [250, 300],
-            (Self::Thorough, Preset::Compact) => [900, 1800],
+            (Self::Thorough, Preset::Compact) => [900, 1200],
             (Self::Quick, Preset::Paper) => [200, 200],
             (Self::Standard, Preset::Paper) => [400, 400],
             (Self::Thorough, Preset::Paper) => [1000, 4000],

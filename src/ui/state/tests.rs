@@ -649,7 +649,7 @@ mod teaching {
         page.teach(TeachAction::FineTune(false));
         let scratch = page.0.training_estimate_ms().expect("a model was measured");
         assert!(
-            (scratch / small - 2700.0 / 400.0).abs() < 1e-6,
+            (scratch / small - 2100.0 / 400.0).abs() < 1e-6,
             "{small} {scratch}"
         );
     }
