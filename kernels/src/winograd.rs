@@ -79,12 +79,17 @@ impl Winograd {
         }
         for_each(jobs.into_iter().enumerate(), |(index, mut places)| {
             let first = index * width;
+            // a row of each panel at a time: single values would compete for the same few lines of the cache
+            let mut rows = vec![0.0; IN * IN * width];
             for input in 0..inputs {
                 for output in first..outputs.min(first + width) {
                     let own = transform(&weights[(output * inputs + input) * 9..][..9]);
-                    for (place, value) in places.iter_mut().zip(own.as_flattened()) {
-                        place[input * width + output - first] = *value;
+                    for (row, value) in rows.chunks_exact_mut(width).zip(own.as_flattened()) {
+                        row[output - first] = *value;
                     }
+                }
+                for (place, row) in places.iter_mut().zip(rows.chunks_exact(width)) {
+                    place[input * width..][..width].copy_from_slice(row);
                 }
             }
         });

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use safetensors::SafeTensors;
 
-/// Gradients of a layer differ by this share of their length at most.
-const GRADIENTS_APART: f64 = 1e-3;
+/// Gradients of a layer differ by this share of their length at most. Most agree to 5e-5; a single activation that
+/// rounding puts on the other side of zero moves those of the layers before it by up to 3e-3.
+const GRADIENTS_APART: f64 = 5e-3;
 
 /// Sums of the gradients so far, by the names of their weights.
 pub(crate) type Momenta = BTreeMap<String, Vec<f32>>;
