@@ -645,7 +645,7 @@ mod teaching {
         let small = page.0.training_estimate_ms().expect("a model was measured");
         page.teach(TeachAction::Effort(Effort::Thorough));
         let long = page.0.training_estimate_ms().expect("a model was measured");
-        assert!((long / small - 2160.0 / 400.0).abs() < 1e-6, "{small} {long}");
+        assert!((long / small - 1560.0 / 400.0).abs() < 1e-6, "{small} {long}");
         page.teach(TeachAction::FineTune(false));
         let scratch = page.0.training_estimate_ms().expect("a model was measured");
         assert!(
