@@ -12,15 +12,10 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
 
+use super::direct::vectors;
 use super::sizes::{Sizes, corners};
 use super::{After, Plan, V4, pack, plan};
-use crate::device::is_cpu;
 use crate::gpu::{Buffer, GROUP, buffer, empty, groups};
-
-/// Fours of channels, of inputs and of outputs, that an invocation has the sums of.
-fn vectors(channels: usize) -> usize {
-    if channels.is_multiple_of(8) { 2 } else { 1 }
-}
 
 /// Invocations that share a layer's sums, about.
 const SHARES: usize = 32_768;
@@ -35,8 +30,7 @@ pub(super) fn convolve(
     options: &ConvOptions<2>,
     after: After,
 ) -> Option<Tensor<4>> {
-    let device = input.device();
-    if is_cpu(&device) || !device.is_autodiff() || options.groups != 1 {
+    if options.groups != 1 {
         return None;
     }
     let (input, of_input) = parts(input)?;
@@ -101,9 +95,9 @@ fn inputs(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpti
     if options.stride != [1, 1] {
         return None;
     }
-    let (input, weight, gradient) = (plain(input), plain(weight), plain(gradient));
-    let [outputs, channels, height, width] = weight.dims();
-    let [.., rows, columns] = input.dims();
+    let gradient = plain(gradient);
+    let [outputs, channels, height, width] = plain(weight).dims();
+    let [.., rows, columns] = plain(input).dims();
     let [.., given_rows, given_columns] = gradient.dims();
     // what the kernel reaches beyond the output, and as many rows as were read
     let padding = |axis: usize, kernel: usize, size: usize, given: usize| {
@@ -115,8 +109,8 @@ fn inputs(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpti
         padding(0, height, rows, given_rows)?,
         padding(1, width, columns, given_columns)?,
     ];
-    let device = weight.device();
-    let turned = pack::turned(buffer(&weight)?, [outputs, channels, height * width], &device)?;
+    let sizes = [outputs, channels, height * width];
+    let turned = pack::turned(weight.clone(), sizes, &gradient.device())?;
     let turned = turned.reshape([channels, outputs, height, width]);
     let options = ConvOptions::new_with_padding([1, 1], padding, options.dilation, 1);
     let slope = super::convolve(&gradient, &turned, None, &options, After::Nothing)?;
@@ -125,19 +119,19 @@ fn inputs(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpti
 
 /// The weights' gradient, `[outputs, channels, height, width]`.
 fn weights(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOptions<2>) -> Option<Buffer> {
-    let (input, weight, gradient) = (plain(input), plain(weight), plain(gradient));
-    let device = input.device();
-    let plan = plan(&input, &weight, options)?;
-    let [outputs, own, height, width] = weight.dims();
+    let (tensor, kernel) = (plain(input), plain(weight));
+    let device = tensor.device();
+    let plan = plan(&tensor, &kernel, options)?;
+    let [outputs, own, height, width] = kernel.dims();
     let given = Plan {
         input: plan.output,
         ..plan
     };
-    let (gradient, given) = pack::input(buffer(&gradient)?, given, &device)?;
+    let (gradient, given) = pack::input(gradient.clone(), given, &device)?;
     if given.input != plan.output {
         return None;
     }
-    let (input, plan) = pack::input(buffer(&input)?, plan, &device)?;
+    let (input, plan) = pack::input(input.clone(), plan, &device)?;
     let channels = plan.input[0];
     let (of_inputs, of_outputs) = (vectors(channels), vectors(outputs));
     let blocks = plan.taps() * (channels / 4 / of_inputs) * (outputs / 4 / of_outputs);
