@@ -78,6 +78,37 @@ impl AnomalyMap {
         }
     }
 
+    /// Every value mixed with its neighbours, an eighth of each on either side along both axes: a Gaussian whose
+    /// deviation is half a cell. The map goes on beyond its edges as it ends there.
+    #[must_use]
+    pub fn soften(&self) -> Self {
+        const NEIGHBOUR: f32 = 0.125;
+        let (width, height) = (self.width, self.height);
+        let mix = |values: &[f32], stride: usize, count: usize| {
+            let mixed = |index: usize, value: f32| {
+                let along = index / stride % count;
+                let before = if along > 0 { values[index - stride] } else { value };
+                let after = if along + 1 < count {
+                    values[index + stride]
+                } else {
+                    value
+                };
+                value + NEIGHBOUR * (before - value + after - value)
+            };
+            values
+                .iter()
+                .enumerate()
+                .map(|(index, &value)| mixed(index, value))
+                .collect::<Vec<f32>>()
+        };
+        let rows = mix(&self.values, 1, width);
+        Self {
+            width,
+            height,
+            values: mix(&rows, width, height),
+        }
+    }
+
     /// Bilinear resize with half-pixel centres (PyTorch's `align_corners=False`), no antialiasing.
     #[must_use]
     pub fn resize(&self, width: usize, height: usize) -> Self {
@@ -131,6 +162,21 @@ mod tests {
         let map = AnomalyMap::new(2, 1, vec![0.0, 1.0]).expect("sizes agree");
         assert_eq!(map.resize(4, 1).values(), [0.0, 0.25, 0.75, 1.0]);
         assert_eq!(map.resize(4, 3).values()[4..8], [0.0, 0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn softening_keeps_the_sum_and_spreads_a_cell() {
+        let mut values = vec![0.0; 15];
+        values[7] = 1.0;
+        let soft = AnomalyMap::new(5, 3, values).expect("sizes agree").soften();
+        assert_eq!(soft.values().iter().sum::<f32>(), 1.0);
+        assert_eq!(soft.values()[7], 0.75 * 0.75);
+        assert_eq!(soft.values()[8], 0.75 * 0.125);
+        assert_eq!(soft.values()[13], 0.125 * 0.125);
+        let flat = AnomalyMap::new(2, 1, vec![0.5; 2]).expect("sizes agree");
+        assert_eq!(flat.soften(), flat);
+        let edge = AnomalyMap::new(2, 1, vec![0.0, 1.0]).expect("sizes agree");
+        assert_eq!(edge.soften().values(), [0.125, 0.875]);
     }
 
     #[test]

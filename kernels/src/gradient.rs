@@ -5,7 +5,7 @@ use fearless_simd::{Simd, dispatch};
 
 use crate::Grid;
 use crate::conv::Shape;
-use crate::simd::{level, load, panel, panel_of, store};
+use crate::simd::{VECTORS, level, load, panel, panel_of, store};
 use crate::threads::for_each;
 use crate::tile::{Sums, accumulate, in_tiles, zeros};
 
@@ -15,6 +15,8 @@ const BLOCK: usize = 128;
 const PANELS: usize = 9;
 /// Pieces of work, at least, that all threads share.
 const PIECES: usize = 8;
+/// Outputs, at least, that share what is copied together.
+const FEWEST: usize = 60;
 /// Pixels and outputs of a square that is transposed at a time.
 const SQUARE: usize = 16;
 
@@ -31,8 +33,8 @@ pub fn of_weights(shape: &Shape, inputs: &[Grid], gradients: &[Grid]) -> Vec<f32
     let panels = (taps * channels).div_ceil(width);
     let wide = panels.div_ceil(PIECES).clamp(panels.min(2), PANELS);
     let pieces = PIECES.div_ceil(panels.div_ceil(wide));
-    // whole tiles
-    let high = outputs.div_ceil(pieces).next_multiple_of(12);
+    // whole tiles, and enough outputs to make up for the copying together
+    let high = outputs.div_ceil(pieces).max(FEWEST).next_multiple_of(12);
     let mut jobs = Vec::new();
     for first_panel in (0..panels).step_by(wide) {
         for output in (0..outputs).step_by(high) {
@@ -99,9 +101,9 @@ pub fn transposed(shape: &Shape, weights: &[f32]) -> (Shape, Vec<f32>) {
 }
 
 /// Pixels `stride` apart, with zeros between, in a grid of the input's size.
-pub fn spread(gradient: &Grid, stride: usize, height: usize, width: usize) -> Grid {
-    let channels = gradient.channels;
-    let mut out = Grid::zeros(height, width, channels);
+pub fn spread(gradient: &Grid, stride: usize, out: &mut Grid) {
+    let (width, channels) = (out.width, out.channels);
+    out.data.fill(0.0);
     let rows = gradient.data.chunks_exact(gradient.width * channels);
     for (from, to) in rows.zip(out.data.chunks_exact_mut(width * channels).step_by(stride)) {
         let pixels = to.chunks_exact_mut(channels).step_by(stride);
@@ -109,7 +111,6 @@ pub fn spread(gradient: &Grid, stride: usize, height: usize, width: usize) -> Gr
             to.copy_from_slice(from);
         }
     }
-    out
 }
 
 /// The gradients with respect to the outputs of a batch: a row for each output, a `pitch` apart.
@@ -169,22 +170,17 @@ impl Job<'_> {
     fn run<S: Simd>(&mut self, simd: S) {
         let width = panel_of(simd);
         let mut values = vec![0.0; self.panels * BLOCK * width];
+        let mut pixels = Vec::with_capacity(BLOCK);
         let mut at = 0;
         for (input, gradient) in self.inputs.iter().zip(self.gradients) {
             for first in (0..gradient.pixels()).step_by(BLOCK) {
-                let len = BLOCK.min(gradient.pixels() - first);
-                let panels = values.chunks_exact_mut(BLOCK * width).enumerate();
-                for (k, panel) in panels {
-                    let pixels = (first..first + len).map(|p| [p / gradient.width, p % gradient.width]);
-                    self.copy(
-                        simd,
-                        input,
-                        pixels,
-                        self.column + k * width,
-                        &mut panel[..len * width],
-                    );
+                let last = gradient.pixels().min(first + BLOCK);
+                pixels.clear();
+                pixels.extend((first..last).map(|p| [p / gradient.width, p % gradient.width]));
+                for (k, panel) in values.chunks_exact_mut(BLOCK * width).enumerate() {
+                    self.copy(simd, input, &pixels, self.column + k * width, panel);
                 }
-                self.add(simd, &values, at + first, len);
+                self.add(simd, &values, at + first, pixels.len());
             }
             at += gradient.pixels();
         }
@@ -192,15 +188,8 @@ impl Job<'_> {
 
     /// Copies what the columns from `column` on see at some pixels; those beyond the last stay as they are.
     #[inline(always)]
-    fn copy<S: Simd>(
-        &self,
-        simd: S,
-        input: &Grid,
-        pixels: impl Iterator<Item = [usize; 2]> + Clone,
-        column: usize,
-        panel: &mut [f32],
-    ) {
-        let (shape, width) = (self.shape, panel_of(simd));
+    fn copy<S: Simd>(&self, simd: S, input: &Grid, pixels: &[[usize; 2]], column: usize, panel: &mut [f32]) {
+        let (shape, width, lanes) = (self.shape, panel_of(simd), S::f32s::LEN);
         let (kernel, channels) = (shape.kernel, shape.inputs);
         let end = (column + width).min(shape.taps() * channels);
         let mut from = column;
@@ -208,19 +197,29 @@ impl Job<'_> {
             // as far as the tap reaches
             let (tap, channel) = (from / channels, from % channels);
             let len = (channels - channel).min(end - from);
-            for ([y, x], panel) in pixels.clone().zip(panel.chunks_exact_mut(width)) {
+            let (row, place) = (tap / kernel, tap % kernel);
+            for (&[y, x], panel) in pixels.iter().zip(panel.chunks_exact_mut(width)) {
                 let to = &mut panel[from - column..][..len];
-                let y = shape.source(y, tap / kernel, input.height);
-                let x = shape.source(x, tap % kernel, input.width);
-                match y.zip(x) {
-                    Some((y, x)) => {
-                        let values = &input.data[(y * input.width + x) * channels + channel..][..len];
-                        let lanes = S::f32s::LEN;
-                        for (to, values) in to.chunks_mut(lanes).zip(values.chunks(lanes)) {
-                            store::<S>(load(simd, values), to);
-                        }
+                let y = shape.source(y, row, input.height);
+                let x = shape.source(x, place, input.width);
+                let Some((y, x)) = y.zip(x) else {
+                    to.fill(0.0);
+                    continue;
+                };
+                let values = &input.data[(y * input.width + x) * channels + channel..][..len];
+                if len == width {
+                    // a constant length in the common case spares the call of a copy
+                    for (to, values) in to
+                        .chunks_exact_mut(lanes)
+                        .zip(values.chunks_exact(lanes))
+                        .take(VECTORS)
+                    {
+                        S::f32s::from_slice(simd, values).store_slice(to);
                     }
-                    None => to.fill(0.0),
+                } else {
+                    for (to, values) in to.chunks_mut(lanes).zip(values.chunks(lanes)) {
+                        store::<S>(load(simd, values), to);
+                    }
                 }
             }
             from += len;

@@ -42,10 +42,10 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// The normalised batch, negative values cut off if asked for.
-    pub fn run(&self, batch: &[Grid], relu: bool) -> Vec<Grid> {
+    /// Writes the normalised batch, negative values cut off if asked for.
+    pub fn run(&self, batch: &[Grid], relu: bool, out: &mut [Grid]) {
         let low = if relu { 0.0 } else { f32::NEG_INFINITY };
-        map([batch], |out, [row]| {
+        map([batch], out, |out, [row]| {
             dispatch!(level(), _simd => {
                 let channels = self.mean.len();
                 for (out, pixel) in out.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
@@ -56,14 +56,14 @@ impl Norm {
                     }
                 }
             });
-        })
+        });
     }
 
-    /// The gradients with respect to `gamma`, `beta` and the batch, from those with respect to the normalised
-    /// batch. Mean and deviation are the batch's own.
-    pub fn back(&self, batch: &[Grid], slopes: &[Grid]) -> (Vec<f32>, Vec<f32>, Vec<Grid>) {
+    /// The gradients with respect to `gamma` and `beta`; those with respect to the normalised batch become those with
+    /// respect to the batch. Mean and deviation are the batch's own.
+    pub fn back(&self, batch: &[Grid], slopes: &mut [Grid]) -> [Vec<f32>; 2] {
         let channels = self.mean.len();
-        let [of_gamma, of_beta] = reduce([batch, slopes], |[of_gamma, of_beta], [row, slopes]| {
+        let [of_gamma, of_beta] = reduce([batch, &*slopes], |[of_gamma, of_beta], [row, slopes]| {
             dispatch!(level(), _simd => {
                 for (pixel, slopes) in row.chunks_exact(channels).zip(slopes.chunks_exact(channels)) {
                     let sums = of_gamma.iter_mut().zip(of_beta.iter_mut());
@@ -77,32 +77,31 @@ impl Norm {
         });
         let count = batch.iter().map(Grid::pixels).sum::<usize>() as f32;
         let scale: Vec<f32> = self.inverse.iter().zip(&self.gamma).map(|(i, g)| i * g).collect();
-        let back = map([batch, slopes], |out, [row, slopes]| {
+        map([batch], slopes, |slopes, [row]| {
             dispatch!(level(), _simd => {
-                let pixels = row.chunks_exact(channels).zip(slopes.chunks_exact(channels));
-                for (out, (pixel, slopes)) in out.chunks_exact_mut(channels).zip(pixels) {
+                for (slopes, pixel) in slopes.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
                     let norm = self.mean.iter().zip(&self.inverse).zip(&scale);
                     let sums = of_gamma.iter().zip(&of_beta);
-                    let values = out.iter_mut().zip(pixel).zip(slopes).zip(norm).zip(sums);
-                    for ((((out, value), slope), ((mean, inverse), scale)), (gamma, beta)) in values {
+                    let values = slopes.iter_mut().zip(pixel).zip(norm).zip(sums);
+                    for (((slope, value), ((mean, inverse), scale)), (gamma, beta)) in values {
                         let normal = (value - mean) * inverse;
-                        *out = (slope - (beta + normal * gamma) / count) * scale;
+                        *slope = (*slope - (beta + normal * gamma) / count) * scale;
                     }
                 }
             });
         });
-        (of_gamma, of_beta, back)
+        [of_gamma, of_beta]
     }
 }
 
-/// The sum of two batches, negative values cut off if asked for.
-pub fn add(a: &[Grid], b: &[Grid], relu: bool) -> Vec<Grid> {
+/// Writes the sum of two batches, negative values cut off if asked for.
+pub fn add(a: &[Grid], b: &[Grid], relu: bool, out: &mut [Grid]) {
     let low = if relu { 0.0 } else { f32::NEG_INFINITY };
-    map([a, b], |out, [a, b]| {
+    map([a, b], out, |out, [a, b]| {
         dispatch!(level(), _simd => for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
             *out = (a + b).max(low);
         });
-    })
+    });
 }
 
 /// Gradients where `ReLU` let values through.
@@ -148,23 +147,17 @@ fn reduce<const K: usize, const N: usize>(
     total
 }
 
-/// A batch of the same shape, row by row.
+/// Fills or changes the rows of a batch of the same shape.
 fn map<const K: usize>(
     batches: [&[Grid]; K],
+    out: &mut [Grid],
     fill: impl Fn(&mut [f32], [&[f32]; K]) + Sync + Send,
-) -> Vec<Grid> {
-    let mut out = vec![Grid::default(); batches[0].len()];
+) {
     for_each(out.iter_mut().enumerate(), |(image, out)| {
-        let Grid {
-            height,
-            width,
-            channels,
-            ..
-        } = batches[0][image];
-        *out = Grid::zeros(height, width, channels);
-        let own = out.data.chunks_exact_mut((width * channels).max(1));
-        own.zip(rows(batches, image))
+        let len = (out.width * out.channels).max(1);
+        out.data
+            .chunks_exact_mut(len)
+            .zip(rows(batches, image))
             .for_each(|(out, row)| fill(out, row));
     });
-    out
 }

@@ -74,10 +74,10 @@ fn blend<S: Simd>(simd: S, input: &Grid, rows: Taps, columns: Taps, out: &mut [f
     }
 }
 
-/// The gradient with respect to the input of [`bilinear`], of `height` rows and `width` columns.
-pub fn bilinear_gradient(slopes: &Grid, height: usize, width: usize) -> Grid {
-    let channels = slopes.channels;
-    let mut out = Grid::zeros(height, width, channels);
+/// The gradient with respect to the input of [`bilinear`], whose size `out` has.
+pub fn bilinear_gradient(slopes: &Grid, out: &mut Grid) {
+    let (height, width, channels) = (out.height, out.width, out.channels);
+    out.data.fill(0.0);
     for (i, slopes_of) in slopes.data.chunks_exact(channels).enumerate() {
         let (top, bottom, down) = taps(i / slopes.width, height, slopes.height);
         let (left, right, across) = taps(i % slopes.width, width, slopes.width);
@@ -90,31 +90,37 @@ pub fn bilinear_gradient(slopes: &Grid, height: usize, width: usize) -> Grid {
             }
         }
     }
-    out
 }
 
-/// The gradient with respect to the input of [`max_pool`]: it goes to the first of the largest values.
-pub fn max_pool_gradient(input: &Grid, slopes: &Grid) -> Grid {
+/// The gradient with respect to the input of [`max_pool`], which gave `pooled`: it goes to the first of the largest values.
+pub fn max_pool_gradient(input: &Grid, pooled: &Grid, slopes: &Grid, out: &mut Grid) {
     let channels = input.channels;
-    let mut out = Grid::zeros(input.height, input.width, channels);
-    for (i, slopes_of) in slopes.data.chunks_exact(channels).enumerate() {
-        let (y, x) = (i / slopes.width, i % slopes.width);
-        for (c, &slope) in slopes_of.iter().enumerate() {
-            let mut largest: Option<usize> = None;
-            for from in (2 * y).saturating_sub(1)..(2 * y + 2).min(input.height) {
-                for column in (2 * x).saturating_sub(1)..(2 * x + 2).min(input.width) {
-                    let at = (from * input.width + column) * channels + c;
-                    if largest.is_none_or(|old| input.data[at] > input.data[old]) {
-                        largest = Some(at);
+    out.data.fill(0.0);
+    let mut left = vec![0.0; channels];
+    dispatch!(level(), _simd => for y in 0..slopes.height {
+        for x in 0..slopes.width {
+            let at = (y * slopes.width + x) * channels;
+            let largest = &pooled.data[at..at + channels];
+            left.copy_from_slice(&slopes.data[at..at + channels]);
+            for row in around(y, input.height) {
+                for column in around(x, input.width) {
+                    let at = (row * input.width + column) * channels;
+                    let to = out.data[at..at + channels].iter_mut().zip(&input.data[at..at + channels]);
+                    for ((to, value), (left, largest)) in to.zip(left.iter_mut().zip(largest)) {
+                        let own = if value == largest { *left } else { 0.0 };
+                        *to += own;
+                        *left -= own;
                     }
                 }
             }
-            if let Some(at) = largest {
-                out.data[at] += slope;
-            }
         }
-    }
-    out
+    });
+}
+
+/// The rows or columns, of so many, whose largest value the pool's output `at` is.
+#[inline(always)]
+fn around(at: usize, size: usize) -> std::ops::Range<usize> {
+    (2 * at).saturating_sub(1)..(2 * at + 2).min(size)
 }
 
 /// The largest value of each 3x3 neighbourhood around every second pixel.
@@ -124,8 +130,8 @@ pub fn max_pool(input: &Grid, out: &mut Grid) {
         row.fill(f32::NEG_INFINITY);
         dispatch!(level(), simd => {
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
-                for from in (2 * y).saturating_sub(1)..(2 * y + 2).min(input.height) {
-                    for column in (2 * x).saturating_sub(1)..(2 * x + 2).min(input.width) {
+                for from in around(y, input.height) {
+                    for column in around(x, input.width) {
                         let values = &input.data[(from * input.width + column) * channels..][..channels];
                         larger(simd, values, pixel);
                     }

@@ -192,15 +192,29 @@ proptest! {
         let product = |a: &Grid, b: &Grid| -> f64 {
             a.data.iter().zip(&b.data).map(|(a, b)| f64::from(a * b)).sum()
         };
-        let back = bilinear_gradient(&slopes, height, width);
+        let mut back = grid(seed ^ 6, height, width, channels);
+        bilinear_gradient(&slopes, &mut back);
         let (there, back) = (product(&resized, &slopes), product(&input, &back));
         prop_assert!((there - back).abs() < 1e-3 * (1.0 + there.abs()), "{} {}", there, back);
         let mut pooled = grid(seed ^ 2, height.div_ceil(2), width.div_ceil(2), channels);
         max_pool(&input, &mut pooled);
         check(&pooled, &reference::max_pool(&input), 0.0)?;
         // each output is one input: the gradient of their sum of squares is twice the input as often as it is taken
-        let back = max_pool_gradient(&input, &pooled);
+        let mut back = grid(seed ^ 7, height, width, channels);
+        max_pool_gradient(&input, &pooled, &pooled, &mut back);
         prop_assert!((product(&back, &input) - product(&pooled, &pooled)).abs() < 1e-3);
+        // of equal values the first has it all
+        let flat = Grid { data: vec![0.5; input.data.len()], ..input };
+        max_pool(&flat, &mut pooled);
+        max_pool_gradient(&flat, &pooled, &pooled, &mut back);
+        for (i, value) in back.data.iter().enumerate() {
+            let place = [i / channels / width, i / channels % width];
+            // windows begin at 0 and at every odd place but the last of an even number
+            let begins = |at: usize, size: usize| at == 0 || at % 2 == 1 && at + 1 < size;
+            let first = begins(place[0], height) && begins(place[1], width);
+            let expected = if first { 0.5 } else { 0.0 };
+            prop_assert_eq!(*value, expected, "{:?}", place);
+        }
         for (c, mean) in mean(&input).into_iter().enumerate() {
             let sum: f32 = input.data.iter().skip(c).step_by(channels).sum();
             prop_assert!((mean - sum / input.pixels() as f32).abs() < 1e-5);
@@ -253,10 +267,11 @@ proptest! {
             let mut of_input = Grid::zeros(height, width, inputs);
             reference::conv_gradient(&shape, &weights, given, slopes, &mut of_input, &mut of_weights);
             let (turned, turned_weights) = gradient::transposed(&shape, &weights);
-            let slopes = gradient::spread(slopes, stride, height, width);
+            let mut wide = grid(seed ^ 30, height, width, outputs);
+            gradient::spread(slopes, stride, &mut wide);
             let mut ours = Grid::zeros(height, width, inputs);
             let back = Conv::new(turned, &turned_weights, vec![0.0; inputs]);
-            back.run(&slopes, (&mut ours).into(), Finish::default());
+            back.run(&wide, (&mut ours).into(), Finish::default());
             check(&ours, &of_input, 1e-4)?;
         }
         let ours = gradient::of_weights(&shape, &given, &slopes);
@@ -290,8 +305,9 @@ proptest! {
         let squares = norm::squares(&batch, &mean);
         let inverse = squares.iter().map(|sum| (sum / count as f32 + 1e-5).sqrt().recip()).collect();
         let norm = Norm { mean, inverse, gamma, beta };
-        let out = norm.run(&batch, relu);
-        let (of_gamma, of_beta, back) = norm.back(&batch, &slopes);
+        let (mut out, mut back) = (slopes.clone(), slopes.clone());
+        norm.run(&batch, relu, &mut out);
+        let [of_gamma, of_beta] = norm.back(&batch, &mut back);
         for c in 0..channels {
             let (given, weights) = (of_channel(&batch, c), of_channel(&slopes, c));
             let (gamma, beta) = (f64::from(norm.gamma[c]), f64::from(norm.beta[c]));
@@ -317,7 +333,8 @@ proptest! {
                 prop_assert!((ours - expected).abs() < 2e-3 * (1.0 + expected.abs()), "{} {}", ours, expected);
             }
         }
-        let both = norm::add(&batch, &slopes, relu);
+        let mut both = batch.clone();
+        norm::add(&batch, &slopes, relu, &mut both);
         let mut through = slopes.clone();
         norm::masked(&mut through, &both);
         for (i, (both, through)) in both.iter().zip(&through).enumerate() {

@@ -14,7 +14,7 @@ pub use ablation::{Ablation, Component};
 pub use memory::MemoryConfig;
 pub use model::{
     Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
-    TeacherKind,
+    TeacherKind, Upsampling,
 };
 pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
 pub use texture::Texture;

@@ -194,6 +194,18 @@ impl Evidence {
     }
 }
 
+/// How the segmentation network's cells, 4 pixels wide, become a map of the input's size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upsampling {
+    /// Interpolated between their centres (section 4.1 of the paper).
+    #[default]
+    Bilinear,
+    /// The same, each cell softened first by its neighbours ([`AnomalyMap::soften`](crate::map::AnomalyMap::soften)): single
+    /// cells of a small network are less sure than what they agree on.
+    Soft,
+}
+
 /// Shape of the segmentation network (section 3.3 of the paper).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,6 +221,9 @@ pub struct SegmentationConfig {
     pub blocks: usize,
     /// Dilation rates of the atrous spatial pyramid pooling.
     pub rates: [usize; 3],
+    /// How its output becomes a map of the input's size.
+    #[serde(default)]
+    pub upsampling: Upsampling,
 }
 
 impl ModelConfig {
@@ -233,6 +248,7 @@ impl ModelConfig {
                     width: 256,
                     blocks: 2,
                     rates: [6, 12, 18],
+                    upsampling: Upsampling::Bilinear,
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,
@@ -256,6 +272,7 @@ impl ModelConfig {
                     width: 32,
                     blocks: 1,
                     rates: [6, 12, 18],
+                    upsampling: Upsampling::Soft,
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use destseg_kernels::Grid;
 
 use crate::calibration::Calibration;
-use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind};
+use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind, Upsampling};
 use crate::device::{self, Device};
 use crate::image::{self, RgbImage};
 use crate::map::AnomalyMap;
@@ -34,6 +34,7 @@ pub struct Detector {
     teacher: TeacherKind,
     fit: Fit,
     rule: ImageScore,
+    upsampling: Upsampling,
     /// Whether the map that decides holds probabilities.
     probabilities: bool,
     calibration: Option<Calibration>,
@@ -110,6 +111,10 @@ impl Detector {
             teacher: config.teacher,
             fit: config.fit,
             rule: config.score,
+            upsampling: config
+                .segmentation
+                .as_ref()
+                .map_or_else(Default::default, |shape| shape.upsampling),
             probabilities: config.segmentation.is_some(),
             calibration: None,
             tile: config.input_size,
@@ -130,6 +135,7 @@ impl Detector {
             teacher: config.teacher,
             fit: config.fit,
             rule: ImageScore::Maximum,
+            upsampling: Upsampling::Bilinear,
             probabilities: false,
             calibration: file.header.calibration.clone(),
             tile: config.input_size,
@@ -274,7 +280,10 @@ impl Detector {
             Network::Burn(network) => network.look(pixels, side, self.teacher).await?,
         };
         // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
-        let segmentation = segmentation.map(|map| map.resize(side, side));
+        let segmentation = segmentation.map(|map| match self.upsampling {
+            Upsampling::Bilinear => map.resize(side, side),
+            Upsampling::Soft => map.soften().resize(side, side),
+        });
         let dest = dest.resize(side, side);
         let dest_score = score.unwrap_or_else(|| self.score(&dest));
         Ok(Detection {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use destseg_kernels::Grid;
+use destseg_kernels::pool::Pool;
 
 use super::tape::{self, Tape};
 use crate::config::{ModelConfig, SegmentationConfig};
@@ -19,6 +20,8 @@ pub(super) struct Cpu {
     teacher: Arc<TeacherPlan>,
     /// Teacher, student and whitening of stage 2; made when it begins.
     network: Option<Plan>,
+    /// What the steps of a stage compute in.
+    pool: Arc<Pool>,
 }
 
 impl Cpu {
@@ -27,6 +30,7 @@ impl Cpu {
         Ok(Self {
             teacher: Arc::new(teacher),
             network: None,
+            pool: Arc::default(),
         })
     }
 
@@ -49,7 +53,7 @@ impl Cpu {
                 all.push(own);
             }
         }
-        let mut tape = Tape::new(weights);
+        let mut tape = Tape::new(weights, &self.pool);
         let images = tape.input(grids(seen).await?);
         let features = tape.student(&config.student, images)?;
         let mut loss = 0.0;
@@ -63,12 +67,19 @@ impl Cpu {
     }
 
     /// The networks that stage 2 does not change, made when they are first asked for.
-    pub(super) async fn frozen(&mut self, config: &ModelConfig, model: &DeSTSeg) -> Result<&Plan> {
+    pub(super) async fn frozen(&mut self, config: &ModelConfig, model: &DeSTSeg) -> Result<Frozen<'_>> {
         let network = match self.network.take() {
             Some(network) => network,
-            None => self.plan(config, &model.trained_weights().await?)?,
+            None => {
+                // the student's grids have other sizes
+                self.pool = Arc::default();
+                self.plan(config, &model.trained_weights().await?)?
+            }
         };
-        Ok(self.network.insert(network))
+        Ok(Frozen {
+            network: self.network.insert(network),
+            pool: &self.pool,
+        })
     }
 
     /// Forgets the networks of stage 2, because one has changed.
@@ -77,26 +88,34 @@ impl Cpu {
     }
 }
 
-/// A step of stage 2 on what the frozen networks see: what it changes, and the focal and L1 loss.
-pub(super) async fn segmentation_step(
-    frozen: &Plan,
-    config: &SegmentationConfig,
-    weights: &Weights,
-    [images, mask]: [Tensor<4>; 2],
-    gamma: f64,
-) -> Result<(Changes, [f32; 2])> {
-    let mut of_levels: [Vec<Grid>; 3] = Default::default();
-    for image in grids(images).await? {
-        for (all, own) in of_levels.iter_mut().zip(frozen.evidence(&image).1) {
-            all.push(own);
+/// The networks that stage 2 does not change, and what its steps compute in.
+pub(super) struct Frozen<'a> {
+    network: &'a Plan,
+    pool: &'a Arc<Pool>,
+}
+
+impl Frozen<'_> {
+    /// A step of stage 2 on what they see: what it changes, and the focal and L1 loss.
+    pub(super) async fn segmentation_step(
+        self,
+        config: &SegmentationConfig,
+        weights: &Weights,
+        [images, mask]: [Tensor<4>; 2],
+        gamma: f64,
+    ) -> Result<(Changes, [f32; 2])> {
+        let mut of_levels: [Vec<Grid>; 3] = Default::default();
+        for image in grids(images).await? {
+            for (all, own) in of_levels.iter_mut().zip(self.network.evidence(&image).1) {
+                all.push(own);
+            }
         }
+        let mask = read(mask.flatten::<1>(0, 3)).await?;
+        let mut tape = Tape::new(weights, self.pool);
+        let evidence = of_levels.map(|level| tape.input(level)).into();
+        let logits = tape.segmentation(config, evidence)?;
+        let (losses, slopes) = tape::focal_and_l1(tape.value(logits), &mask, gamma as f32);
+        Ok((Changes::of(tape.backward(vec![(logits, slopes)])), losses))
     }
-    let mask = read(mask.flatten::<1>(0, 3)).await?;
-    let mut tape = Tape::new(weights);
-    let evidence = of_levels.map(|level| tape.input(level)).into();
-    let logits = tape.segmentation(config, evidence)?;
-    let (losses, slopes) = tape::focal_and_l1(tape.value(logits), &mask, gamma as f32);
-    Ok((Changes::of(tape.backward(vec![(logits, slopes)])), losses))
 }
 
 /// What a step says about a network.

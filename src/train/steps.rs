@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::optimiser::{Optimiser, Pace};
 use super::stages::learning_rate;
 use super::whiten::Survey;
-use super::{Best, Trainer, cpu, sampler, whiten};
+use super::{Best, Trainer, sampler, whiten};
 use crate::config::Reduction;
 use crate::model::features::Features;
 use crate::model::weights::{self, read};
@@ -255,8 +255,8 @@ impl Trainer {
             let weights = weights::collect(&network.valid(), "").await?;
             let frozen = cpu.frozen(&self.model_config, &model).await?;
             let images = [batch.corrupted, batch.mask];
-            let (changes, parts) =
-                cpu::segmentation_step(frozen, shape, &weights, images, self.config.focal_gamma).await?;
+            let gamma = self.config.focal_gamma;
+            let (changes, parts) = frozen.segmentation_step(shape, &weights, images, gamma).await?;
             let network = weights::update(network, &changes.statistics);
             let gradients = changes.gradients();
             self.network.segmentation = Some(self.segmentation_optimiser.apply(pace, network, gradients));

@@ -36,12 +36,12 @@ impl Tape<'_> {
         bias_name: Option<String>,
         layout: Layout,
     ) -> Node {
-        let input = self.value(x);
-        let (height, width) = (input[0].height, input[0].width);
+        let [height, width, _] = self.value(x).size();
         let [outputs, inputs, side] = kernel.shape;
         let shape = layout.shape(inputs, outputs, side, height);
         let dense = Dense::new(shape, shape.size(height), &kernel.weights, kernel.bias);
-        let out = convolved(&dense, input, shape.size(height), shape.size(width));
+        let mut out = self.grids(x, [shape.size(height), shape.size(width), outputs]);
+        convolve(&dense, self.value(x), &mut out);
         let is_tracked = self.is_tracked(x);
         let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
             let gradient = of_weights(&shape, &values[x.0], &slopes);
@@ -54,12 +54,17 @@ impl Tape<'_> {
                 let dense = Dense::new(shape, height, &weights, vec![0.0; inputs]);
                 let slopes = match layout.stride {
                     1 => slopes,
-                    stride => slopes
-                        .iter()
-                        .map(|own| spread(own, stride, height, width))
-                        .collect(),
+                    stride => {
+                        let mut wide = slopes.beside([height, width, outputs]);
+                        for_each(slopes.iter().zip(wide.iter_mut()), |(own, wide)| {
+                            spread(own, stride, wide);
+                        });
+                        wide
+                    }
                 };
-                all.add(x, convolved(&dense, &slopes, height, width));
+                let mut back = slopes.beside([height, width, inputs]);
+                convolve(&dense, &slopes, &mut back);
+                all.add(x, back);
             }
         };
         self.push(out, Some(Box::new(back)))
@@ -95,23 +100,25 @@ impl Tape<'_> {
             gamma,
             beta,
         };
-        let out = norm.run(self.value(x), relu);
+        let mut out = self.grids(x, self.value(x).size());
+        norm.run(self.value(x), relu, &mut out);
         let (name, own) = (name.to_owned(), Node(self.values.len()));
         let back = move |values: &[Batch], mut slopes: Batch, all: &mut super::Slopes| {
             if relu {
                 norm::masked(&mut slopes, &values[own.0]);
             }
-            let (of_gamma, of_beta, back) = norm.back(&values[x.0], &slopes);
+            let [of_gamma, of_beta] = norm.back(&values[x.0], &mut slopes);
             all.set(format!("{name}.weight"), &[of_gamma.len()], of_gamma);
             all.set(format!("{name}.bias"), &[of_beta.len()], of_beta);
-            all.add(x, back);
+            all.add(x, slopes);
         };
         Ok(self.push(out, Some(Box::new(back))))
     }
 
     /// The sum, then `ReLU` if asked for.
     pub(super) fn add(&mut self, a: Node, b: Node, relu: bool) -> Node {
-        let out = norm::add(self.value(a), self.value(b), relu);
+        let mut out = self.grids(a, self.value(a).size());
+        norm::add(self.value(a), self.value(b), relu, &mut out);
         let own = Node(self.values.len());
         let back = move |values: &[Batch], mut slopes: Batch, all: &mut super::Slopes| {
             if relu {
@@ -125,19 +132,18 @@ impl Tape<'_> {
 
     /// Bilinear resize.
     pub(super) fn resize(&mut self, x: Node, height: usize, width: usize) -> Node {
-        let input = self.value(x);
-        let (from, columns) = (input[0].height, input[0].width);
-        if (from, columns) == (height, width) {
+        let size @ [from, columns, channels] = self.value(x).size();
+        if [from, columns] == [height, width] {
             return x;
         }
-        let mut out = zeros(input.len(), height, width, input[0].channels);
-        for_each(input.iter().zip(&mut out), |(input, out)| {
+        let mut out = self.grids(x, [height, width, channels]);
+        for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| {
             bilinear(input, out.into(), Onto::Nothing);
         });
         let back = move |_: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let mut back = vec![Grid::default(); slopes.len()];
-            for_each(slopes.iter().zip(&mut back), |(slopes, back)| {
-                *back = bilinear_gradient(slopes, from, columns);
+            let mut back = slopes.beside(size);
+            for_each(slopes.iter().zip(back.iter_mut()), |(slopes, back)| {
+                bilinear_gradient(slopes, back);
             });
             all.add(x, back);
         };
@@ -146,17 +152,18 @@ impl Tape<'_> {
 
     /// 3x3 maximum of stride 2.
     pub(super) fn pool(&mut self, x: Node) -> Node {
-        let input = self.value(x);
-        let (height, width) = (input[0].height.div_ceil(2), input[0].width.div_ceil(2));
-        let mut out = zeros(input.len(), height, width, input[0].channels);
-        for_each(input.iter().zip(&mut out), |(input, out)| max_pool(input, out));
+        let size @ [height, width, channels] = self.value(x).size();
+        let mut out = self.grids(x, [height.div_ceil(2), width.div_ceil(2), channels]);
+        for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| {
+            max_pool(input, out)
+        });
+        let own = Node(self.values.len());
         let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let mut back = vec![Grid::default(); slopes.len()];
+            let mut back = slopes.beside(size);
+            let there = values[x.0].iter().zip(values[own.0].iter());
             for_each(
-                values[x.0].iter().zip(&slopes).zip(&mut back),
-                |((input, slopes), back)| {
-                    *back = max_pool_gradient(input, slopes);
-                },
+                there.zip(slopes.iter()).zip(back.iter_mut()),
+                |(((input, pooled), slopes), back)| max_pool_gradient(input, pooled, slopes, back),
             );
             all.add(x, back);
         };
@@ -165,79 +172,70 @@ impl Tape<'_> {
 
     /// The mean of each image's pixels.
     pub(super) fn mean(&mut self, x: Node) -> Node {
-        let means = self.value(x).iter().map(|image| {
-            let mut mean = Grid::zeros(1, 1, image.channels);
-            mean.data = destseg_kernels::resample::mean(image);
-            mean
-        });
-        let means = means.collect();
-        let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let share = 1.0 / values[x.0][0].pixels() as f32;
-            let back = values[x.0].iter().zip(&slopes).map(|(image, slopes)| {
+        let size @ [height, width, channels] = self.value(x).size();
+        let mut means = self.grids(x, [1, 1, channels]);
+        for (image, mean) in self.value(x).iter().zip(means.iter_mut()) {
+            mean.data.copy_from_slice(&destseg_kernels::resample::mean(image));
+        }
+        let back = move |_: &[Batch], slopes: Batch, all: &mut super::Slopes| {
+            let share = 1.0 / (height * width) as f32;
+            let mut back = slopes.beside(size);
+            for (slopes, back) in slopes.iter().zip(back.iter_mut()) {
                 let pixel: Vec<f32> = slopes.data.iter().map(|slope| slope * share).collect();
-                Grid {
-                    data: pixel.repeat(image.pixels()),
-                    ..*image
-                }
-            });
-            all.add(x, back.collect());
+                repeat(&pixel, back);
+            }
+            all.add(x, back);
         };
         self.push(means, Some(Box::new(back)))
     }
 
     /// One pixel's channels for all pixels of a grid.
     pub(super) fn expand(&mut self, x: Node, height: usize, width: usize) -> Node {
-        let out = self.value(x).iter().map(|pixel| Grid {
-            height,
-            width,
-            channels: pixel.channels,
-            data: pixel.data.repeat(height * width),
-        });
-        let out = out.collect();
+        let size @ [.., channels] = self.value(x).size();
+        let mut out = self.grids(x, [height, width, channels]);
+        for (pixel, out) in self.value(x).iter().zip(out.iter_mut()) {
+            repeat(&pixel.data, out);
+        }
         let back = move |_: &[Batch], slopes: Batch, all: &mut super::Slopes| {
-            let back = slopes.iter().map(|image| Grid {
-                height: 1,
-                width: 1,
-                channels: image.channels,
-                data: norm::sums(std::slice::from_ref(image)),
-            });
-            all.add(x, back.collect());
+            let mut back = slopes.beside(size);
+            for (image, back) in slopes.iter().zip(back.iter_mut()) {
+                back.data
+                    .copy_from_slice(&norm::sums(std::slice::from_ref(image)));
+            }
+            all.add(x, back);
         };
         self.push(out, Some(Box::new(back)))
     }
 
     /// All channels one behind the other.
     pub(super) fn stack(&mut self, parts: Vec<Node>) -> Node {
-        let first = self.value(parts[0]);
-        let (height, width) = (first[0].height, first[0].width);
-        let channels: usize = parts.iter().map(|&part| self.value(part)[0].channels).sum();
-        let mut out = zeros(first.len(), height, width, channels);
+        let [height, width, _] = self.value(parts[0]).size();
+        let widths: Vec<usize> = parts.iter().map(|&part| self.value(part).size()[2]).collect();
+        let channels = widths.iter().sum();
+        let mut out = self.grids(parts[0], [height, width, channels]);
         let mut at = 0;
-        for &part in &parts {
-            for (out, part) in out.iter_mut().zip(self.value(part)) {
+        for (&part, &own) in parts.iter().zip(&widths) {
+            for (out, part) in out.iter_mut().zip(self.value(part).iter()) {
                 let pixels = out
                     .data
                     .chunks_exact_mut(channels)
-                    .zip(part.data.chunks_exact(part.channels));
-                pixels.for_each(|(out, part)| out[at..at + part.len()].copy_from_slice(part));
+                    .zip(part.data.chunks_exact(own));
+                pixels.for_each(|(out, part)| out[at..at + own].copy_from_slice(part));
             }
-            at += self.value(part)[0].channels;
+            at += own;
         }
-        let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
+        let back = move |_: &[Batch], slopes: Batch, all: &mut super::Slopes| {
             let mut at = 0;
-            for part in parts {
-                let own = values[part.0][0].channels;
-                let back = slopes.iter().map(|image| Grid {
-                    channels: own,
-                    data: image
+            for (part, own) in parts.into_iter().zip(widths) {
+                let mut back = slopes.beside([height, width, own]);
+                for (slopes, back) in slopes.iter().zip(back.iter_mut()) {
+                    let pixels = slopes
                         .data
                         .chunks_exact(channels)
-                        .flat_map(|pixel| &pixel[at..at + own])
-                        .copied()
-                        .collect(),
-                    ..*image
-                });
-                all.add(part, back.collect());
+                        .zip(back.data.chunks_exact_mut(own));
+                    pixels.for_each(|(slopes, back)| back.copy_from_slice(&slopes[at..at + own]));
+                }
+                all.add(part, back);
                 at += own;
             }
         };
@@ -245,14 +243,15 @@ impl Tape<'_> {
     }
 }
 
-fn zeros(images: usize, height: usize, width: usize, channels: usize) -> Batch {
-    vec![Grid::zeros(height, width, channels); images]
+/// Gives all pixels of a grid these values.
+fn repeat(pixel: &[f32], out: &mut Grid) {
+    for to in out.data.chunks_exact_mut(pixel.len()) {
+        to.copy_from_slice(pixel);
+    }
 }
 
-fn convolved(dense: &Dense, input: &[Grid], height: usize, width: usize) -> Batch {
-    let mut out = zeros(input.len(), height, width, dense.outputs());
-    for_each(input.iter().zip(&mut out), |(input, out)| {
+fn convolve(dense: &Dense, input: &[Grid], out: &mut [Grid]) {
+    for_each(input.iter().zip(out), |(input, out)| {
         dense.run(input, out, Finish::default());
     });
-    out
 }

@@ -10,12 +10,12 @@ const SMALLEST: f32 = 1e-12;
 
 /// One level's share of the cosine loss times `factor`, of the teacher's and the student's features, neither
 /// normalised, and the gradient with respect to the latter.
-pub(in crate::train) fn cosine(teacher: &[Grid], student: &[Grid], factor: f32) -> (f32, Batch) {
+pub(in crate::train) fn cosine(teacher: &[Grid], student: &Batch, factor: f32) -> (f32, Batch) {
     let pixels: usize = student.iter().map(Grid::pixels).sum();
     let factor = factor / pixels as f32;
     let mut loss = 0.0;
-    let slopes = teacher.iter().zip(student).map(|(teacher, student)| {
-        let mut slopes = Grid::zeros(student.height, student.width, student.channels);
+    let mut slopes = student.beside(student.size());
+    for ((teacher, student), slopes) in teacher.iter().zip(student.iter()).zip(slopes.iter_mut()) {
         let features = teacher
             .data
             .chunks_exact(teacher.channels)
@@ -32,9 +32,7 @@ pub(in crate::train) fn cosine(teacher: &[Grid], student: &[Grid], factor: f32) 
                 *out = -factor * of_s * (t * of_t - cosine * s * of_s);
             }
         }
-        slopes
-    });
-    let slopes = slopes.collect();
+    }
     (loss as f32 * factor, slopes)
 }
 
@@ -70,6 +68,6 @@ pub(in crate::train) fn focal_and_l1(logits: &[Grid], mask: &[f32], gamma: f32) 
             ..*logits
         }
     });
-    let slopes = slopes.collect();
-    ([focal, l1].map(|sum| sum as f32 / count), slopes)
+    let slopes: Vec<Grid> = slopes.collect();
+    ([focal, l1].map(|sum| sum as f32 / count), slopes.into())
 }

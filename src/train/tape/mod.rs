@@ -2,6 +2,7 @@
 //! that the networks have. A step runs the network on a batch, layer by layer, and then back through them; the
 //! optimisers are Burn's in either case.
 
+mod batch;
 mod layers;
 mod losses;
 mod networks;
@@ -9,18 +10,18 @@ mod networks;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use destseg_kernels::Grid;
+use destseg_kernels::for_each;
+use destseg_kernels::pool::Pool;
 
 use crate::model::names::param_id;
 use crate::model::weights::{Array, Weights};
 
+pub(super) use batch::Batch;
 pub(super) use losses::{cosine, focal_and_l1};
-
-/// The grids of a batch's images.
-pub(super) type Batch = Vec<Grid>;
 
 /// What a layer gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ type Back = Box<dyn FnOnce(&[Batch], Batch, &mut Slopes)>;
 pub(super) struct Tape<'a> {
     /// Without the prefix of the network.
     weights: &'a Weights,
+    /// The memory of all grids.
+    pool: Arc<Pool>,
     values: Vec<Batch>,
     backs: Vec<Option<Back>>,
     /// Running statistics as they are after this batch.
@@ -47,9 +50,10 @@ struct Slopes {
 }
 
 impl<'a> Tape<'a> {
-    pub(super) fn new(weights: &'a Weights) -> Self {
+    pub(super) fn new(weights: &'a Weights, pool: &Arc<Pool>) -> Self {
         Self {
             weights,
+            pool: Arc::clone(pool),
             values: Vec::new(),
             backs: Vec::new(),
             statistics: Weights::default(),
@@ -57,8 +61,13 @@ impl<'a> Tape<'a> {
     }
 
     /// What comes from outside and needs no gradient.
-    pub(super) fn input(&mut self, batch: Batch) -> Node {
-        self.push(batch, None)
+    pub(super) fn input(&mut self, batch: impl Into<Batch>) -> Node {
+        self.push(batch.into(), None)
+    }
+
+    /// Grids for what a layer makes of `input`.
+    fn grids(&self, input: Node, size: [usize; 3]) -> Batch {
+        Batch::take(&self.pool, self.value(input).len(), size)
     }
 
     fn push(&mut self, value: Batch, back: Option<Back>) -> Node {
@@ -102,12 +111,10 @@ impl Slopes {
     fn add(&mut self, node: Node, slopes: Batch) {
         match self.of_nodes.get_mut(&node.0) {
             Some(sums) => {
-                for (sum, own) in sums.iter_mut().zip(&slopes) {
-                    sum.data
-                        .iter_mut()
-                        .zip(&own.data)
-                        .for_each(|(sum, own)| *sum += own);
-                }
+                for_each(sums.iter_mut().zip(slopes.iter()), |(sum, own)| {
+                    let values = sum.data.iter_mut().zip(&own.data);
+                    values.for_each(|(sum, own)| *sum += own);
+                });
             }
             None => {
                 self.of_nodes.insert(node.0, slopes);

@@ -26,7 +26,7 @@ impl Tape<'_> {
             levels.clear();
             x = self.stage(x, "decoder_layer4", config.blocks, 1)?;
             for i in (1..=3).rev() {
-                let (height, width) = self.size(x);
+                let [height, width, _] = self.value(x).size();
                 x = self.resize(x, 2 * height, 2 * width);
                 x = self.stage(x, &format!("decoder_layer{i}"), config.blocks, 1)?;
                 levels.insert(0, x);
@@ -46,7 +46,7 @@ impl Tape<'_> {
         config: &SegmentationConfig,
         evidence: Vec<Node>,
     ) -> Result<Node> {
-        let (height, width) = self.size(evidence[0]);
+        let [height, width, _] = self.value(evidence[0]).size();
         let x = if config.squeeze {
             self.squeezed(evidence)?
         } else {
@@ -69,11 +69,6 @@ impl Tape<'_> {
         let x = self.conv(x, "head.1", PLAIN)?;
         let x = self.norm(x, "head.2", true)?;
         self.conv(x, "head.4", PLAIN)
-    }
-
-    fn size(&self, node: Node) -> (usize, usize) {
-        let first = &self.value(node)[0];
-        (first.height, first.width)
     }
 
     /// Convolution, normalisation, `ReLU`.
@@ -105,11 +100,11 @@ impl Tape<'_> {
 
     /// The 1x1 convolution of the stacked levels, computed before they are upsampled.
     fn squeezed(&mut self, evidence: Vec<Node>) -> Result<Node> {
-        let (height, width) = self.size(evidence[0]);
+        let [height, width, _] = self.value(evidence[0]).size();
         let kernel = Source::new(self.weights, "").kernel("squeeze.conv")?;
         let channels: Vec<usize> = evidence
             .iter()
-            .map(|&level| self.value(level)[0].channels)
+            .map(|&level| self.value(level).size()[2])
             .collect();
         let mut sum = None;
         for (i, level) in evidence.into_iter().enumerate() {

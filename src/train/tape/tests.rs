@@ -1,5 +1,7 @@
 //! The tape against Burn's autodiff: losses, all gradients and running statistics of both networks.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -26,7 +28,7 @@ fn batch(seed: usize, side: usize, channels: usize) -> Batch {
         }
         grid
     };
-    (0..IMAGES).map(image).collect()
+    (0..IMAGES).map(image).collect::<Vec<Grid>>().into()
 }
 
 fn tensor(batch: &[Grid], device: &Device) -> Tensor<4> {
@@ -122,7 +124,7 @@ fn a_students_gradients_are_burns() {
         let gradients = GradientsParams::from_grads(loss.backward(), &student);
         let after = block_on(collect(&student.valid(), "")).expect("reads");
 
-        let mut tape = Tape::new(&weights);
+        let mut tape = Tape::new(&weights, &Arc::default());
         let images = tape.input(images);
         let levels = tape.student(&config.student, images).expect("runs");
         let mut loss = 0.0;
@@ -170,7 +172,7 @@ fn a_segmentation_networks_gradients_are_burns() {
         let gradients = GradientsParams::from_grads((focal + l1).backward(), &network);
         let after = block_on(collect(&network.valid(), "")).expect("reads");
 
-        let mut tape = Tape::new(&weights);
+        let mut tape = Tape::new(&weights, &Arc::default());
         let levels = levels.map(|level| tape.input(level));
         let logits = tape.segmentation(&config, levels.into()).expect("runs");
         let (losses, slopes) = focal_and_l1(tape.value(logits), &mask, 4.0);
@@ -229,8 +231,10 @@ fn a_students_gradients_are_finite_differences() {
     let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
     let channels = config.teacher.channels();
     let teacher: [Batch; 3] = std::array::from_fn(|i| batch(5 + i, 16 >> i, channels[i]));
+    // every run computes in what the last one left
+    let pool = Arc::default();
     are_finite_differences(&weights, |weights| {
-        let mut tape = Tape::new(weights);
+        let mut tape = Tape::new(weights, &pool);
         let images = tape.input(batch(1, 64, 3));
         let levels = tape.student(&config.student, images).expect("runs");
         let mut loss = 0.0;
@@ -255,8 +259,10 @@ fn a_segmentation_networks_gradients_are_finite_differences() {
     let mask: Vec<f32> = (0..IMAGES * 256)
         .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
         .collect();
+    // every run computes in what the last one left
+    let pool = Arc::default();
     are_finite_differences(&weights, |weights| {
-        let mut tape = Tape::new(weights);
+        let mut tape = Tape::new(weights, &pool);
         let levels: [Batch; 3] = std::array::from_fn(|i| batch(3 + i, 16 >> i, channels[i]));
         let levels = levels.map(|level| tape.input(level));
         let logits = tape.segmentation(&config, levels.into()).expect("runs");
