@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use safetensors::SafeTensors;
 
-/// Gradients of a layer differ by this share of their length at most. Most agree to 5e-5; a single activation that
-/// rounding puts on the other side of zero moves those of the layers before it by up to 3e-3.
+/// Half of all tensors' gradients differ by this share of their length at most; they were seen to agree within 1e-5.
+const USUALLY_APART: f64 = 1e-4;
+/// No gradient differs by more. A single activation that rounding puts on the other side of zero moves the gradients of
+/// its normalisation's shift, and of all layers before, by up to 3e-3; seen where the scale's, which such a value hardly
+/// adds to, agreed within 1e-5, as did those of all layers behind.
 const GRADIENTS_APART: f64 = 5e-3;
 
 /// Sums of the gradients so far, by the names of their weights.
@@ -36,28 +39,33 @@ pub(crate) fn compare(gpu: &Momenta, cpu: &Momenta) -> Result<()> {
     ensure!(gpu.keys().eq(cpu.keys()), "the gradients are of other layers");
     let length =
         |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let mut worst = (0.0, "");
+    let mut apart = Vec::new();
     for (name, cpu) in cpu {
         let gpu = &gpu[name];
         ensure!(gpu.len() == cpu.len(), "{name} has another shape");
         let difference = length(&mut gpu.iter().zip(cpu).map(|(a, b)| f64::from(a - b)));
         let norm = length(&mut cpu.iter().copied().map(f64::from));
         ensure!(norm > 0.0, "{name} got no gradient");
-        if difference / norm > worst.0 {
-            worst = (difference / norm, name.as_str());
+        // those of the network that has been trained before are the same
+        if difference > 0.0 {
+            apart.push((difference / norm, name.as_str()));
         }
     }
+    apart.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (Some(&(usual, _)), Some(&(worst, name))) = (apart.get(apart.len() / 2), apart.last()) else {
+        bail!("GPU and CPU have the very same gradients: did both compute?");
+    };
     println!(
-        "gradients of {} tensors on GPU and CPU differ by at most {:.1e} ({})",
-        cpu.len(),
-        worst.0,
-        worst.1
+        "gradients of {} tensors on GPU and CPU differ, half of them by at most {usual:.1e}, {name} by {worst:.1e}",
+        apart.len(),
     );
     ensure!(
-        worst.0 < GRADIENTS_APART,
-        "the gradient of {} differs by {}",
-        worst.1,
-        worst.0
+        usual < USUALLY_APART,
+        "half of all gradients differ by more than {usual}"
+    );
+    ensure!(
+        worst < GRADIENTS_APART,
+        "the gradient of {name} differs by {worst}"
     );
     Ok(())
 }

@@ -155,7 +155,7 @@ impl Tape<'_> {
         let size @ [height, width, channels] = self.value(x).size();
         let mut out = self.grids(x, [height.div_ceil(2), width.div_ceil(2), channels]);
         for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| {
-            max_pool(input, out)
+            max_pool(input, out);
         });
         let own = Node(self.values.len());
         let back = move |values: &[Batch], slopes: Batch, all: &mut super::Slopes| {
