@@ -5,6 +5,8 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use tiny_skia::{FillRule, LineCap, LineJoin, Mask, Path, PathBuilder, Rect, Stroke, Transform};
 
+use crate::image::unit_value;
+
 use super::scene::{Surface, along, between, curve, smoothstep, value_noise};
 
 pub(super) const DEFECTS: &[&str] = &[
@@ -455,10 +457,7 @@ impl Board {
         for shape in shapes {
             mask.fill_path(&shape, FillRule::Winding, true, lie.post_concat(self.transform));
         }
-        mask.data()
-            .iter()
-            .map(|&value| f32::from(value) / 255.0)
-            .collect()
+        mask.data().iter().copied().map(unit_value).collect()
     }
 
     /// Lays a material where its mask is.

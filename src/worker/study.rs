@@ -83,7 +83,7 @@ fn synthetic(clean: &RgbImage, seed: u64) -> Result<RgbImage> {
 fn paint(clean: &RgbImage, painted: &[u8]) -> RgbImage {
     let mut image = clean.clone();
     for (pixel, over) in image.pixels_mut().zip(painted.chunks_exact(4)) {
-        let opacity = f32::from(over[3]) / 255.0;
+        let opacity = image::unit_value(over[3]);
         let mix = |below: u8, over: u8| {
             (f32::from(below) * (1.0 - opacity) + f32::from(over) * opacity).round() as u8
         };
