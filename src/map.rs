@@ -78,14 +78,13 @@ impl AnomalyMap {
         }
     }
 
-    /// Every value mixed with its neighbours, an eighth of each on either side along both axes: a Gaussian whose
-    /// deviation is half a cell. The map goes on beyond its edges as it ends there.
+    /// Every value mixed with its neighbours along both axes as a cubic B-spline with these coefficients has it at their
+    /// places, 1 : 4 : 1. The map goes on beyond its edges as it ends there.
     #[must_use]
     pub fn soften(&self) -> Self {
-        const NEIGHBOUR: f32 = 0.125;
-        let (width, height) = (self.width, self.height);
+        const NEIGHBOUR: f32 = 1.0 / 6.0;
         let mix = |values: &[f32], stride: usize, count: usize| {
-            let mixed = |index: usize, value: f32| {
+            let mixed = |(index, &value): (usize, &f32)| {
                 let along = index / stride % count;
                 let before = if along > 0 { values[index - stride] } else { value };
                 let after = if along + 1 < count {
@@ -95,17 +94,11 @@ impl AnomalyMap {
                 };
                 value + NEIGHBOUR * (before - value + after - value)
             };
-            values
-                .iter()
-                .enumerate()
-                .map(|(index, &value)| mixed(index, value))
-                .collect::<Vec<f32>>()
+            values.iter().enumerate().map(mixed).collect::<Vec<f32>>()
         };
-        let rows = mix(&self.values, 1, width);
         Self {
-            width,
-            height,
-            values: mix(&rows, width, height),
+            values: mix(&mix(&self.values, 1, self.width), self.width, self.height),
+            ..*self
         }
     }
 
@@ -169,14 +162,19 @@ mod tests {
         let mut values = vec![0.0; 15];
         values[7] = 1.0;
         let soft = AnomalyMap::new(5, 3, values).expect("sizes agree").soften();
-        assert_eq!(soft.values().iter().sum::<f32>(), 1.0);
-        assert_eq!(soft.values()[7], 0.75 * 0.75);
-        assert_eq!(soft.values()[8], 0.75 * 0.125);
-        assert_eq!(soft.values()[13], 0.125 * 0.125);
+        let is =
+            |value: f32, expected: f32| assert!((value - expected).abs() < 1e-6, "{value} is not {expected}");
+        is(soft.values().iter().sum(), 1.0);
+        for (place, expected) in [(7, 16.0), (8, 4.0), (2, 4.0), (13, 1.0), (5, 0.0)] {
+            is(soft.values()[place], expected / 36.0);
+        }
         let flat = AnomalyMap::new(2, 1, vec![0.5; 2]).expect("sizes agree");
         assert_eq!(flat.soften(), flat);
-        let edge = AnomalyMap::new(2, 1, vec![0.0, 1.0]).expect("sizes agree");
-        assert_eq!(edge.soften().values(), [0.125, 0.875]);
+        let edge = AnomalyMap::new(2, 1, vec![0.0, 1.0])
+            .expect("sizes agree")
+            .soften();
+        is(edge.values()[0], 1.0 / 6.0);
+        is(edge.values()[1], 5.0 / 6.0);
     }
 
     #[test]

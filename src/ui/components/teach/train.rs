@@ -13,8 +13,8 @@ use crate::ui::components::controls::{Choice, Select, Toggle};
 use crate::ui::state::{Action, Course, Effort, Phase, TeachAction};
 use crate::ui::{chart, format};
 
-/// Input sizes to choose from, in pixels.
-const SIZES: [usize; 3] = [128, 192, 256];
+/// Input sizes to choose from, in pixels; the largest is for details of few pixels.
+const SIZES: [usize; 4] = [128, 192, 256, 352];
 
 /// Said while the GPU's kernels are compiled.
 const PREPARING: &str = "Preparing the graphics card: its programs are compiled once";
