@@ -69,8 +69,10 @@ fn detector(manifest: &Manifest, file: &ModelFile) -> Detector {
 async fn tiles_show_no_seams() {
     const TILE: usize = 256;
     let manifest = manifest();
-    let model = &manifest.models[0];
+    let tablets = manifest.models.iter().find(|model| model.file.id == "tablets");
+    let model = tablets.expect("is shipped");
     let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
+    assert_eq!(file.header.config.input_size, TILE);
     let detector = detector(&manifest, &file).with_tiles(TILE);
     let example = &model.examples[0];
     let image = decode(&read(&example.file)).expect("is an image");

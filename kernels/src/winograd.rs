@@ -356,17 +356,14 @@ fn leave<S: Simd>([a, b, c, d, e, f]: [S::f32s; IN]) -> [S::f32s; OUT] {
 
 /// The transform of a 3x3 kernel (G and its transpose around it), in double precision.
 fn transform(kernel: &[f32]) -> [[f32; IN]; IN] {
-    // a division takes as long as all the rest
-    const SIXTH: f64 = 1.0 / 6.0;
     let along = |[a, b, c]: [f64; 3]| {
-        let (even, even_2) = (-(a + c) * SIXTH, (a * 0.25 + c) * SIXTH);
-        let (odd, odd_2) = (b * SIXTH, b * (0.5 * SIXTH));
+        let (even, even_2) = (-(a + c) / 6.0, a / 24.0 + c / 6.0);
         [
-            a * 0.25,
-            even - odd,
-            even + odd,
-            even_2 + odd_2,
-            even_2 - odd_2,
+            a / 4.0,
+            even - b / 6.0,
+            even + b / 6.0,
+            even_2 + b / 12.0,
+            even_2 - b / 12.0,
             c,
         ]
     };

@@ -12,7 +12,6 @@ use destseg::model::file::{ModelFile, parse_teacher};
 
 use crate::evaluate::{data, enter, until};
 use crate::harness::{Gpu, in_browser};
-use crate::native::MAP_SIDE;
 use crate::page::{Page, SOON};
 
 /// Figures of the same maps differ by this much at most.
@@ -52,7 +51,7 @@ async fn measured(page: Page) -> Result<()> {
     // only its thresholds and its shape are asked for
     let detector = Detector::new(&file, Some(&teacher), &Device::flex())?;
     let mut session = Session::new(&detector);
-    let side = MAP_SIDE as usize;
+    let side = file.header.config.input_size;
     for (place, image) in saved.images.iter().enumerate() {
         let maps = page.maps_of(&image.name.replace('/', "-")).await?;
         ensure!(

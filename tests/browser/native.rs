@@ -6,9 +6,6 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-/// Side of the model's maps.
-pub(crate) const MAP_SIDE: u32 = 256;
-
 /// What `destseg predict` says about one image.
 #[derive(Debug)]
 pub(crate) struct Prediction {
@@ -88,7 +85,8 @@ pub(crate) fn pixel_auc(map: &[f32], mask: &Path) -> Result<f64> {
     let mask = image::open(mask)
         .with_context(|| format!("cannot open {}", mask.display()))?
         .into_luma8();
-    let mask = image::imageops::resize(&mask, MAP_SIDE, MAP_SIDE, image::imageops::FilterType::Triangle);
+    let side = map.len().isqrt() as u32;
+    let mask = image::imageops::resize(&mask, side, side, image::imageops::FilterType::Triangle);
     let mut pixels: Vec<(f32, bool)> = map
         .iter()
         .copied()
@@ -114,15 +112,12 @@ pub(crate) fn pixel_auc(map: &[f32], mask: &Path) -> Result<f64> {
 
 #[test]
 fn the_area_under_the_curve_is_right_in_known_cases() {
+    const SIDE: u32 = 256;
     let folder = tempfile::tempdir().expect("creates");
     let path = folder.path().join("mask.png");
-    let left = image::GrayImage::from_fn(MAP_SIDE, MAP_SIDE, |x, _| {
-        image::Luma([if x < 64 { 255 } else { 0 }])
-    });
+    let left = image::GrayImage::from_fn(SIDE, SIDE, |x, _| image::Luma([if x < 64 { 255 } else { 0 }]));
     left.save(&path).expect("writes");
-    let map = |value: fn(u32) -> f32| -> Vec<f32> {
-        (0..MAP_SIDE * MAP_SIDE).map(|i| value(i % MAP_SIDE)).collect()
-    };
+    let map = |value: fn(u32) -> f32| -> Vec<f32> { (0..SIDE * SIDE).map(|i| value(i % SIDE)).collect() };
     let auc = |map: Vec<f32>| pixel_auc(&map, &path).expect("has both kinds");
     assert!(auc(map(|x| 1.0 - x as f32 / 256.0)) > 0.999);
     assert!(auc(map(|x| x as f32 / 256.0)) < 0.001);

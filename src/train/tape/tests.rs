@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use destseg_kernels::Grid;
+use destseg_kernels::pool::Pool;
 use pollster::block_on;
 
 use super::{Batch, Tape, cosine, focal_and_l1};
@@ -180,6 +181,34 @@ fn a_segmentation_networks_gradients_are_burns() {
             assert!((ours - theirs).abs() < 1e-5, "{ours} instead of {theirs}");
         }
         agree(tape.backward(vec![(logits, slopes)]), &gradients, &after);
+    }
+}
+
+/// Every layer writes all of its output: what the memory held before, of other images, does not matter.
+#[test]
+fn memory_used_before_changes_nothing() {
+    let config = ModelConfig::preset(Preset::Compact);
+    let student = Student::new(&config.student, config.teacher, &Device::flex());
+    let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
+    let channels = config.teacher.channels();
+    let run = |seed: usize, pool: &Arc<Pool>| {
+        let mut tape = Tape::new(&weights, pool);
+        let images = tape.input(batch(seed, 64, 3));
+        let levels = tape.student(&config.student, images).expect("runs");
+        let slopes = levels.iter().enumerate().map(|(i, &level)| {
+            let teacher = batch(5 + i, 16 >> i, channels[i]);
+            (level, cosine(&teacher, tape.value(level), 1.0).1)
+        });
+        let slopes = slopes.collect();
+        tape.backward(slopes)
+    };
+    let (fresh, used) = (Arc::default(), Arc::default());
+    run(400, &used);
+    let [(statistics, gradients), (again, same)] = [run(1, &fresh), run(1, &used)];
+    for (ours, theirs) in [(statistics, again), (gradients, same)] {
+        for (name, array) in ours.iter() {
+            assert_eq!(array.data, theirs.get(name).expect("is there").data, "{name}");
+        }
     }
 }
 
