@@ -491,13 +491,15 @@ fn images_of_any_shape_are_seen_whole_or_in_tiles() {
     wide.save(path.join("wide.png")).expect("saves");
     wide.save(path.join("circuit/train/good/900.png")).expect("saves");
     let model = shipped_model();
+    let file = ModelFile::parse(&fs::read(&model).expect("reads")).expect("is a model");
+    let side = file.header.config.input_size as u32;
     let model = model.to_str().expect("is UTF-8");
     for (more, size) in [
         (&[][..], (400, 200)),
         (&["--tile"], (400, 200)),
         (&["--tile", "100"], (400, 200)),
-        (&["--map-size", "model"], (256, 256)),
-        (&["--map-size", "model", "--tile", "100"], (1024, 512)),
+        (&["--map-size", "model"], (side, side)),
+        (&["--map-size", "model", "--tile", "100"], (4 * side, 2 * side)),
     ] {
         let predict = ["predict", "wide.png", "-m", model, "-o", "out", "--device", "cpu"];
         let line = succeeds(&[&predict[..], more].concat(), path);
