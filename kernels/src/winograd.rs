@@ -18,6 +18,8 @@ const OUT: usize = 4;
 const IN: usize = OUT + 2;
 /// Fewest tiles that one thread takes at a time: they share a pass over the weights.
 const BATCH: usize = 24;
+/// Kernels that are transformed at a time; a panel's outputs are a multiple of them.
+const KERNELS: usize = 8;
 
 /// A 3x3 convolution of stride 1 that keeps the size.
 #[derive(Debug, Clone)]
@@ -81,17 +83,21 @@ impl Winograd {
             let first = index * width;
             // a row of each panel at a time: single values would compete for the same few lines of the cache
             let mut rows = vec![0.0; IN * IN * width];
-            for input in 0..inputs {
-                for output in first..outputs.min(first + width) {
-                    let own = transform(&weights[(output * inputs + input) * 9..][..9]);
-                    for (row, value) in rows.chunks_exact_mut(width).zip(own.as_flattened()) {
-                        row[output - first] = *value;
+            dispatch!(level(), _simd => for input in 0..inputs {
+                for from in (first..outputs.min(first + width)).step_by(KERNELS) {
+                    let mut taps = [[0.0; KERNELS]; 9];
+                    for k in 0..KERNELS.min(outputs - from) {
+                        let own = &weights[((from + k) * inputs + input) * 9..][..9];
+                        for (taps, &value) in taps.iter_mut().zip(own) {
+                            taps[k] = f64::from(value);
+                        }
                     }
+                    transform(&taps, &mut rows, width, from - first);
                 }
                 for (place, row) in places.iter_mut().zip(rows.chunks_exact(width)) {
                     place[input * width..][..width].copy_from_slice(row);
                 }
-            }
+            });
         });
         Self {
             inputs,
@@ -354,20 +360,37 @@ fn leave<S: Simd>([a, b, c, d, e, f]: [S::f32s; IN]) -> [S::f32s; OUT] {
     ]
 }
 
-/// The transform of a 3x3 kernel (G and its transpose around it), in double precision.
-fn transform(kernel: &[f32]) -> [[f32; IN]; IN] {
-    let along = |[a, b, c]: [f64; 3]| {
+/// The transform of some 3x3 kernels (G and its transpose around each), in double precision: each place's values from
+/// `first` on of its row, of so many values.
+#[inline(always)]
+fn transform(taps: &[[f64; KERNELS]; 9], rows: &mut [f32], width: usize, first: usize) {
+    let (mut columns, mut place) = ([[[0.0; KERNELS]; IN]; 3], [[0.0; KERNELS]; IN]);
+    for (j, column) in columns.iter_mut().enumerate() {
+        along([&taps[j], &taps[3 + j], &taps[6 + j]], column);
+    }
+    for i in 0..IN {
+        along([&columns[0][i], &columns[1][i], &columns[2][i]], &mut place);
+        for (j, values) in place.iter().enumerate() {
+            let row = &mut rows[(i * IN + j) * width + first..][..KERNELS];
+            for (to, &value) in row.iter_mut().zip(values) {
+                *to = value as f32;
+            }
+        }
+    }
+}
+
+/// Three values of each kernel along one axis to six (the rows of G).
+#[inline(always)]
+fn along([a, b, c]: [&[f64; KERNELS]; 3], out: &mut [[f64; KERNELS]; IN]) {
+    for k in 0..KERNELS {
+        let (a, b, c) = (a[k], b[k], c[k]);
         let (even, even_2) = (-(a + c) / 6.0, a / 24.0 + c / 6.0);
-        [
-            a / 4.0,
-            even - b / 6.0,
-            even + b / 6.0,
-            even_2 + b / 12.0,
-            even_2 - b / 12.0,
-            c,
-        ]
-    };
-    let columns: [[f64; IN]; 3] =
-        std::array::from_fn(|j| along(std::array::from_fn(|i| f64::from(kernel[i * 3 + j]))));
-    std::array::from_fn(|i| along(std::array::from_fn(|j| columns[j][i])).map(|value| value as f32))
+        let (odd, odd_2) = (b / 6.0, b / 12.0);
+        out[0][k] = a / 4.0;
+        out[1][k] = even - odd;
+        out[2][k] = even + odd;
+        out[3][k] = even_2 + odd_2;
+        out[4][k] = even_2 - odd_2;
+        out[5][k] = c;
+    }
 }
