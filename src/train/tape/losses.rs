@@ -37,37 +37,36 @@ pub(in crate::train) fn cosine(teacher: &[Grid], student: &Batch, factor: f32) -
 }
 
 /// Focal and L1 loss of a map's logits, and the gradient of their sum with respect to these.
-pub(in crate::train) fn focal_and_l1(logits: &[Grid], mask: &[f32], gamma: f32) -> ([f32; 2], Batch) {
+pub(in crate::train) fn focal_and_l1(logits: &Batch, mask: &[f32], gamma: f32) -> ([f32; 2], Batch) {
     let count = mask.len() as f32;
     let (mut focal, mut l1) = (0f64, 0f64);
     let mut mask = mask.iter();
-    let slopes = logits.iter().map(|logits| {
-        let slope = |&logit: &f32| {
-            let positive = *mask.next().unwrap_or(&0.0);
-            let p = 1.0 / (1.0 + (-logit).exp());
-            let right = p * positive + (1.0 - p) * (1.0 - positive);
-            let (sure, wrong) = (right.max(SMALLEST), (1.0 - right).max(SMALLEST));
-            focal += f64::from(-sure.ln() * wrong.powf(gamma));
-            l1 += f64::from((p - positive).abs());
-            // a clamped value does not change
-            let of_log = if right > SMALLEST {
-                -wrong.powf(gamma) / sure
-            } else {
-                0.0
-            };
-            let of_power = if 1.0 - right > SMALLEST {
-                sure.ln() * gamma * wrong.powf(gamma - 1.0)
-            } else {
-                0.0
-            };
-            let of_p = (of_log + of_power) * (2.0 * positive - 1.0) + (p - positive).signum();
-            of_p * p * (1.0 - p) / count
+    let mut slope = |logit: f32| {
+        let positive = *mask.next().unwrap_or(&0.0);
+        let p = 1.0 / (1.0 + (-logit).exp());
+        let right = p * positive + (1.0 - p) * (1.0 - positive);
+        let (sure, wrong) = (right.max(SMALLEST), (1.0 - right).max(SMALLEST));
+        focal += f64::from(-sure.ln() * wrong.powf(gamma));
+        l1 += f64::from((p - positive).abs());
+        // a clamped value does not change
+        let of_log = if right > SMALLEST {
+            -wrong.powf(gamma) / sure
+        } else {
+            0.0
         };
-        Grid {
-            data: logits.data.iter().map(slope).collect(),
-            ..*logits
+        let of_power = if 1.0 - right > SMALLEST {
+            sure.ln() * gamma * wrong.powf(gamma - 1.0)
+        } else {
+            0.0
+        };
+        let of_p = (of_log + of_power) * (2.0 * positive - 1.0) + (p - positive).signum();
+        of_p * p * (1.0 - p) / count
+    };
+    let mut slopes = logits.beside(logits.size());
+    for (logits, slopes) in logits.iter().zip(slopes.iter_mut()) {
+        for (to, &logit) in slopes.data.iter_mut().zip(&logits.data) {
+            *to = slope(logit);
         }
-    });
-    let slopes: Vec<Grid> = slopes.collect();
-    ([focal, l1].map(|sum| sum as f32 / count), slopes.into())
+    }
+    ([focal, l1].map(|sum| sum as f32 / count), slopes)
 }
