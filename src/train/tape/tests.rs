@@ -10,7 +10,7 @@ use destseg_kernels::pool::Pool;
 use pollster::block_on;
 
 use super::{Batch, Tape, cosine, focal_and_l1};
-use crate::config::{ModelConfig, Preset, Stem};
+use crate::config::{ModelConfig, Preset, SegmentationConfig, Stem};
 use crate::model::features::{Features, Levels};
 use crate::model::loss;
 use crate::model::names::param_id;
@@ -56,6 +56,76 @@ fn tensor(batch: &[Grid], device: &Device) -> Tensor<4> {
         TensorData::new(values, [batch.len(), channels, height, width]),
         device,
     )
+}
+
+/// What a student of these weights is asked, of images drawn by `seed`: the teacher's features are always the same.
+fn student_step(
+    config: &ModelConfig,
+    weights: &Weights,
+    seed: usize,
+    pool: &Arc<Pool>,
+) -> (f32, (Weights, Weights)) {
+    let channels = config.teacher.channels();
+    let mut tape = Tape::new(weights, pool);
+    let images = tape.input(batch(seed, 64, 3));
+    let levels = tape.student(&config.student, images).expect("runs");
+    let mut loss = 0.0;
+    let slopes = levels.iter().enumerate().map(|(i, &level)| {
+        let (own, slopes) = cosine(&teacher_level(i, channels[i]), tape.value(level), 1.0);
+        loss += own;
+        (level, slopes)
+    });
+    let slopes = slopes.collect();
+    (loss, tape.backward(slopes))
+}
+
+fn teacher_level(level: usize, channels: usize) -> Batch {
+    batch(5 + level, 16 >> level, channels)
+}
+
+/// Channels of what the segmentation networks are shown.
+const SHOWN: [usize; 3] = [5, 9, 12];
+
+fn shown(seed: usize) -> [Batch; 3] {
+    std::array::from_fn(|i| batch(seed + i, 16 >> i, SHOWN[i]))
+}
+
+fn anomalous_cells() -> Vec<f32> {
+    (0..IMAGES * 256)
+        .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
+        .collect()
+}
+
+/// What a segmentation network of these weights is asked, of features drawn by `seed`: both losses apart.
+fn segmentation_step(
+    config: &SegmentationConfig,
+    weights: &Weights,
+    seed: usize,
+    pool: &Arc<Pool>,
+) -> ([f32; 2], (Weights, Weights)) {
+    let mut tape = Tape::new(weights, pool);
+    let levels = shown(seed).map(|level| tape.input(level));
+    let logits = tape.segmentation(config, levels.into()).expect("runs");
+    let (losses, slopes) = focal_and_l1(tape.value(logits), &anomalous_cells(), 4.0);
+    (losses, tape.backward(vec![(logits, slopes)]))
+}
+
+/// The preset's student with weights that are far from those it starts with.
+fn compact_student() -> (ModelConfig, Weights) {
+    let config = ModelConfig::preset(Preset::Compact);
+    let student = Student::new(&config.student, config.teacher, &Device::flex());
+    let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
+    (config, weights)
+}
+
+/// The preset's segmentation network, likewise.
+fn compact_segmentation() -> (SegmentationConfig, Weights) {
+    let config = ModelConfig::preset(Preset::Compact)
+        .segmentation
+        .expect("has one");
+    let network = Segmentation::new(&config, SHOWN.iter().sum(), &Device::flex());
+    let weights = randomised(&block_on(collect(&network, "")).expect("reads"));
+    (config, weights)
 }
 
 /// Compares gradients and the statistics that change.
@@ -111,32 +181,22 @@ fn a_students_gradients_are_burns() {
         let student = Student::new(&config.student, config.teacher, &device);
         let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
         let student = load(student, &weights, "").expect("loads").train();
-        let images = batch(1, 64, 3);
         let channels = config.teacher.channels();
-        let teacher: [Batch; 3] = std::array::from_fn(|i| batch(5 + i, 16 >> i, channels[i]));
+        let teacher: [Batch; 3] = std::array::from_fn(|i| teacher_level(i, channels[i]));
 
         let clean = Features(teacher.each_ref().map(|level| tensor(level, &device))).normalise();
         let clean = Features(clean.0.map(Tensor::from_inner));
         let given = student
-            .forward(Tensor::from_inner(tensor(&images, &device)))
+            .forward(Tensor::from_inner(tensor(&batch(1, 64, 3), &device)))
             .normalise();
         let loss = loss::cosine(clean, given);
         let expected = block_on(read(loss.clone().inner())).expect("reads")[0];
         let gradients = GradientsParams::from_grads(loss.backward(), &student);
         let after = block_on(collect(&student.valid(), "")).expect("reads");
 
-        let mut tape = Tape::new(&weights, &Arc::default());
-        let images = tape.input(images);
-        let levels = tape.student(&config.student, images).expect("runs");
-        let mut loss = 0.0;
-        let slopes = levels.iter().zip(&teacher).map(|(&level, teacher)| {
-            let (own, slopes) = cosine(teacher, tape.value(level), 1.0);
-            loss += own;
-            (level, slopes)
-        });
-        let slopes = slopes.collect();
+        let (loss, ours) = student_step(&config, &weights, 1, &Arc::default());
         assert!((loss - expected).abs() < 1e-5, "{loss} instead of {expected}");
-        agree(tape.backward(slopes), &gradients, &after);
+        agree(ours, &gradients, &after);
     }
 }
 
@@ -149,18 +209,12 @@ fn a_segmentation_networks_gradients_are_burns() {
     let mut paper = ModelConfig::preset(Preset::Paper).segmentation.expect("has one");
     paper.width = 20;
     for config in [compact, paper] {
-        let channels = [5, 9, 12];
-        let network = Segmentation::new(&config, channels.iter().sum(), &device);
+        let network = Segmentation::new(&config, SHOWN.iter().sum(), &device);
         let weights = randomised(&block_on(collect(&network, "")).expect("reads"));
         let network = load(network, &weights, "").expect("loads").train();
-        let levels: [Batch; 3] = std::array::from_fn(|i| batch(3 + i, 16 >> i, channels[i]));
-        let mask: Vec<f32> = (0..IMAGES * 256)
-            .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
-            .collect();
-
-        let shown = Levels(levels.each_ref().map(|level| tensor(level, &device))).tracked();
-        let map = network.forward(shown);
-        let data = TensorData::new(mask.clone(), [IMAGES, 1, 16, 16]);
+        let levels = shown(3);
+        let map = network.forward(Levels(levels.each_ref().map(|level| tensor(level, &device))).tracked());
+        let data = TensorData::new(anomalous_cells(), [IMAGES, 1, 16, 16]);
         let target = Tensor::from_inner(Tensor::from_data(data, &device));
         let parts = [
             loss::focal(map.clone(), target.clone(), 4.0),
@@ -173,50 +227,35 @@ fn a_segmentation_networks_gradients_are_burns() {
         let gradients = GradientsParams::from_grads((focal + l1).backward(), &network);
         let after = block_on(collect(&network.valid(), "")).expect("reads");
 
-        let mut tape = Tape::new(&weights, &Arc::default());
-        let levels = levels.map(|level| tape.input(level));
-        let logits = tape.segmentation(&config, levels.into()).expect("runs");
-        let (losses, slopes) = focal_and_l1(tape.value(logits), &mask, 4.0);
+        let (losses, ours) = segmentation_step(&config, &weights, 3, &Arc::default());
         for (ours, theirs) in losses.iter().zip(expected) {
             assert!((ours - theirs).abs() < 1e-5, "{ours} instead of {theirs}");
         }
-        agree(tape.backward(vec![(logits, slopes)]), &gradients, &after);
+        agree(ours, &gradients, &after);
     }
 }
 
 /// Every layer writes all of its output: what the memory held before, of other images, does not matter.
 #[test]
 fn memory_used_before_changes_nothing() {
-    let config = ModelConfig::preset(Preset::Compact);
-    let student = Student::new(&config.student, config.teacher, &Device::flex());
-    let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
-    let channels = config.teacher.channels();
-    let run = |seed: usize, pool: &Arc<Pool>| {
-        let mut tape = Tape::new(&weights, pool);
-        let images = tape.input(batch(seed, 64, 3));
-        let levels = tape.student(&config.student, images).expect("runs");
-        let slopes = levels.iter().enumerate().map(|(i, &level)| {
-            let teacher = batch(5 + i, 16 >> i, channels[i]);
-            (level, cosine(&teacher, tape.value(level), 1.0).1)
-        });
-        let slopes = slopes.collect();
-        tape.backward(slopes)
-    };
-    let (fresh, used) = (Arc::default(), Arc::default());
-    run(400, &used);
-    let [(statistics, gradients), (again, same)] = [run(1, &fresh), run(1, &used)];
-    for (ours, theirs) in [(statistics, again), (gradients, same)] {
-        for (name, array) in ours.iter() {
-            assert_eq!(array.data, theirs.get(name).expect("is there").data, "{name}");
+    let same = |run: &dyn Fn(usize, &Arc<Pool>) -> (Weights, Weights)| {
+        let (fresh, used) = (Arc::default(), Arc::default());
+        run(400, &used);
+        let [(statistics, gradients), (again, same)] = [run(1, &fresh), run(1, &used)];
+        for (ours, theirs) in [(statistics, again), (gradients, same)] {
+            for (name, array) in ours.iter() {
+                assert_eq!(array.data, theirs.get(name).expect("is there").data, "{name}");
+            }
         }
-    }
+    };
+    let (config, weights) = compact_student();
+    same(&|seed, pool| student_step(&config, &weights, seed, pool).1);
+    let (config, weights) = compact_segmentation();
+    same(&|seed, pool| segmentation_step(&config, &weights, seed, pool).1);
 }
 
-/// What a loss is, and its gradients.
-type Slopes = (f32, Weights);
-
 /// Every weight's gradient against finite differences of the loss along it: nothing of Burn is asked.
-fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> Slopes) {
+fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> (f32, Weights)) {
     // how far the loss should move, and how far the weights may
     const MOVE: f64 = 5e-4;
     const SHARE: f64 = 5e-3;
@@ -255,47 +294,22 @@ fn are_finite_differences(weights: &Weights, run: impl Fn(&Weights) -> Slopes) {
 
 #[test]
 fn a_students_gradients_are_finite_differences() {
-    let config = ModelConfig::preset(Preset::Compact);
-    let student = Student::new(&config.student, config.teacher, &Device::flex());
-    let weights = randomised(&block_on(collect(&student, "")).expect("reads"));
-    let channels = config.teacher.channels();
-    let teacher: [Batch; 3] = std::array::from_fn(|i| batch(5 + i, 16 >> i, channels[i]));
+    let (config, weights) = compact_student();
     // every run computes in what the last one left
     let pool = Arc::default();
     are_finite_differences(&weights, |weights| {
-        let mut tape = Tape::new(weights, &pool);
-        let images = tape.input(batch(1, 64, 3));
-        let levels = tape.student(&config.student, images).expect("runs");
-        let mut loss = 0.0;
-        let slopes = levels.iter().zip(&teacher).map(|(&level, teacher)| {
-            let (own, slopes) = cosine(teacher, tape.value(level), 1.0);
-            loss += own;
-            (level, slopes)
-        });
-        let slopes = slopes.collect();
-        (loss, tape.backward(slopes).1)
+        let (loss, (_, gradients)) = student_step(&config, weights, 1, &pool);
+        (loss, gradients)
     });
 }
 
 #[test]
 fn a_segmentation_networks_gradients_are_finite_differences() {
-    let config = ModelConfig::preset(Preset::Compact)
-        .segmentation
-        .expect("has one");
-    let channels = [5, 9, 12];
-    let network = Segmentation::new(&config, channels.iter().sum(), &Device::flex());
-    let weights = randomised(&block_on(collect(&network, "")).expect("reads"));
-    let mask: Vec<f32> = (0..IMAGES * 256)
-        .map(|i| if i % 7 < 2 { 1.0 } else { 0.0 })
-        .collect();
+    let (config, weights) = compact_segmentation();
     // every run computes in what the last one left
     let pool = Arc::default();
     are_finite_differences(&weights, |weights| {
-        let mut tape = Tape::new(weights, &pool);
-        let levels: [Batch; 3] = std::array::from_fn(|i| batch(3 + i, 16 >> i, channels[i]));
-        let levels = levels.map(|level| tape.input(level));
-        let logits = tape.segmentation(&config, levels.into()).expect("runs");
-        let (losses, slopes) = focal_and_l1(tape.value(logits), &mask, 4.0);
-        (losses.iter().sum(), tape.backward(vec![(logits, slopes)]).1)
+        let (losses, (_, gradients)) = segmentation_step(&config, weights, 3, &pool);
+        (losses.iter().sum(), gradients)
     });
 }
