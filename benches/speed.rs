@@ -4,11 +4,12 @@
 //! WORK is `paper`, `compact` or `trial` (one image of 256 pixels), `stage1` or `stage2` (a training step of the compact
 //! network, batches of 8; `trial1` and `trial2` of the trial network, `paper1` and `paper2` of the paper's, batches of 32), or
 //! `stpm` (a step of a whole `ResNet18` student, batches of 4). The trial network is the one that the peers' scripts have for
-//! `compact`. `gpu` takes the first graphics adapter, and a number another batch.
+//! `compact`. `gpu` takes the first graphics adapter. A number is another batch (on the CPU of training alone); images are
+//! on the graphics card then before they are looked at, as the peers' are.
 
 mod common;
 
-use common::{inference, training, trial};
+use common::{batches, inference, training, trial};
 use destseg::config::{ModelConfig, Preset};
 use destseg::device;
 use destseg::protocol::BackendChoice;
@@ -39,7 +40,10 @@ fn main() {
     };
     let device = pollster::block_on(device::select(backend)).expect("opens").device;
     let batch = arguments.get(3).and_then(|batch| batch.parse().ok());
-    let inference = |config| inference(config, &device, runs);
+    let inference = |config| match batch {
+        Some(batch) if backend == BackendChoice::Webgpu => batches(config, batch, &device, runs),
+        _ => inference(config, &device, runs),
+    };
     let training = |config, steps, usual| training(config, steps, batch.unwrap_or(usual), &device, runs);
     let times = match work.as_str() {
         "paper" => inference(ModelConfig::preset(Preset::Paper)),

@@ -63,6 +63,17 @@ pub(crate) fn inference(config: ModelConfig, device: &Device, runs: usize) -> Ve
     })
 }
 
+/// Milliseconds of looks at a batch that is on the device, by Burn: until its segmentation maps are back.
+pub(crate) fn batches(config: ModelConfig, batch: usize, device: &Device, runs: usize) -> Vec<f64> {
+    let side = config.input_size;
+    let model = file(config).build(None, device).expect("builds").folded();
+    let images = Tensor::<4>::random([batch, 3, side, side], Distribution::Default, device);
+    time(runs, || {
+        let map = model.forward(images.clone()).segmentation.expect("has one");
+        map.into_data();
+    })
+}
+
 /// Steps on one batch: the peers make no images either.
 pub(crate) fn training(
     config: ModelConfig,

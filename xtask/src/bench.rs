@@ -38,14 +38,18 @@ pub fn web() -> Result<()> {
 }
 
 /// One kind of work, ours and the peers'.
+#[derive(Clone)]
 struct Contest {
     /// As `benches/speed.rs` calls it.
     work: &'static str,
     runs: &'static str,
+    /// Images at once on the graphics card; on the CPU the work has its own number.
+    batch: Option<&'static str>,
     peers: Vec<Peer>,
 }
 
 /// A peer's program.
+#[derive(Clone)]
 struct Peer {
     name: &'static str,
     program: PathBuf,
@@ -57,51 +61,39 @@ struct Peer {
     unit: f64,
 }
 
-/// A step of a whole `ResNet18` student in `PyTorch`, batches of 4, as `cargo bench --bench speed -- stpm` takes it; with the
-/// encoder of the peers' scripts, in whose folder it looks.
-const STPM_STEP: &str = r#"
-import sys, time
-sys.path.insert(0, sys.argv[1])
-import torch
-from destseg_torch import Encoder, l2n
-torch.set_num_threads(2)
-teacher, student = Encoder(3).eval(), Encoder(3).train()
-optimizer = torch.optim.SGD(student.parameters(), 0.4, momentum=0.9, weight_decay=1e-4)
-images, times = torch.rand(4, 3, 256, 256), []
-for _ in range(8):
-    start = time.time()
-    with torch.no_grad():
-        wanted = [l2n(level) for level in teacher(images)]
-    given = [l2n(level) for level in student(images)]
-    loss = sum((1 - (a * b).sum(1)).mean() for a, b in zip(wanted, given))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    times.append(time.time() - start)
-print("step", sorted(times[1:])[3])
-"#;
+/// A step of a whole `ResNet18` student in `PyTorch`, on the CPU.
+const RESNET18_STEP: &str = include_str!("../peers/resnet18_step.py");
 
-/// Runs both sides in turn, `rounds` times each, and prints medians and ratios. Where the peers are:
-/// `DESTSEG_PEERS` (their scripts; default `../shared/bench`), `DESTSEG_PYTHON` (a Python with torch,
-/// onnxruntime, onnx and efficientnet-lite-pytorch; default `python3`).
+/// The paper's network in `PyTorch`, on a graphics card.
+const GPU: &str = include_str!("../peers/gpu.py");
+
+/// Runs both sides in turn, `rounds` times each, and prints medians and ratios; with `gpu` what is done on a graphics
+/// card. Where the peers are: `DESTSEG_PEERS` (their scripts; default `../shared/bench`), `DESTSEG_PYTHON` (a Python with
+/// torch, onnxruntime, onnx and efficientnet-lite-pytorch; default `python3`). Where cargo is not: `DESTSEG_SPEED`, the
+/// program that `cargo bench --bench speed --no-run` makes.
 ///
 /// # Errors
 /// If our own side cannot be timed.
-pub fn peers(rounds: usize) -> Result<()> {
+pub fn peers(rounds: usize, gpu: bool) -> Result<()> {
     let scripts = env::var_os("DESTSEG_PEERS").map_or_else(|| root().join("../shared/bench"), PathBuf::from);
     let python = env::var_os("DESTSEG_PYTHON")
         .map(PathBuf::from)
         .or_else(|| find("python3"));
-    let contests = contests(&scripts, python.as_deref());
+    let contests = match gpu {
+        true => contests_on_gpu(&scripts, python.as_deref()),
+        false => contests(&scripts, python.as_deref()),
+    };
     println!(
         "{:<10} {:<22} {:>9} {:>9} {:>7}",
         "work", "peer", "ours ms", "peer ms", "ratio"
     );
-    for Contest { work, runs, peers } in contests {
+    for contest in contests {
+        let peers = &contest.peers;
+        let work = contest.name();
         let mut ours = Vec::new();
         let mut theirs: Vec<Vec<f64>> = vec![Vec::new(); peers.len()];
         for _ in 0..rounds {
-            ours.push(own(work, runs)?);
+            ours.push(contest.own()?);
             for (peer, times) in peers.iter().zip(&mut theirs) {
                 times.extend(peer.time());
             }
@@ -121,20 +113,38 @@ pub fn peers(rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// The median of our own runs in milliseconds.
-fn own(work: &str, runs: &str) -> Result<f64> {
-    let mut command = process::command("cargo");
-    command.args(["bench", "--quiet", "--bench", "speed", "--", work, runs]);
-    let output = process::output(&mut command)?;
-    let Some((_, list)) = output.rsplit_once('[') else {
-        bail!("the benchmark said nothing about `{work}`");
-    };
-    let mut times: Vec<f64> = list
-        .trim_end_matches(|c: char| !c.is_ascii_digit())
-        .split(", ")
-        .filter_map(|time| time.parse().ok())
-        .collect();
-    median(&mut times).context("the benchmark gave no times")
+impl Contest {
+    /// What the table calls it.
+    fn name(&self) -> String {
+        let images = self.batch.map(|batch| format!(" x{batch}"));
+        format!("{}{}", self.work, images.unwrap_or_default())
+    }
+
+    /// The median of our own runs in milliseconds.
+    fn own(&self) -> Result<f64> {
+        let mut command = env::var_os("DESTSEG_SPEED").map_or_else(
+            || {
+                let mut cargo = process::command("cargo");
+                cargo.args(["bench", "--quiet", "--bench", "speed", "--"]);
+                cargo
+            },
+            process::command,
+        );
+        command.args([self.work, self.runs]);
+        if let Some(batch) = self.batch {
+            command.args(["gpu", batch]);
+        }
+        let output = process::output(&mut command)?;
+        let Some((_, list)) = output.rsplit_once('[') else {
+            bail!("the benchmark said nothing about `{}`", self.work);
+        };
+        let mut times: Vec<f64> = list
+            .trim_end_matches(|c: char| !c.is_ascii_digit())
+            .split(", ")
+            .filter_map(|time| time.parse().ok())
+            .collect();
+        median(&mut times).context("the benchmark gave no times")
+    }
 }
 
 impl Peer {
@@ -158,7 +168,44 @@ fn median(times: &mut [f64]) -> Option<f64> {
     times.get(times.len() / 2).copied()
 }
 
-/// What is compared: the scripts print their own medians.
+/// What is compared on a graphics card: `PyTorch` as it comes and compiled, with all bits and with the card's short ones.
+fn contests_on_gpu(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
+    /// Runs of each of ours.
+    const RUNS: &str = "20";
+    let ways = [
+        ("PyTorch", "eager", "f32"),
+        ("PyTorch TF32", "eager", "tf32"),
+        ("PyTorch compiled", "compiled", "f32"),
+        ("PyTorch compiled TF32", "compiled", "tf32"),
+    ];
+    [
+        ("paper", "1"),
+        ("paper", "32"),
+        ("paper1", "32"),
+        ("paper2", "32"),
+    ]
+    .map(|(work, batch)| {
+        let peer = |(name, way, bits)| Peer {
+            name,
+            program: python.unwrap_or(Path::new("python3")).to_owned(),
+            arguments: ["-c", GPU, &scripts.display().to_string(), work, batch, way, bits]
+                .map(str::to_owned)
+                .to_vec(),
+            folder: env::temp_dir(),
+            mark: "median",
+            unit: 1e3,
+        };
+        Contest {
+            work,
+            runs: RUNS,
+            batch: Some(batch),
+            peers: ways.map(peer).to_vec(),
+        }
+    })
+    .to_vec()
+}
+
+/// What is compared on the CPU: the scripts print their own medians.
 fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
     let program = python.unwrap_or(Path::new("python3"));
     let peer = |name, script: &str, arguments: &[&str], mark| Peer {
@@ -192,6 +239,7 @@ fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
         Contest {
             work: "paper",
             runs: "7",
+            batch: None,
             peers: vec![
                 onnx(&paper, "7"),
                 peer("PyTorch", "destseg_torch.py", &["bench", "2"], "s/image"),
@@ -200,23 +248,27 @@ fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
         Contest {
             work: "trial",
             runs: "40",
+            batch: None,
             peers: vec![onnx(&compact, "40"), torch("infer")],
         },
         Contest {
             work: "trial1",
             runs: "7",
+            batch: None,
             peers: vec![torch("stage 1")],
         },
         Contest {
             work: "trial2",
             runs: "7",
+            batch: None,
             peers: vec![torch("stage 2")],
         },
         Contest {
             work: "stpm",
             runs: "7",
+            batch: None,
             peers: vec![Peer {
-                arguments: vec!["-c".into(), STPM_STEP.into(), scripts.display().to_string()],
+                arguments: vec!["-c".into(), RESNET18_STEP.into(), scripts.display().to_string()],
                 ..torch("step")
             }],
         },
@@ -236,12 +288,13 @@ mod tests {
     #[test]
     fn a_peer_that_is_not_there_has_no_time() {
         let nobody = Path::new("/nonexistent/python");
-        let contests = contests(Path::new("/nonexistent"), Some(nobody));
-        assert!(
-            contests
-                .iter()
-                .flat_map(|contest| &contest.peers)
-                .all(|peer| peer.time().is_none())
-        );
+        let nowhere = Path::new("/nonexistent");
+        for contests in [
+            contests(nowhere, Some(nobody)),
+            contests_on_gpu(nowhere, Some(nobody)),
+        ] {
+            let mut peers = contests.iter().flat_map(|contest| &contest.peers);
+            assert!(peers.all(|peer| peer.time().is_none()));
+        }
     }
 }

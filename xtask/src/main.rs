@@ -14,7 +14,8 @@ cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open
 cargo xtask test [-- NAME..]              run all checks and tests, those in the browser too
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
 cargo xtask bench-web                     time the page's engine in Chromium, on the CPU and on WebGPU
-cargo xtask bench-peers [--rounds N]      time it beside PyTorch and onnxruntime, where they are installed
+cargo xtask bench-peers [--rounds N] [--gpu]
+                                          time it beside PyTorch and onnxruntime, where they are installed
 cargo xtask check                         formatting and lints only
 cargo xtask setup [--browser]             install what is missing, nothing else
 cargo xtask serve DIR [--port N]          serve a folder on this machine";
@@ -56,7 +57,10 @@ fn run(arguments: &[String]) -> Result<()> {
             Some((other, _)) => bail!("`{other}` must come after `--`: cargo xtask test -- {other}"),
         },
         "bench-web" => Options::parse(rest, &[], 0).and_then(|_| bench::web()),
-        "bench-peers" => bench::peers(Options::parse(rest, &["--rounds"], 0)?.rounds),
+        "bench-peers" => {
+            let options = Options::parse(rest, &["--rounds", "--gpu"], 0)?;
+            bench::peers(options.rounds, options.gpu)
+        }
         "check" => Options::parse(rest, &[], 0).and_then(|_| checks::check()),
         "setup" => {
             let options = Options::parse(rest, &["--browser"], 0)?;
@@ -87,6 +91,7 @@ struct Options {
     no_open: bool,
     browser: bool,
     rounds: usize,
+    gpu: bool,
     out: Option<PathBuf>,
     folder: Option<PathBuf>,
 }
@@ -99,6 +104,7 @@ impl Options {
             no_open: false,
             browser: false,
             rounds: BENCH_ROUNDS,
+            gpu: false,
             out: None,
             folder: None,
         };
@@ -111,6 +117,7 @@ impl Options {
             match argument {
                 "--no-open" => options.no_open = true,
                 "--browser" => options.browser = true,
+                "--gpu" => options.gpu = true,
                 "--port" => {
                     let port = arguments.next().and_then(|text| text.parse().ok());
                     options.port = port.context("--port needs a number between 1 and 65535")?;
