@@ -267,7 +267,7 @@ impl ModelConfig {
                     projection: true,
                 },
                 segmentation: Some(SegmentationConfig {
-                    evidence: Evidence::ProductsAndDifferences,
+                    evidence: Evidence::ProductsDifferencesAndFeatures,
                     squeeze: true,
                     width: 32,
                     blocks: 1,

@@ -200,14 +200,14 @@ mod tests {
     /// The formulas above against the very tensors that a model file must hold.
     #[test]
     fn parameters_are_those_of_the_network() {
-        let mut with_features = ModelConfig::preset(Preset::Compact);
-        let segmentation = with_features.segmentation.as_mut().expect("has one");
-        segmentation.evidence = Evidence::ProductsDifferencesAndFeatures;
+        let mut with_differences = ModelConfig::preset(Preset::Compact);
+        let segmentation = with_differences.segmentation.as_mut().expect("has one");
+        segmentation.evidence = Evidence::ProductsAndDifferences;
         for config in [
             ModelConfig::preset(Preset::Compact),
             ModelConfig::preset(Preset::Paper),
             ModelConfig::stpm(Preset::Paper),
-            with_features,
+            with_differences,
         ] {
             let costs = Costs::of(&config);
             let counted = tensors::of_network(&config)

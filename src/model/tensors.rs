@@ -200,15 +200,15 @@ mod tests {
     #[test]
     fn tensors_are_those_of_the_modules() {
         let device = device::any();
-        let mut with_features = ModelConfig::preset(Preset::Compact);
-        let own = with_features.segmentation.as_mut().expect("has one");
-        own.evidence = Evidence::ProductsDifferencesAndFeatures;
+        let mut with_differences = ModelConfig::preset(Preset::Compact);
+        let own = with_differences.segmentation.as_mut().expect("has one");
+        own.evidence = Evidence::ProductsAndDifferences;
         for config in [
             ModelConfig::preset(Preset::Compact),
             ModelConfig::preset(Preset::Paper),
             ModelConfig::stpm(Preset::Compact),
             ModelConfig::stpm(Preset::Paper),
-            with_features,
+            with_differences,
         ] {
             let student = Student::new(&config.student, config.teacher, &device);
             let mut expected = shapes(&student, prefix::STUDENT);

@@ -104,9 +104,8 @@ fn every_network_gives_burns_maps() {
             network.rates = [1, 2, 5];
             network.blocks = 2;
             network.evidence = match network.evidence {
-                Evidence::Products => Evidence::ProductsAndDifferences,
-                Evidence::ProductsAndDifferences => Evidence::ProductsDifferencesAndFeatures,
-                Evidence::ProductsDifferencesAndFeatures => Evidence::Products,
+                Evidence::Products => Evidence::ProductsDifferencesAndFeatures,
+                _ => Evidence::ProductsAndDifferences,
             };
         }
         config.student.stem = match config.student.stem {

@@ -58,13 +58,11 @@ fn tensor(batch: &[Grid], device: &Device) -> Tensor<4> {
     )
 }
 
+/// New statistics and gradients of a network's weights.
+type Backward = (Weights, Weights);
+
 /// What a student of these weights is asked, of images drawn by `seed`: the teacher's features are always the same.
-fn student_step(
-    config: &ModelConfig,
-    weights: &Weights,
-    seed: usize,
-    pool: &Arc<Pool>,
-) -> (f32, (Weights, Weights)) {
+fn student_step(config: &ModelConfig, weights: &Weights, seed: usize, pool: &Arc<Pool>) -> (f32, Backward) {
     let channels = config.teacher.channels();
     let mut tape = Tape::new(weights, pool);
     let images = tape.input(batch(seed, 64, 3));
@@ -102,7 +100,7 @@ fn segmentation_step(
     weights: &Weights,
     seed: usize,
     pool: &Arc<Pool>,
-) -> ([f32; 2], (Weights, Weights)) {
+) -> ([f32; 2], Backward) {
     let mut tape = Tape::new(weights, pool);
     let levels = shown(seed).map(|level| tape.input(level));
     let logits = tape.segmentation(config, levels.into()).expect("runs");
@@ -129,7 +127,7 @@ fn compact_segmentation() -> (SegmentationConfig, Weights) {
 }
 
 /// Compares gradients and the statistics that change.
-fn agree(ours: (Weights, Weights), gradients: &GradientsParams, after: &Weights) {
+fn agree(ours: Backward, gradients: &GradientsParams, after: &Weights) {
     let (statistics, of_weights) = ours;
     // rounding decides for a few values whether `ReLU` lets them through: single gradients may differ, all together
     // hardly
@@ -238,7 +236,7 @@ fn a_segmentation_networks_gradients_are_burns() {
 /// Every layer writes all of its output: what the memory held before, of other images, does not matter.
 #[test]
 fn memory_used_before_changes_nothing() {
-    let same = |run: &dyn Fn(usize, &Arc<Pool>) -> (Weights, Weights)| {
+    let same = |run: &dyn Fn(usize, &Arc<Pool>) -> Backward| {
         let (fresh, used) = (Arc::default(), Arc::default());
         run(400, &used);
         let [(statistics, gradients), (again, same)] = [run(1, &fresh), run(1, &used)];
