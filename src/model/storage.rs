@@ -21,7 +21,7 @@ pub enum Precision {
     #[default]
     F16,
     /// One byte per value of a convolution, with one scale for each of its outputs; the few other
-    /// values stay `f32`.
+    /// values as in [`F16`](Self::F16).
     Int8,
 }
 
@@ -141,19 +141,16 @@ fn store(name: &str, array: &Array, precision: Precision, stored: &mut Vec<Store
         });
     };
     match (precision, &*array.shape) {
-        (Precision::F16, shape) if array.data.iter().all(|&value| fits_half(value)) => {
-            push(name.into(), Dtype::F16, shape, halves(array));
-        }
-        // rows that cancel what varies much to show what varies little need their digits
-        (Precision::Int8, shape)
-            if name.starts_with(prefix::WHITENING) && array.data.iter().all(|&v| fits_half(v)) =>
+        // rows that cancel what varies much to show what varies little need more digits than eight bits have
+        (Precision::Int8, shape @ &[outputs, _, ..])
+            if !array.data.is_empty() && !name.starts_with(prefix::WHITENING) =>
         {
-            push(name.into(), Dtype::F16, shape, halves(array));
-        }
-        (Precision::Int8, shape @ &[outputs, _, ..]) if !array.data.is_empty() => {
             let (scales, numbers) = quantise(array, outputs);
             push(name.into(), Dtype::I8, shape, numbers);
             push(format!("{name}{SCALES}"), Dtype::F32, &[outputs], floats(&scales));
+        }
+        (Precision::F16 | Precision::Int8, shape) if array.data.iter().all(|&value| fits_half(value)) => {
+            push(name.into(), Dtype::F16, shape, halves(array));
         }
         (_, shape) => {
             push(name.into(), Dtype::F32, shape, floats(&array.data));
