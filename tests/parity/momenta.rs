@@ -7,12 +7,10 @@ use safetensors::SafeTensors;
 
 /// Half of all tensors' gradients differ by this share of their length at most; they were seen to agree within 1e-5.
 const USUALLY_APART: f64 = 1e-4;
-/// Nine in ten differ by no more. A single activation that rounding puts on the other side of zero moves the gradients of
-/// its normalisation's shift, and of all layers before, by a few thousandths; seen where the scale's, which such a value
-/// hardly adds to, agreed within 1e-5, as did those of all layers behind.
-const MOSTLY_APART: f64 = 5e-3;
-/// None differs by more: what one activation of the thousand that a channel has here can do to its shift.
-const GRADIENTS_APART: f64 = 2e-2;
+/// No gradient differs by more. A single activation that rounding puts on the other side of zero moves the gradients of
+/// its normalisation's shift, and of all layers before, by up to 3e-3; seen where the scale's, which such a value hardly
+/// adds to, agreed within 1e-5, as did those of all layers behind.
+const GRADIENTS_APART: f64 = 5e-3;
 
 /// Sums of the gradients so far, by the names of their weights.
 pub(crate) type Momenta = BTreeMap<String, Vec<f32>>;
@@ -57,19 +55,13 @@ pub(crate) fn compare(gpu: &Momenta, cpu: &Momenta) -> Result<()> {
     let (Some(&(usual, _)), Some(&(worst, name))) = (apart.get(apart.len() / 2), apart.last()) else {
         bail!("GPU and CPU have the very same gradients: did both compute?");
     };
-    let (mostly, _) = apart[apart.len() * 9 / 10];
     println!(
-        "gradients of {} tensors on GPU and CPU differ, half of them by at most {usual:.1e}, nine in ten by {mostly:.1e}, {name} \
-         by {worst:.1e}",
+        "gradients of {} tensors on GPU and CPU differ, half of them by at most {usual:.1e}, {name} by {worst:.1e}",
         apart.len(),
     );
     ensure!(
         usual < USUALLY_APART,
         "half of all gradients differ by more than {usual}"
-    );
-    ensure!(
-        mostly < MOSTLY_APART,
-        "one in ten gradients differs by more than {mostly}"
     );
     ensure!(
         worst < GRADIENTS_APART,

@@ -38,7 +38,6 @@ pub fn web() -> Result<()> {
 }
 
 /// One kind of work, ours and the peers'.
-#[derive(Clone)]
 struct Contest {
     /// As `benches/speed.rs` calls it.
     work: &'static str,
@@ -49,7 +48,6 @@ struct Contest {
 }
 
 /// A peer's program.
-#[derive(Clone)]
 struct Peer {
     name: &'static str,
     program: PathBuf,
@@ -78,10 +76,11 @@ pub fn peers(rounds: usize, gpu: bool) -> Result<()> {
     let scripts = env::var_os("DESTSEG_PEERS").map_or_else(|| root().join("../shared/bench"), PathBuf::from);
     let python = env::var_os("DESTSEG_PYTHON")
         .map(PathBuf::from)
-        .or_else(|| find("python3"));
+        .or_else(|| find("python3"))
+        .unwrap_or_else(|| PathBuf::from("python3"));
     let contests = match gpu {
-        true => contests_on_gpu(&scripts, python.as_deref()),
-        false => contests(&scripts, python.as_deref()),
+        true => contests_on_gpu(&scripts, &python),
+        false => contests(&scripts, &python),
     };
     println!(
         "{:<10} {:<22} {:>9} {:>9} {:>7}",
@@ -148,6 +147,23 @@ impl Contest {
 }
 
 impl Peer {
+    /// A Python program that prints seconds behind `mark`.
+    fn python<'a>(
+        python: &Path,
+        name: &'static str,
+        arguments: impl IntoIterator<Item = &'a str>,
+        mark: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            program: python.to_owned(),
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            folder: env::temp_dir(),
+            mark,
+            unit: 1e3,
+        }
+    }
+
     /// Its time in milliseconds, if it is there.
     fn time(&self) -> Option<f64> {
         let mut command = process::command(&self.program);
@@ -169,57 +185,42 @@ fn median(times: &mut [f64]) -> Option<f64> {
 }
 
 /// What is compared on a graphics card: `PyTorch` as it comes and compiled, with all bits and with the card's short ones.
-fn contests_on_gpu(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
+fn contests_on_gpu(scripts: &Path, python: &Path) -> Vec<Contest> {
     /// Runs of each of ours.
     const RUNS: &str = "20";
+    let scripts = scripts.display().to_string();
     let ways = [
         ("PyTorch", "eager", "f32"),
         ("PyTorch TF32", "eager", "tf32"),
         ("PyTorch compiled", "compiled", "f32"),
         ("PyTorch compiled TF32", "compiled", "tf32"),
     ];
-    [
-        ("paper", "1"),
-        ("paper", "32"),
-        ("paper1", "32"),
-        ("paper2", "32"),
-    ]
-    .map(|(work, batch)| {
-        let peer = |(name, way, bits)| Peer {
-            name,
-            program: python.unwrap_or(Path::new("python3")).to_owned(),
-            arguments: ["-c", GPU, &scripts.display().to_string(), work, batch, way, bits]
-                .map(str::to_owned)
-                .to_vec(),
-            folder: env::temp_dir(),
-            mark: "median",
-            unit: 1e3,
-        };
-        Contest {
-            work,
-            runs: RUNS,
-            batch: Some(batch),
-            peers: ways.map(peer).to_vec(),
-        }
-    })
-    .to_vec()
+    let contest = |(work, batch)| Contest {
+        work,
+        runs: RUNS,
+        batch: Some(batch),
+        peers: Vec::from(ways.map(|(name, way, bits)| {
+            let arguments = ["-c", GPU, &scripts, work, batch, way, bits];
+            Peer::python(python, name, arguments, "median")
+        })),
+    };
+    Vec::from(
+        [
+            ("paper", "1"),
+            ("paper", "32"),
+            ("paper1", "32"),
+            ("paper2", "32"),
+        ]
+        .map(contest),
+    )
 }
 
 /// What is compared on the CPU: the scripts print their own medians.
-fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
-    let program = python.unwrap_or(Path::new("python3"));
-    let peer = |name, script: &str, arguments: &[&str], mark| Peer {
-        name,
-        program: program.to_owned(),
-        arguments: [&scripts.join(script).display().to_string()]
-            .into_iter()
-            .map(String::as_str)
-            .chain(arguments.iter().copied())
-            .map(str::to_owned)
-            .collect(),
-        folder: env::temp_dir(),
-        mark,
-        unit: 1e3,
+fn contests(scripts: &Path, python: &Path) -> Vec<Contest> {
+    let peer = |name, script: &str, arguments: &[&str], mark| {
+        let script = scripts.join(script).display().to_string();
+        let arguments = [&*script].into_iter().chain(arguments.iter().copied());
+        Peer::python(python, name, arguments, mark)
     };
     let exported = |script: &str, file: &str| {
         let file = env::temp_dir().join(file).display().to_string();
@@ -267,10 +268,12 @@ fn contests(scripts: &Path, python: Option<&Path>) -> Vec<Contest> {
             work: "stpm",
             runs: "7",
             batch: None,
-            peers: vec![Peer {
-                arguments: vec!["-c".into(), RESNET18_STEP.into(), scripts.display().to_string()],
-                ..torch("step")
-            }],
+            peers: vec![Peer::python(
+                python,
+                "PyTorch",
+                ["-c", RESNET18_STEP, &scripts.display().to_string()],
+                "step",
+            )],
         },
     ]
 }
@@ -289,10 +292,7 @@ mod tests {
     fn a_peer_that_is_not_there_has_no_time() {
         let nobody = Path::new("/nonexistent/python");
         let nowhere = Path::new("/nonexistent");
-        for contests in [
-            contests(nowhere, Some(nobody)),
-            contests_on_gpu(nowhere, Some(nobody)),
-        ] {
+        for contests in [contests(nowhere, nobody), contests_on_gpu(nowhere, nobody)] {
             let mut peers = contests.iter().flat_map(|contest| &contest.peers);
             assert!(peers.all(|peer| peer.time().is_none()));
         }

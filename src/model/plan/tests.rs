@@ -104,8 +104,10 @@ fn every_network_gives_burns_maps() {
             network.rates = [1, 2, 5];
             network.blocks = 2;
             network.evidence = match network.evidence {
-                Evidence::Products => Evidence::ProductsDifferencesAndFeatures,
-                _ => Evidence::ProductsAndDifferences,
+                Evidence::Products | Evidence::ProductsDifferencesAndFeatures => {
+                    Evidence::ProductsAndDifferences
+                }
+                Evidence::ProductsAndDifferences => Evidence::ProductsDifferencesAndFeatures,
             };
         }
         config.student.stem = match config.student.stem {
