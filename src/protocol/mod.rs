@@ -17,7 +17,7 @@ pub use study::{Damage, StudyInfo};
 pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Where the engine computes, as the visitor chooses it (menu, or `?backend=` in the address).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,16 @@ pub enum Command {
     Analyse {
         /// Names this analysis in the answer.
         job: u32,
+    },
+    /// Looks at a picture of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
+    /// [`Event::Watched`] or [`Event::Failed`].
+    Watch {
+        /// Names this look in the answer.
+        job: u32,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
     },
     /// Something about a new inspector. Answers: [`Event::Teach`].
     Teach {
@@ -165,6 +175,13 @@ pub enum Event {
         job: u32,
         /// The numbers; the maps are in the buffer.
         result: AnalysisInfo,
+    },
+    /// Result of a look at the camera's picture; the buffer is the map that decides, `f32`, little endian.
+    Watched {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        look: Look,
     },
     /// News of a new inspector.
     Teach {

@@ -7,7 +7,9 @@ use gloo::events::EventListener;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, ErrorEvent, MessageEvent, Response, Worker, WorkerOptions, WorkerType};
+use web_sys::{
+    Blob, ErrorEvent, HtmlVideoElement, MessageEvent, Response, Worker, WorkerOptions, WorkerType,
+};
 use yew::UseReducerDispatcher;
 
 use super::state::{
@@ -15,6 +17,7 @@ use super::state::{
     TeachAction, TeachStep,
 };
 use super::store;
+use super::video::{self, Frame};
 use crate::protocol::{
     Command, Contest, ContestEvent, Damage, Event, Manifest, Measure, MeasureEvent, Task, TaskEvent,
 };
@@ -184,6 +187,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
             Step::Ablate(step) => image
                 .await
                 .and_then(|image| Ok((ablate_command(job, step, &manifest)?, Some(image)))),
+            Step::Watch(video) => watch_command(job, &video).await,
             Step::Analyse(_) => image.await.map(|image| (Command::Analyse { job }, Some(image))),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
@@ -345,6 +349,19 @@ fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, O
         image_bytes: image.length() as usize,
     };
     (command, Some(both.buffer()))
+}
+
+/// The camera's picture of the moment.
+async fn watch_command(job: u32, video: &HtmlVideoElement) -> Result<(Command, Option<ArrayBuffer>), String> {
+    let Some(Frame {
+        width,
+        height,
+        pixels,
+    }) = video::next_frame(video).await
+    else {
+        return Err("The camera's picture could not be read: take a photo instead.".into());
+    };
+    Ok((Command::Watch { job, width, height }, Some(pixels)))
 }
 
 /// The network and its teacher, which is that of the whole one.

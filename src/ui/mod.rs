@@ -12,6 +12,7 @@ mod hook;
 mod icons;
 pub mod state;
 mod store;
+mod video;
 
 /// Shows the page in the document's body.
 pub fn run() {

@@ -79,6 +79,13 @@ impl Engine {
                 }
                 return;
             }
+            Command::Watch { job, width, height } => match loaded.watch((width, height), &bytes).await {
+                Ok((look, map)) => {
+                    post(&Event::Watched { job, look }, Some(&map));
+                    return;
+                }
+                Err(err) => (Some(job), Err(err)),
+            },
             Command::Analyse { job } => match loaded.analyse(&bytes).await {
                 Ok((result, maps)) => {
                     post(&Event::Analysed { job, result }, Some(&maps));

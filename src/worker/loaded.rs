@@ -294,6 +294,24 @@ impl Loaded {
         Ok(Event::ModelReady { job, model })
     }
 
+    /// Looks at a picture of the camera: RGBA pixels, row by row.
+    pub(super) async fn watch(
+        &self,
+        (width, height): (u32, u32),
+        rgba: &[u8],
+    ) -> Result<(Look, ArrayBuffer)> {
+        let detector = self.detector.as_ref().ok_or_else(no_model)?;
+        let (pixels, _) = rgba.as_chunks::<4>();
+        let rgb = pixels
+            .iter()
+            .flat_map(|&[red, green, blue, _]| [red, green, blue]);
+        let image = image::RgbImage::from_raw(width, height, rgb.collect())
+            .ok_or_else(|| Error::Image("the camera's picture is incomplete: look again".into()))?;
+        let mut map = Vec::new();
+        let look = look(detector, &image, &mut map).await?;
+        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+    }
+
     pub(super) async fn analyse(&self, bytes: &[u8]) -> Result<(AnalysisInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
             return Err(no_model());

@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
-use tempfile::TempDir;
 use xtask::serve::Server;
 
 use crate::page::Page;
@@ -56,8 +55,28 @@ const FLAGS: [&str; 11] = [
     "--js-flags=--expose-gc",
 ];
 
+/// Makes the film, Motion JPEG, that a browser plays in place of a camera.
+pub(crate) type Film = fn(&Site, &Path) -> Result<PathBuf>;
+
 /// Runs one test in a browser and a server of its own. One test at a time: they share two cores.
 pub(crate) fn in_browser<F, R>(gpu: Gpu, test: F)
+where
+    F: FnOnce(Page) -> R,
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    one_at_a_time(gpu, None, test);
+}
+
+/// Likewise in a browser with a camera that shows a film.
+pub(crate) fn in_browser_with<F, R>(gpu: Gpu, film: Film, test: F)
+where
+    F: FnOnce(Page) -> R,
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    one_at_a_time(gpu, Some(film), test);
+}
+
+fn one_at_a_time<F, R>(gpu: Gpu, film: Option<Film>, test: F)
 where
     F: FnOnce(Page) -> R,
     R: Future<Output = Result<()>> + Send + 'static,
@@ -65,12 +84,12 @@ where
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Runtime::new().expect("tokio starts");
-    if let Err(error) = runtime.block_on(run(gpu, test)) {
+    if let Err(error) = runtime.block_on(run(gpu, film, test)) {
         panic!("{error:#}");
     }
 }
 
-async fn run<F, R>(gpu: Gpu, test: F) -> Result<()>
+async fn run<F, R>(gpu: Gpu, film: Option<Film>, test: F) -> Result<()>
 where
     F: FnOnce(Page) -> R,
     R: Future<Output = Result<()>> + Send + 'static,
@@ -81,7 +100,9 @@ where
     let driver = Driver::start(&browser.driver)?;
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("browser.log");
-    let client = connect(&driver, &browser.chrome, gpu, &folder, &log).await?;
+    let film = film.map(|film| film(&site, folder.path())).transpose()?;
+    let flags = flags(gpu, folder.path(), &log, film.as_deref());
+    let client = connect(&driver, &browser.chrome, &flags).await?;
     let page = Page::new(client.clone(), driver.port, server, site, folder.path());
 
     let task = tokio::spawn(test(page.clone()));
@@ -101,16 +122,27 @@ where
     outcome
 }
 
-async fn connect(driver: &Driver, chrome: &Path, gpu: Gpu, folder: &TempDir, log: &Path) -> Result<Client> {
+/// What the browser is started with.
+fn flags(gpu: Gpu, folder: &Path, log: &Path, film: Option<&Path>) -> Vec<String> {
     let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
-    flags.push(format!(
-        "--user-data-dir={}",
-        folder.path().join("profile").display()
-    ));
+    flags.push(format!("--user-data-dir={}", folder.join("profile").display()));
     flags.push(format!("--log-file={}", log.display()));
     if gpu == Gpu::SwiftShader {
         flags.extend(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"].map(str::to_owned));
     }
+    if let Some(film) = film {
+        // nobody is there to be asked for the camera
+        let camera = [
+            "--use-fake-ui-for-media-stream",
+            "--use-fake-device-for-media-stream",
+        ];
+        flags.extend(camera.map(str::to_owned));
+        flags.push(format!("--use-file-for-fake-video-capture={}", film.display()));
+    }
+    flags
+}
+
+async fn connect(driver: &Driver, chrome: &Path, flags: &[String]) -> Result<Client> {
     let capabilities = json!({ "goog:chromeOptions": { "binary": chrome, "args": flags } });
     let serde_json::Value::Object(capabilities) = capabilities else {
         bail!("capabilities are an object")

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod bad_input;
+mod camera;
 mod closer;
 mod compare;
 mod dropped;

@@ -1,12 +1,15 @@
 //! How quick the page's engine is: `cargo xtask bench-web`. Measurements, no tests: they cannot fail for being
 //! slow, because a shared machine is slow at times.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use destseg::config::{ModelConfig, Preset};
 use destseg::model::storage::Precision;
 use serde_json::json;
 
-use crate::harness::{Gpu, in_browser};
+use crate::camera;
+use crate::harness::{Gpu, in_browser, in_browser_with};
 use crate::page::{Item, Page, SLOW, Snapshot};
 
 #[path = "../../benches/common/mod.rs"]
@@ -27,6 +30,40 @@ fn on_the_cpu() {
 #[ignore = "a measurement: cargo xtask bench-web"]
 fn on_webgpu() {
     in_browser(Gpu::SwiftShader, |page| measure(page, "?backend=webgpu", ON_GPU));
+}
+
+#[test]
+#[ignore = "a measurement: cargo xtask bench-web"]
+fn of_the_camera() {
+    in_browser_with(Gpu::None, camera::good_then_defective, watch);
+}
+
+/// Holds the camera for each shipped model and for the preset, and prints the page's own rates as lines of JSON.
+async fn watch(page: Page) -> Result<()> {
+    const LONG_ENOUGH: Duration = Duration::from_secs(8);
+    page.open_to_first_map("?backend=cpu", SLOW).await?;
+    let preset = page.folder().join("preset.safetensors");
+    let network = networks::file(ModelConfig::preset(Preset::Compact));
+    std::fs::write(&preset, network.to_bytes(Precision::F16)?)?;
+    let shipped = page.site().models().iter();
+    let mut files: Vec<_> = shipped.map(|model| page.site().path(&model.file.file)).collect();
+    files.push(preset);
+    for file in files {
+        let name = page.choose("model-input", &[file]).await?.remove(0);
+        page.wait("the model", SLOW, |page| {
+            page.model.contains(&name) && !page.model.contains("loading")
+        })
+        .await?;
+        page.click("[data-testid=camera]").await?;
+        tokio::time::sleep(LONG_ENOUGH).await;
+        let shown = camera::until(&page, "a rate", |shown| shown.rate.is_some()).await?;
+        println!(
+            "{}",
+            json!({ "camera": shown.size, "model": name, "images_per_second": shown.rate })
+        );
+        page.click("dialog .button:not([data-testid])").await?;
+    }
+    Ok(())
 }
 
 /// Analyses copies of one example with the shipped model and with the peers' networks, and prints the page's own

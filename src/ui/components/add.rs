@@ -55,7 +55,7 @@ pub(crate) fn CameraButton(page: &Page) -> Html {
                 </button>
             }
             if *camera_open {
-                <Camera dispatch={page.dispatch.clone()} onclose={show(false)} />
+                <Camera page={page.clone()} onclose={show(false)} />
             }
         </>
     }

@@ -11,7 +11,8 @@ use web_sys::{
 };
 use yew::prelude::*;
 
-use crate::ui::client::Dispatch;
+use super::Page;
+use super::live::{Overlay, Readout};
 use crate::ui::draw;
 use crate::ui::icons::{self, icon};
 use crate::ui::state::Action;
@@ -20,8 +21,8 @@ use crate::web::content::{Content, Given};
 /// Properties of [`Camera`].
 #[derive(PartialEq, Properties)]
 pub(crate) struct CameraProps {
-    /// Takes the photos.
-    pub(crate) dispatch: Dispatch,
+    /// Takes the photos, and judges what the camera sees.
+    pub(crate) page: Page,
     /// Hears that the dialog was closed.
     pub(crate) onclose: Callback<()>,
 }
@@ -65,8 +66,22 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
             }
         });
     }
+    let is_inspecting = props.page.state.is_inspecting();
+    {
+        let (video, dispatch) = (video.clone(), props.page.dispatch.clone());
+        use_effect_with(*live && is_inspecting, move |&watch| {
+            if watch {
+                dispatch.dispatch(Action::Watch(video.cast()));
+            }
+            move || {
+                if watch {
+                    dispatch.dispatch(Action::Watch(None));
+                }
+            }
+        });
+    }
     let take = {
-        let (video, dispatch, count) = (video.clone(), props.dispatch.clone(), count.clone());
+        let (video, dispatch, count) = (video.clone(), props.page.dispatch.clone(), count.clone());
         Callback::from(move |_: MouseEvent| {
             let (video, dispatch) = (video.clone(), dispatch.clone());
             let number = *count + 1;
@@ -99,13 +114,18 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
                 if let Some(message) = *trouble {
                     <p class="state-text">{ icon(icons::CAMERA) }{ message }</p>
                 } else {
-                    <video ref={video} autoplay=true muted=true playsinline=true
+                    <video ref={&video} autoplay=true muted=true playsinline=true
                         aria-label="Live picture of the camera" />
                     if !*live {
                         <p class="state-text">{ icon(icons::CAMERA) }{ "Waiting for the camera …" }</p>
+                    } else if is_inspecting {
+                        <Overlay page={props.page.clone()} video={video.clone()} />
                     }
                 }
             </div>
+            if *live && is_inspecting {
+                <Readout page={props.page.clone()} video={video.clone()} />
+            }
             <p class="hint" aria-live="polite">{ taken }</p>
             <div class="dialog-buttons">
                 <button class="button" type="button" onclick={close}>{ "Close" }</button>

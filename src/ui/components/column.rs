@@ -8,6 +8,8 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::Page;
+use crate::map::AnomalyMap;
+use crate::protocol::Look;
 use crate::render;
 use crate::ui::state::{Comparison, Item};
 use crate::ui::{draw, format};
@@ -53,16 +55,7 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
     let Some((look, map)) = comparison.looks.get(*index) else {
         return Html::default();
     };
-    // the threshold of pixels lies in the middle of the colours
-    let span = look
-        .thresholds
-        .map_or_else(|| map.maximum(), |thresholds| 2.0 * thresholds.pixel);
-    let high = if look.probabilities {
-        1.0
-    } else {
-        span.max(f32::MIN_POSITIVE)
-    };
-    let range = (0.0, high);
+    let range = (0.0, span(look, map));
     {
         let (canvas, comparison, index) = (canvas.clone(), comparison.clone(), *index);
         let (content, colors, id) = (item.content.clone(), page.state.view.colors, item.id);
@@ -135,4 +128,16 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
             </dl>
         </li>
     }
+}
+
+/// The map's value that has the hottest colour.
+pub(crate) fn span(look: &Look, map: &AnomalyMap) -> f32 {
+    if look.probabilities {
+        return 1.0;
+    }
+    // the threshold of pixels lies in the middle of the colours
+    let span = look
+        .thresholds
+        .map_or_else(|| map.maximum(), |thresholds| 2.0 * thresholds.pixel);
+    span.max(f32::MIN_POSITIVE)
 }

@@ -38,13 +38,7 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
 }
 
 fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
-    let defect = verdict.is_defect();
-    let (symbol, headline) = if defect {
-        (icons::DEFECT, "Defect found")
-    } else {
-        (icons::CHECK, "Looks good")
-    };
-    let sure = match (verdict.certainty(), defect) {
+    let sure = match (verdict.certainty(), verdict.is_defect()) {
         (Certainty::Borderline, _) => "Borderline: check it by eye",
         (Certainty::Likely, true) => "Fairly sure: above the decision",
         (Certainty::Likely, false) => "Fairly sure: below the decision",
@@ -58,7 +52,7 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
     let info = &analysis.info;
     html! {
         <>
-            <h2>{ icon(symbol) }<span data-testid="verdict">{ headline }</span></h2>
+            <h2 data-testid="verdict">{ headline(verdict) }</h2>
             <p data-testid="score" data-value={verdict.score.to_string()}>
                 { "Score " }<strong>{ score }</strong>{ format!(", threshold {threshold}") }
             </p>
@@ -76,8 +70,18 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
     }
 }
 
+/// The decision in two words, with its sign.
+pub(crate) fn headline(verdict: &Verdict) -> Html {
+    let (symbol, headline) = if verdict.is_defect() {
+        (icons::DEFECT, "Defect found")
+    } else {
+        (icons::CHECK, "Looks good")
+    };
+    html! { <>{ icon(symbol) }<span>{ headline }</span></> }
+}
+
 /// A scale with the decision on it, in its middle at the calibrated threshold, and the score.
-fn gauge(verdict: &Verdict) -> Html {
+pub(crate) fn gauge(verdict: &Verdict) -> Html {
     let percent = |share: f32| format!("{:.1}%", share * 100.0);
     let (position, boundary) = (verdict.position(), verdict.boundary());
     let (start, length) = (position.min(boundary), (position - boundary).abs());

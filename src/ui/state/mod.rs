@@ -6,6 +6,7 @@ mod assess;
 mod compare;
 mod evaluate;
 mod item;
+mod live;
 mod plan;
 mod reducer;
 mod study;
@@ -21,13 +22,14 @@ pub use assess::{Certainty, Verdict};
 pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
 pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
 pub use item::{Analysis, Item, MapKind, Status};
+pub use live::{Glimpse, Live};
 pub use reducer::Action;
 pub use study::{Looking, StudyAction, StudyStep};
 pub use teach::{
     Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
     TeachAction, TeachStep, Trained,
 };
-use web_sys::Blob;
+use web_sys::{Blob, HtmlVideoElement};
 
 use crate::decision::SENSITIVITY;
 use crate::map::AnomalyMap;
@@ -192,6 +194,8 @@ pub enum Step {
     Study(StudyStep),
     /// To look at an image with a network that lacks a component.
     Ablate(AblateStep),
+    /// To look at the camera's picture.
+    Watch(HtmlVideoElement),
     /// To make way for the whole engine.
     Outgrow,
 }
@@ -241,6 +245,8 @@ pub struct State {
     pub looking: Looking,
     /// The network without one of its components.
     pub ablating: Ablating,
+    /// The camera's picture and the verdict on it.
+    pub live: Live,
     /// Measuring the model on a labelled folder.
     pub evaluate: Evaluate,
     /// What the visitor should know.
@@ -274,6 +280,7 @@ impl State {
             compare: Compare::default(),
             looking: Looking::default(),
             ablating: Ablating::default(),
+            live: Live::default(),
             evaluate: Evaluate::default(),
             notices: Vec::new(),
             counter: 0,
@@ -304,6 +311,7 @@ impl State {
                     .or_else(|| self.next_ablation().map(Step::Ablate))
                     .or_else(|| self.next_analysis().map(Step::Analyse))
                     .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
+                    .or_else(|| self.next_watch().map(Step::Watch))
             }
             _ => None,
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use web_sys::Blob;
+use web_sys::{Blob, HtmlVideoElement};
 use yew::Reducible;
 
 use super::{
@@ -57,6 +57,8 @@ pub enum Action {
     Ablate(Option<Component>),
     /// Something about measuring the model.
     Evaluate(EvaluateAction),
+    /// Watches the camera's picture, or no longer.
+    Watch(Option<HtmlVideoElement>),
     /// Changes how results are shown.
     View(View),
     /// Tells the visitor something.
@@ -121,6 +123,7 @@ impl State {
             Action::Study(action) => self.study(action),
             Action::Ablate(component) => self.ablate(component),
             Action::Evaluate(action) => self.evaluate(action),
+            Action::Watch(video) => self.watch(video),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
@@ -295,6 +298,7 @@ impl State {
             Step::Compare(step) => self.compare.begin(&step, job),
             Step::Study(step) => self.looking.begin(&step, job),
             Step::Ablate(step) => self.ablating.begin(step, job),
+            Step::Watch(_) => self.live.begin(job),
             Step::Outgrow => self.outgrow(),
             Step::Evaluate(step) => self.evaluate.begin(&step),
             Step::Analyse(id) => {

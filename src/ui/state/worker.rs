@@ -94,6 +94,7 @@ impl State {
             Event::Contest { event } => self.hear_of_contest(event, bulk),
             Event::Studied { job, study } => self.hear_of_study(job, study, bulk),
             Event::Ablated { job, look } => self.ablating.hear(job, look, bulk),
+            Event::Watched { job, look } => self.live.hear(job, look, bulk),
             Event::Measure { event } => self.hear_of_evaluation(event, bulk),
             Event::Failed { job: None, message } => self.device_failed(message),
             Event::Failed {
@@ -109,6 +110,7 @@ impl State {
                 _ => {
                     self.looking.fail(job, &message);
                     self.ablating.fail(job, &message);
+                    self.live.fail(job, &message);
                     self.compare.hear_failure(job, &message);
                     self.finish(job, Status::Failed(message.into()));
                 }
@@ -133,6 +135,7 @@ impl State {
         if !same {
             self.looking.reset();
             self.ablating = Ablating::default();
+            self.live.seen = None;
             self.compare.model_is_new();
             self.view.thresholds = [None; 2];
             for item in self
@@ -196,6 +199,7 @@ impl State {
 
     pub(super) fn crash(&mut self, message: &str) {
         let in_flight = self.requeue();
+        self.live.crash();
         if self.engine == Engine::Starting {
             self.engine = Engine::Stopped(message.to_owned());
             return;
@@ -241,6 +245,7 @@ impl State {
         self.evaluate.engine_is_new();
         self.looking.reset();
         self.ablating = Ablating::default();
+        self.live.engine_is_new();
         self.compare.engine_is_new();
         if let Some(source) = self.shown_source().cloned() {
             self.load = Load::Wanted(source);
