@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::{Gpu, in_browser};
 use crate::images;
-use crate::native::{self, largest_difference, pixel_auc};
+use crate::native::{self, Prediction, largest_difference, pixel_auc};
 use crate::page::{Page, SLOW, SOON, Snapshot};
 
 /// The page and the command line run the same kernels, only SIMD widths differ.
@@ -146,9 +146,43 @@ async fn compare(page: &Page, files: &[PathBuf], model: &ManifestModel, toleranc
             difference <= tolerance && of_score <= tolerance,
             "{name}: the page's map differs by {difference}, its score by {of_score}"
         );
+        decides_alike(page, &name, expected, tolerance).await?;
         // The other map has no counterpart on disk; a map of one value would be no map.
         ensure!(shown.dest.len() == expected.map.len() && shown.dest.iter().any(|&v| v != shown.dest[0]));
     }
+    Ok(())
+}
+
+/// Compares the decision on the image shown, and the regions listed, with the command line's.
+async fn decides_alike(page: &Page, name: &str, expected: &Prediction, tolerance: f32) -> Result<()> {
+    const READ: &str = "
+        const find = id => document.querySelector(`[data-testid=${id}]`);
+        const { threshold, decisionScore } = find('score').dataset;
+        const count = parseInt(find('regions-count').textContent);
+        return [find('verdict').textContent === 'Defect found', +threshold, +decisionScore, count || 0];
+    ";
+    let read = page.execute(READ, vec![]).await?;
+    let (defective, threshold, decision_score, instances): (bool, f32, f32, usize) =
+        serde_json::from_value(read)?;
+    ensure!(
+        defective == expected.defective && threshold == expected.threshold,
+        "{name}: defective {defective} from {threshold}; the command line says {} from {}",
+        expected.defective,
+        expected.threshold
+    );
+    // the scale rises by 0.5 from 0 to the threshold, and from there to 1
+    let steepest = 0.5 / threshold.min(1.0 - threshold);
+    let difference = (decision_score - expected.decision_score).abs();
+    ensure!(
+        difference <= tolerance * steepest,
+        "{name}: the decision score differs by {difference}"
+    );
+    // a pixel at the very threshold may fall on either side on a GPU
+    ensure!(
+        instances == expected.instances || tolerance > CPU_TOLERANCE,
+        "{name}: {instances} regions instead of {}",
+        expected.instances
+    );
     Ok(())
 }
 

@@ -13,6 +13,14 @@ pub(crate) struct Prediction {
     pub(crate) map: Vec<f32>,
     /// The image score.
     pub(crate) score: f32,
+    /// Where good ends, as stored in the model.
+    pub(crate) threshold: f32,
+    /// The score on the scale on which 0.5 decides.
+    pub(crate) decision_score: f32,
+    /// The decision.
+    pub(crate) defective: bool,
+    /// How many regions lie above the pixel threshold.
+    pub(crate) instances: usize,
 }
 
 /// Runs `destseg predict` on the CPU over all images, in order.
@@ -20,6 +28,10 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
     #[derive(Deserialize)]
     struct Line {
         score: f32,
+        threshold: f32,
+        decision_score: f32,
+        defective: bool,
+        instances: Vec<serde_json::Value>,
         map: PathBuf,
     }
     let out = tempfile::tempdir()?;
@@ -57,6 +69,10 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
         Ok(Prediction {
             map,
             score: line.score,
+            threshold: line.threshold,
+            decision_score: line.decision_score,
+            defective: line.defective,
+            instances: line.instances.len(),
         })
     };
     lines.into_iter().map(read).collect()

@@ -53,7 +53,9 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
     html! {
         <>
             <h2 data-testid="verdict">{ headline(verdict) }</h2>
-            <p data-testid="score" data-value={verdict.score.to_string()}>
+            <p data-testid="score" data-value={verdict.score.to_string()}
+                data-threshold={verdict.thresholds.image.to_string()}
+                data-decision-score={verdict.position().to_string()}>
                 { "Score " }<strong>{ score }</strong>{ format!(", threshold {threshold}") }
             </p>
             { gauge(verdict) }
