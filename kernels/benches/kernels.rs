@@ -28,7 +28,7 @@ fn grid(side: usize, channels: usize) -> Grid {
 /// Name, side of the input, input and output channels, kernel, stride, dilation.
 type Layer = (&'static str, usize, [usize; 2], usize, usize, usize);
 
-const DENSE: [Layer; 11] = [
+const DENSE: [Layer; 16] = [
     ("paper stem", 256, [3, 64], 7, 2, 1),
     ("paper layer1", 64, [64, 64], 3, 1, 1),
     ("paper layer3", 16, [256, 256], 3, 1, 1),
@@ -40,6 +40,12 @@ const DENSE: [Layer; 11] = [
     ("compact expand", 64, [24, 144], 1, 1, 1),
     ("compact project", 64, [144, 24], 1, 1, 1),
     ("compact head", 64, [32, 32], 3, 1, 1),
+    // the student's, and the second half of what depthwise convolutions would need instead
+    ("compact student 1/8", 32, [64, 64], 3, 1, 1),
+    ("compact student 1/8, pointwise", 32, [64, 64], 1, 1, 1),
+    ("compact student 1/16", 16, [112, 112], 3, 1, 1),
+    ("compact student 1/16, pointwise", 16, [112, 112], 1, 1, 1),
+    ("compact head, pointwise", 64, [32, 32], 1, 1, 1),
 ];
 
 fn dense(criterion: &mut Criterion) {
@@ -83,9 +89,15 @@ fn dense(criterion: &mut Criterion) {
 
 fn others(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("depthwise");
-    for (side, channels, kernel, stride) in
-        [(128, 96, 3, 2), (64, 144, 5, 2), (32, 240, 5, 1), (16, 480, 3, 1)]
-    {
+    for (side, channels, kernel, stride) in [
+        (128, 96, 3, 2),
+        (64, 144, 5, 2),
+        (32, 240, 5, 1),
+        (16, 480, 3, 1),
+        (64, 32, 3, 1),
+        (32, 64, 3, 1),
+        (16, 112, 3, 1),
+    ] {
         let all = kernel - stride;
         let shape = Shape {
             inputs: channels,
