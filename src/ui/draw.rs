@@ -37,7 +37,8 @@ impl Layers<'_> {
     }
 }
 
-fn document_canvas() -> Option<HtmlCanvasElement> {
+/// A canvas outside of the page.
+pub(crate) fn document_canvas() -> Option<HtmlCanvasElement> {
     let canvas = web_sys::window()?.document()?.create_element("canvas").ok()?;
     canvas.dyn_into().ok()
 }
@@ -139,15 +140,21 @@ fn stroke(
     }
 }
 
+/// Width and height of the same shape whose longer one is `side`.
+pub(crate) fn fitted((width, height): (u32, u32), side: u32) -> (u32, u32) {
+    let longer = width.max(height).max(1);
+    let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longer)).max(1) as u32;
+    (fit(width), fit(height))
+}
+
 /// Decodes an image file, upright, at its own size or fitted into a square of `side` pixels.
 pub(crate) async fn decode(content: &Content, size: (u32, u32), side: Option<u32>) -> Option<ImageBitmap> {
     let options = ImageBitmapOptions::new();
     options.set_image_orientation(ImageOrientation::FromImage);
     if let Some(side) = side {
-        let longer = size.0.max(size.1).max(1);
-        let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longer)).max(1) as u32;
-        options.set_resize_width(fit(size.0));
-        options.set_resize_height(fit(size.1));
+        let (width, height) = fitted(size, side);
+        options.set_resize_width(width);
+        options.set_resize_height(height);
         options.set_resize_quality(ResizeQuality::Medium);
     }
     let window = web_sys::window()?;

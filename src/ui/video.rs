@@ -5,6 +5,8 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlMediaElement, HtmlVideoElement};
 
+use super::draw;
+
 /// Longest side of a picture that is looked at: models see a few hundred pixels, and the page's own thread has to
 /// read all that are sent.
 const LARGEST_FRAME: u32 = 1280;
@@ -49,7 +51,7 @@ async fn redraw() -> Option<()> {
 }
 
 fn read(video: &HtmlVideoElement) -> Option<Frame> {
-    let (width, height) = fitted((video.video_width(), video.video_height()), LARGEST_FRAME);
+    let (width, height) = looked_at((video.video_width(), video.video_height()));
     CANVAS.with(|canvas| {
         let (canvas, context) = canvas.as_ref()?;
         if (canvas.width(), canvas.height()) != (width, height) {
@@ -72,8 +74,7 @@ fn read(video: &HtmlVideoElement) -> Option<Frame> {
 }
 
 fn readable_canvas() -> Option<(HtmlCanvasElement, CanvasRenderingContext2d)> {
-    let canvas = web_sys::window()?.document()?.create_element("canvas").ok()?;
-    let canvas: HtmlCanvasElement = canvas.dyn_into().ok()?;
+    let canvas = draw::document_canvas()?;
     let options = Object::new();
     // keeps the pixels where they are read
     Reflect::set(&options, &"willReadFrequently".into(), &JsValue::TRUE).ok()?;
@@ -81,14 +82,12 @@ fn readable_canvas() -> Option<(HtmlCanvasElement, CanvasRenderingContext2d)> {
     Some((canvas, context.dyn_into().ok()?))
 }
 
-/// Width and height, reduced alike until no side is longer than `longest`.
-fn fitted((width, height): (u32, u32), longest: u32) -> (u32, u32) {
-    let longer = width.max(height);
-    if longer <= longest {
-        return (width, height);
+/// Width and height as they are looked at: no side is longer than [`LARGEST_FRAME`].
+fn looked_at((width, height): (u32, u32)) -> (u32, u32) {
+    match width.max(height) {
+        longer if longer > LARGEST_FRAME => draw::fitted((width, height), LARGEST_FRAME),
+        _ => (width, height),
     }
-    let reduced = |side: u32| (u64::from(side) * u64::from(longest) / u64::from(longer)).max(1) as u32;
-    (reduced(width), reduced(height))
 }
 
 #[cfg(test)]
@@ -97,9 +96,9 @@ mod tests {
 
     #[test]
     fn large_pictures_keep_their_shape() {
-        assert_eq!(fitted((640, 480), 1280), (640, 480));
-        assert_eq!(fitted((1920, 1080), 1280), (1280, 720));
-        assert_eq!(fitted((1080, 1920), 1280), (720, 1280));
-        assert_eq!(fitted((4000, 1), 1280), (1280, 1));
+        assert_eq!(looked_at((640, 480)), (640, 480));
+        assert_eq!(looked_at((1920, 1080)), (1280, 720));
+        assert_eq!(looked_at((1080, 1920)), (720, 1280));
+        assert_eq!(looked_at((4000, 1)), (1280, 1));
     }
 }

@@ -7,10 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 /// What `destseg predict` says about one image.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Prediction {
     /// The segmentation network's map, row by row, in steps of 1/65535.
+    #[serde(skip)]
     pub(crate) map: Vec<f32>,
+    /// Where it lies.
+    #[serde(rename = "map")]
+    map_file: PathBuf,
     /// The image score.
     pub(crate) score: f32,
     /// Where good ends, as stored in the model.
@@ -19,21 +23,12 @@ pub(crate) struct Prediction {
     pub(crate) decision_score: f32,
     /// The decision.
     pub(crate) defective: bool,
-    /// How many regions lie above the pixel threshold.
-    pub(crate) instances: usize,
+    /// The regions above the pixel threshold.
+    pub(crate) instances: Vec<serde_json::Value>,
 }
 
 /// Runs `destseg predict` on the CPU over all images, in order.
 pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction>> {
-    #[derive(Deserialize)]
-    struct Line {
-        score: f32,
-        threshold: f32,
-        decision_score: f32,
-        defective: bool,
-        instances: Vec<serde_json::Value>,
-        map: PathBuf,
-    }
     let out = tempfile::tempdir()?;
     let output = Command::new(env!("CARGO_BIN_EXE_destseg"))
         .arg("predict")
@@ -56,24 +51,16 @@ pub(crate) fn predict(images: &[PathBuf], model: &Path) -> Result<Vec<Prediction
         images.len()
     );
     let read = |line: &str| {
-        let line: Line = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
-        let map = image::open(&line.map)
-            .with_context(|| format!("cannot open {}", line.map.display()))?
+        let mut said: Prediction = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
+        let map = image::open(&said.map_file)
+            .with_context(|| format!("cannot open {}", said.map_file.display()))?
             .into_luma16();
         ensure!(map.width() == map.height(), "the map is {:?}", map.dimensions());
-        let map = map
-            .as_raw()
-            .iter()
+        let values = map.as_raw().iter();
+        said.map = values
             .map(|&value| f32::from(value) / f32::from(u16::MAX))
             .collect();
-        Ok(Prediction {
-            map,
-            score: line.score,
-            threshold: line.threshold,
-            decision_score: line.decision_score,
-            defective: line.defective,
-            instances: line.instances.len(),
-        })
+        Ok(said)
     };
     lines.into_iter().map(read).collect()
 }

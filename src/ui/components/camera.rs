@@ -6,8 +6,8 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Blob, DomException, HtmlCanvasElement, HtmlDialogElement, HtmlVideoElement, MediaStream,
-    MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
+    Blob, DomException, HtmlDialogElement, HtmlVideoElement, MediaStream, MediaStreamConstraints,
+    MediaStreamTrack, MediaTrackConstraints,
 };
 use yew::prelude::*;
 
@@ -184,8 +184,7 @@ async fn photo(video: &HtmlVideoElement) -> Option<Blob> {
     if width == 0 || height == 0 {
         return None;
     }
-    let canvas = web_sys::window()?.document()?.create_element("canvas").ok()?;
-    let canvas: HtmlCanvasElement = canvas.dyn_into().ok()?;
+    let canvas = draw::document_canvas()?;
     canvas.set_width(width);
     canvas.set_height(height);
     draw::context(&canvas)?

@@ -51,11 +51,7 @@ impl Ablating {
         let Some((_, step)) = self.working.take_if(|own| own.0 == job) else {
             return;
         };
-        let values = match bulk {
-            Some(Bulk::Maps(values)) => values,
-            _ => Vec::new(),
-        };
-        match AnomalyMap::new(look.size.0, look.size.1, values) {
+        match AnomalyMap::new(look.size.0, look.size.1, Bulk::values(bulk)) {
             Some(map) => {
                 let looks = vec![(look, map)];
                 self.seen

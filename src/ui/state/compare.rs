@@ -228,10 +228,7 @@ impl State {
                 let Some((_, item)) = own.working.take_if(|own| own.0 == job) else {
                     return;
                 };
-                let mut values = match bulk {
-                    Some(Bulk::Maps(values)) => values,
-                    _ => Vec::new(),
-                };
+                let mut values = Bulk::values(bulk);
                 let mut pairs = Vec::new();
                 for look in looks {
                     let rest = values.split_off((look.size.0 * look.size.1).min(values.len()));

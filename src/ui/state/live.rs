@@ -41,11 +41,7 @@ impl Live {
         if self.working.take_if(|own| *own == job).is_none() || self.video.is_none() {
             return;
         }
-        let values = match bulk {
-            Some(Bulk::Maps(values)) => values,
-            _ => Vec::new(),
-        };
-        match AnomalyMap::new(look.size.0, look.size.1, values) {
+        match AnomalyMap::new(look.size.0, look.size.1, Bulk::values(bulk)) {
             Some(map) => self.seen = Some(Glimpse { job, look, map }.into()),
             None => self.give_up("The engine's answer was incomplete: switch the live verdict on again."),
         }

@@ -93,6 +93,16 @@ pub enum Bulk {
     File(Blob),
 }
 
+impl Bulk {
+    /// The values of maps; none where something else came, or nothing.
+    fn values(bulk: Option<Self>) -> Vec<f32> {
+        match bulk {
+            Some(Self::Maps(values)) => values,
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A model on its way.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Load {

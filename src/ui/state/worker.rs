@@ -74,11 +74,7 @@ impl State {
             }
             Event::Analysed { job, result } => {
                 let time = result.inference_ms;
-                let maps = match bulk {
-                    Some(Bulk::Maps(maps)) => maps,
-                    _ => Vec::new(),
-                };
-                let status = match Analysis::new(result, maps) {
+                let status = match Analysis::new(result, Bulk::values(bulk)) {
                     Some(analysis) => {
                         self.times.push(time);
                         self.crashes = 0;
