@@ -8,12 +8,12 @@ use std::io::Cursor;
 
 use burn::tensor::Device;
 use common::{detector, inference, time, training};
-use destseg::chart::{self, Axes, CurveChart, STYLE};
-use destseg::config::{ModelConfig, Preset};
-use destseg::evaluation::{Session, Subject};
-use destseg::image::{Rgb, RgbImage};
-use destseg::labelled::Class;
-use destseg::metrics::{Curve, Point};
+use destseg_engine::report::chart::{self, Axes, CurveChart, STYLE};
+use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::evaluation::{Session, Subject};
+use destseg_engine::data::image::{Rgb, RgbImage};
+use destseg_engine::data::labelled::Class;
+use destseg_engine::metrics::{Curve, Point};
 use pollster::block_on;
 
 /// As the command line.

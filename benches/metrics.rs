@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use destseg::metrics::{AUPRO_LIMIT, Ranking};
+use destseg_engine::metrics::{AUPRO_LIMIT, Ranking};
 
 const IMAGES: usize = 167;
 const SIDE: usize = 256;

@@ -10,9 +10,9 @@
 mod common;
 
 use common::{batches, inference, training, trial};
-use destseg::config::{ModelConfig, Preset};
-use destseg::device;
-use destseg::protocol::BackendChoice;
+use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::backend::device;
+use destseg::page::protocol::BackendChoice;
 
 /// As the command line.
 #[global_allocator]

@@ -2,9 +2,9 @@
 //! `cargo bench --bench synthesis`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use destseg::config::{Preset, TrainConfig};
-use destseg::image::{Rgb, RgbImage};
-use destseg::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::config::{Preset, TrainConfig};
+use destseg_engine::data::image::{Rgb, RgbImage};
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng as _;
 

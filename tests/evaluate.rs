@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use destseg::evaluation::{Evaluation, Report};
-use destseg::labelled::Class;
-use destseg::model::open::{Opened, open};
+use destseg_engine::evaluation::{Evaluation, Report};
+use destseg_engine::data::labelled::Class;
+use destseg_engine::model::open::{Opened, open};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]

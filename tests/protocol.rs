@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use destseg::evaluation::{CategoryReport, Metrics, Report, Sweep};
+use destseg_engine::evaluation::{CategoryReport, Metrics, Report, Sweep};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]

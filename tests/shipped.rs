@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::config::{Preset, TrainConfig};
-use destseg::image::{RgbImage, crop, decode, resize};
-use destseg::inference::Detector;
-use destseg::model::file::{ModelFile, parse_teacher};
-use destseg::protocol::{Manifest, ManifestFile};
-use destseg::synthesis::{Synthesiser, TextureSource};
-use destseg::train::Trainer;
+use destseg_engine::config::{Preset, TrainConfig};
+use destseg_engine::data::image::{RgbImage, crop, decode, resize};
+use destseg_engine::inference::Detector;
+use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg::page::protocol::{Manifest, ManifestFile};
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::Trainer;
 use sha2::{Digest as _, Sha256};
 
 /// The page's folder above `models/`.

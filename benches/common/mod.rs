@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use destseg::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
-use destseg::image::{Rgb, RgbImage};
-use destseg::inference::Detector;
-use destseg::model::file::{ModelFile, ModelHeader, parse_teacher};
-use destseg::model::prefix;
-use destseg::model::teacher::fold;
-use destseg::model::weights::{Array, Weights};
-use destseg::synthesis::{Synthesiser, TextureSource};
-use destseg::train::{Batch, Trainer};
+use destseg_engine::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
+use destseg_engine::data::image::{Rgb, RgbImage};
+use destseg_engine::inference::Detector;
+use destseg_engine::model::file::{ModelFile, ModelHeader, parse_teacher};
+use destseg_engine::model::prefix;
+use destseg_engine::model::teacher::fold;
+use destseg_engine::model::weights::{Array, Weights};
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::{Batch, Trainer};
 use pollster::block_on;
 
 /// Milliseconds of each run after a first one.

@@ -1,5 +1,5 @@
 //! The page.
 
 fn main() {
-    destseg::ui::run();
+    destseg::page::ui::run();
 }

@@ -9,12 +9,12 @@ use super::common::{
     write_file,
 };
 use super::train::report;
-use crate::config::{Preset, TrainConfig};
-use crate::dataset::Category;
-use crate::model::prefix;
-use crate::model::storage::Precision;
-use crate::synthesis::Synthesiser;
-use crate::train::Trainer;
+use destseg_engine::config::{Preset, TrainConfig};
+use destseg_engine::data::dataset::Category;
+use destseg_engine::model::prefix;
+use destseg_engine::model::storage::Precision;
+use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::train::Trainer;
 
 #[derive(Debug, clap::Args)]
 #[command(

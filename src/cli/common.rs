@@ -4,21 +4,21 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use burn::tensor::Device;
+use destseg_engine::backend::device::Device;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::Error;
-use crate::config::{Fit, TeacherKind};
-use crate::dataset::{LoadedImages, load_good};
-use crate::device::{self, Selected};
-use crate::inference::Detector;
-use crate::model::file::{ModelFile, parse_teacher};
-use crate::model::open::{self, Opened};
-use crate::model::weights::Weights;
-use crate::protocol::BackendChoice;
-use crate::synthesis::TextureSource;
-use crate::train::model_so_far;
+use destseg_engine::Error;
+use destseg_engine::config::{Fit, TeacherKind};
+use destseg_engine::data::dataset::{LoadedImages, load_good};
+use destseg_engine::backend::device::{self, Selected};
+use destseg_engine::inference::Detector;
+use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg_engine::model::open::{self, Opened};
+use destseg_engine::model::weights::Weights;
+use crate::page::protocol::BackendChoice;
+use destseg_engine::synthesis::TextureSource;
+use destseg_engine::train::model_so_far;
 
 /// The teacher of the compact preset, so that its models need no second file.
 const EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../models/efficientnet-lite0.safetensors");

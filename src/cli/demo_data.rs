@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::common::{make_folder, progress_bar};
-use crate::demo_data::{Category, DemoConfig, write};
+use destseg_demo_data::{Category, DemoConfig, write};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use burn::tensor::Device;
+use destseg_engine::backend::device::Device;
 
 use super::common::{DeviceArg, load_detector, open_device, progress_bar, write_file};
-use crate::Error;
-use crate::dataset::{Category, TestSet, categories};
-use crate::evaluation::{CategoryReport, Evaluation, Report, evaluate};
-use crate::report::{self, Part};
+use destseg_engine::Error;
+use destseg_engine::data::dataset::{Category, TestSet, categories};
+use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate};
+use destseg_engine::report::{self, Part};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

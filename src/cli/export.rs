@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::common::{load_model, load_teacher, refuse_existing, write_file};
-use crate::model::export::to_pytorch;
+use destseg_engine::model::export::to_pytorch;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::common::{open_file, refuse_existing, write_file};
-use crate::model::file::{ModelFile, ModelHeader, teacher_to_bytes};
-use crate::model::open::Opened;
-use crate::model::storage::Precision;
+use destseg_engine::model::file::{ModelFile, ModelHeader, teacher_to_bytes};
+use destseg_engine::model::open::Opened;
+use destseg_engine::model::storage::Precision;
 
 #[derive(Debug, clap::Args)]
 #[command(

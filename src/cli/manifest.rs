@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use super::common::write_file;
-use crate::Error;
-use crate::config::Component;
-use crate::dataset::{GOOD, image_files};
-use crate::model::file::{ModelFile, parse_teacher};
-use crate::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
+use destseg_engine::Error;
+use destseg_engine::config::Component;
+use destseg_engine::data::dataset::{GOOD, image_files};
+use destseg_engine::model::file::{ModelFile, parse_teacher};
+use crate::page::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
 
 /// Folder of the small networks that show what a component is worth, below the models.
 const ABLATIONS: &str = "ablations";

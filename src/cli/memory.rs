@@ -10,11 +10,11 @@ use super::common::{
 };
 use super::settings::Format;
 use super::train::{self, Args, Outputs};
-use crate::config::{MemoryConfig, SynthesisConfig, TeacherKind};
-use crate::dataset::Category;
-use crate::model::prefix;
-use crate::synthesis::Synthesiser;
-use crate::train::{MemoryBuilder, MemoryProgress};
+use destseg_engine::config::{MemoryConfig, SynthesisConfig, TeacherKind};
+use destseg_engine::data::dataset::Category;
+use destseg_engine::model::prefix;
+use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::train::{MemoryBuilder, MemoryProgress};
 
 pub(super) async fn build(
     args: &Args,

@@ -8,10 +8,10 @@ use rand_pcg::rand_core::SeedableRng as _;
 
 use super::common::{load_all_good, load_textures, make_folder, write_file};
 use super::settings;
-use crate::config::AnomalyKind;
-use crate::dataset::Category;
-use crate::image::{Rgb, RgbImage};
-use crate::synthesis::{Sample, Synthesiser};
+use destseg_engine::config::AnomalyKind;
+use destseg_engine::data::dataset::Category;
+use destseg_engine::data::image::{Rgb, RgbImage};
+use destseg_engine::synthesis::{Sample, Synthesiser};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

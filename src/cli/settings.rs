@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use toml::{Table, Value};
 
-use crate::Error;
-use crate::config::{
+use destseg_engine::Error;
+use destseg_engine::config::{
     Ablation, AugmentConfig, Fit, MemoryConfig, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
 
@@ -157,7 +157,17 @@ fn suggested_fit(images: &[PathBuf]) -> Fit {
     Fit::suggested(&sizes)
 }
 
-impl Settings {
+/// Settings as text: whole files and single assignments.
+pub(super) trait SettingsText: Sized {
+    /// Reads a TOML or, by its extension, a JSON file.
+    fn read(path: &Path) -> Result<Self>;
+    /// The settings as the text of a file.
+    fn to_text(&self, format: Format) -> Result<String>;
+    /// The settings with one of them changed by `NAME=VALUE`; the value is TOML, or a bare word.
+    fn with(&self, assignment: &str) -> Result<Self>;
+}
+
+impl SettingsText for Settings {
     fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let is_json = path
@@ -173,15 +183,13 @@ impl Settings {
             .map_err(Into::into)
     }
 
-    /// The settings as a file's text.
-    pub(super) fn to_text(&self, format: Format) -> Result<String> {
+    fn to_text(&self, format: Format) -> Result<String> {
         Ok(match format {
             Format::Toml => toml::to_string(self)?,
             Format::Json => serde_json::to_string_pretty(self)? + "\n",
         })
     }
 
-    /// The settings with one of them changed by `NAME=VALUE`; the value is TOML, or a bare word.
     fn with(&self, assignment: &str) -> Result<Self> {
         let Some((name, value)) = assignment.split_once('=') else {
             bail!("`--set {assignment}` has no value: write it as NAME=VALUE");
@@ -282,7 +290,7 @@ mod tests {
         assert_eq!(changed.training.student.learning_rate, 1.0);
         assert_eq!(
             changed.training.segmentation.schedule,
-            crate::config::Schedule::Constant
+            destseg_engine::config::Schedule::Constant
         );
         assert_eq!(changed.model.segmentation.expect("is there").rates, [2, 4, 8]);
     }

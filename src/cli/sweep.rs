@@ -12,9 +12,9 @@ use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 
 use super::common::{DeviceArg, make_folder, write_file};
-use crate::Error;
-use crate::dataset::{Category, categories};
-use crate::evaluation::{CategoryReport, Sweep};
+use destseg_engine::Error;
+use destseg_engine::data::dataset::{Category, categories};
+use destseg_engine::evaluation::{CategoryReport, Sweep};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

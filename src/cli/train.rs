@@ -11,17 +11,17 @@ use super::common::{
     progress_bar, write_file,
 };
 use super::memory;
-use super::settings::{self, Format};
-use crate::Error;
-use crate::calibration::Calibration;
-use crate::config::{Settings, TeacherKind, TrainConfig};
-use crate::dataset::Category;
-use crate::model::cost::Costs;
-use crate::model::file::{ModelFile, ModelHeader, TrainingRecord};
-use crate::model::prefix;
-use crate::model::storage::Precision;
-use crate::synthesis::Synthesiser;
-use crate::train::{Stage, Trainer};
+use super::settings::{self, Format, SettingsText as _};
+use destseg_engine::Error;
+use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::config::{Settings, TeacherKind, TrainConfig};
+use destseg_engine::data::dataset::Category;
+use destseg_engine::model::cost::Costs;
+use destseg_engine::model::file::{ModelFile, ModelHeader, TrainingRecord};
+use destseg_engine::model::prefix;
+use destseg_engine::model::storage::Precision;
+use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::train::{Stage, Trainer};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

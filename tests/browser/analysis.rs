@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use destseg::protocol::{Example, ManifestModel};
+use destseg::page::protocol::{Example, ManifestModel};
 use serde_json::json;
 
 use crate::harness::{Gpu, in_browser};

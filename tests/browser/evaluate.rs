@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use destseg::evaluation::{Evaluation, Metrics};
+use destseg_engine::evaluation::{Evaluation, Metrics};
 use serde_json::{Value, json};
 
 use crate::dropped::drop_folder;

@@ -5,10 +5,10 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use burn::tensor::Device;
-use destseg::evaluation::{Evaluation, Metrics, Session, Sighting, Subject};
-use destseg::inference::Detector;
-use destseg::map::AnomalyMap;
-use destseg::model::file::{ModelFile, parse_teacher};
+use destseg_engine::evaluation::{Evaluation, Metrics, Session, Sighting, Subject};
+use destseg_engine::inference::Detector;
+use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::model::file::{ModelFile, parse_teacher};
 
 use crate::evaluate::{data, enter, until};
 use crate::harness::{Gpu, in_browser};

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use destseg::config::{Preset, Settings};
-use destseg::dataset::load_good;
-use destseg::model::file::parse_teacher;
-use destseg::model::weights::Weights;
-use destseg::synthesis::{Synthesiser, TextureSource};
-use destseg::train::Trainer;
+use destseg_engine::config::{Preset, Settings};
+use destseg_engine::data::dataset::load_good;
+use destseg_engine::model::file::parse_teacher;
+use destseg_engine::model::weights::Weights;
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::Trainer;
 
 /// The teacher of the compact preset.
 const TEACHER: &str = "models/efficientnet-lite0.safetensors";

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use destseg::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
+use destseg::page::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
 
 /// A built page and the list of what it ships.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use destseg::config::{ModelConfig, Preset};
-use destseg::model::storage::Precision;
+use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::model::storage::Precision;
 use serde_json::json;
 
 use crate::camera;

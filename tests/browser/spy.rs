@@ -114,12 +114,12 @@ pub(crate) fn install(page: &Page, before: &str) -> Result<()> {
     let read =
         |name: &str| fs::read_to_string(page.site().folder().join(name)).with_context(|| name.to_owned());
     let index = read("index.html")?.replacen("<head>", "<head><script src=\"spy.js\"></script>", 1);
-    let loader = format!("{before}{IN_WORKER}{}", read("worker_loader.js")?);
+    let loader = format!("{before}{IN_WORKER}{}", read("worker_gpu_loader.js")?);
     let script = format!("{before}{IN_PAGE}");
     page.server().set_faults(move |path| match path {
         "" => Some(Fault::ReplaceBody(index.clone().into_bytes())),
         "spy.js" => Some(Fault::ReplaceBody(script.clone().into_bytes())),
-        "worker_loader.js" => Some(Fault::ReplaceBody(loader.clone().into_bytes())),
+        "worker_gpu_loader.js" => Some(Fault::ReplaceBody(loader.clone().into_bytes())),
         _ => None,
     });
     Ok(())

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use destseg::config::{AnomalyKind, Settings, Texture};
-use destseg::dataset::load_good;
-use destseg::image::RgbImage;
-use destseg::synthesis::{Synthesiser, TextureSource, preview};
+use destseg_engine::config::{AnomalyKind, Settings, Texture};
+use destseg_engine::data::dataset::load_good;
+use destseg_engine::data::image::RgbImage;
+use destseg_engine::synthesis::{Synthesiser, TextureSource, preview};
 
 use crate::harness::{Gpu, in_browser};
 use crate::native_training;

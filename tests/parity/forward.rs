@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::map::AnomalyMap;
-use destseg::model::Output;
-use destseg::model::file::parse_teacher;
-use destseg::model::teacher::Teacher;
+use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::model::Output;
+use destseg_engine::model::file::parse_teacher;
+use destseg_engine::model::teacher::Teacher;
 
 use crate::reference::{check, expected, formula, input, paper, values};
 

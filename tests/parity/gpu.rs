@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use destseg::config::{Preset, Settings};
-use destseg::demo_data::{Category, DemoConfig, Split, draw};
-use destseg::model::file::parse_teacher;
-use destseg::synthesis::{Synthesiser, TextureSource};
-use destseg::train::Trainer;
+use destseg_engine::config::{Preset, Settings};
+use destseg_demo_data::{Category, DemoConfig, Split, draw};
+use destseg_engine::model::file::parse_teacher;
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::Trainer;
 
 use crate::momenta::{compare, momenta};
 

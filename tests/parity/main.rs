@@ -20,7 +20,7 @@ mod torch;
 async fn gpu() -> Option<burn::tensor::Device> {
     static GPU: tokio::sync::OnceCell<Option<burn::tensor::Device>> = tokio::sync::OnceCell::const_new();
     let open = || async {
-        match destseg::device::select(destseg::protocol::BackendChoice::Webgpu).await {
+        match destseg_engine::backend::device::select(destseg::page::protocol::BackendChoice::Webgpu).await {
             Ok(gpu) => {
                 println!("on {}", gpu.info.adapter);
                 Some(gpu.device)

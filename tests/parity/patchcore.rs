@@ -1,12 +1,12 @@
 //! The baseline, `PatchCore`.
 
 use burn::tensor::{Device, Tensor};
-use destseg::config::{MemoryConfig, Preset};
-use destseg::map::AnomalyMap;
-use destseg::model::patchcore::{MemoryFile, gaussian, patches};
-use destseg::model::teacher::{Teacher, fold};
-use destseg::model::weights::Array;
-use destseg::train::Coreset;
+use destseg_engine::config::{MemoryConfig, Preset};
+use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::model::patchcore::{MemoryFile, gaussian, patches};
+use destseg_engine::model::teacher::{Teacher, fold};
+use destseg_engine::model::weights::Array;
+use destseg_engine::train::Coreset;
 
 use crate::reference::{check, expected, formula_teacher, input, values};
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use destseg::config::{ModelConfig, Preset};
-use destseg::model::teacher::{Teacher, fold};
-use destseg::model::weights::{Weights, collect};
-use destseg::model::{DeSTSeg, prefix};
+use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::model::teacher::{Teacher, fold};
+use destseg_engine::model::weights::{Weights, collect};
+use destseg_engine::model::{DeSTSeg, prefix};
 use serde_json::Value;
 
 use crate::formula::teacher_shapes;

@@ -1,9 +1,9 @@
 //! The baseline, STPM.
 
 use burn::tensor::Device;
-use destseg::config::{ModelConfig, Preset};
-use destseg::model::weights::{Weights, collect};
-use destseg::model::{loss, prefix};
+use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::model::weights::{Weights, collect};
+use destseg_engine::model::{loss, prefix};
 
 use crate::reference::{check, empty, expected, formula, input, values};
 

@@ -2,12 +2,12 @@
 //! reference disagrees with itself in another precision).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use destseg::config::{ModelConfig, Preset, StageConfig, TeacherKind, TrainConfig};
-use destseg::image::RgbImage;
-use destseg::model::teacher::fold;
-use destseg::model::weights::Weights;
-use destseg::synthesis::{Synthesiser, TextureSource};
-use destseg::train::{Batch, Trainer};
+use destseg_engine::config::{ModelConfig, Preset, StageConfig, TeacherKind, TrainConfig};
+use destseg_engine::data::image::RgbImage;
+use destseg_engine::model::teacher::fold;
+use destseg_engine::model::weights::Weights;
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::{Batch, Trainer};
 use serde_json::Value;
 
 use crate::reference::{check, expected, formula_teacher, input, paper, uniform, values};

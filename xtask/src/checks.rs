@@ -11,8 +11,8 @@ use crate::process::{self, root};
 use crate::setup::{Extra, WasmCompiler, setup};
 use crate::{browser, budget, page};
 
-/// The parts of the page: feature and binary have the same name.
-const WASM_PARTS: [&str; 3] = ["ui", "quick", "worker"];
+/// The programs of the page and their features.
+const WASM_PARTS: [(&str, &str); 3] = [("ui", "ui"), ("worker_cpu", "worker"), ("worker_gpu", "worker,burn")];
 
 /// Formatting and lints, native and wasm.
 ///
@@ -78,13 +78,15 @@ fn lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
             "warnings",
         ]))
     })?;
-    for part in WASM_PARTS {
-        steps.run(&format!("lints, wasm, {part}"), || wasm_lints(compiler, part))?;
+    for (program, features) in WASM_PARTS {
+        steps.run(&format!("lints, wasm, {program}"), || {
+            wasm_lints(compiler, program, features)
+        })?;
     }
     Ok(())
 }
 
-fn wasm_lints(compiler: &WasmCompiler, part: &str) -> Result<()> {
+fn wasm_lints(compiler: &WasmCompiler, program: &str, features: &str) -> Result<()> {
     let action = if compiler.has_clippy() {
         "clippy"
     } else {
@@ -96,10 +98,10 @@ fn wasm_lints(compiler: &WasmCompiler, part: &str) -> Result<()> {
     command.args([
         "--no-default-features",
         "--features",
-        part,
+        features,
         "--lib",
         "--bin",
-        part,
+        program,
     ]);
     if compiler.has_clippy() {
         command

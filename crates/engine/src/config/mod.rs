@@ -1,0 +1,91 @@
+//! Typed settings: one definition for the command line, the page and the model file.
+
+mod ablation;
+pub mod footprint;
+mod memory;
+mod model;
+mod synthesis;
+mod texture;
+mod training;
+
+use serde::{Deserialize, Serialize};
+
+pub use ablation::{Ablation, Component};
+pub use memory::MemoryConfig;
+pub use model::{
+    Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
+    TeacherKind, Upsampling,
+};
+pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
+pub use texture::Texture;
+pub use training::{OptimiserKind, Reduction, Schedule, StageConfig, TrainConfig};
+
+/// Fewest good images that can be trained on.
+pub const FEWEST_IMAGES: usize = 4;
+
+/// Everything that decides a training run besides its images and textures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network.
+    pub model: ModelConfig,
+    /// The recipe.
+    pub training: TrainConfig,
+}
+
+impl Settings {
+    /// Network and recipe of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        Self {
+            model: ModelConfig::preset(preset),
+            training: TrainConfig::preset(preset),
+        }
+    }
+}
+
+/// Named starting points for [`ModelConfig`] and [`TrainConfig`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Small enough for a page: `EfficientNet-Lite0` teacher, narrow student and head.
+    #[default]
+    Compact,
+    /// The published network: `ResNet18` teacher, 35 M parameters.
+    Paper,
+}
+
+impl Preset {
+    /// The preset's name, as in flags and files.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// Which published method a network and its recipe follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Zhang et al., CVPR 2023.
+    #[default]
+    Destseg,
+    /// The baseline: student-teacher feature pyramid matching (Wang et al., BMVC 2021).
+    Stpm,
+    /// A memory of good patches, nothing trained (Roth et al., CVPR 2022).
+    Patchcore,
+}
+
+impl Method {
+    /// The method's name, as its authors write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Destseg => "DeSTSeg",
+            Self::Stpm => "STPM",
+            Self::Patchcore => "PatchCore",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Finding and loading image files.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Fit;
+use crate::data::image::{RgbImage, read};
+use crate::data::labelled::ENDINGS;
+use crate::data::placement::Layout;
+use crate::{Error, Result};
+
+/// The image files directly in a folder, sorted by name; hidden files are left out.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be read.
+pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = path
+            .extension()
+            .and_then(|e| e.to_str())
+            .map(str::to_ascii_lowercase);
+        if !hidden && ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Good images at the model's input size.
+#[derive(Debug, Default)]
+pub struct LoadedImages {
+    /// The images as the network sees them, square, in the order of their paths: one each, or several
+    /// tiles.
+    pub images: Vec<RgbImage>,
+    /// For each image, the place of its path.
+    pub origins: Vec<usize>,
+    /// One [`Error::File`] or [`Error::Io`] for every file that could not be used.
+    pub skipped: Vec<Error>,
+}
+
+/// Reads images and shows them as `fit` says in squares of `size` x `size`, one at a time, so that
+/// besides the small ones only one image is in memory.
+///
+/// # Errors
+/// [`Error::Dataset`] if not a single image could be used.
+pub fn load_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImages> {
+    let mut loaded = LoadedImages {
+        images: Vec::with_capacity(paths.len()),
+        ..LoadedImages::default()
+    };
+    for (origin, path) in paths.iter().enumerate() {
+        match read(path) {
+            Ok(image) => {
+                let layout = Layout::new(fit, image.dimensions(), size, size);
+                loaded.images.extend(layout.views(&image));
+                loaded.origins.resize(loaded.images.len(), origin);
+            }
+            Err(error) => loaded.skipped.push(error),
+        }
+    }
+    match loaded.skipped.first() {
+        Some(first) if loaded.images.is_empty() => Err(Error::Dataset(format!(
+            "none of the {} good images can be used, the first because of: {first}",
+            paths.len()
+        ))),
+        _ => Ok(loaded),
+    }
+}

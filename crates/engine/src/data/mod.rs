@@ -1,0 +1,10 @@
+//! Images, labelled folders of them, and maps over them.
+
+pub mod contour;
+pub mod dataset;
+pub mod image;
+pub mod labelled;
+pub mod map;
+pub mod placement;
+pub mod preprocess;
+pub mod regions;

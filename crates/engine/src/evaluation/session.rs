@@ -1,0 +1,408 @@
+//! Measuring a test set image by image, in memory that hardly grows with their number: scores and
+//! outlines are kept of each, pixels only as counts.
+
+use std::collections::BTreeMap;
+
+use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
+use super::sighting::{Sighting, instances, outlines};
+use super::{CategoryReport, Decisions, Metrics};
+use crate::data::dataset::{TestSet, truth};
+use crate::verdict::decision::Thresholds;
+use crate::data::image::decode_mask;
+use crate::inference::Detector;
+use crate::data::labelled::Class;
+use crate::data::map::AnomalyMap;
+use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
+use crate::{Error, Result};
+
+/// One image of the set, as its files hold it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its path in the set.
+    pub name: &'a str,
+    /// What it is said to be.
+    pub class: &'a Class,
+    /// The image file.
+    pub image: &'a [u8],
+    /// The mask file.
+    pub mask: Option<&'a [u8]>,
+}
+
+/// What was seen of one image.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The numbers.
+    pub result: ImageResult,
+    /// A small picture of it as JPEG file; empty where the image could not be used.
+    pub picture: Vec<u8>,
+}
+
+/// Pixels of both maps, for one kind of image.
+#[derive(Debug, Default)]
+struct Pixels {
+    segmentation: Tally,
+    dest: Tally,
+}
+
+/// An evaluation that goes on.
+#[derive(Debug)]
+pub struct Session {
+    side: usize,
+    thresholds: Option<Thresholds>,
+    probabilities: bool,
+    method: crate::config::Method,
+    good: Pixels,
+    kinds: BTreeMap<String, Pixels>,
+    /// With their places in the set: they may come in any order.
+    images: Vec<(usize, ImageResult)>,
+}
+
+impl Session {
+    /// Measures what `detector` says.
+    pub fn new(detector: &Detector) -> Self {
+        Self {
+            side: detector.input_size(),
+            thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+            probabilities: detector.gives_probabilities(),
+            method: detector.method(),
+            good: Pixels::default(),
+            kinds: BTreeMap::new(),
+            images: Vec::new(),
+        }
+    }
+
+    /// Looks at the next image. One that cannot be used becomes a result that says why.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn add(&mut self, detector: &Detector, subject: Subject<'_>) -> Result<Seen> {
+        let sighting = Sighting::of(detector, subject.image).await?;
+        self.take(self.images.len(), subject, sighting)
+    }
+
+    /// Takes in what was seen of the image at a place of the set, here or elsewhere, or why there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Metric`] for maps that are not numbers.
+    pub fn take(
+        &mut self,
+        place: usize,
+        subject: Subject<'_>,
+        sighting: std::result::Result<Sighting, String>,
+    ) -> Result<Seen> {
+        let mut result = ImageResult {
+            name: subject.name.into(),
+            class: subject.class.clone(),
+            ..ImageResult::default()
+        };
+        let mut picture = Vec::new();
+        match sighting {
+            Ok(sighting) => {
+                result.size = sighting.size;
+                result.milliseconds = sighting.milliseconds;
+                self.measure(&mut result, &sighting, subject.mask)?;
+                picture = sighting.picture;
+            }
+            Err(reason) => result.problem = Some(reason),
+        }
+        self.images.push((place, result.clone()));
+        Ok(Seen { result, picture })
+    }
+
+    fn measure(&mut self, result: &mut ImageResult, found: &Sighting, mask: Option<&[u8]>) -> Result<()> {
+        let side = self.side;
+        result.score = Some(found.score);
+        result.dest_score = Some(found.dest_score);
+        let map = found.map().resize(side, side);
+        if let Some(thresholds) = self.thresholds {
+            result.found = outlines(&map, thresholds.pixel);
+        }
+        let truth = match (&result.class, mask) {
+            (Class::Good, _) => Some(vec![false; side * side]),
+            (Class::Defective(_), Some(mask)) => {
+                let read = decode_mask(mask).and_then(|mask| truth(&mask, result.size, side));
+                match read {
+                    Ok(truth) => Some(truth),
+                    Err(err) => {
+                        result.problem = Some(format!("its mask is left out: {err}"));
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        let Some(truth) = truth else {
+            return Ok(());
+        };
+        let pixels = match &result.class {
+            Class::Defective(kind) => {
+                result.instances = Some(instances(&map, &truth));
+                let picture = truth.iter().map(|&defective| f32::from(u8::from(defective)));
+                let picture = AnomalyMap::new(side, side, picture.collect());
+                result.truth = picture.map_or_else(Vec::new, |picture| outlines(&picture, 0.5));
+                self.kinds.entry(kind.clone()).or_default()
+            }
+            _ => &mut self.good,
+        };
+        if found.segmentation.is_some() {
+            pixels.segmentation.add(map.values(), &truth, side)?;
+        }
+        let dest = found.dest.resize(side, side);
+        pixels.dest.add(dest.values(), &truth, side)
+    }
+
+    /// Images seen so far.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether nothing was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    fn results(&self) -> impl Iterator<Item = &ImageResult> + Clone {
+        self.images.iter().map(|(_, result)| result)
+    }
+
+    /// Bytes that the pixels seen so far take.
+    pub fn bytes(&self) -> usize {
+        let all = self.kinds.values().chain([&self.good]);
+        all.map(|pixels| pixels.segmentation.bytes() + pixels.dest.bytes())
+            .sum()
+    }
+
+    /// The figures of all images so far. `notes` say what is odd about the set.
+    pub fn finish(&mut self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
+        self.images.sort_by_key(|(place, _)| *place);
+        notes.extend(self.notes());
+        let images = |score: fn(&ImageResult) -> Option<f32>, kind: Option<&str>| {
+            let of_kind = |class: &Class| match (class, kind) {
+                (Class::Defective(own), Some(kind)) => own == kind,
+                _ => true,
+            };
+            let chosen = self.results().filter(|image| of_kind(&image.class));
+            let chosen = chosen.filter_map(|image| Some((score(image)?, image.class.is_defective()?)));
+            chosen.unzip::<f32, bool, Vec<f32>, Vec<bool>>()
+        };
+        let all = || self.kinds.values().chain([&self.good]);
+        let mut missing = Vec::new();
+        let decides: fn(&ImageResult) -> Option<f32> = |image| image.score;
+        let measured = |tallies: &[&Tally], (scores, labels): &(Vec<f32>, Vec<bool>)| {
+            let pixels = Tally::rank(tallies);
+            (Ranking::new(scores, labels), pixels)
+        };
+        let dest_tallies: Vec<&Tally> = all().map(|pixels| &pixels.dest).collect();
+        let (dest_images, dest_pixels) = measured(&dest_tallies, &images(|image| image.dest_score, None));
+        let dest = figures(dest_images.as_ref(), &dest_pixels, &mut Vec::new());
+        let scores = images(decides, None);
+        let mut curves = Curves::default();
+        let mut note = |ranked: (Result<Ranking>, Ranking)| {
+            let metrics = figures(ranked.0.as_ref(), &ranked.1, &mut missing);
+            curves = self::curves(ranked.0.ok().as_ref(), &ranked.1);
+            metrics
+        };
+        let segmentation = if self.probabilities {
+            let tallies: Vec<&Tally> = all().map(|pixels| &pixels.segmentation).collect();
+            Some(note(measured(&tallies, &scores)))
+        } else {
+            let _ = note((dest_images, dest_pixels));
+            None
+        };
+        let empty = Pixels::default();
+        let kinds: Vec<KindRow> = self
+            .kind_names()
+            .into_iter()
+            .map(|kind| {
+                let own = self.kinds.get(kind).unwrap_or(&empty);
+                let pair = [own, &self.good].map(|pixels| {
+                    if self.probabilities {
+                        &pixels.segmentation
+                    } else {
+                        &pixels.dest
+                    }
+                });
+                let (ranked, pixels) = measured(&pair, &images(decides, Some(kind)));
+                let of_kind = self.results().filter(|image| image.class.name() == kind);
+                let called: Vec<bool> = self.thresholds.map_or_else(Vec::new, |own| {
+                    of_kind
+                        .clone()
+                        .filter_map(|image| Some(image.score? >= own.image))
+                        .collect()
+                });
+                KindRow {
+                    kind: kind.into(),
+                    images: of_kind.count(),
+                    metrics: figures(ranked.as_ref(), &pixels, &mut Vec::new()),
+                    detected: (!called.is_empty()).then(|| {
+                        called.iter().filter(|&&called| called).count() as f64 / called.len() as f64
+                    }),
+                }
+            })
+            .collect();
+        let seen: Vec<f64> = self
+            .results()
+            .filter(|image| image.score.is_some())
+            .map(|image| image.milliseconds)
+            .collect();
+        let report = CategoryReport {
+            category: category.into(),
+            method: self.method,
+            model: None,
+            images: self.images.len(),
+            segmentation,
+            dest,
+            per_defect: kinds
+                .iter()
+                .map(|row| (row.kind.clone(), row.metrics.image_auc))
+                .collect(),
+            decisions: self
+                .thresholds
+                .filter(|_| !scores.0.is_empty())
+                .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
+            milliseconds_per_image: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
+        };
+        Evaluation {
+            report,
+            model: model.into(),
+            thresholds: self.thresholds,
+            side: self.side,
+            images: self.results().cloned().collect(),
+            kinds,
+            curves,
+            missing,
+            notes,
+        }
+    }
+
+    fn kind_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .results()
+            .filter(|image| image.class.is_defective() == Some(true))
+            .map(|image| image.class.name())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What the images themselves show to be odd.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut say = |what: &str, with_score: bool| {
+            let of: Vec<_> = self
+                .results()
+                .filter(|image| image.problem.is_some() && image.score.is_some() == with_score)
+                .collect();
+            if let Some(first) = of.first() {
+                let reason = first.problem.as_deref().unwrap_or_default();
+                notes.push(format!(
+                    "{} {what} (the first: {}, {reason}).",
+                    of.len(),
+                    first.name
+                ));
+            }
+        };
+        say("of the images could not be analysed", false);
+        say("of the masks could not be used", true);
+        let mut scores = self.results().filter_map(|image| image.score);
+        if let Some(first) = scores.next()
+            && self.images.len() > 1
+            && scores.clone().next().is_some()
+            && scores.all(|score| score == first)
+        {
+            notes.push(format!(
+                "All scores are {first}: the model says the same of every image, so no threshold tells them apart."
+            ));
+        }
+        if self.thresholds.is_none() {
+            notes.push(
+                "The model is not calibrated: the threshold shown is the best one of this very set, which \
+                 flatters it, and no defects are outlined."
+                    .into(),
+            );
+        }
+        notes
+    }
+}
+
+/// Evaluates a folder, image by image. `progress` hears how many of how many are done; the small
+/// pictures of the images come in their order.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read, [`Error::Device`] if the device was lost.
+pub async fn evaluate(
+    detector: &Detector,
+    test: &TestSet,
+    model: &str,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(Evaluation, Vec<Vec<u8>>)> {
+    let read = |file: usize| {
+        let path = &test.files[file];
+        std::fs::read(path).map_err(Error::io("read", path))
+    };
+    let mut session = Session::new(detector);
+    let mut pictures = Vec::with_capacity(test.set.images.len());
+    for (done, image) in test.set.images.iter().enumerate() {
+        let (bytes, mask) = (read(image.file)?, image.mask.map(read).transpose()?);
+        let subject = Subject {
+            name: &image.name,
+            class: &image.class,
+            image: &bytes,
+            mask: mask.as_deref(),
+        };
+        pictures.push(session.add(detector, subject).await?.picture);
+        progress(done + 1, test.set.images.len());
+    }
+    let evaluation = session.finish(&test.name, model, test.set.notes.clone());
+    Ok((evaluation, pictures))
+}
+
+/// All figures; why one is missing goes into `missing`.
+fn figures(images: Result<&Ranking, &Error>, pixels: &Ranking, missing: &mut Vec<Missing>) -> Metrics {
+    type Value = std::result::Result<f64, String>;
+    let missing_class = match images {
+        Err(_) => Some("there are no scores of labelled images"),
+        Ok(images) if images.defective() == 0 => Some("there is no defective image that could be analysed"),
+        Ok(images) if images.good() == 0 => Some("there is no good image that could be analysed"),
+        Ok(_) => None,
+    };
+    let text = |err: Error| err.to_string();
+    let image_auc = match (images, missing_class) {
+        (Ok(images), None) => images.auc().map_err(text),
+        (_, reason) => Err(reason.unwrap_or_default().into()),
+    };
+    // with masks there are good pixels, too: those around defects
+    let of_pixels = |value: Value| match pixels.defective() {
+        0 => Err("no defective image has a mask that could be used".into()),
+        _ => value,
+    };
+    let instances = pixels.instance_ap().map_err(text);
+    let values: [Value; 6] = [
+        image_auc,
+        of_pixels(pixels.auc().map_err(text)),
+        of_pixels(pixels.average_precision().map_err(text)),
+        of_pixels(pixels.aupro(AUPRO_LIMIT).map_err(text)),
+        of_pixels(instances.as_ref().map(|own| own.iap).map_err(String::clone)),
+        of_pixels(instances.map(|own| own.iap90)),
+    ];
+    for (name, value) in Metrics::NAMES.into_iter().zip(&values) {
+        if let Err(reason) = value {
+            missing.push(Missing {
+                figure: name.into(),
+                reason: reason.clone(),
+            });
+        }
+    }
+    Metrics::from_values(values.map(std::result::Result::ok))
+}
+
+fn curves(images: Option<&Ranking>, pixels: &Ranking) -> Curves {
+    Curves {
+        image_roc: images.and_then(Ranking::roc),
+        image_pr: images.and_then(Ranking::precision_recall),
+        pixel_roc: pixels.roc(),
+        pixel_pr: pixels.precision_recall(),
+        overlap: pixels.overlap(AUPRO_LIMIT),
+    }
+}

@@ -1,0 +1,192 @@
+//! Archives as ordinary programs write them, and as nobody should.
+
+use proptest::prelude::*;
+
+use super::*;
+use pack::{File, zip};
+
+#[path = "../../../../../tests/support/zip.rs"]
+mod pack;
+
+fn listed(archive: &[u8]) -> Result<Listing> {
+    let size = archive.len() as u64;
+    let tail = &archive[archive.len().saturating_sub(TAIL as usize)..];
+    let directory = locate(tail, size)?;
+    let start = directory.start as usize;
+    list(&archive[start..start + directory.length as usize], &directory)
+}
+
+/// Unpacks an image as the browser does: no more than it says it has.
+fn unpacked(archive: &[u8], entry: &Entry) -> Vec<u8> {
+    let offset = entry.offset as usize;
+    let start = entry
+        .content(&archive[offset..offset + HEAD as usize])
+        .expect("a head") as usize;
+    let packed = &archive[start..start + entry.packed as usize];
+    let content = match entry.method {
+        Method::Stored => packed.to_vec(),
+        Method::Deflated => {
+            miniz_oxide::inflate::decompress_to_vec_with_limit(packed, entry.size as usize).expect("unpacks")
+        }
+    };
+    assert_eq!(crc32fast::hash(&content), entry.checksum);
+    content
+}
+
+fn error(archive: &[u8]) -> String {
+    listed(archive).expect_err("refused").to_string()
+}
+
+#[test]
+fn images_are_found_and_the_rest_is_said() {
+    let files: [File<'_>; 7] = [
+        ("parts/", b"", false),
+        ("parts/one.png", b"one one one one", true),
+        ("parts/deep/er/two.JPG", b"two", false),
+        ("parts/notes.txt", b"no image", true),
+        ("__MACOSX/parts/._one.png", b"litter", false),
+        ("parts/.DS_Store", b"litter", false),
+        ("..\\..\\three.bmp", b"three", false),
+    ];
+    for (wide, comment) in [(false, ""), (true, "PK\x05\x06 in a comment")] {
+        let archive = zip(&files, wide, comment);
+        let listing = listed(&archive).expect("is read");
+        assert_eq!(listing.others, ["parts/notes.txt"]);
+        let images: Vec<(&str, Vec<u8>)> = listing
+            .images
+            .iter()
+            .map(|(path, entry)| (path.as_str(), unpacked(&archive, entry.as_ref().expect("usable"))))
+            .collect();
+        let expected: [(&str, &[u8]); 3] = [
+            ("parts/one.png", b"one one one one"),
+            ("parts/deep/er/two.JPG", b"two"),
+            ("three.bmp", b"three"),
+        ];
+        assert!(
+            images
+                .iter()
+                .map(|(path, content)| (*path, content.as_slice()))
+                .eq(expected)
+        );
+        // as after a self-extracting program
+        let behind = [b"#!/bin/sh\n".as_slice(), &archive].concat();
+        if !wide {
+            let listing = listed(&behind).expect("is read");
+            let (_, entry) = &listing.images[0];
+            assert_eq!(
+                unpacked(&behind, entry.as_ref().expect("usable")),
+                b"one one one one"
+            );
+        }
+    }
+}
+
+#[test]
+fn entries_that_would_exhaust_memory_are_refused_and_the_others_stay() {
+    let zeros = vec![0; 2 * LARGE as usize];
+    let mut archive = zip(
+        &[("bomb.png", &zeros, true), ("good.png", b"good", false)],
+        false,
+        "",
+    );
+    let listing = listed(&archive).expect("is read");
+    let reason = listing.images[0].1.as_ref().expect_err("a bomb");
+    assert!(reason.contains("zip bomb"), "{reason}");
+    assert!(listing.images[1].1.is_ok());
+
+    // sizes as the directory has them: the first entry's are 20 bytes after its signature
+    let directory = archive
+        .windows(4)
+        .position(|bytes| bytes == ENTRY)
+        .expect("a directory");
+    archive[directory + 24..directory + 28].copy_from_slice(&(MOST_BYTES as u32 + 1).to_le_bytes());
+    let reason = listed(&archive).expect("is read").images[0]
+        .1
+        .clone()
+        .expect_err("too large");
+    assert!(reason.contains("100 MB"), "{reason}");
+    archive[directory + 10] = 12;
+    let reason = listed(&archive).expect("is read").images[0]
+        .1
+        .clone()
+        .expect_err("bzip2");
+    assert!(reason.contains("unusual way"), "{reason}");
+    archive[directory + 8] = 1;
+    let reason = listed(&archive).expect("is read").images[0]
+        .1
+        .clone()
+        .expect_err("encrypted");
+    assert!(reason.contains("encrypted"), "{reason}");
+}
+
+#[test]
+fn entries_that_overlap_are_a_bomb() {
+    let content = [7; 1000];
+    let files: Vec<File<'_>> = (0..4).map(|_| ("same.png", content.as_slice(), false)).collect();
+    let whole = zip(&files, false, "");
+    let start = whole
+        .windows(4)
+        .position(|bytes| bytes == ENTRY)
+        .expect("a directory");
+    // one content, four entries
+    let one = zip(&files[..1], false, "");
+    let content = one
+        .windows(4)
+        .position(|bytes| bytes == ENTRY)
+        .expect("a directory");
+    let mut archive = [&one[..content], &whole[start..]].concat();
+    let at = archive.len() - 6;
+    archive[at..at + 4].copy_from_slice(&(content as u32).to_le_bytes());
+    assert!(error(&archive).contains("zip bomb"), "{}", error(&archive));
+}
+
+#[test]
+fn what_is_no_archive_is_said() {
+    let archive = zip(&[("a.png", b"a", false)], false, "");
+    assert!(error(b"").contains("no zip archive"));
+    assert!(error(b"\x89PNG").contains("no zip archive"));
+    assert!(error(&archive[..archive.len() - 3]).contains("cut off"));
+    // the first half is missing
+    assert!(error(&archive[20..]).contains("damaged"));
+    assert_eq!(listed(&zip(&[], false, "")).expect("is read"), Listing::default());
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_packed_comes_back(
+        files in proptest::collection::vec(("[a-z]{1,8}(/[a-z]{1,8}){0,3}", proptest::collection::vec(any::<u8>(), 0..600), any::<bool>()), 0..12),
+        wide in any::<bool>(),
+        comment in "[ -~]{0,60}",
+    ) {
+        let named: Vec<(String, Vec<u8>, bool)> = files.into_iter().map(|(path, content, packed)| (format!("{path}.png"), content, packed)).collect();
+        let files: Vec<File<'_>> = named.iter().map(|(path, content, packed)| (path.as_str(), content.as_slice(), *packed)).collect();
+        let archive = zip(&files, wide, &comment);
+        let listing = listed(&archive).expect("is read");
+        prop_assert!(listing.others.is_empty());
+        prop_assert_eq!(listing.images.len(), files.len());
+        for ((path, entry), (expected, content, _)) in listing.images.iter().zip(&files) {
+            prop_assert_eq!(path, expected);
+            prop_assert_eq!(unpacked(&archive, entry.as_ref().expect("usable")), *content);
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_is_a_sentence_or_a_listing(at in 0_usize..400, value in any::<u8>(), cut in 0_usize..60) {
+        let files: [File<'_>; 3] = [("a.png", b"aaaaaaaaaa", true), ("b/c.png", b"cc", false), ("d.txt", b"d", false)];
+        let mut archive = zip(&files, at % 2 == 0, "x");
+        let at = at % archive.len();
+        archive[at] = value;
+        archive.truncate(archive.len() - cut.min(archive.len()));
+        if let Ok(listing) = listed(&archive) {
+            for entry in listing.images.iter().filter_map(|(_, entry)| entry.as_ref().ok()) {
+                prop_assert!(entry.packed <= archive.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_no_archive(noise in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = listed(&noise);
+        let _ = listed(&[END.as_slice(), &noise].concat());
+    }
+}

@@ -1,0 +1,30 @@
+//! DeSTSeg (Zhang et al., CVPR 2023), STPM and `PatchCore`: visual defect inspection that is trained on good
+//! images alone. One engine for the command line and the page; it knows neither.
+//!
+//! ```text
+//! inspect: image -> preprocess -> network (teacher, student, segmentation) -> maps -> verdict and picture
+//! train  : dataset -> synthesis -> stages (student, segmentation) -> calibration -> checkpoint
+//! ```
+#![recursion_limit = "256"]
+
+pub mod backend;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod evaluation;
+pub mod files;
+pub mod inference;
+pub mod metrics;
+pub mod model;
+pub mod platform;
+pub mod render;
+pub mod report;
+pub mod synthesis;
+#[cfg(feature = "burn")]
+pub mod train;
+pub mod verdict;
+
+#[cfg(test)]
+pub(crate) mod test_support;
+
+pub use error::{Error, Result};

@@ -1,5 +1,0 @@
-//! The page's engine, a module Web Worker.
-
-fn main() {
-    destseg::worker::run();
-}

@@ -1,0 +1,5 @@
+//! The page's engine, a module Web Worker.
+
+fn main() {
+    destseg::page::worker::run();
+}

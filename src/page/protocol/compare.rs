@@ -1,0 +1,98 @@
+//! The messages about comparing methods on the same images.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ManifestFile, Thresholds};
+use destseg_engine::config::Method;
+
+/// From the page to the engine, about a comparison. Good images are those collected for a new inspector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "contest", rename_all = "snake_case")]
+pub enum Contest {
+    /// Prepares a contender of the good images. Answers: [`ContestEvent::Progress`], then
+    /// [`ContestEvent::Ready`] or [`ContestEvent::Failed`].
+    Prepare {
+        /// `PatchCore` or STPM.
+        method: Method,
+        /// Share of all patches that `PatchCore` remembers.
+        coreset: f64,
+        /// Steps that STPM trains.
+        steps: usize,
+        /// Where to fetch the teacher, if it is not there yet.
+        teachers: Vec<ManifestFile>,
+    },
+    /// Stops preparing.
+    Stop,
+    /// Looks at an image with the loaded model and all contenders; the buffer is its file. Answer:
+    /// [`ContestEvent::Compared`] or [`ContestEvent::Failed`].
+    Look {
+        /// Names this look in the answer.
+        job: u32,
+    },
+}
+
+/// From the engine to the page, about a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "contest_event", rename_all = "snake_case")]
+pub enum ContestEvent {
+    /// A contender is being prepared.
+    Progress {
+        /// Which.
+        method: Method,
+        /// What goes on, in words.
+        doing: String,
+        /// How much is done.
+        done: usize,
+        /// Of how much.
+        total: usize,
+    },
+    /// A contender is ready; the buffer is its file.
+    Ready {
+        /// Which.
+        method: Method,
+        /// What is known of it.
+        contender: Contender,
+    },
+    /// What all say about an image; the buffer holds their maps, `f32`, little endian, one after the other.
+    Compared {
+        /// The look this answers.
+        job: u32,
+        /// The loaded model first.
+        looks: Vec<Look>,
+    },
+    /// A contender or a look failed.
+    Failed {
+        /// Why and what to do, one sentence.
+        message: String,
+    },
+}
+
+/// A method that is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contender {
+    /// Good images that it was made of.
+    pub images: usize,
+    /// Patches that are remembered, and how many there were.
+    pub patches: Option<(usize, usize)>,
+    /// Bytes of its file, without the teacher.
+    pub bytes: usize,
+    /// Milliseconds that it took to prepare.
+    pub ms: f64,
+}
+
+/// What a method says about an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// The method.
+    pub method: Method,
+    /// Image score.
+    pub score: f32,
+    /// Its thresholds, if it is calibrated.
+    pub thresholds: Option<Thresholds>,
+    /// Whether the map's values are probabilities, not distances.
+    pub probabilities: bool,
+    /// Columns and rows of its map.
+    pub size: (usize, usize),
+    /// Milliseconds that it took.
+    pub ms: f64,
+}

@@ -1,0 +1,142 @@
+//! The messages about measuring a model on a labelled set.
+
+use serde::{Deserialize, Serialize};
+
+use super::ManifestFile;
+use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::data::labelled::Class;
+
+/// From the page to the engine, about an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measure", rename_all = "snake_case")]
+pub enum Measure {
+    /// Begins anew, with the loaded model. Answer: [`MeasureEvent::Begun`] or [`MeasureEvent::Failed`].
+    Begin {
+        /// Names the evaluation in the answers.
+        run: u32,
+        /// How many will come.
+        images: usize,
+        /// Teachers that the page can fetch, for helpers.
+        teachers: Vec<ManifestFile>,
+    },
+    /// Looks at the next image; the buffer holds the image file and behind it the mask file, if there is
+    /// one. Answer: [`MeasureEvent::Seen`] or [`MeasureEvent::Failed`].
+    Image {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+        /// Its path in the set.
+        name: String,
+        /// What it is said to be.
+        class: Class,
+        /// Bytes of the image file.
+        image_bytes: usize,
+        /// Whether there is a mask behind it.
+        has_mask: bool,
+    },
+    /// Looks at an image for another engine; the buffer is the image file. Answer: [`MeasureEvent::Looked`] or
+    /// [`MeasureEvent::Failed`].
+    Look {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+    },
+    /// Gives up; there is no answer.
+    Cancel {
+        /// The evaluation.
+        run: u32,
+    },
+    /// Asks for the figures. Answer: [`MeasureEvent::Measured`] or [`MeasureEvent::Failed`].
+    Finish {
+        /// The evaluation.
+        run: u32,
+        /// The set's name.
+        category: String,
+        /// The model's name.
+        model: String,
+        /// What is odd about the set.
+        notes: Vec<String>,
+    },
+}
+
+impl Measure {
+    /// The evaluation that it is about.
+    pub fn run(&self) -> u32 {
+        match self {
+            Self::Begin { run, .. }
+            | Self::Image { run, .. }
+            | Self::Look { run, .. }
+            | Self::Cancel { run }
+            | Self::Finish { run, .. } => *run,
+        }
+    }
+}
+
+/// From the engine to the page, about an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measured", rename_all = "snake_case")]
+pub enum MeasureEvent {
+    /// Images may come.
+    Begun {
+        /// The evaluation.
+        run: u32,
+        /// How many of them at the same time.
+        at_once: usize,
+    },
+    /// What was seen of an image; the buffer holds its small picture and behind it the maps, `f32`, little
+    /// endian: that of the segmentation network, if there is one, and the DeST map.
+    Looked {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+        /// The numbers, or why there are none.
+        seen: Result<SightingInfo, String>,
+    },
+    /// An image is measured. The buffer is a small JPEG picture of it.
+    Seen {
+        /// The evaluation.
+        run: u32,
+        /// Its place in the set.
+        place: usize,
+        /// Its numbers.
+        result: Box<ImageResult>,
+        /// Bytes that the pixels seen so far take in the engine.
+        bytes: usize,
+    },
+    /// The figures.
+    Measured {
+        /// The evaluation.
+        run: u32,
+        /// All of it.
+        evaluation: Box<Evaluation>,
+    },
+    /// It cannot go on.
+    Failed {
+        /// The evaluation.
+        run: u32,
+        /// Why and what to do, one sentence.
+        message: String,
+    },
+}
+
+/// What a network says of an image, without what the buffer holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SightingInfo {
+    /// Columns and rows of the image.
+    pub size: (u32, u32),
+    /// Time that the network took.
+    pub milliseconds: f64,
+    /// Image score of the map that decides.
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+    /// Bytes of the small picture.
+    pub picture_bytes: usize,
+    /// Columns and rows of each map.
+    pub map: (usize, usize),
+    /// How many maps there are: 1 or 2.
+    pub maps: usize,
+}

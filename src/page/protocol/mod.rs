@@ -1,0 +1,349 @@
+//! The messages between the page and its engine. Both halves are built from this one file.
+//!
+//! A message travels as `[json, buffer]`: the enum as JSON text and, where a variant says so, one
+//! transferred `ArrayBuffer` with the bulk data.
+
+mod compare;
+mod evaluate;
+mod study;
+mod teach;
+
+use destseg_engine::config::{Component, Method};
+pub use destseg_engine::verdict::decision::Thresholds;
+pub use compare::{Contender, Contest, ContestEvent, Look};
+pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
+pub use evaluate::{Measure, MeasureEvent, SightingInfo};
+use serde::{Deserialize, Serialize};
+pub use study::{Damage, StudyInfo};
+pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
+
+/// Rises whenever a message changes; the page refuses an engine of another version.
+pub const PROTOCOL_VERSION: u32 = 6;
+
+/// From the page to the engine. The engine works on one command at a time, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Chooses and prepares the device; must come first, once. Answer: [`Event::DeviceReady`].
+    Start {
+        /// What the visitor chose.
+        backend: BackendChoice,
+    },
+    /// Fetches a shipped model (its teacher first, once). Answers: [`Event::Progress`], then
+    /// [`Event::ModelReady`] or [`Event::Failed`].
+    LoadShipped {
+        /// Names this load in the answers.
+        job: u32,
+        /// The entry of the manifest.
+        model: ManifestModel,
+        /// The manifest's entry of the model's teacher.
+        teacher: ManifestFile,
+    },
+    /// Opens a model or teacher file of the visitor; the buffer is its content. Answers as for
+    /// [`Command::LoadShipped`], or [`Event::TeacherReady`].
+    LoadFile {
+        /// Names this load in the answers.
+        job: u32,
+        /// The file's name, shown as the model's name.
+        name: String,
+        /// Where to fetch the teachers that a compact model file only names.
+        teachers: Vec<ManifestFile>,
+    },
+    /// Analyses an image file with the loaded model; the buffer is its content. Answer:
+    /// [`Event::Analysed`] or [`Event::Failed`].
+    Analyse {
+        /// Names this analysis in the answer.
+        job: u32,
+    },
+    /// Looks at a picture of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
+    /// [`Event::Watched`] or [`Event::Failed`].
+    Watch {
+        /// Names this look in the answer.
+        job: u32,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// Something about a new inspector. Answers: [`Event::Teach`].
+    Teach {
+        /// What; in a box, because a recipe has many settings.
+        task: Box<Task>,
+    },
+    /// Gives the features behind an analysis; the buffer is the image file, and what was painted. Answer:
+    /// [`Event::Studied`] or [`Event::Failed`].
+    Study {
+        /// Names this look in the answer.
+        job: u32,
+        /// What is done to the image before.
+        damage: Damage,
+        /// Bytes of the image file.
+        image_bytes: usize,
+    },
+    /// Looks at an image with a shipped network that lacks a component; the buffer is the image file. Answer:
+    /// [`Event::Ablated`] or [`Event::Failed`].
+    Ablate {
+        /// Names this look in the answer.
+        job: u32,
+        /// Where the network is.
+        model: ManifestFile,
+        /// Where to fetch its teacher, if it is not there yet.
+        teacher: ManifestFile,
+    },
+    /// Something about comparing methods. Answers: [`Event::Contest`].
+    Contest {
+        /// What.
+        task: Contest,
+    },
+    /// Something about measuring the model. Answers: [`Event::Measure`].
+    Measure {
+        /// What.
+        task: Measure,
+    },
+}
+
+/// From the engine to the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The engine's code runs and listens: the page may send commands from now on.
+    Ready {
+        /// [`PROTOCOL_VERSION`] of the engine.
+        protocol: u32,
+    },
+    /// Answer to [`Command::Start`].
+    DeviceReady(DeviceInfo),
+    /// Bytes of a download so far.
+    Progress {
+        /// The load this belongs to.
+        job: u32,
+        /// Bytes received.
+        received: u64,
+        /// Bytes in all, teacher included where it is fetched too.
+        total: u64,
+    },
+    /// The model is in place and warmed up.
+    ModelReady {
+        /// The load this answers.
+        job: u32,
+        /// What was loaded.
+        model: ModelInfo,
+    },
+    /// The file held a teacher, which is kept for models that need it.
+    TeacherReady {
+        /// The load this answers.
+        job: u32,
+        /// Its id.
+        teacher: String,
+    },
+    /// Result of an analysis. The buffer holds `f32` maps, little endian, row by row: the segmentation
+    /// network's, if the model has one, and the DeST map, `map_width * map_height` each; then the three
+    /// levels' distances.
+    Analysed {
+        /// The analysis this answers.
+        job: u32,
+        /// The numbers; the maps are in the buffer.
+        result: AnalysisInfo,
+    },
+    /// Result of a look at the camera's picture; the buffer is the map that decides, `f32`, little endian.
+    Watched {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        look: Look,
+    },
+    /// News of a new inspector.
+    Teach {
+        /// What.
+        event: TaskEvent,
+    },
+    /// The features behind an analysis; the buffer is as [`StudyInfo`] says.
+    Studied {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        study: StudyInfo,
+    },
+    /// What the network without a component says; the buffer is its map, `f32`, little endian.
+    Ablated {
+        /// The look this answers.
+        job: u32,
+        /// The numbers.
+        look: Look,
+    },
+    /// News of a comparison.
+    Contest {
+        /// What.
+        event: ContestEvent,
+    },
+    /// News of an evaluation.
+    Measure {
+        /// What.
+        event: MeasureEvent,
+    },
+    /// A command failed; the engine goes on. One sentence for the visitor.
+    Failed {
+        /// The load or analysis that failed; none for [`Command::Start`].
+        job: Option<u32>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// This is the quick engine, and what was asked for needs the whole one: the page starts that.
+    Outgrown,
+    /// The engine is gone (panic, lost GPU): the page starts a new one.
+    Fatal {
+        /// What happened, one sentence.
+        message: String,
+    },
+}
+
+/// The loaded model, as the page shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Display name.
+    pub name: String,
+    /// The method that it follows.
+    #[serde(default)]
+    pub method: Method,
+    /// `compact` or `paper`.
+    pub preset: String,
+    /// Teacher id, such as `efficientnet-lite0`.
+    pub teacher: String,
+    /// Trained parameters and the teacher's.
+    pub parameters: u64,
+    /// Bytes of the model file and its teacher.
+    pub bytes: u64,
+    /// Side of the model's square input in pixels.
+    pub input_size: usize,
+    /// Whether it has a segmentation network; without one the DeST map decides.
+    pub segmentation: bool,
+    /// What it was trained on, a phrase.
+    pub trained_on: String,
+    /// Milliseconds to fetch and load.
+    pub load_ms: f64,
+    /// Milliseconds of the first (warm-up) inference.
+    pub first_ms: f64,
+    /// Thresholds from calibration, if the model has them.
+    pub calibration: Option<Thresholds>,
+}
+
+/// The numbers of one analysed image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisInfo {
+    /// Width of the upright image in pixels.
+    pub width: u32,
+    /// Height of the upright image in pixels.
+    pub height: u32,
+    /// Columns of each map.
+    pub map_width: usize,
+    /// Rows of each map.
+    pub map_height: usize,
+    /// Columns and rows of the three levels' maps, fine to coarse.
+    pub levels: [[usize; 2]; 3],
+    /// Image score of the map that decides; in (0, 1) for the segmentation network's.
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+    /// Milliseconds to decode.
+    pub decode_ms: f64,
+    /// Milliseconds of resizing and the networks, reading back included.
+    pub inference_ms: f64,
+}
+
+/// `models/manifest.json`: what is shipped with the page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Teachers, by id.
+    pub teachers: Vec<ManifestFile>,
+    /// Models; the first is loaded when the page opens.
+    pub models: Vec<ManifestModel>,
+    /// Small networks that show what a component is worth.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablations: Vec<AblatedModel>,
+}
+
+/// A shipped file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Unique id; for teachers the id that model files name.
+    pub id: String,
+    /// Path relative to the page.
+    pub file: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A shipped model with its examples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestModel {
+    /// The weights file; `id` is the category.
+    #[serde(flatten)]
+    pub file: ManifestFile,
+    /// Display name.
+    pub name: String,
+    /// Id of its teacher.
+    pub teacher: String,
+    /// Images of this category to try it on.
+    pub examples: Vec<Example>,
+}
+
+/// A small network that lacks a component, or the whole one that it is compared with: all of a model are
+/// trained alike, on that model's images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AblatedModel {
+    /// The weights file.
+    #[serde(flatten)]
+    pub file: ManifestFile,
+    /// Id of the model with these images.
+    pub of: String,
+    /// What is missing; nothing in the whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Component>,
+}
+
+/// A bundled example image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// Path relative to the page.
+    pub file: String,
+    /// "good", or the kind of defect.
+    pub label: String,
+    /// What the picture shows, for screen readers.
+    pub alt: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_journey() {
+        let command = Command::LoadFile {
+            job: 7,
+            name: "a \"b\".safetensors".into(),
+            teachers: vec![],
+        };
+        let text = serde_json::to_string(&command).expect("serialises");
+        assert_eq!(serde_json::from_str::<Command>(&text).expect("parses"), command);
+
+        let event = Event::Failed {
+            job: None,
+            message: "no".into(),
+        };
+        let text = serde_json::to_string(&event).expect("serialises");
+        assert_eq!(serde_json::from_str::<Event>(&text).expect("parses"), event);
+    }
+
+    #[test]
+    fn backend_ids_are_the_serialised_names() {
+        for choice in BackendChoice::ALL {
+            assert_eq!(BackendChoice::from_id(choice.id()), Some(choice));
+            assert_eq!(
+                serde_json::to_string(&choice).expect("serialises"),
+                format!("\"{}\"", choice.id())
+            );
+        }
+    }
+}

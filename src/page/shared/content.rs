@@ -1,0 +1,180 @@
+//! Images that the visitor gave, as files of their own or in a zip archive: nothing of them is in memory
+//! until their bytes are asked for, and of an archive only one image at a time is unpacked.
+
+use std::rc::Rc;
+
+use js_sys::{Array, ArrayBuffer, Function, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, ReadableStream, ReadableStreamDefaultReader};
+
+use destseg_engine::files::zip::{self, Entry, Method};
+
+/// An image of the visitor, or one sentence why it is refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// Where it was in its folder or archive, with plain slashes; its name, if it came alone. Two may have
+    /// the same.
+    pub path: Rc<str>,
+    /// Its bytes.
+    pub content: Result<Content, String>,
+}
+
+/// The bytes of a file, wherever they are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A file, or bytes that the page made itself.
+    File(Blob),
+    /// An image in a zip archive.
+    Packed(Rc<Packed>),
+}
+
+/// An image in a zip archive that the visitor gave.
+#[derive(Debug, PartialEq)]
+pub struct Packed {
+    archive: Blob,
+    entry: Entry,
+}
+
+/// What a folder or archive holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Images, in the order of the archive.
+    pub images: Vec<Given>,
+    /// Paths of files that are no images.
+    pub others: Vec<String>,
+}
+
+impl Content {
+    /// The bytes as a blob; those of an archive are unpacked now.
+    ///
+    /// # Errors
+    /// One sentence, if they are not what the archive says.
+    pub async fn blob(&self) -> Result<Blob, String> {
+        match self {
+            Self::File(blob) => Ok(blob.clone()),
+            Self::Packed(packed) => packed.unpack().await,
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// One sentence, if they cannot be read.
+    pub async fn bytes(&self) -> Result<ArrayBuffer, String> {
+        read(&self.blob().await?).await
+    }
+}
+
+/// Looks into a zip archive; none of its images is unpacked.
+///
+/// # Errors
+/// One sentence, if it is no archive that can be used.
+pub async fn open_zip(zip: &Blob) -> Result<Found, String> {
+    let say = |err: destseg_engine::Error| destseg_engine::error::sentence(&err.to_string());
+    let size = zip.size();
+    let tail = slice(zip, (size - zip::TAIL as f64).max(0.0), size).await?;
+    let directory = zip::locate(&tail, size as u64).map_err(say)?;
+    let end = directory.start + directory.length;
+    let bytes = slice(zip, directory.start as f64, end as f64).await?;
+    let listing = zip::list(&bytes, &directory).map_err(say)?;
+    let images = listing.images.into_iter().map(|(path, entry)| {
+        let packed = |entry| {
+            let archive = zip.clone();
+            Content::Packed(Packed { archive, entry }.into())
+        };
+        Given {
+            path: path.into(),
+            content: entry.map(packed),
+        }
+    });
+    Ok(Found {
+        images: images.collect(),
+        others: listing.others,
+    })
+}
+
+impl Packed {
+    /// Never more bytes than the archive's directory says, whatever the stream would give.
+    async fn unpack(&self) -> Result<Blob, String> {
+        let entry = &self.entry;
+        let damaged =
+            || "Its entry in the zip archive is damaged: copy or pack the archive again.".to_owned();
+        let head = entry.offset as f64;
+        let head = slice(&self.archive, head, head + zip::HEAD as f64).await?;
+        let start = entry.content(&head).map_err(|_| damaged())? as f64;
+        let end = start + entry.packed as f64;
+        let packed = part(&self.archive, start, end)?;
+        let stream = match entry.method {
+            Method::Stored => packed.stream(),
+            Method::Deflated => inflated(&packed.stream())?,
+        };
+        let reader = stream
+            .get_reader()
+            .unchecked_into::<ReadableStreamDefaultReader>();
+        let (parts, mut size, mut checksum) = (Array::new(), 0_u64, crc32fast::Hasher::new());
+        loop {
+            let chunk = JsFuture::from(reader.read()).await.map_err(|_| damaged())?;
+            if get(&chunk, "done").is_truthy() {
+                break;
+            }
+            let part = get(&chunk, "value").unchecked_into::<Uint8Array>();
+            size += u64::from(part.length());
+            if size > entry.size {
+                let _cancelled = JsFuture::from(reader.cancel()).await;
+                return Err(damaged());
+            }
+            checksum.update(&part.to_vec());
+            parts.push(&part);
+        }
+        if size != entry.size || checksum.finalize() != entry.checksum {
+            return Err(damaged());
+        }
+        Blob::new_with_u8_array_sequence(&parts).map_err(|_| damaged())
+    }
+}
+
+/// A stream of the bytes that a deflated stream holds.
+fn inflated(stream: &ReadableStream) -> Result<ReadableStream, String> {
+    let unpacked = || {
+        let class = get(&js_sys::global(), "DecompressionStream")
+            .dyn_into::<Function>()
+            .ok()?;
+        let inflate = Reflect::construct(&class, &Array::of1(&"deflate-raw".into())).ok()?;
+        let pipe = get(stream, "pipeThrough").dyn_into::<Function>().ok()?;
+        pipe.call1(stream, &inflate).ok()?.dyn_into().ok()
+    };
+    unpacked().ok_or_else(|| {
+        "This browser cannot unpack zip archives: unpack it first, then add its images.".into()
+    })
+}
+
+/// The bytes of a part of a file.
+///
+/// # Errors
+/// One sentence, if the file changed or is gone.
+pub async fn slice(blob: &Blob, start: f64, end: f64) -> Result<Vec<u8>, String> {
+    let buffer = read(&part(blob, start, end)?).await?;
+    Ok(Uint8Array::new(buffer.as_ref()).to_vec())
+}
+
+fn part(blob: &Blob, start: f64, end: f64) -> Result<Blob, String> {
+    blob.slice_with_f64_and_f64(start, end)
+        .map_err(|_| UNREADABLE.into())
+}
+
+/// All bytes of a blob.
+///
+/// # Errors
+/// One sentence, if the file changed or is gone.
+pub async fn read(blob: &Blob) -> Result<ArrayBuffer, String> {
+    let read = JsFuture::from(blob.array_buffer()).await.ok();
+    read.and_then(|buffer| buffer.dyn_into().ok())
+        .ok_or_else(|| UNREADABLE.into())
+}
+
+const UNREADABLE: &str = "The file could not be read; it may have been moved or changed: add it again.";
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
+}

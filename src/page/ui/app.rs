@@ -1,0 +1,237 @@
+//! The page as a whole: its state, its worker, and what arrives from outside of its elements.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gloo::events::{EventListener, EventListenerOptions};
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{ClipboardEvent, DragEvent, Element, KeyboardEvent, UrlSearchParams};
+use yew::prelude::*;
+
+use super::client::{self, Client, ClientSlot, Dispatch};
+use super::components::{
+    Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
+    TeachRoom, Tour, VerdictPanel, Viewer,
+};
+use super::state::{Action, Effort, Engine, State};
+use super::{files, hook, icons, store};
+use crate::page::protocol::BackendChoice;
+
+/// The whole page.
+#[component]
+pub(crate) fn App() -> Html {
+    let state = use_reducer(from_address);
+    let dispatch = state.dispatcher();
+    let snapshot = Rc::new((*state).clone());
+    let dragging = use_state(|| false);
+
+    use_worker(&snapshot, &dispatch);
+    use_manifest(&dispatch);
+    use_hook(&snapshot);
+    use_window_events(&dispatch, dragging.setter());
+
+    let page = Page {
+        state: snapshot,
+        dispatch,
+    };
+    html! {
+        <div class="app" data-testid="app">
+            <a class="skip" href="#result">{ "Skip to the result" }</a>
+            <Header ..page.clone() />
+            <Notices ..page.clone() />
+            if page.state.teach.open {
+                <TeachRoom ..page.clone() />
+            } else if page.state.compare.open {
+                <CompareRoom ..page.clone() />
+            } else if page.state.evaluate.open {
+                <EvaluateRoom ..page.clone() />
+            } else {
+            <main class="workspace">
+                <div class="column">
+                    <Add ..page.clone() />
+                    <Examples ..page.clone() />
+                    <Queue ..page.clone() />
+                </div>
+                <Viewer ..page.clone() />
+                <div class="column">
+                    <VerdictPanel ..page.clone() />
+                    <Regions ..page.clone() />
+                    <Display ..page.clone() />
+                </div>
+            </main>
+            }
+            <Tour ..page.clone() />
+            <StatusLine ..page />
+            if *dragging {
+                <div class="drop-hint" aria-hidden="true">
+                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
+                </div>
+            }
+        </div>
+    }
+}
+
+/// The state that the page's address asks for: `?backend=auto|cpu|webgpu&model=ID|none`, and for trainings
+/// `&steps=150-250&batch=8&side=256`: steps of the two stages, images of a step, pixels of the input's side.
+fn from_address() -> State {
+    let search = web_sys::window()
+        .and_then(|window| window.location().search().ok())
+        .unwrap_or_default();
+    let parameter = |name: &str| {
+        UrlSearchParams::new_with_str(&search)
+            .ok()
+            .and_then(|all| all.get(name))
+    };
+    let backend = parameter("backend")
+        .and_then(|id| BackendChoice::from_id(&id))
+        .unwrap_or_default();
+    let mut state = State::new(backend, parameter("model").map(Rc::from));
+    let steps = parameter("steps").and_then(|steps| {
+        let (student, segmentation) = steps.split_once('-')?;
+        Some([student.parse().ok()?, segmentation.parse().ok()?])
+    });
+    if let Some(steps) = steps {
+        state.teach.effort = Effort::Own(steps);
+        state.compare.steps = steps[0];
+    }
+    let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());
+    state.teach.set_sizes(number("side"), number("batch"));
+    state
+}
+
+/// Keeps a worker running and gives it one step after the other.
+#[hook]
+fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
+    let slot: ClientSlot = (*use_memo((), |()| Rc::new(RefCell::new(None)))).clone();
+    let stopped = matches!(state.engine, Engine::Stopped(_));
+    {
+        let (slot, dispatch) = (slot.clone(), dispatch.clone());
+        let worker = (state.generation, state.whole, stopped);
+        use_effect_with(worker, move |&(generation, whole, stopped)| {
+            // the old worker ends before the new one asks for memory
+            slot.replace(None);
+            if !stopped {
+                match Client::start(generation, whole, &dispatch) {
+                    Ok(client) => drop(slot.replace(Some(client))),
+                    Err(message) => dispatch.dispatch(Action::Crash(generation, message)),
+                }
+            }
+        });
+    }
+    let (state, dispatch) = (state.clone(), dispatch.clone());
+    use_effect(move || {
+        if let Some(step) = state.next_step() {
+            let job = state.counter + 1;
+            dispatch.dispatch(Action::Begin(step.clone(), job));
+            client::perform(step, job, &state, &slot, &dispatch);
+        }
+    });
+}
+
+/// Looks once for the models there are: the shipped ones and those that the browser keeps.
+#[hook]
+fn use_manifest(dispatch: &Dispatch) {
+    let dispatch = dispatch.clone();
+    use_effect_with((), move |()| {
+        store::list(&dispatch);
+        let watch = store::watch(&dispatch);
+        spawn_local(async move { dispatch.dispatch(Action::Manifest(client::fetch_manifest().await)) });
+        move || drop(watch)
+    });
+}
+
+/// Keeps `window.destseg` up to date.
+#[hook]
+fn use_hook(state: &Rc<State>) {
+    let latest = use_memo((), |()| {
+        let latest = Rc::new(RefCell::new(state.clone()));
+        hook::install(latest.clone());
+        latest
+    });
+    latest.replace(state.clone());
+}
+
+/// Listens to drops, pastes and keys anywhere on the page.
+#[hook]
+fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
+    let dispatch = dispatch.clone();
+    use_effect_with((), move |()| {
+        let window = web_sys::window();
+        let listen = |name: &'static str, react: Box<dyn Fn(&Event)>| {
+            let options = EventListenerOptions::enable_prevent_default();
+            let target = window.as_ref()?;
+            Some(EventListener::new_with_options(
+                target,
+                name,
+                options,
+                move |event| react(event),
+            ))
+        };
+        let (over, leave, drop_setter) = (dragging.clone(), dragging.clone(), dragging);
+        let (on_drop, on_paste, on_key) = (dispatch.clone(), dispatch.clone(), dispatch);
+        let listeners = [
+            listen(
+                "dragover",
+                Box::new(move |event| {
+                    event.prevent_default();
+                    over.set(true);
+                }),
+            ),
+            listen(
+                "dragleave",
+                Box::new(move |event| {
+                    let left = event
+                        .dyn_ref::<DragEvent>()
+                        .is_some_and(|drag| drag.related_target().is_none());
+                    if left {
+                        leave.set(false);
+                    }
+                }),
+            ),
+            listen(
+                "drop",
+                Box::new(move |event| {
+                    event.prevent_default();
+                    drop_setter.set(false);
+                    let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
+                    files::take_dropped(data, &on_drop);
+                }),
+            ),
+            listen(
+                "paste",
+                Box::new(move |event| {
+                    let data = event
+                        .dyn_ref::<ClipboardEvent>()
+                        .and_then(ClipboardEvent::clipboard_data);
+                    files::take(files::pasted(data), &on_paste);
+                }),
+            ),
+            listen("keydown", Box::new(move |event| browse(event, &on_key))),
+        ];
+        move || drop(listeners)
+    });
+}
+
+/// Left and right show the neighbours in the queue, unless the key belongs to a control.
+fn browse(event: &Event, dispatch: &Dispatch) {
+    let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
+        return;
+    };
+    let target = event
+        .target()
+        .and_then(|target| target.dyn_into::<Element>().ok());
+    let taken = target.is_some_and(|element| {
+        element
+            .closest("input, select, textarea, dialog")
+            .is_ok_and(|found| found.is_some())
+    });
+    if taken || key.alt_key() || key.ctrl_key() || key.meta_key() || event.default_prevented() {
+        return;
+    }
+    match key.key().as_str() {
+        "ArrowLeft" => dispatch.dispatch(Action::Move(-1)),
+        "ArrowRight" => dispatch.dispatch(Action::Move(1)),
+        _ => {}
+    }
+}

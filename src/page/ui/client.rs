@@ -1,0 +1,486 @@
+//! The page's end of the line to its engine: one worker, started, listened to and spoken to.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gloo::events::EventListener;
+use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Blob, ErrorEvent, HtmlVideoElement, MessageEvent, Response, Worker, WorkerOptions, WorkerType,
+};
+use yew::UseReducerDispatcher;
+
+use super::state::{
+    AblateStep, Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep,
+    TeachAction, TeachStep,
+};
+use super::store;
+use super::video::{self, Frame};
+use crate::page::protocol::{
+    Command, Contest, ContestEvent, Damage, Event, Manifest, Measure, MeasureEvent, Task, TaskEvent,
+};
+use crate::page::shared;
+use crate::page::shared::content::{self as given, Content};
+
+/// The scripts that start the quick engine and the whole one, next to the page.
+const QUICK: &str = "./worker_cpu_loader.js";
+const WHOLE: &str = "./worker_gpu_loader.js";
+/// The list of shipped models, next to the page.
+const MANIFEST: &str = "./models/manifest.json";
+
+/// Where actions go.
+pub(crate) type Dispatch = UseReducerDispatcher<State>;
+
+/// A running worker; dropping it ends the worker.
+pub(crate) struct Client {
+    generation: u32,
+    worker: Worker,
+    _listeners: [EventListener; 3],
+}
+
+/// The client of the moment, if there is one.
+pub(crate) type ClientSlot = Rc<RefCell<Option<Client>>>;
+
+impl Client {
+    /// Starts a worker with the whole engine or the quick one, whose events come as actions with this
+    /// generation.
+    ///
+    /// # Errors
+    /// A sentence, if the browser has no module workers.
+    pub(crate) fn start(generation: u32, whole: bool, dispatch: &Dispatch) -> Result<Self, String> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let script = if whole { WHOLE } else { QUICK };
+        let worker = Worker::new_with_options(script, &options).map_err(
+            |_| "This browser cannot run the engine: use a current Chrome, Edge, Firefox or Safari.",
+        )?;
+        let on_message = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "message", move |event| {
+                let data = event
+                    .dyn_ref::<MessageEvent>()
+                    .map(MessageEvent::data)
+                    .unwrap_or_default();
+                dispatch.dispatch(read(generation, &data));
+            })
+        };
+        let on_error = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "error", move |event| {
+                dispatch.dispatch(Action::Crash(generation, describe(event).into()));
+            })
+        };
+        let on_garbled = {
+            let dispatch = dispatch.clone();
+            EventListener::new(&worker, "messageerror", move |_| {
+                dispatch.dispatch(garbled(generation));
+            })
+        };
+        Ok(Self {
+            generation,
+            worker,
+            _listeners: [on_message, on_error, on_garbled],
+        })
+    }
+
+    fn send(&self, command: &Command, buffer: Option<&ArrayBuffer>) -> Result<(), String> {
+        let refused = || "The engine did not take the file: reload the page.".to_owned();
+        let envelope = shared::encode(command, buffer).map_err(|_| refused())?;
+        self.worker
+            .post_message_with_transfer(&envelope.message, &envelope.transfer)
+            .map_err(|_| refused())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.terminate();
+    }
+}
+
+/// A worker's message as an action.
+fn read(generation: u32, data: &JsValue) -> Action {
+    match shared::decode::<Event>(data) {
+        Some((event, buffer)) => {
+            let bulk = buffer.and_then(|buffer| bulk(&event, &buffer));
+            Action::Engine(generation, event, bulk)
+        }
+        None => garbled(generation),
+    }
+}
+
+/// What came with an event.
+fn bulk(event: &Event, buffer: &ArrayBuffer) -> Option<Bulk> {
+    match event {
+        Event::Teach {
+            event: TaskEvent::Trained(_),
+        }
+        | Event::Contest {
+            event: ContestEvent::Ready { .. },
+        } => {
+            let file = Blob::new_with_buffer_source_sequence(&js_sys::Array::of1(buffer));
+            file.ok().map(Bulk::File)
+        }
+        Event::Teach { .. } | Event::Measure { .. } | Event::Studied { .. } => {
+            Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec()))
+        }
+        _ => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
+    }
+}
+
+fn garbled(generation: u32) -> Action {
+    Action::Crash(
+        generation,
+        "The engine sent something unreadable and is started again.".into(),
+    )
+}
+
+/// One sentence about a worker's error event, which has a message if code failed, and none if the
+/// script could not be fetched. The message is in the browser's console.
+fn describe(event: &web_sys::Event) -> &'static str {
+    match event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message) {
+        Some(message) if !message.is_empty() => "The engine stopped unexpectedly.",
+        _ => "The engine could not be loaded: check the connection, then try again.",
+    }
+}
+
+/// Carries out a step: reads the bytes it needs and sends the command. What goes wrong on the way
+/// comes back like a failure of the engine.
+pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let step = match step {
+        Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
+        Step::Evaluate(step) => return perform_measuring(step, state, slot, dispatch),
+        // the new generation is all there is to it
+        Step::Outgrow => return,
+        step => step,
+    };
+    let generation = state.generation;
+    let item = match &step {
+        Step::Analyse(id) => state.item(*id).cloned(),
+        Step::Study(step) => state.item(step.item).cloned(),
+        Step::Ablate(step) => state.item(step.item).cloned(),
+        Step::Compare(CompareStep::Look(id)) => state.item(*id).cloned(),
+        _ => None,
+    };
+    let manifest = state.manifest.clone().unwrap_or_default();
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    spawn_local(async move {
+        let failed = (!matches!(step, Step::Start(_))).then_some(job);
+        let image = async {
+            match item {
+                Some(item) => content(&item.content, &item.example, item.id, &dispatch).await,
+                None => Err("The image is no longer there.".into()),
+            }
+        };
+        let prepared = match step {
+            Step::Start(backend) => Ok((Command::Start { backend }, None)),
+            Step::Teach(_) | Step::Evaluate(_) | Step::Outgrow => return,
+            Step::Load(source) => load_command(job, source, &manifest).await,
+            Step::Compare(CompareStep::Task(task)) => Ok((Command::Contest { task }, None)),
+            Step::Compare(CompareStep::Look(_)) => image.await.map(|image| {
+                let task = Contest::Look { job };
+                (Command::Contest { task }, Some(image))
+            }),
+            Step::Study(step) => image.await.map(|image| study_command(job, &step, &image)),
+            Step::Ablate(step) => image
+                .await
+                .and_then(|image| Ok((ablate_command(job, step, &manifest)?, Some(image)))),
+            Step::Watch(video) => watch_command(job, &video).await,
+            Step::Analyse(_) => image.await.map(|image| (Command::Analyse { job }, Some(image))),
+        };
+        let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
+        if let Err(message) = sent {
+            dispatch.dispatch(Action::Engine(
+                generation,
+                Event::Failed { job: failed, message },
+                None,
+            ));
+        }
+    });
+}
+
+/// Sends a command, unless the worker was replaced meanwhile: the new one gets its own.
+fn send(
+    slot: &ClientSlot,
+    generation: u32,
+    command: &Command,
+    buffer: Option<&ArrayBuffer>,
+) -> Result<(), String> {
+    match &*slot.borrow() {
+        Some(client) if client.generation == generation => client.send(command, buffer),
+        _ => Ok(()),
+    }
+}
+
+/// Carries out a step for a new inspector.
+fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let generation = state.generation;
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    match step {
+        TeachStep::Task(task) => {
+            if let Err(message) = send(&slot, generation, &Command::Teach { task }, None) {
+                let event = TaskEvent::Failed { message };
+                dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+            }
+        }
+        TeachStep::Collect(image) => {
+            let teach = &state.teach;
+            let (side, fit) = (teach.settings.model.input_size, teach.settings.model.fit);
+            let find = |images: &[super::state::Good]| {
+                let found = images.iter().find(|good| good.id == image);
+                found.and_then(|good| good.content.clone())
+            };
+            let (task, content) = match find(&teach.images) {
+                Some(content) => (Task::Add { image, side, fit }, Some(content)),
+                None => (Task::AddTexture { image }, find(&teach.own_textures)),
+            };
+            spawn_local(async move {
+                let bytes = match content {
+                    Some(content) => content.bytes().await,
+                    None => Err("The image is no longer there: add it again.".into()),
+                };
+                let sent = bytes.and_then(|buffer| {
+                    send(
+                        &slot,
+                        generation,
+                        &Command::Teach { task: task.into() },
+                        Some(&buffer),
+                    )
+                });
+                if let Err(message) = sent {
+                    let event = TaskEvent::Refused { image, message };
+                    dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+                }
+            });
+        }
+        TeachStep::Keep(trained) => {
+            let first = state.teach.images.iter().find_map(|image| {
+                let size = image.size()?;
+                Some((image.content.clone()?, size))
+            });
+            spawn_local(async move {
+                let kept = store::keep(&trained, first).await;
+                dispatch.dispatch(Action::Teach(TeachAction::Kept(kept)));
+            });
+        }
+    }
+}
+
+/// Carries out a step of an evaluation: image and mask travel in one buffer.
+fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let generation = state.generation;
+    let (slot, dispatch) = (slot.clone(), dispatch.clone());
+    let failed = {
+        let dispatch = dispatch.clone();
+        move |run: u32, message: String| {
+            let event = Event::Measure {
+                event: MeasureEvent::Failed { run, message },
+            };
+            dispatch.dispatch(Action::Engine(generation, event, None));
+        }
+    };
+    let (run, place) = match step {
+        EvaluateStep::Task(task) => {
+            let run = task.run();
+            if let Err(message) = send(&slot, generation, &Command::Measure { task: *task }, None) {
+                failed(run, message);
+            }
+            return;
+        }
+        EvaluateStep::Image { run, place } => (run, place),
+    };
+    let (Some((image, mask)), Some(about)) = (
+        state.evaluate.contents(place),
+        state
+            .evaluate
+            .files
+            .as_ref()
+            .and_then(|files| files.set.images.get(place).cloned()),
+    ) else {
+        return failed(run, "The folder is no longer there: choose it again.".into());
+    };
+    spawn_local(async move {
+        // a file that cannot be read is an image without bytes: the report names it
+        let image = bytes_of(image).await;
+        let mask = match mask {
+            Some(mask) => Some(bytes_of(mask).await),
+            None => None,
+        };
+        let mask_bytes = mask.as_ref().map_or(0, Uint8Array::length);
+        let both = Uint8Array::new_with_length(image.length() + mask_bytes);
+        both.set(&image, 0);
+        if let Some(mask) = &mask {
+            both.set(mask, image.length());
+        }
+        let task = Measure::Image {
+            run,
+            place,
+            name: about.name,
+            class: about.class,
+            image_bytes: image.length() as usize,
+            has_mask: mask.is_some(),
+        };
+        if let Err(message) = send(
+            &slot,
+            generation,
+            &Command::Measure { task },
+            Some(&both.buffer()),
+        ) {
+            failed(run, message);
+        }
+    });
+}
+
+/// Image file and painted pixels travel in one buffer.
+fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
+    let painted: &[u8] = match step.damage {
+        Damage::Painted => &step.painted,
+        Damage::None | Damage::Synthetic(_) => &[],
+    };
+    let image = Uint8Array::new(image);
+    let both = Uint8Array::new_with_length(image.length() + painted.len() as u32);
+    both.set(&image, 0);
+    both.set(&Uint8Array::from(painted), image.length());
+    let command = Command::Study {
+        job,
+        damage: step.damage,
+        image_bytes: image.length() as usize,
+    };
+    (command, Some(both.buffer()))
+}
+
+/// The camera's picture of the moment.
+async fn watch_command(job: u32, video: &HtmlVideoElement) -> Result<(Command, Option<ArrayBuffer>), String> {
+    let Some(Frame {
+        width,
+        height,
+        pixels,
+    }) = video::next_frame(video).await
+    else {
+        return Err("The camera's picture could not be read: take a photo instead.".into());
+    };
+    Ok((Command::Watch { job, width, height }, Some(pixels)))
+}
+
+/// The network and its teacher, which is that of the whole one.
+fn ablate_command(job: u32, step: AblateStep, manifest: &Manifest) -> Result<Command, String> {
+    let whole = manifest
+        .models
+        .iter()
+        .find(|model| model.file.id == step.model.of);
+    let teacher = whole.and_then(|whole| {
+        let mut teachers = manifest.teachers.iter();
+        teachers.find(|teacher| teacher.id == whole.teacher)
+    });
+    let teacher = teacher
+        .cloned()
+        .ok_or("The list of models is incomplete: reload the page.")?;
+    let model = step.model.file;
+    Ok(Command::Ablate { job, model, teacher })
+}
+
+async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
+    let read = match content {
+        Ok(content) => content.bytes().await,
+        Err(message) => Err(message),
+    };
+    read.map_or_else(
+        |_| Uint8Array::new_with_length(0),
+        |buffer| Uint8Array::new(&buffer),
+    )
+}
+
+async fn load_command(
+    job: u32,
+    source: ModelSource,
+    manifest: &Manifest,
+) -> Result<(Command, Option<ArrayBuffer>), String> {
+    match source {
+        ModelSource::Shipped(index) => {
+            let model = manifest.models.get(index).cloned();
+            let teacher = model.as_ref().and_then(|model| {
+                manifest
+                    .teachers
+                    .iter()
+                    .find(|teacher| teacher.id == model.teacher)
+                    .cloned()
+            });
+            let (Some(model), Some(teacher)) = (model, teacher) else {
+                return Err("The list of models is incomplete: choose another model.".into());
+            };
+            Ok((Command::LoadShipped { job, model, teacher }, None))
+        }
+        ModelSource::File { name, blob } | ModelSource::Kept { name, blob, .. } => {
+            let buffer = given::read(&blob).await?;
+            let teachers = manifest.teachers.clone();
+            Ok((
+                Command::LoadFile {
+                    job,
+                    name: name.to_string(),
+                    teachers,
+                },
+                Some(buffer),
+            ))
+        }
+    }
+}
+
+/// The bytes of an image; an example's file is fetched at first and kept.
+async fn content(
+    content: &Option<Content>,
+    example: &Option<Rc<crate::page::protocol::Example>>,
+    id: ItemId,
+    dispatch: &Dispatch,
+) -> Result<ArrayBuffer, String> {
+    let blob = match (content, example) {
+        (Some(content), _) => return content.bytes().await,
+        (None, Some(example)) => {
+            let blob = fetch_blob(&example.file)
+                .await
+                .map_err(|()| "The example could not be fetched: check the connection and pick it again.")?;
+            dispatch.dispatch(Action::Fetched(id, blob.clone()));
+            blob
+        }
+        (None, None) => return Err("The image is no longer there: add it again.".into()),
+    };
+    given::read(&blob).await
+}
+
+async fn fetch(path: &str) -> Result<Response, ()> {
+    let window = web_sys::window().ok_or(())?;
+    let response = JsFuture::from(window.fetch_with_str(path))
+        .await
+        .map_err(|_| ())?;
+    let response = response.dyn_into::<Response>().map_err(|_| ())?;
+    if response.ok() { Ok(response) } else { Err(()) }
+}
+
+async fn fetch_blob(path: &str) -> Result<Blob, ()> {
+    let blob = fetch(path).await?.blob().map_err(|_| ())?;
+    JsFuture::from(blob)
+        .await
+        .ok()
+        .and_then(|blob| blob.dyn_into().ok())
+        .ok_or(())
+}
+
+/// Fetches the list of shipped models.
+///
+/// # Errors
+/// A sentence, if it cannot be fetched or read.
+pub(crate) async fn fetch_manifest() -> Result<Manifest, String> {
+    let text = async {
+        let text = fetch(MANIFEST).await?.text().map_err(|_| ())?;
+        JsFuture::from(text)
+            .await
+            .ok()
+            .and_then(|text| text.as_string())
+            .ok_or(())
+    };
+    let text = text
+        .await
+        .map_err(|()| "The list of models could not be fetched: reload the page.")?;
+    serde_json::from_str(&text).map_err(|_| "The list of models is damaged: reload the page.".into())
+}

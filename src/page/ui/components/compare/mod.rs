@@ -1,0 +1,178 @@
+//! The room where methods stand side by side.
+
+use yew::prelude::*;
+
+use super::column::Column;
+use super::controls::{Choice, FileButton, Select};
+use super::{Page, add};
+use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
+use crate::page::ui::icons::{self, icon};
+use crate::page::ui::state::{Action, CompareAction, Readiness, State};
+use crate::page::ui::{files, format};
+
+/// Shares of patches to choose from, in percent.
+const SHARES: [u32; 4] = [1, 5, 10, 25];
+
+/// Good images, contenders, and their maps of the same image.
+#[component]
+pub(crate) fn CompareRoom(page: &Page) -> Html {
+    let Page { state, dispatch } = page;
+    let own = &state.compare;
+    let onfiles = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |chosen| files::take(chosen, &dispatch))
+    };
+    let choices: Vec<Choice> = state
+        .items
+        .iter()
+        .map(|item| (item.id.to_string().into(), item.name.to_string().into()))
+        .collect();
+    let choose = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |id: String| {
+            if let Ok(id) = id.parse() {
+                dispatch.dispatch(Action::Select(id));
+            }
+        })
+    };
+    let selected = state.selected.map(|id| id.to_string()).unwrap_or_default();
+    let comparison = state.selected.and_then(|id| own.of(id)).cloned();
+    html! {
+        <main class="evaluate compare" id="result" data-testid="compare">
+            <section class="panel" aria-labelledby="compare-title">
+                <h2 id="compare-title">{ "Three methods, the same good images, the same image" }</h2>
+                <p class="hint">
+                    { "DeSTSeg is the model that is loaded. PatchCore remembers patches of your good images and is ready in \
+                       seconds; STPM, the forerunner, is trained on them in a minute or two." }
+                </p>
+                <div class="collect-buttons">
+                    <FileButton testid="compare-good" accept={files::IMAGE_TYPES} multiple=true class="primary"
+                        onfiles={onfiles.clone()}>{ icon(icons::PICTURE) }{ "Add good images" }</FileButton>
+                    <FileButton testid="compare-folder" accept="" folder=true {onfiles}>
+                        { icon(icons::FOLDER) }{ "Add a folder" }
+                    </FileButton>
+                    <add::CameraButton ..page.clone() />
+                    <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.teach.ready()) }</span>
+                </div>
+                <div class="contenders">
+                    { contender(page, Method::Patchcore) }
+                    { contender(page, Method::Stpm) }
+                </div>
+                if let Some(message) = &own.error {
+                    <p class="warning-text" role="alert" data-testid="compare-error">{ icon(icons::WARNING) }{ &**message }</p>
+                }
+            </section>
+            <section class="panel" aria-label="Comparison">
+                <div class="gallery-head">
+                    <Select label="Image" testid="compare-image" {choices} value={selected} onchange={choose} />
+                    <p class="hint">{ "Add images of your own in the inspection." }</p>
+                </div>
+                if let (Some(item), Some(comparison)) = (state.current(), comparison) {
+                    <ol class="columns" data-testid="columns">
+                        { for comparison.looks.iter().enumerate().map(|(index, (look, _))| html! {
+                            <Column key={look.method.label()} page={page.clone()} item={item.clone()}
+                                comparison={comparison.clone()} {index} name={look.method.label()}
+                                bytes={bytes(state, index, look.method)} />
+                        }) }
+                    </ol>
+                } else {
+                    <p class="hint" aria-live="polite">{ if state.current().is_some() { "The methods look at it …" } else { "No image is chosen." } }</p>
+                }
+            </section>
+        </main>
+    }
+}
+
+/// Bytes of a method's file and its teacher; the loaded model comes first, whatever its method.
+fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
+    let slot = match (index, method) {
+        (0, _) => return state.model.as_ref().map(|model| model.info.bytes),
+        (_, Method::Patchcore) => &state.compare.memory,
+        _ => &state.compare.student,
+    };
+    let Readiness::Ready(contender, _) = slot else {
+        return None;
+    };
+    let mut teachers = state.manifest.iter().flat_map(|manifest| &manifest.teachers);
+    let teacher = teachers.find(|teacher| teacher.id == TeacherKind::EfficientnetLite0.id());
+    Some(contender.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
+}
+
+/// A method to prepare: how far it is, what can be done.
+fn contender(page: &Page, method: Method) -> Html {
+    let Page { state, dispatch } = page;
+    let own = &state.compare;
+    let act = |action: CompareAction| {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Compare(action)))
+    };
+    let slot = match method {
+        Method::Patchcore => &own.memory,
+        _ => &own.student,
+    };
+    let enough = state.teach.ready() >= FEWEST_IMAGES;
+    let idle = !own.is_making() && !state.teach.is_training();
+    let words = match slot {
+        Readiness::Absent if enough => "not prepared yet".to_owned(),
+        Readiness::Absent => format!("needs {FEWEST_IMAGES} good images or more"),
+        Readiness::Making(doing, done, total) if *total > 0 => format!("{doing}: {done} of {total}"),
+        Readiness::Making(doing, ..) => doing.to_string(),
+        Readiness::Ready(contender, _) => {
+            let patches = contender.patches.map_or_else(String::new, |(kept, all)| {
+                format!(
+                    "{kept} of {all} patches ({:.0} %), ",
+                    100.0 * kept as f64 / all.max(1) as f64
+                )
+            });
+            format!(
+                "{patches}{} MB beside the teacher, from {} images in {}; the others set its threshold",
+                format::megabytes(contender.bytes as u64),
+                contender.images,
+                format::time(contender.ms)
+            )
+        }
+    };
+    let shares: Vec<Choice> = SHARES
+        .iter()
+        .map(|share| {
+            (
+                share.to_string().into(),
+                format!("{share} % of the patches").into(),
+            )
+        })
+        .collect();
+    let choose = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |share: String| {
+            if let Ok(share) = share.parse::<f64>() {
+                dispatch.dispatch(Action::Compare(CompareAction::Coreset(share / 100.0)));
+            }
+        })
+    };
+    let name = method.label();
+    html! {
+        <div class="contender" data-testid={format!("contender-{}", name.to_lowercase())}
+            data-ready={matches!(slot, Readiness::Ready(..)).to_string()}>
+            <h3>{ name }</h3>
+            <p class="hint" aria-live="polite">{ words }</p>
+            if method == Method::Patchcore {
+                <Select label="Remember" testid="coreset" choices={shares} value={format!("{:.0}", 100.0 * own.coreset)}
+                    onchange={choose} />
+            }
+            if let Readiness::Making(_, done, total) = slot {
+                <progress aria-label={format!("{name} is being prepared")}
+                    value={(*total > 0).then(|| done.to_string())} max={total.to_string()} />
+                <button class="button" type="button" onclick={act(CompareAction::Stop)}>{ "Stop" }</button>
+            } else {
+                <button class="button" type="button" disabled={!enough || !idle}
+                    data-testid={format!("prepare-{}", name.to_lowercase())} onclick={act(CompareAction::Prepare(method))}>
+                    { match (method, slot) {
+                        (_, Readiness::Ready(..)) => "Prepare again",
+                        (Method::Patchcore, _) => "Build its memory",
+                        _ => "Train it",
+                    } }
+                </button>
+            }
+        </div>
+    }
+}

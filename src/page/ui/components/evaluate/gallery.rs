@@ -1,0 +1,270 @@
+//! The images of an evaluation, with true and found outlines.
+
+use std::rc::Rc;
+
+use web_sys::{Blob, BlobPropertyBag, Element, HtmlElement, Url};
+use yew::prelude::*;
+
+use super::ResultProps;
+use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::report;
+use crate::page::ui::components::controls::{Choice, Select};
+use crate::page::ui::format;
+use crate::page::ui::icons::{self, icon};
+use crate::page::ui::state::{Action, EvaluateAction, Order};
+use crate::page::shared::content::Given;
+
+/// Images shown at first, and more with each click.
+const SHOWN: usize = 24;
+
+/// All images, in the order that the visitor chose.
+#[component]
+pub(crate) fn Gallery(props: &ResultProps) -> Html {
+    let ResultProps { page, evaluation } = props;
+    let own = &page.state.evaluate;
+    let count = use_state(|| SHOWN);
+    let threshold = own.threshold();
+    let places = match own.order {
+        Order::Error => evaluation.by_error(threshold),
+        Order::Score => evaluation.by_score(),
+        Order::Name => (0..evaluation.images.len()).collect(),
+    };
+    let orders: Vec<Choice> = Order::ALL
+        .into_iter()
+        .map(|order| (order.id().into(), order.label().into()))
+        .collect();
+    let sort = {
+        let dispatch = page.dispatch.clone();
+        Callback::from(move |id: String| {
+            let order = Order::ALL
+                .into_iter()
+                .find(|order| order.id() == id)
+                .unwrap_or_default();
+            dispatch.dispatch(Action::Evaluate(EvaluateAction::Order(order)));
+        })
+    };
+    let more = {
+        let (setter, now) = (count.setter(), *count);
+        move |_: MouseEvent| setter.set(now + SHOWN)
+    };
+    let wrong = evaluation
+        .images
+        .iter()
+        .filter(|image| image.is_wrong(threshold))
+        .count();
+    html! {
+        <section class="panel" aria-labelledby="gallery-title" data-testid="gallery">
+            <h2 id="gallery-title">{ "Images" }
+                <span class="count" data-testid="wrong-count">{ format!("{wrong} decided wrongly at this threshold") }</span>
+            </h2>
+            <div class="gallery-head">
+                <Select label="Order" testid="gallery-order" choices={orders} value={own.order.id()} onchange={sort} />
+                <p class="outline-key"><span class="truth"></span>{ "true defect" }
+                    <span class="found"></span>{ "found by the model" }</p>
+            </div>
+            if let Some(place) = own.shown {
+                <Detail page={page.clone()} evaluation={evaluation.clone()} {place} />
+            }
+            <ul class="gallery">
+                { for places.iter().take(*count).map(|&place| entry(props, place, threshold)) }
+            </ul>
+            if places.len() > *count {
+                <button class="button" type="button" onclick={more}>
+                    { format!("Show more ({} left)", places.len() - *count) }
+                </button>
+            }
+        </section>
+    }
+}
+
+fn entry(props: &ResultProps, place: usize, threshold: f32) -> Html {
+    let ResultProps { page, evaluation } = props;
+    let image = &evaluation.images[place];
+    let (class, words) = report::judged(&image.class, image.score, threshold);
+    let show = {
+        let dispatch = page.dispatch.clone();
+        Callback::from(move |_: MouseEvent| {
+            dispatch.dispatch(Action::Evaluate(EvaluateAction::Show(Some(place))));
+        })
+    };
+    html! {
+        <li key={place} class={classes!("gallery-item", class)} data-testid="gallery-item" data-name={image.name.clone()}
+            data-judged={class}>
+            <button type="button" onclick={show} aria-label={format!("{words}: {}", image.name)}>
+                { outlined(page, evaluation, place) }
+                <b>{ words }</b>
+                <span>{ image.score.map(|score| format!("score {}", format::value(score))) }</span>
+                <span class="gallery-name">{ &image.name }</span>
+            </button>
+        </li>
+    }
+}
+
+/// A picture and its outlines.
+fn outlined(page: &crate::page::ui::components::Page, evaluation: &Evaluation, place: usize) -> Html {
+    let image = &evaluation.images[place];
+    let picture = page
+        .state
+        .evaluate
+        .pictures
+        .get(place)
+        .filter(|picture| !picture.is_empty());
+    let side = evaluation.side;
+    match picture {
+        Some(picture) => html! {
+            <span class="outlined">
+                <Jpeg bytes={picture.clone()} size={image.size} />
+                <svg viewBox={format!("0 0 {side} {side}")} preserveAspectRatio="none" focusable="false" aria-hidden="true">
+                    <path class="truth" d={report::path(&image.truth)} />
+                    <path class="found" d={report::path(&image.found)} />
+                </svg>
+            </span>
+        },
+        None => html! { <span class="outlined empty">{ icon(icons::WARNING) }</span> },
+    }
+}
+
+/// One image large, with what is known of it.
+#[component]
+fn Detail(props: &DetailProps) -> Html {
+    let DetailProps {
+        page,
+        evaluation,
+        place,
+    } = props;
+    let shown = use_node_ref();
+    {
+        // it stands above the list, perhaps far away from what was clicked
+        let shown = shown.clone();
+        use_effect_with(*place, move |_| {
+            if let Some(element) = shown.cast::<Element>() {
+                element.scroll_into_view();
+                // the reader's place for keyboards and screen readers, if it can be moved
+                let _ = shown.cast::<HtmlElement>().map(|element| element.focus());
+            }
+        });
+    }
+    let Some(image) = evaluation.images.get(*place) else {
+        return Html::default();
+    };
+    let threshold = page.state.evaluate.threshold();
+    let (_, words) = report::judged(&image.class, image.score, threshold);
+    let close = {
+        let dispatch = page.dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Evaluate(EvaluateAction::Show(None))))
+    };
+    let inspect = {
+        let (dispatch, content) = (page.dispatch.clone(), page.state.evaluate.contents(*place));
+        let path: Rc<str> = image.name.as_str().into();
+        Callback::from(move |_: MouseEvent| {
+            if let Some((content, _)) = &content {
+                let content = content.clone();
+                dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
+                dispatch.dispatch(Action::Add(vec![Given {
+                    path: path.clone(),
+                    content,
+                }]));
+            }
+        })
+    };
+    html! {
+        <div class="gallery-detail" data-testid="gallery-detail" ref={shown} tabindex="-1">
+            { outlined(page, evaluation, *place) }
+            <div>
+                <h3>{ &image.name }</h3>
+                <dl class="facts">
+                    <div><dt>{ "Decision" }</dt><dd>{ words }</dd></div>
+                    <div><dt>{ "Score" }</dt>
+                        <dd>{ image.score.map_or_else(|| "n/a".into(), format::value) }</dd></div>
+                    <div><dt>{ "Size" }</dt><dd>{ format::size(image.size.0, image.size.1) }</dd></div>
+                    <div><dt>{ "Time" }</dt><dd>{ format::time(image.milliseconds) }</dd></div>
+                </dl>
+                { instances(evaluation, image) }
+                if let Some(problem) = &image.problem {
+                    <p class="warning-text">{ icon(icons::WARNING) }{ problem }</p>
+                }
+                <div class="dialog-buttons start">
+                    <button class="button" type="button" data-testid="detail-inspect" onclick={inspect}>
+                        { "Look at its maps" }
+                    </button>
+                    <button class="button" type="button" onclick={close}>{ "Close" }</button>
+                </div>
+            </div>
+        </div>
+    }
+}
+
+/// Properties of [`Detail`].
+#[derive(PartialEq, Properties)]
+struct DetailProps {
+    page: crate::page::ui::components::Page,
+    evaluation: Rc<Evaluation>,
+    place: usize,
+}
+
+/// Which true defects are found.
+fn instances(evaluation: &Evaluation, image: &ImageResult) -> Html {
+    let Some(instances) = &image.instances else {
+        return html! { <p class="hint">{ "No mask says where its defects are." }</p> };
+    };
+    let threshold = evaluation.thresholds.map(|thresholds| thresholds.pixel);
+    let entries = instances.iter().enumerate().map(|(number, instance)| {
+        let (mark, words) = match threshold {
+            Some(threshold) if instance.found_at >= threshold => (icons::CHECK, "found"),
+            Some(_) => (icons::CLOSE, "missed"),
+            None => (icons::PICTURE, "not decided"),
+        };
+        let share = 100.0 * instance.area as f32 / (evaluation.side * evaluation.side).max(1) as f32;
+        html! {
+            <li data-testid="instance" data-found={words}>
+                { icon(mark) }
+                { format!("Defect {}: {words} (half of it reaches {}), {share:.1} % of the image", number + 1,
+                    format::value(instance.found_at)) }
+            </li>
+        }
+    });
+    html! { <ul class="instances">{ for entries }</ul> }
+}
+
+/// Properties of [`Jpeg`].
+#[derive(Properties)]
+struct JpegProps {
+    bytes: Rc<Vec<u8>>,
+    /// Of the image: the place is kept before the picture is there.
+    size: (u32, u32),
+}
+
+impl PartialEq for JpegProps {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+}
+
+/// A picture from the bytes of its file.
+#[component]
+fn Jpeg(props: &JpegProps) -> Html {
+    let address = use_memo(Rc::as_ptr(&props.bytes) as usize, |_| {
+        let options = BlobPropertyBag::new();
+        options.set_type("image/jpeg");
+        let bytes = js_sys::Uint8Array::from(props.bytes.as_slice());
+        let blob = Blob::new_with_u8_array_sequence_and_options(&js_sys::Array::of1(&bytes), &options);
+        blob.ok()
+            .and_then(|blob| Url::create_object_url_with_blob(&blob).ok())
+    });
+    {
+        let address = address.clone();
+        use_effect_with(address, |address| {
+            let address = address.clone();
+            move || {
+                if let Some(address) = &*address {
+                    // an address that is gone already needs no more
+                    let _ = Url::revoke_object_url(address);
+                }
+            }
+        });
+    }
+    let (width, height) = props.size;
+    html! {
+        <img src={(*address).clone()} width={width.to_string()} height={height.to_string()} alt="" loading="lazy" />
+    }
+}

@@ -1,0 +1,146 @@
+//! The head of the page: name, promise, model and backend.
+
+use yew::prelude::*;
+
+use super::Page;
+use super::controls::{Choice, FileButton, Select};
+use crate::page::protocol::BackendChoice;
+use crate::page::ui::files;
+use crate::page::ui::icons::{self, icon};
+use crate::page::ui::state::{Action, CompareAction, EvaluateAction, ModelSource, TeachAction, View};
+use crate::page::ui::store;
+
+/// Menu value of a model file of the visitor; the manifest's models have their index.
+const OWN_FILE: &str = "file";
+/// Before the id of a kept inspector in its menu value.
+const KEPT: &str = "kept:";
+
+/// Name, privacy line, model menu, backend menu.
+#[component]
+pub(crate) fn Header(page: &Page) -> Html {
+    let Page { state, dispatch } = page;
+    let open = {
+        let (dispatch, kept) = (dispatch.clone(), state.teach.kept.clone());
+        Callback::from(move |value: String| {
+            if let Ok(index) = value.parse() {
+                dispatch.dispatch(Action::OpenModel(ModelSource::Shipped(index)));
+            } else if let Some(inspector) = kept
+                .iter()
+                .find(|kept| value.strip_prefix(KEPT) == Some(&kept.id))
+            {
+                store::open(inspector, &dispatch);
+            }
+        })
+    };
+    let open_file = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |files: Vec<files::Chosen>| {
+            if let Some((_, file)) = files.into_iter().next() {
+                files::take_model(file, &dispatch);
+            }
+        })
+    };
+    let backend = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |id: String| {
+            if let Some(choice) = BackendChoice::from_id(&id) {
+                dispatch.dispatch(Action::Backend(choice));
+            }
+        })
+    };
+    let teach = {
+        let (dispatch, open) = (dispatch.clone(), !state.teach.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Open(open))))
+    };
+    let evaluate = {
+        let (dispatch, open) = (dispatch.clone(), !state.evaluate.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(open))))
+    };
+    let compare = {
+        let (dispatch, open) = (dispatch.clone(), !state.compare.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Compare(CompareAction::Open(open))))
+    };
+    let tour = {
+        let (dispatch, view) = (dispatch.clone(), state.view);
+        Callback::from(move |_: MouseEvent| {
+            dispatch.dispatch(Action::Teach(TeachAction::Open(false)));
+            dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
+            dispatch.dispatch(Action::Compare(CompareAction::Open(false)));
+            dispatch.dispatch(Action::View(View {
+                tour: Some(0),
+                ..view
+            }));
+        })
+    };
+    let (models, shown) = models(page);
+    let backends: Vec<Choice> = BackendChoice::ALL
+        .into_iter()
+        .map(|choice| (choice.id().into(), backend_label(choice).into()))
+        .collect();
+    html! {
+        <header class="header">
+            <div class="brand">
+                <span class="logo">{ icon(icons::LOGO) }</span>
+                <div>
+                    <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
+                    <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }
+                        <a href="how-it-works.html">{ "How it works" }</a>
+                        <button class="link" type="button" data-testid="tour-begin" onclick={tour}>{ "Tour" }</button></p>
+                </div>
+            </div>
+            <div class="header-controls">
+                <button class="button" type="button" data-testid="teach-open" aria-pressed={state.teach.open.to_string()}
+                    onclick={teach}>{ icon(icons::TEACH) }{ "New inspector" }</button>
+                <button class="button" type="button" data-testid="evaluate-open"
+                    aria-pressed={state.evaluate.open.to_string()} onclick={evaluate}>
+                    { icon(icons::MEASURE) }{ "Evaluate" }
+                </button>
+                <button class="button" type="button" data-testid="compare-open"
+                    aria-pressed={state.compare.open.to_string()} onclick={compare}>
+                    { icon(icons::COMPARE) }{ "Compare" }
+                </button>
+                <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
+                <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
+                    { icon(icons::FOLDER) }<span>{ "Open model" }</span>
+                </FileButton>
+                <Select label="Compute on" testid="backend-select" choices={backends}
+                    value={state.backend.id()} onchange={backend} />
+            </div>
+        </header>
+    }
+}
+
+/// The model menu's choices and the value to show.
+fn models(page: &Page) -> (Vec<Choice>, AttrValue) {
+    let state = &page.state;
+    let shipped = state.manifest.iter().flat_map(|manifest| manifest.models.iter());
+    let mut choices: Vec<Choice> = shipped
+        .enumerate()
+        .map(|(index, model)| (index.to_string().into(), model.name.clone().into()))
+        .collect();
+    choices.extend(state.teach.kept.iter().map(|kept| {
+        let value = format!("{KEPT}{}", kept.id);
+        (value.into(), kept.name.clone().into())
+    }));
+    let shown = match state.shown_source() {
+        Some(ModelSource::Kept { id, .. }) => format!("{KEPT}{id}").into(),
+        Some(ModelSource::Shipped(index)) => index.to_string().into(),
+        Some(source @ ModelSource::File { .. }) => {
+            choices.push((OWN_FILE.into(), state.source_name(source).into()));
+            OWN_FILE.into()
+        }
+        None => {
+            choices.insert(0, (AttrValue::default(), "None".into()));
+            AttrValue::default()
+        }
+    };
+    (choices, shown)
+}
+
+fn backend_label(choice: BackendChoice) -> &'static str {
+    match choice {
+        BackendChoice::Auto => "Automatic",
+        BackendChoice::Cpu => "CPU",
+        BackendChoice::Webgpu => "GPU (WebGPU)",
+    }
+}

@@ -1,0 +1,48 @@
+//! Sentences about the page as a whole.
+
+use yew::prelude::*;
+
+use super::Page;
+use crate::page::ui::icons::{self, icon};
+use crate::page::ui::state::{Action, Engine, Load};
+
+/// The list of notices, read out as they come; what stops everything stays, with a way on.
+#[component]
+pub(crate) fn Notices(page: &Page) -> Html {
+    let Page { state, dispatch } = page;
+    let retry = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Retry))
+    };
+    let stopped = match (&state.engine, &state.load) {
+        (Engine::Stopped(message), _) => Some(message.clone()),
+        (_, Load::Failed(_, message)) => Some(message.to_string()),
+        _ => None,
+    };
+    let notices = state.notices.iter().map(|notice| {
+        let dispatch = dispatch.clone();
+        let id = notice.id;
+        let dismiss = move |_: MouseEvent| dispatch.dispatch(Action::Dismiss(id));
+        html! {
+            <div class="notice" key={id} data-testid="notice">
+                { icon(icons::WARNING) }
+                <p>{ &*notice.text }</p>
+                <button class="icon-button" type="button" aria-label="Dismiss" onclick={dismiss}>
+                    { icon(icons::CLOSE) }
+                </button>
+            </div>
+        }
+    });
+    html! {
+        <div class="notices" role="alert">
+            if let Some(message) = stopped {
+                <div class="notice notice-error" key="stopped" data-testid="notice">
+                    { icon(icons::DEFECT) }
+                    <p>{ message }</p>
+                    <button class="button" type="button" data-testid="retry" onclick={retry}>{ "Try again" }</button>
+                </div>
+            }
+            { for notices }
+        </div>
+    }
+}

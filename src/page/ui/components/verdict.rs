@@ -1,0 +1,101 @@
+//! What the model says about the image shown.
+
+use yew::prelude::*;
+
+use super::Page;
+use crate::page::ui::format;
+use crate::page::ui::icons::{self, icon};
+use crate::page::ui::state::{Analysis, Certainty, Status, Verdict};
+
+/// Verdict, score, certainty and time; read out when it changes.
+#[component]
+pub(crate) fn VerdictPanel(page: &Page) -> Html {
+    let item = page.state.current();
+    let (class, content) = match item.map(|item| &item.status) {
+        Some(Status::Done(analysis)) => {
+            let verdict = page.state.verdict(analysis);
+            (
+                if verdict.is_defect() { "defect" } else { "good" },
+                judged(analysis, &verdict),
+            )
+        }
+        Some(Status::Failed(_)) => (
+            "",
+            html! { <p class="verdict-none">{ "No result for this image" }</p> },
+        ),
+        Some(_) if page.state.is_stuck() => ("", html! { <p class="verdict-none">{ "No result" }</p> }),
+        Some(_) => ("", html! { <p class="verdict-none">{ "Result pending …" }</p> }),
+        None => ("", html! { <p class="verdict-none">{ "No image selected" }</p> }),
+    };
+    html! {
+        <section class={classes!("panel", "verdict", class)} role="status" aria-label="Verdict">
+            if let Some(item) = item {
+                <span class="visually-hidden">{ &*item.name }{ ": " }</span>
+            }
+            { content }
+        </section>
+    }
+}
+
+fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
+    let sure = match (verdict.certainty(), verdict.is_defect()) {
+        (Certainty::Borderline, _) => "Borderline: check it by eye",
+        (Certainty::Likely, true) => "Fairly sure: above the decision",
+        (Certainty::Likely, false) => "Fairly sure: below the decision",
+        (Certainty::Clear, true) => "Sure: far above the decision",
+        (Certainty::Clear, false) => "Sure: far below the decision",
+    };
+    let (score, threshold) = (
+        format::value(verdict.score),
+        format::value(verdict.thresholds.image),
+    );
+    let info = &analysis.info;
+    html! {
+        <>
+            <h2 data-testid="verdict">{ headline(verdict) }</h2>
+            <p data-testid="score" data-value={verdict.score.to_string()}
+                data-threshold={verdict.thresholds.image.to_string()}
+                data-decision-score={verdict.position().to_string()}>
+                { "Score " }<strong>{ score }</strong>{ format!(", threshold {threshold}") }
+            </p>
+            { gauge(verdict) }
+            <p class="certainty" data-testid="certainty">{ sure }</p>
+            <dl class="facts">
+                <div><dt>{ "Inference" }</dt><dd data-testid="time">{ format::time(info.inference_ms) }</dd></div>
+                <div><dt>{ "Decoding" }</dt><dd>{ format::time(info.decode_ms) }</dd></div>
+                <div><dt>{ "DeST score" }</dt><dd>{ format::value(info.dest_score) }</dd></div>
+            </dl>
+            if !verdict.calibrated {
+                <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
+            }
+        </>
+    }
+}
+
+/// The decision in two words, with its sign.
+pub(crate) fn headline(verdict: &Verdict) -> Html {
+    let (symbol, headline) = if verdict.is_defect() {
+        (icons::DEFECT, "Defect found")
+    } else {
+        (icons::CHECK, "Looks good")
+    };
+    html! { <>{ icon(symbol) }<span>{ headline }</span></> }
+}
+
+/// A scale with the decision on it, in its middle at the calibrated threshold, and the score.
+pub(crate) fn gauge(verdict: &Verdict) -> Html {
+    let percent = |share: f32| format!("{:.1}%", share * 100.0);
+    let (position, boundary) = (verdict.position(), verdict.boundary());
+    let (start, length) = (position.min(boundary), (position - boundary).abs());
+    html! {
+        <svg class="gauge" height="34" aria-hidden="true" focusable="false">
+            <rect class="gauge-track" x="0" y="4" width="100%" height="8" rx="4" />
+            <rect class="gauge-bar" x={percent(start)} y="4" width={percent(length)} height="8" />
+            <line class="gauge-threshold" x1={percent(boundary)} x2={percent(boundary)} y1="0" y2="16" />
+            <svg x={percent(position)} overflow="visible"><circle class="gauge-score" cx="0" cy="8" r="6" /></svg>
+            <text x="0" y="31">{ "good" }</text>
+            <text x={percent(boundary.clamp(0.25, 0.75))} y="31" text-anchor="middle">{ "decision" }</text>
+            <text x="100%" y="31" text-anchor="end">{ "defect" }</text>
+        </svg>
+    }
+}

@@ -1,0 +1,295 @@
+//! Files that the visitor gives the page, by picker, drop or paste: images, folders and zip archives of
+//! images, model files.
+
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Promise, Reflect};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
+
+use super::client::Dispatch;
+use super::format;
+use super::state::{Action, ModelSource, TeachAction};
+use destseg_engine::files::zip;
+use crate::page::shared::content::{Content, Given, open_zip};
+
+/// Model files above this many bytes are refused.
+const MODEL_LIMIT: u64 = 500_000_000;
+/// The extensions of model and teacher files, as a file picker wants them.
+pub(crate) const MODEL_EXTENSIONS: &str = ".safetensors,.pckl,.pth,.pt";
+/// What a picker for images offers.
+pub(crate) const IMAGE_TYPES: &str = "image/*,.zip";
+/// A folder is searched for this many files at most.
+const MOST_FILES: usize = 50_000;
+/// Names that are said of files that are left out.
+const NAMED: usize = 3;
+
+/// A file and its path in the folder it came with, or its name.
+pub(crate) type Chosen = (String, File);
+
+/// Takes in texture images.
+pub(crate) fn take_textures(files: Vec<Chosen>, dispatch: &Dispatch) {
+    let dispatch = dispatch.clone();
+    spawn_local(async move {
+        let Gathered { images, remarks } = gather(files).await;
+        if !images.is_empty() {
+            dispatch.dispatch(Action::Teach(TeachAction::AddTextures(images)));
+        }
+        for remark in remarks {
+            dispatch.dispatch(Action::Notify(remark));
+        }
+    });
+}
+
+/// What the visitor gave.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Images, also those of folders and archives.
+    pub(crate) images: Vec<Given>,
+    /// What is to be said about the rest, one sentence each.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Takes in files: a model file is opened, images join the queue or the collection.
+pub(crate) fn take(files: Vec<Chosen>, dispatch: &Dispatch) {
+    let dispatch = dispatch.clone();
+    spawn_local(async move { sort(files, &dispatch).await });
+}
+
+/// Takes in what was dropped, folders too.
+pub(crate) fn take_dropped(data: Option<DataTransfer>, dispatch: &Dispatch) {
+    let Some(data) = data else { return };
+    // the event forgets them as soon as it is over
+    let (files, entries) = (listed(data.files()), entries(&data));
+    let dispatch = dispatch.clone();
+    spawn_local(async move {
+        let files = if entries.iter().any(|entry| get(entry, "isDirectory").is_truthy()) {
+            walk(entries).await
+        } else {
+            files
+        };
+        sort(files, &dispatch).await;
+    });
+}
+
+async fn sort(files: Vec<Chosen>, dispatch: &Dispatch) {
+    let (models, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_model(path));
+    let mut models = models.into_iter();
+    if let Some((_, model)) = models.next() {
+        if models.len() > 0 {
+            let message = format!(
+                "Only {} was opened: give one model or teacher at a time.",
+                model.name()
+            );
+            dispatch.dispatch(Action::Notify(message));
+        }
+        take_model(model, dispatch);
+    }
+    let Gathered { images, remarks } = gather(files).await;
+    if !images.is_empty() {
+        dispatch.dispatch(Action::Add(images));
+    }
+    for remark in remarks {
+        dispatch.dispatch(Action::Notify(remark));
+    }
+}
+
+/// A model file that came alone: in a folder of images nobody means it.
+fn is_model(path: &str) -> bool {
+    let name = path.to_lowercase();
+    !path.contains('/') && MODEL_EXTENSIONS.split(',').any(|ending| name.ends_with(ending))
+}
+
+/// All images among files and in archives.
+pub(crate) async fn gather(files: Vec<Chosen>) -> Gathered {
+    let mut gathered = Gathered::default();
+    let mut others = Vec::new();
+    for (path, file) in files {
+        let in_folder = path.contains('/');
+        if !in_folder && path.to_lowercase().ends_with(".zip") {
+            match open_zip(&file).await {
+                Ok(found) if found.images.is_empty() => {
+                    gathered
+                        .remarks
+                        .push(format!("{path} holds no images: choose another archive."));
+                }
+                Ok(found) => {
+                    gathered.images.extend(found.images);
+                    others.extend(found.others);
+                }
+                Err(message) => gathered.remarks.push(format!("{path}: {message}")),
+            }
+        } else if in_folder && zip::is_litter(&path) {
+            // nobody means it
+        } else if in_folder && !zip::is_image(&path) {
+            others.push(path);
+        } else {
+            gathered.images.push(Given {
+                path: path.into(),
+                content: check(file, zip::MOST_BYTES, "images").map(Content::File),
+            });
+        }
+    }
+    gathered.remarks.extend(left_out(&others));
+    gathered
+}
+
+/// One sentence about files that are no images.
+fn left_out(others: &[String]) -> Option<String> {
+    let names: Vec<&str> = others
+        .iter()
+        .take(NAMED)
+        .map(|path| zip::file_name(path))
+        .collect();
+    let more = others.len() - names.len();
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let names = names.join(", ");
+    match others.len() {
+        0 => None,
+        1 => Some(format!("{names} is no image and was left out.")),
+        count => Some(format!(
+            "{count} files are no images and were left out: {names}{more}."
+        )),
+    }
+}
+
+/// Opens a file as a model, whatever its name.
+pub(crate) fn take_model(file: File, dispatch: &Dispatch) {
+    let name: Rc<str> = file.name().into();
+    dispatch.dispatch(match check(file, MODEL_LIMIT, "model files") {
+        Ok(blob) => Action::OpenModel(ModelSource::File { name, blob }),
+        Err(message) => Action::Notify(message),
+    });
+}
+
+/// Refuses what is too large before a byte of it is read.
+fn check(file: File, limit: u64, what: &str) -> Result<Blob, String> {
+    let bytes = file.size() as u64;
+    if bytes <= limit {
+        return Ok(file.into());
+    }
+    let (size, limit) = (format::megabytes(bytes), limit / 1_000_000);
+    Err(format!(
+        "{} has {size} MB; open {what} of at most {limit} MB.",
+        file.name()
+    ))
+}
+
+/// The files of a list, each with its path in the folder that was chosen.
+pub(crate) fn listed(list: Option<FileList>) -> Vec<Chosen> {
+    let Some(list) = list else { return Vec::new() };
+    let files = (0..list.length()).filter_map(|i| list.get(i));
+    files
+        .map(|file| {
+            let path = get(&file, "webkitRelativePath").as_string().unwrap_or_default();
+            let path = if path.is_empty() { file.name() } else { path };
+            (path, file)
+        })
+        .collect()
+}
+
+/// The files of a paste.
+pub(crate) fn pasted(data: Option<DataTransfer>) -> Vec<Chosen> {
+    listed(data.and_then(|data| data.files()))
+}
+
+/// The files of a file input, which is emptied so that the same file can be chosen again.
+pub(crate) fn chosen(event: &web_sys::Event) -> Vec<Chosen> {
+    let input = event
+        .target()
+        .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
+    let Some(input) = input else { return Vec::new() };
+    let files = listed(input.files());
+    input.set_value("");
+    files
+}
+
+/// The files and folders of a drop, in browsers that tell them apart.
+fn entries(data: &DataTransfer) -> Vec<JsValue> {
+    let items = data.items();
+    let items = (0..items.length()).filter_map(|index| items.get(index));
+    items
+        .filter_map(|item| call(&item, "webkitGetAsEntry", &[]))
+        .filter(JsValue::is_object)
+        .collect()
+}
+
+/// All files below these folders. A folder that cannot be read is left out.
+async fn walk(mut entries: Vec<JsValue>) -> Vec<Chosen> {
+    let mut found = Vec::new();
+    while let Some(entry) = entries.pop() {
+        if found.len() + entries.len() > MOST_FILES {
+            break;
+        }
+        let path = get(&entry, "fullPath").as_string().unwrap_or_default();
+        if get(&entry, "isDirectory").is_truthy() {
+            let Some(reader) = call(&entry, "createReader", &[]) else {
+                continue;
+            };
+            // it gives a hundred at a time, and none at the end
+            while let Some(some) = answer(&reader, "readEntries").await {
+                let some = Array::from(&some);
+                if some.length() == 0 {
+                    break;
+                }
+                entries.extend(some);
+            }
+        } else if let Some(file) = answer(&entry, "file").await.and_then(|file| file.dyn_into().ok()) {
+            found.push((path.trim_start_matches('/').to_owned(), file));
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found
+}
+
+/// What a method that answers by callbacks says.
+async fn answer(object: &JsValue, method: &str) -> Option<JsValue> {
+    let promise = Promise::new(&mut |resolve, reject| {
+        if call(object, method, &[&resolve, &reject]).is_none() {
+            // a function of a promise cannot fail
+            let _ = reject.call0(&JsValue::NULL);
+        }
+    });
+    JsFuture::from(promise).await.ok()
+}
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
+}
+
+fn call(object: &JsValue, method: &str, arguments: &[&Function]) -> Option<JsValue> {
+    let arguments: Array = arguments.iter().collect();
+    let method = get(object, method).dyn_into::<Function>().ok()?;
+    Reflect::apply(&method, object, &arguments).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_named_briefly() {
+        let others =
+            |count: usize| -> Vec<String> { (0..count).map(|index| format!("a/{index}.txt")).collect() };
+        assert_eq!(left_out(&[]), None);
+        assert_eq!(
+            left_out(&others(1)).as_deref(),
+            Some("0.txt is no image and was left out.")
+        );
+        assert_eq!(
+            left_out(&others(5)).as_deref(),
+            Some("5 files are no images and were left out: 0.txt, 1.txt, 2.txt and 2 more.")
+        );
+    }
+
+    #[test]
+    fn models_come_alone() {
+        assert!(is_model("Part.SAFETENSORS") && is_model("a.pth"));
+        assert!(!is_model("runs/a.safetensors") && !is_model("a.png"));
+    }
+}

@@ -1,0 +1,150 @@
+//! The network without one of its components, beside the whole one.
+
+use std::rc::Rc;
+
+use super::{Bulk, Comparison, ItemId, ModelSource, State};
+use destseg_engine::config::Component;
+use destseg_engine::data::map::AnomalyMap;
+use crate::page::protocol::{AblatedModel, Look};
+
+/// What is left out, and what the rest says.
+#[derive(Debug, Clone, Default)]
+pub struct Ablating {
+    /// What the visitor leaves out.
+    pub chosen: Option<Component>,
+    /// What small networks say of the image shown last; without a component, or nothing.
+    seen: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
+    /// Why the last look failed.
+    pub error: Option<Rc<str>>,
+    /// The look in the engine.
+    working: Option<(u32, AblateStep)>,
+}
+
+/// A look that the engine should take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AblateStep {
+    /// At this image.
+    pub item: ItemId,
+    /// With this network.
+    pub model: AblatedModel,
+}
+
+impl Ablating {
+    /// What the small network without a component, or the whole one, says about an image.
+    pub fn of(&self, lacks: Option<Component>, item: ItemId) -> Option<&Rc<Comparison>> {
+        let found = self.seen.iter().find(|seen| (seen.0, seen.1) == (lacks, item));
+        found.map(|seen| &seen.2)
+    }
+
+    pub(super) fn begin(&mut self, step: AblateStep, job: u32) {
+        self.seen.retain(|seen| seen.1 == step.item);
+        self.working = Some((job, step));
+    }
+
+    pub(super) fn fail(&mut self, job: u32, message: &str) {
+        if self.working.take_if(|own| own.0 == job).is_some() {
+            self.error = Some(message.into());
+        }
+    }
+
+    pub(super) fn hear(&mut self, job: u32, look: Look, bulk: Option<Bulk>) {
+        let Some((_, step)) = self.working.take_if(|own| own.0 == job) else {
+            return;
+        };
+        match AnomalyMap::new(look.size.0, look.size.1, Bulk::values(bulk)) {
+            Some(map) => {
+                let looks = vec![(look, map)];
+                self.seen
+                    .push((step.model.lacks, step.item, Comparison { looks }.into()));
+            }
+            None => self.error = Some("The engine's answer was incomplete: choose again.".into()),
+        }
+    }
+}
+
+impl State {
+    /// The small network of the loaded model's images without a component, or the whole one.
+    pub fn ablated(&self, lacks: Option<Component>) -> Option<&AblatedModel> {
+        let manifest = self.manifest.as_ref()?;
+        let ModelSource::Shipped(index) = self.model.as_ref()?.source else {
+            return None;
+        };
+        let whole = &manifest.models.get(index)?.file.id;
+        let mut all = manifest.ablations.iter();
+        all.find(|model| model.of == *whole && model.lacks == lacks)
+    }
+
+    pub(super) fn next_ablation(&self) -> Option<AblateStep> {
+        let own = &self.ablating;
+        let item = self.current()?;
+        item.analysis()?;
+        let lacks = own.chosen.filter(|_| self.view.inside)?;
+        if own.working.is_some() || own.error.is_some() {
+            return None;
+        }
+        let networks = [None, Some(lacks)].map(|lacks| self.ablated(lacks));
+        let [Some(whole), Some(rest)] = networks else {
+            return None;
+        };
+        let unseen = |model: &&AblatedModel| own.of(model.lacks, item.id).is_none();
+        let model = [whole, rest].into_iter().find(unseen)?;
+        Some(AblateStep {
+            item: item.id,
+            model: model.clone(),
+        })
+    }
+
+    /// Leaves out a component, or none.
+    pub(super) fn ablate(&mut self, chosen: Option<Component>) {
+        self.ablating.chosen = chosen;
+        self.ablating.error = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use destseg_engine::config::Method;
+    use crate::page::protocol::ManifestFile;
+
+    const LACKS: Option<Component> = Some(Component::Denoising);
+
+    fn step(item: ItemId, lacks: Option<Component>) -> AblateStep {
+        let file = ManifestFile {
+            id: "a-without-it".into(),
+            file: "a".into(),
+            bytes: 1,
+            sha256: String::new(),
+        };
+        let of = "a".into();
+        let model = AblatedModel { file, of, lacks };
+        AblateStep { item, model }
+    }
+
+    fn look() -> Look {
+        Look {
+            method: Method::Destseg,
+            score: 0.5,
+            thresholds: None,
+            probabilities: true,
+            size: (2, 1),
+            ms: 1.0,
+        }
+    }
+
+    #[test]
+    fn looks_are_of_their_image_and_component() {
+        let mut own = Ablating::default();
+        own.begin(step(3, LACKS), 9);
+        own.hear(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        assert!(own.of(LACKS, 3).is_none(), "another job's answer");
+        own.hear(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        assert!(own.of(LACKS, 3).is_some());
+        assert!(own.of(None, 3).is_none());
+        assert!(own.of(LACKS, 4).is_none());
+        own.begin(step(4, LACKS), 10);
+        assert!(own.of(LACKS, 3).is_none(), "maps of images left are let go");
+        own.hear(10, look(), None);
+        assert!(own.error.is_some(), "half an answer is none");
+    }
+}

@@ -1,0 +1,388 @@
+//! Measuring the model on a labelled folder: what was given, how far it is, what is shown of it.
+
+use std::rc::Rc;
+
+use super::{Bulk, State};
+use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::data::labelled::{self, LabelledSet};
+use crate::page::protocol::{ManifestFile, Measure, MeasureEvent};
+use crate::page::shared::content::{Content, Given};
+
+/// At this crash an evaluation is given up.
+const CRASHES: u32 = 2;
+
+/// A file, or why it cannot be read.
+pub(super) type Readable = Result<Content, String>;
+
+/// A labelled folder.
+#[derive(Debug, PartialEq)]
+pub struct LabelledFiles {
+    /// What the files are.
+    pub set: LabelledSet,
+    /// The files, as the set counts them.
+    pub files: Vec<Given>,
+}
+
+/// How far an evaluation is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// It has not begun.
+    Idle,
+    /// It is to begin as soon as the engine is there.
+    Wanted,
+    /// The engine begins.
+    Beginning,
+    /// Images are measured.
+    Running {
+        /// Images that the engine takes at the same time.
+        at_once: usize,
+        /// Images sent to the engine.
+        sent: usize,
+        /// Images measured.
+        seen: usize,
+    },
+    /// Figures are being computed.
+    Finishing,
+    /// It is done.
+    Done(Rc<Evaluation>),
+    /// It cannot go on, for this reason.
+    Failed(Rc<str>),
+}
+
+/// What comes first in the list of images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The worst decisions.
+    #[default]
+    Error,
+    /// The highest scores.
+    Score,
+    /// The order of the folder.
+    Name,
+}
+
+impl Order {
+    /// All, in the order of the menu.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Score, Self::Name];
+
+    /// The menu's value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Score => "score",
+            Self::Name => "name",
+        }
+    }
+
+    /// The menu's text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Error => "Worst decisions first",
+            Self::Score => "Highest score first",
+            Self::Name => "By name",
+        }
+    }
+}
+
+/// Everything about the evaluation room.
+#[derive(Debug, Clone)]
+pub struct Evaluate {
+    /// Whether the page shows it.
+    pub open: bool,
+    /// The labelled folder.
+    pub files: Option<Rc<LabelledFiles>>,
+    /// How far it is.
+    pub progress: Progress,
+    /// A small JPEG picture of each image, by its place.
+    pub pictures: Vec<Rc<Vec<u8>>>,
+    /// The latest results, for the visitor to see that it goes on.
+    pub latest: Option<Rc<ImageResult>>,
+    /// Bytes that pixels take in the engine.
+    pub bytes: usize,
+    /// When it began and what it took, in milliseconds.
+    pub began: f64,
+    /// The image threshold, moved by the visitor.
+    pub threshold: Option<f32>,
+    /// What comes first in the list.
+    pub order: Order,
+    /// The image that is shown large, by its place.
+    pub shown: Option<usize>,
+    /// How often the engine went down meanwhile.
+    crashes: u32,
+    /// Names the evaluation in messages.
+    run: u32,
+    /// The evaluation that the engine should give up.
+    given_up: Option<u32>,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self {
+            open: false,
+            files: None,
+            progress: Progress::Idle,
+            pictures: Vec::new(),
+            latest: None,
+            bytes: 0,
+            began: 0.0,
+            threshold: None,
+            order: Order::default(),
+            shown: None,
+            crashes: 0,
+            run: 0,
+            given_up: None,
+        }
+    }
+}
+
+/// Something the visitor does about an evaluation.
+#[derive(Debug)]
+pub enum EvaluateAction {
+    /// Shows or leaves the room.
+    Open(bool),
+    /// Measures the loaded model; the time in milliseconds.
+    Begin(f64),
+    /// Gives up.
+    Cancel,
+    /// Moves the threshold; none goes back to the model's.
+    Threshold(Option<f32>),
+    /// Sorts the list.
+    Order(Order),
+    /// Shows an image large, or none.
+    Show(Option<usize>),
+}
+
+/// What the engine should do for an evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EvaluateStep {
+    /// Something without files.
+    Task(Box<Measure>),
+    /// To measure the image at this place of the set.
+    Image {
+        /// The evaluation.
+        run: u32,
+        /// Its place.
+        place: usize,
+    },
+}
+
+impl Evaluate {
+    /// Whether an evaluation goes on.
+    pub fn is_running(&self) -> bool {
+        matches!(
+            self.progress,
+            Progress::Wanted | Progress::Beginning | Progress::Running { .. } | Progress::Finishing
+        )
+    }
+
+    /// Images of the set.
+    pub fn count(&self) -> usize {
+        self.files.as_ref().map_or(0, |files| files.set.images.len())
+    }
+
+    /// The finished evaluation.
+    pub fn result(&self) -> Option<&Rc<Evaluation>> {
+        match &self.progress {
+            Progress::Done(evaluation) => Some(evaluation),
+            _ => None,
+        }
+    }
+
+    /// The threshold that decides now.
+    pub fn threshold(&self) -> f32 {
+        let own = || self.result().map_or(0.5, |evaluation| evaluation.threshold());
+        self.threshold.unwrap_or_else(own)
+    }
+
+    /// Takes in a folder.
+    pub(super) fn take(&mut self, files: Vec<Given>) {
+        let paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
+        let set = labelled::sort(&paths);
+        let open = self.open;
+        let run = self.run + 1;
+        *self = Self {
+            open,
+            run,
+            files: Some(LabelledFiles { set, files }.into()),
+            ..Self::default()
+        };
+    }
+
+    /// What the engine should do next; `model` is the loaded model's name, `teachers` can be fetched.
+    pub(super) fn next_step(&self, model: &str, teachers: &[ManifestFile]) -> Option<EvaluateStep> {
+        if let Some(run) = self.given_up {
+            return Some(EvaluateStep::Task(Measure::Cancel { run }.into()));
+        }
+        let files = self.files.as_ref()?;
+        let count = files.set.images.len();
+        let run = self.run;
+        match self.progress {
+            Progress::Wanted => {
+                let begin = Measure::Begin {
+                    run,
+                    images: count,
+                    teachers: teachers.to_vec(),
+                };
+                Some(EvaluateStep::Task(begin.into()))
+            }
+            Progress::Running { sent, seen, .. } if seen >= count && sent >= count => {
+                let finish = Measure::Finish {
+                    run,
+                    category: files.set.name.clone().unwrap_or_else(|| "the images".into()),
+                    model: model.into(),
+                    notes: files.set.notes.clone(),
+                };
+                Some(EvaluateStep::Task(finish.into()))
+            }
+            Progress::Running { at_once, sent, seen } if sent < count && sent - seen < at_once => {
+                Some(EvaluateStep::Image { run, place: sent })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, step: &EvaluateStep) {
+        match step {
+            EvaluateStep::Image { .. } => {
+                if let Progress::Running { sent, .. } = &mut self.progress {
+                    *sent += 1;
+                }
+            }
+            EvaluateStep::Task(task) => match **task {
+                Measure::Begin { .. } => self.progress = Progress::Beginning,
+                Measure::Finish { .. } => self.progress = Progress::Finishing,
+                Measure::Cancel { .. } => self.given_up = None,
+                Measure::Image { .. } | Measure::Look { .. } => {}
+            },
+        }
+    }
+
+    /// The file at a place of the set's list, and its mask's.
+    pub fn contents(&self, place: usize) -> Option<(Readable, Option<Readable>)> {
+        let files = self.files.as_ref()?;
+        let image = files.set.images.get(place)?;
+        let content = |file: usize| files.files.get(file).map(|given| given.content.clone());
+        Some((content(image.file)?, image.mask.and_then(content)))
+    }
+
+    /// Begins anew, with the worker and the model of the moment.
+    fn restart(&mut self) {
+        self.run += 1;
+        self.progress = Progress::Wanted;
+        self.pictures = vec![Rc::default(); self.count()];
+        self.latest = None;
+        self.threshold = None;
+        self.shown = None;
+        self.bytes = 0;
+    }
+
+    /// The engine is a new one: what went on begins anew, once.
+    pub(super) fn engine_is_new(&mut self) {
+        self.given_up = None;
+        if !self.is_running() {
+            return;
+        }
+        self.crashes += 1;
+        if self.crashes < CRASHES {
+            self.restart();
+            return;
+        }
+        let seen = match self.progress {
+            Progress::Running { seen, .. } => seen,
+            _ => 0,
+        };
+        let files = self.files.as_ref();
+        let at = files
+            .and_then(|files| files.set.images.get(seen))
+            .map(|image| &image.name);
+        let at = at.map_or_else(String::new, |name| {
+            format!(", perhaps because of {name}: leave that out")
+        });
+        self.progress = Progress::Failed(format!("The engine stopped twice{at}.").into());
+    }
+
+    /// Another model is there: what went on would be of two models.
+    pub(super) fn model_is_new(&mut self) {
+        if self.is_running() && self.progress != Progress::Wanted {
+            self.restart();
+        }
+    }
+
+    pub(super) fn hear(&mut self, event: MeasureEvent, picture: Vec<u8>) {
+        match event {
+            MeasureEvent::Begun { run, at_once } if run == self.run => {
+                self.progress = Progress::Running {
+                    at_once,
+                    sent: 0,
+                    seen: 0,
+                };
+            }
+            MeasureEvent::Seen {
+                run,
+                place,
+                result,
+                bytes,
+            } if run == self.run => {
+                if let Progress::Running { seen, .. } = &mut self.progress {
+                    *seen += 1;
+                    if let Some(own) = self.pictures.get_mut(place) {
+                        *own = picture.into();
+                    }
+                    self.latest = Some(Rc::new(*result));
+                    self.bytes = bytes;
+                }
+            }
+            MeasureEvent::Measured { run, evaluation } if run == self.run => {
+                self.progress = Progress::Done((*evaluation).into());
+            }
+            MeasureEvent::Failed { run, message } if run == self.run => {
+                self.progress = Progress::Failed(message.into());
+            }
+            // of an evaluation that was given up
+            _ => {}
+        }
+    }
+}
+
+impl State {
+    pub(super) fn evaluate(&mut self, action: EvaluateAction) {
+        let own = &mut self.evaluate;
+        match action {
+            EvaluateAction::Open(open) => {
+                own.open = open;
+                if open {
+                    self.compare.open = false;
+                    self.teach.open = false;
+                }
+            }
+            EvaluateAction::Begin(now) => {
+                own.restart();
+                own.crashes = 0;
+                own.began = now;
+            }
+            EvaluateAction::Cancel => {
+                own.given_up = Some(own.run);
+                own.run += 1;
+                own.progress = Progress::Idle;
+                own.pictures.clear();
+            }
+            EvaluateAction::Threshold(threshold) => own.threshold = threshold,
+            EvaluateAction::Order(order) => own.order = order,
+            EvaluateAction::Show(place) => own.shown = place,
+        }
+    }
+
+    pub(super) fn hear_of_evaluation(&mut self, event: MeasureEvent, bulk: Option<Bulk>) {
+        let picture = match bulk {
+            Some(Bulk::Pictures(bytes)) => bytes,
+            _ => Vec::new(),
+        };
+        if matches!(event, MeasureEvent::Seen { .. }) {
+            self.crashes = 0;
+        }
+        self.evaluate.hear(event, picture);
+    }
+}
+
+#[cfg(test)]
+mod tests;

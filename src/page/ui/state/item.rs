@@ -1,0 +1,137 @@
+//! The images of the queue and their results.
+
+use std::rc::Rc;
+
+use super::ItemId;
+use destseg_engine::data::map::AnomalyMap;
+use crate::page::protocol::{AnalysisInfo, Example};
+use crate::page::shared::content::Content;
+
+/// An image of the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Its identity.
+    pub id: ItemId,
+    /// File name.
+    pub name: Rc<str>,
+    /// The bundled example it is, if it is one.
+    pub example: Option<Rc<Example>>,
+    /// The file's content; an example's comes once it is fetched.
+    pub content: Option<Content>,
+    /// How far it is.
+    pub status: Status,
+    /// How often the engine went down while it worked on this image.
+    pub crashes: u32,
+}
+
+/// How far an image is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// In the queue.
+    Waiting,
+    /// In the engine.
+    Working,
+    /// Analysed.
+    Done(Rc<Analysis>),
+    /// Refused, with the sentence that says why.
+    Failed(Rc<str>),
+}
+
+impl Status {
+    /// One word, for style sheets and tests.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Working => "working",
+            Self::Done(_) => "done",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl Item {
+    /// The result, once there is one.
+    pub fn analysis(&self) -> Option<&Rc<Analysis>> {
+        match &self.status {
+            Status::Done(analysis) => Some(analysis),
+            _ => None,
+        }
+    }
+}
+
+/// A result.
+#[derive(Debug, PartialEq)]
+pub struct Analysis {
+    /// Sizes, scores and times.
+    pub info: AnalysisInfo,
+    /// The segmentation network's map, if the model has one.
+    pub segmentation: Option<AnomalyMap>,
+    /// The product of teacher-student distances.
+    pub dest: AnomalyMap,
+    /// The distances themselves, fine to coarse.
+    pub levels: [AnomalyMap; 3],
+}
+
+impl Analysis {
+    /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
+    pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
+        // from the end: the first map may be absent
+        let mut last = |width: usize, height: usize| {
+            let start = values.len().checked_sub(width.checked_mul(height)?)?;
+            AnomalyMap::new(width, height, values.split_off(start))
+        };
+        let [fine, middle, coarse] = info.levels;
+        let coarse = last(coarse[0], coarse[1])?;
+        let middle = last(middle[0], middle[1])?;
+        let fine = last(fine[0], fine[1])?;
+        let dest = last(info.map_width, info.map_height)?;
+        Some(Self {
+            segmentation: if values.is_empty() {
+                None
+            } else {
+                Some(AnomalyMap::new(info.map_width, info.map_height, values)?)
+            },
+            dest,
+            levels: [fine, middle, coarse],
+            info,
+        })
+    }
+
+    /// One of the two maps; always the DeST map where there is no other.
+    pub fn map(&self, kind: MapKind) -> &AnomalyMap {
+        match (kind, &self.segmentation) {
+            (MapKind::Segmentation, Some(map)) => map,
+            _ => &self.dest,
+        }
+    }
+}
+
+/// Which map is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// The segmentation network's map, which the score comes from.
+    Segmentation,
+    /// The product of teacher-student distances.
+    Dest,
+}
+
+impl MapKind {
+    /// Both, in the order of the menu.
+    pub const ALL: [Self; 2] = [Self::Segmentation, Self::Dest];
+
+    /// The menu's value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Segmentation => "segmentation",
+            Self::Dest => "dest",
+        }
+    }
+
+    /// The menu's text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Segmentation => "Segmentation",
+            Self::Dest => "DeST (distances)",
+        }
+    }
+}

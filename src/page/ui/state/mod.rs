@@ -1,0 +1,461 @@
+//! Everything the page knows. No browser calls: [`State::apply`](State::reduce) says how it changes,
+//! [`State::next_step`] what the engine should do next, and the page carries that out.
+
+mod ablation;
+mod assess;
+mod compare;
+mod evaluate;
+mod item;
+mod live;
+mod plan;
+mod reducer;
+mod study;
+mod teach;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::rc::Rc;
+
+pub use ablation::{AblateStep, Ablating};
+pub use assess::{Certainty, Verdict};
+pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
+pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
+pub use item::{Analysis, Item, MapKind, Status};
+pub use live::{Glimpse, Live};
+pub use reducer::Action;
+pub use study::{Looking, StudyAction, StudyStep};
+pub use teach::{
+    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
+    TeachAction, TeachStep, Trained,
+};
+use web_sys::{Blob, HtmlVideoElement};
+
+use destseg_engine::verdict::decision::SENSITIVITY;
+use destseg_engine::data::map::AnomalyMap;
+use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
+use destseg_engine::render::ColorMap;
+
+/// Names an image of the queue, for as long as the page is open.
+pub type ItemId = u32;
+
+/// The map threshold of a model without calibration.
+const PIXEL_THRESHOLD: f32 = 0.5;
+/// The least span of the DeST map's colours, so that noise does not look like a defect.
+const DEST_SPAN: f32 = 0.01;
+
+/// Where the worker stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Engine {
+    /// Its code is being loaded.
+    Starting,
+    /// It listens, and the device must be chosen.
+    Listening,
+    /// It prepares the device.
+    Preparing,
+    /// It takes loads and analyses.
+    Running,
+    /// It is gone for good, for this reason, unless the visitor tries again.
+    Stopped(String),
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelSource {
+    /// The manifest's model with this index.
+    Shipped(usize),
+    /// A file of the visitor.
+    File {
+        /// The file's name.
+        name: Rc<str>,
+        /// Its content.
+        blob: Blob,
+    },
+    /// An inspector that the browser keeps.
+    Kept {
+        /// [`Inspector::id`].
+        id: Rc<str>,
+        /// Its name.
+        name: Rc<str>,
+        /// Its model file.
+        blob: Blob,
+    },
+}
+
+/// What comes with an event beside its words.
+#[derive(Debug)]
+pub enum Bulk {
+    /// Maps, one value after the other.
+    Maps(Vec<f32>),
+    /// RGBA pictures, one after the other.
+    Pictures(Vec<u8>),
+    /// A model file.
+    File(Blob),
+}
+
+impl Bulk {
+    /// The values of maps; none where something else came, or nothing.
+    fn values(bulk: Option<Self>) -> Vec<f32> {
+        match bulk {
+            Some(Self::Maps(values)) => values,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A model on its way.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Load {
+    /// None.
+    Idle,
+    /// To be loaded as soon as the engine listens.
+    Wanted(ModelSource),
+    /// Being loaded.
+    Running {
+        /// What is loaded.
+        source: ModelSource,
+        /// Names the load in the engine's answers.
+        job: u32,
+        /// Bytes received.
+        received: u64,
+        /// Bytes in all; 0 while unknown.
+        total: u64,
+    },
+    /// It did not work, for this reason.
+    Failed(ModelSource, Rc<str>),
+}
+
+/// The model that results belong to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Where it came from.
+    pub source: ModelSource,
+    /// What the engine said about it.
+    pub info: Rc<ModelInfo>,
+}
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Which map.
+    pub kind: MapKind,
+    /// Its colours.
+    pub colors: ColorMap,
+    /// Opacity of the overlay, `0..=1`.
+    pub opacity: f32,
+    /// Whether the overlay is drawn.
+    pub overlay: bool,
+    /// Whether the outline is drawn.
+    pub contour: bool,
+    /// Thresholds moved by the visitor, by map; none follows the model.
+    pub thresholds: [Option<f32>; 2],
+    /// How early an image is called defective, `0..=1`.
+    pub sensitivity: f32,
+    /// One image pixel per screen pixel instead of the whole image.
+    pub actual_size: bool,
+    /// Whether the maps behind the result are shown.
+    pub inside: bool,
+    /// The step of the tour that is shown.
+    pub tour: Option<usize>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            kind: MapKind::Segmentation,
+            colors: ColorMap::Turbo,
+            opacity: 0.6,
+            overlay: true,
+            contour: true,
+            thresholds: [None; 2],
+            sensitivity: SENSITIVITY,
+            actual_size: false,
+            inside: false,
+            tour: None,
+        }
+    }
+}
+
+/// Something the visitor should know, until dismissed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its identity.
+    pub id: u32,
+    /// One sentence.
+    pub text: Rc<str>,
+}
+
+/// What the engine should be told next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// To choose its device.
+    Start(BackendChoice),
+    /// To load a model.
+    Load(ModelSource),
+    /// To analyse an image.
+    Analyse(ItemId),
+    /// To do something for a new inspector.
+    Teach(TeachStep),
+    /// To measure the model.
+    Evaluate(EvaluateStep),
+    /// To compare methods.
+    Compare(CompareStep),
+    /// To give the features behind a result.
+    Study(StudyStep),
+    /// To look at an image with a network that lacks a component.
+    Ablate(AblateStep),
+    /// To look at the camera's picture.
+    Watch(HtmlVideoElement),
+    /// To make way for the whole engine.
+    Outgrow,
+}
+
+/// The page.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Where to compute, as chosen or fallen back to.
+    pub backend: BackendChoice,
+    /// Counts the workers; a new number asks for a new worker.
+    pub generation: u32,
+    /// Whether the worker has the whole engine, or the quick one for first results.
+    pub whole: bool,
+    /// Crashes since the last result.
+    pub crashes: u32,
+    /// Where the worker stands.
+    pub engine: Engine,
+    /// The engine's device, once prepared.
+    pub device: Option<Rc<DeviceInfo>>,
+    /// What is shipped; none until it is fetched.
+    pub manifest: Option<Rc<Manifest>>,
+    /// Id of the model that the address asks for.
+    pub requested: Option<Rc<str>>,
+    /// The manifest's model whose examples are offered.
+    pub shelf: Option<usize>,
+    /// The model that results belong to.
+    pub model: Option<Model>,
+    /// Whether the present worker has that model.
+    pub equipped: bool,
+    /// The model on its way.
+    pub load: Load,
+    /// The queue.
+    pub items: Vec<Item>,
+    /// The image shown.
+    pub selected: Option<ItemId>,
+    /// The analysis in the engine: its job and its image.
+    pub working: Option<(u32, ItemId)>,
+    /// Inference times of this model, in milliseconds.
+    pub times: Vec<f64>,
+    /// How results are shown.
+    pub view: View,
+    /// New and kept inspectors.
+    pub teach: Teach,
+    /// Methods side by side.
+    pub compare: Compare,
+    /// The features behind the result shown.
+    pub looking: Looking,
+    /// The network without one of its components.
+    pub ablating: Ablating,
+    /// The camera's picture and the verdict on it.
+    pub live: Live,
+    /// Measuring the model on a labelled folder.
+    pub evaluate: Evaluate,
+    /// What the visitor should know.
+    pub notices: Vec<Notice>,
+    /// The last number given to an image, job or notice.
+    pub counter: u32,
+}
+
+impl State {
+    /// A page that has just opened, with what its address asks for.
+    pub fn new(backend: BackendChoice, model: Option<Rc<str>>) -> Self {
+        Self {
+            backend,
+            generation: 1,
+            whole: backend == BackendChoice::Webgpu,
+            crashes: 0,
+            engine: Engine::Starting,
+            device: None,
+            manifest: None,
+            requested: model,
+            shelf: None,
+            model: None,
+            equipped: false,
+            load: Load::Idle,
+            items: Vec::new(),
+            selected: None,
+            working: None,
+            times: Vec::new(),
+            view: View::default(),
+            teach: Teach::default(),
+            compare: Compare::default(),
+            looking: Looking::default(),
+            ablating: Ablating::default(),
+            live: Live::default(),
+            evaluate: Evaluate::default(),
+            notices: Vec::new(),
+            counter: 0,
+        }
+    }
+
+    /// What the engine should be told now; nothing while it is busy or has nothing to do.
+    pub fn next_step(&self) -> Option<Step> {
+        match self.engine {
+            Engine::Listening => return Some(Step::Start(self.backend)),
+            Engine::Running => {}
+            Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
+        }
+        let task = self.teach.next_task();
+        if let Some(step) = task.filter(|step| !self.waits_for_model(step)) {
+            return Some(self.whole_for(Step::Teach(step)));
+        }
+        match &self.load {
+            Load::Wanted(source) => Some(Step::Load(source.clone())),
+            Load::Idle if self.equipped => {
+                let measure = self.next_measure().map(Step::Evaluate);
+                measure
+                    .or_else(|| {
+                        self.next_contest()
+                            .map(|step| self.whole_for(Step::Compare(step)))
+                    })
+                    .or_else(|| self.next_study().map(Step::Study))
+                    .or_else(|| self.next_ablation().map(Step::Ablate))
+                    .or_else(|| self.next_analysis().map(Step::Analyse))
+                    .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
+                    .or_else(|| self.next_watch().map(Step::Watch))
+            }
+            _ => None,
+        }
+    }
+
+    /// A step of the whole engine, or first of all that.
+    fn whole_for(&self, step: Step) -> Step {
+        if self.whole { step } else { Step::Outgrow }
+    }
+
+    /// Whether the first results are there, so that the engine for the GPU may take its time.
+    fn is_gpu_due(&self) -> bool {
+        let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
+        waits && !self.whole && !self.times.is_empty() && self.working.is_none()
+    }
+
+    fn next_analysis(&self) -> Option<ItemId> {
+        if self.working.is_some() {
+            return None;
+        }
+        let waiting = |item: &&Item| item.status == Status::Waiting;
+        let selected = self.current().filter(waiting);
+        let next = selected.or_else(|| self.items.iter().find(waiting));
+        next.map(|item| item.id)
+    }
+
+    fn next_measure(&self) -> Option<EvaluateStep> {
+        let model = self.model.as_ref()?;
+        self.evaluate.next_step(&model.info.name, &self.teachers())
+    }
+
+    /// Whether nothing goes on until the visitor does something.
+    pub fn is_stuck(&self) -> bool {
+        matches!(self.engine, Engine::Stopped(_)) || matches!(self.load, Load::Failed(..))
+    }
+
+    /// The image shown.
+    pub fn current(&self) -> Option<&Item> {
+        self.item(self.selected?)
+    }
+
+    /// An image of the queue.
+    pub fn item(&self, id: ItemId) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == id)
+    }
+
+    /// The manifest's model whose examples are offered.
+    pub fn shelf_model(&self) -> Option<&ManifestModel> {
+        self.manifest.as_ref()?.models.get(self.shelf?)
+    }
+
+    /// The source that the model menu should show: the one on its way, else the one in place.
+    pub fn shown_source(&self) -> Option<&ModelSource> {
+        match &self.load {
+            Load::Wanted(source) | Load::Running { source, .. } | Load::Failed(source, _) => Some(source),
+            Load::Idle => self.model.as_ref().map(|model| &model.source),
+        }
+    }
+
+    /// Display name of a model source.
+    pub fn source_name(&self, source: &ModelSource) -> Rc<str> {
+        match source {
+            ModelSource::File { name, .. } | ModelSource::Kept { name, .. } => name.clone(),
+            ModelSource::Shipped(index) => {
+                let model = self
+                    .manifest
+                    .as_ref()
+                    .and_then(|manifest| manifest.models.get(*index));
+                model.map_or_else(|| "model".into(), |model| model.name.as_str().into())
+            }
+        }
+    }
+
+    /// The maps that the present model gives.
+    pub fn map_kinds(&self) -> &'static [MapKind] {
+        match &self.model {
+            Some(model) if !model.info.segmentation => &[MapKind::Dest],
+            _ => &MapKind::ALL,
+        }
+    }
+
+    /// The value of the DeST map that has the hottest colour. The map has no upper end of its own: the
+    /// highest value in the queue is taken, so that images can be compared.
+    pub fn dest_span(&self) -> f32 {
+        let maps = self
+            .items
+            .iter()
+            .filter_map(Item::analysis)
+            .map(|analysis| &analysis.dest);
+        maps.flat_map(AnomalyMap::values)
+            .copied()
+            .fold(DEST_SPAN, f32::max)
+    }
+
+    /// The values that the colours span.
+    pub fn range(&self) -> (f32, f32) {
+        let high = match self.view.kind {
+            MapKind::Segmentation => 1.0,
+            MapKind::Dest => self.dest_span(),
+        };
+        (0.0, high)
+    }
+
+    /// The threshold that the model suggests for the map shown.
+    pub fn suggested_threshold(&self) -> f32 {
+        let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
+        // calibration is of the map that decides
+        let decides = self.map_kinds().first() == Some(&self.view.kind);
+        match calibration.filter(|_| decides) {
+            Some(thresholds) => thresholds.pixel,
+            None => self.range().1 * PIXEL_THRESHOLD,
+        }
+    }
+
+    /// Map values from here on are outlined.
+    pub fn threshold(&self) -> f32 {
+        self.view.thresholds[self.view.kind as usize].unwrap_or_else(|| self.suggested_threshold())
+    }
+
+    /// What a result means with the present model.
+    pub fn verdict(&self, analysis: &Analysis) -> Verdict {
+        let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
+        Verdict::new(analysis.info.score, calibration, self.view.sensitivity)
+    }
+
+    /// Median inference time in milliseconds.
+    pub fn median_ms(&self) -> Option<f64> {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        let middle = times.len() / 2;
+        match times.len() {
+            0 => None,
+            count if count % 2 == 0 => Some((times[middle - 1] + times[middle]) / 2.0),
+            _ => Some(times[middle]),
+        }
+    }
+}

@@ -1,0 +1,746 @@
+//! The page's behaviour without a browser.
+
+use std::rc::Rc;
+
+use yew::Reducible as _;
+
+use super::*;
+use crate::page::protocol::{AnalysisInfo, Event, Example, ManifestFile, PROTOCOL_VERSION, Thresholds};
+use crate::page::shared::content::Given;
+
+fn file(id: &str) -> ManifestFile {
+    ManifestFile {
+        id: id.into(),
+        file: format!("models/{id}.safetensors"),
+        bytes: 10,
+        sha256: String::new(),
+    }
+}
+
+fn shipped(id: &str) -> ManifestModel {
+    let example = |label: &str| Example {
+        file: format!("examples/{id}/{label}_001.png"),
+        label: label.into(),
+        alt: format!("{id}, {label}"),
+    };
+    let examples = vec![example("good"), example("stain"), example("hole")];
+    ManifestModel {
+        file: file(id),
+        name: id.to_uppercase(),
+        teacher: "teacher".into(),
+        examples,
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        teachers: vec![file("teacher")],
+        models: vec![shipped("fabric"), shipped("tablets")],
+        ablations: vec![],
+    }
+}
+
+fn info() -> ModelInfo {
+    ModelInfo {
+        name: "FABRIC".into(),
+        method: Default::default(),
+        preset: "compact".into(),
+        teacher: "teacher".into(),
+        parameters: 1,
+        bytes: 20,
+        input_size: 256,
+        segmentation: true,
+        trained_on: "fabric".into(),
+        load_ms: 1.0,
+        first_ms: 2.0,
+        calibration: Some(Thresholds {
+            image: 0.4,
+            pixel: 0.3,
+            certain: 1.0,
+        }),
+    }
+}
+
+fn analysed(job: u32, score: f32, dest: f32) -> Action {
+    let result = AnalysisInfo {
+        width: 4,
+        height: 4,
+        map_width: 2,
+        map_height: 1,
+        levels: [[2, 1], [1, 1], [1, 1]],
+        score,
+        dest_score: dest,
+        decode_ms: 1.0,
+        inference_ms: f64::from(job),
+    };
+    Action::Engine(
+        1,
+        Event::Analysed { job, result },
+        Some(Bulk::Maps(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4])),
+    )
+}
+
+/// The page, its state and what it would send.
+struct Page(Rc<State>);
+
+impl Page {
+    fn open() -> Self {
+        let mut page = Self::with(BackendChoice::Auto);
+        Rc::make_mut(&mut page.0).whole = true;
+        page
+    }
+
+    fn with(backend: BackendChoice) -> Self {
+        let mut page = Self(State::new(backend, None).into());
+        page.act(Action::Manifest(Ok(manifest())));
+        page
+    }
+
+    /// A page whose engine has loaded the first model.
+    fn ready() -> Self {
+        let mut page = Self::open();
+        page.bring_up();
+        page
+    }
+
+    fn act(&mut self, action: Action) {
+        self.0 = self.0.clone().reduce(action);
+    }
+
+    fn hear(&mut self, event: Event) {
+        self.act(Action::Engine(self.0.generation, event, None));
+    }
+
+    /// Takes the next step and gives its job.
+    fn begin(&mut self) -> (Step, u32) {
+        let step = self.0.next_step().expect("there is a step");
+        let job = self.0.counter + 1;
+        self.act(Action::Begin(step.clone(), job));
+        (step, job)
+    }
+
+    /// A new worker comes up far enough to take tasks.
+    fn prepare_device(&mut self) {
+        self.hear(Event::Ready {
+            protocol: PROTOCOL_VERSION,
+        });
+        assert_eq!(self.begin().0, Step::Start(self.0.backend));
+        let device = DeviceInfo {
+            backend: BackendChoice::Cpu,
+            adapter: "1 thread".into(),
+            software: false,
+            gpu_waits: false,
+            largest_tensor: None,
+            notice: None,
+        };
+        self.hear(Event::DeviceReady(device));
+    }
+
+    fn bring_up(&mut self) {
+        self.prepare_device();
+        let (step, job) = self.begin();
+        assert!(matches!(step, Step::Load(_)));
+        self.hear(Event::ModelReady { job, model: info() });
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.items.iter().map(|item| &*item.name).collect()
+    }
+
+    fn statuses(&self) -> Vec<&str> {
+        self.0.items.iter().map(|item| item.status.id()).collect()
+    }
+
+    fn example(&mut self, index: usize) {
+        let example = self.0.shelf_model().expect("a shelf").examples[index].clone();
+        self.act(Action::AddExample(example.into()));
+    }
+
+    fn fatal(&mut self) {
+        self.hear(Event::Fatal {
+            message: "The engine stopped.".into(),
+        });
+    }
+}
+
+#[test]
+fn opens_with_the_first_model_and_its_first_defect() {
+    let mut page = Page::ready();
+    assert_eq!(page.names(), ["stain_001.png"]);
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Analyse(page.0.items[0].id));
+    assert_eq!(page.statuses(), ["working"]);
+    assert_eq!(page.0.next_step(), None, "one analysis at a time");
+    page.act(analysed(job, 0.8, 0.1));
+    assert_eq!(page.statuses(), ["done"]);
+    let verdict = page.0.verdict(page.0.items[0].analysis().expect("done"));
+    assert!(verdict.is_defect() && verdict.thresholds.image == 0.4);
+    assert_eq!(page.0.threshold(), 0.3);
+}
+
+#[test]
+fn the_address_chooses_the_model_and_an_unknown_one_is_said() {
+    for (asked, index, notices) in [("tablets", 1, 0), ("bricks", 0, 1)] {
+        let mut page = Page(State::new(BackendChoice::Cpu, Some(asked.into())).into());
+        page.act(Action::Manifest(Ok(manifest())));
+        assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(index)));
+        assert_eq!(page.0.notices.len(), notices);
+    }
+}
+
+#[test]
+fn no_model_is_loaded_where_none_is_asked_for() {
+    let mut page = Page(State::new(BackendChoice::Cpu, Some("none".into())).into());
+    page.act(Action::Manifest(Ok(manifest())));
+    assert_eq!(page.0.shown_source(), None);
+    assert!(page.0.notices.is_empty() && page.0.items.is_empty());
+}
+
+#[test]
+fn the_selected_image_goes_first() {
+    let mut page = Page::ready();
+    page.example(0);
+    page.example(2);
+    assert_eq!(page.names(), ["stain_001.png", "good_001.png", "hole_001.png"]);
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Analyse(page.0.items[2].id));
+    page.act(analysed(job, 0.1, 0.1));
+    assert_eq!(page.begin().0, Step::Analyse(page.0.items[0].id));
+}
+
+#[test]
+fn an_example_is_queued_once_and_keys_move_the_selection() {
+    let mut page = Page::ready();
+    page.example(0);
+    page.example(1);
+    assert_eq!(page.names().len(), 2);
+    assert_eq!(page.0.current().map(|item| &*item.name), Some("stain_001.png"));
+    page.act(Action::Move(-1));
+    assert_eq!(page.0.selected, Some(page.0.items[0].id));
+    page.act(Action::Move(5));
+    assert_eq!(page.0.selected, Some(page.0.items[1].id));
+    page.act(Action::Remove(page.0.items[1].id));
+    assert_eq!(page.0.selected, Some(page.0.items[0].id));
+    page.act(Action::Clear);
+    assert_eq!((page.0.selected, page.0.next_step()), (None, None));
+}
+
+#[test]
+fn a_crash_restarts_the_engine_and_runs_the_image_once_more() {
+    let mut page = Page::ready();
+    page.begin();
+    page.fatal();
+    assert_eq!((page.0.generation, &page.0.engine), (2, &Engine::Starting));
+    assert_eq!(page.statuses(), ["waiting"]);
+    assert_eq!((page.0.notices.len(), page.0.backend), (1, BackendChoice::Auto));
+    page.bring_up();
+    page.begin();
+    page.fatal();
+    assert_eq!(page.statuses(), ["failed"]);
+    assert_eq!(
+        page.0.backend,
+        BackendChoice::Cpu,
+        "the second crash in a row falls back"
+    );
+    page.bring_up();
+    assert_eq!(page.0.next_step(), None);
+}
+
+#[test]
+fn four_crashes_in_a_row_stop_and_retry_starts_again() {
+    let mut page = Page::ready();
+    for _ in 0..3 {
+        page.fatal();
+        page.bring_up();
+    }
+    page.fatal();
+    assert!(matches!(page.0.engine, Engine::Stopped(_)));
+    assert_eq!(page.0.next_step(), None);
+    page.act(Action::Retry);
+    page.bring_up();
+    assert_eq!(page.names(), ["stain_001.png"], "the images are still there");
+    page.begin();
+}
+
+#[test]
+fn a_result_ends_the_row_of_crashes() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.0 = Rc::new(State {
+        crashes: 3,
+        ..(*page.0).clone()
+    });
+    page.act(analysed(job, 0.5, 0.5));
+    assert_eq!(page.0.crashes, 0);
+}
+
+#[test]
+fn a_dead_workers_words_are_ignored() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.fatal();
+    page.act(analysed(job, 0.5, 0.5));
+    assert_eq!(page.statuses(), ["waiting"]);
+    page.act(Action::Crash(1, "late".into()));
+    assert_eq!(page.0.generation, 2);
+}
+
+#[test]
+fn another_model_brings_its_own_examples() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed(job, 0.5, 0.5));
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    assert_eq!(
+        page.0.items[0].example.as_ref().map(|e| &*e.alt),
+        Some("tablets, stain")
+    );
+    let (step, job) = page.begin();
+    assert_eq!(step, Step::Load(ModelSource::Shipped(1)));
+    page.hear(Event::Progress {
+        job,
+        received: 3,
+        total: 9,
+    });
+    assert!(matches!(
+        page.0.load,
+        Load::Running {
+            received: 3,
+            total: 9,
+            ..
+        }
+    ));
+    page.hear(Event::ModelReady { job, model: info() });
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
+fn a_model_that_fails_leaves_the_one_in_place() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    let (_, job) = page.begin();
+    page.hear(Event::Failed {
+        job: Some(job),
+        message: "No model.".into(),
+    });
+    assert_eq!((&page.0.load, page.0.shelf), (&Load::Idle, Some(0)));
+    assert_eq!(
+        page.0.items[0].example.as_ref().map(|e| &*e.alt),
+        Some("fabric, stain")
+    );
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
+fn a_teacher_leaves_the_model_in_place() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    let (_, job) = page.begin();
+    page.hear(Event::TeacherReady {
+        job,
+        teacher: "resnet18".into(),
+    });
+    assert_eq!(page.0.load, Load::Idle);
+    assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(0)));
+    assert!(page.0.notices[0].text.contains("resnet18"));
+    assert!(matches!(page.begin().0, Step::Analyse(_)));
+}
+
+#[test]
+fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
+    let mut page = Page::ready();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    page.fatal();
+    page.act(Action::Engine(
+        2,
+        Event::Ready {
+            protocol: PROTOCOL_VERSION,
+        },
+        None,
+    ));
+    page.begin();
+    let device = DeviceInfo {
+        backend: BackendChoice::Cpu,
+        adapter: "1 thread".into(),
+        software: false,
+        gpu_waits: false,
+        largest_tensor: None,
+        notice: None,
+    };
+    page.hear(Event::DeviceReady(device));
+    for index in [1, 0] {
+        let (step, job) = page.begin();
+        assert_eq!(step, Step::Load(ModelSource::Shipped(index)));
+        page.hear(Event::Failed {
+            job: Some(job),
+            message: "No model.".into(),
+        });
+    }
+    assert_eq!(
+        page.0.load,
+        Load::Failed(ModelSource::Shipped(0), "No model.".into())
+    );
+    assert_eq!((page.0.next_step(), page.0.is_stuck()), (None, true));
+    assert_eq!(page.0.notices.len(), 2, "of the crash and of the other model");
+    page.act(Action::Retry);
+    assert!(matches!(page.0.next_step(), Some(Step::Load(_))));
+}
+
+#[test]
+fn refused_and_failed_images_keep_their_sentence() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.hear(Event::Failed {
+        job: Some(job),
+        message: "Not an image.".into(),
+    });
+    page.act(Action::Add(vec![Given {
+        path: "big.png".into(),
+        content: Err("Too big.".into()),
+    }]));
+    assert_eq!(page.statuses(), ["failed", "failed"]);
+    assert_eq!(page.0.next_step(), None);
+    page.example(1);
+    assert_eq!(
+        page.statuses(),
+        ["waiting", "failed"],
+        "picking an example again tries again"
+    );
+}
+
+#[test]
+fn a_device_that_fails_falls_back_to_the_cpu() {
+    let mut page = Page::open();
+    page.hear(Event::Ready {
+        protocol: PROTOCOL_VERSION,
+    });
+    page.begin();
+    page.hear(Event::Failed {
+        job: None,
+        message: "No adapter.".into(),
+    });
+    assert_eq!((page.0.backend, page.0.generation), (BackendChoice::Cpu, 2));
+}
+
+#[test]
+fn another_protocol_or_a_missing_script_stops() {
+    let mut page = Page::open();
+    page.hear(Event::Ready {
+        protocol: PROTOCOL_VERSION + 1,
+    });
+    assert!(matches!(page.0.engine, Engine::Stopped(_)));
+    let mut page = Page::open();
+    page.act(Action::Crash(1, "It did not load.".into()));
+    assert_eq!(page.0.engine, Engine::Stopped("It did not load.".into()));
+}
+
+#[test]
+fn an_answer_of_the_wrong_size_fails_its_image() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    let Action::Engine(_, event, _) = analysed(job, 0.5, 0.5) else {
+        panic!("an event")
+    };
+    page.act(Action::Engine(1, event, Some(Bulk::Maps(vec![0.5; 3]))));
+    assert_eq!(page.statuses(), ["failed"]);
+}
+
+#[test]
+fn the_dest_map_spans_the_queue_and_times_have_a_median() {
+    let mut page = Page::ready();
+    page.example(0);
+    let mut jobs = vec![];
+    for dest in [0.2, 0.6] {
+        let (_, job) = page.begin();
+        jobs.push(f64::from(job));
+        page.act(analysed(job, 0.5, dest));
+    }
+    page.act(Action::View(View {
+        kind: MapKind::Dest,
+        ..page.0.view
+    }));
+    assert_eq!(page.0.range(), (0.0, 0.6));
+    assert_eq!(page.0.threshold(), 0.3);
+    assert_eq!(page.0.median_ms(), Some((jobs[0] + jobs[1]) / 2.0));
+}
+
+mod teaching {
+    use super::*;
+    use destseg_engine::config::Preset;
+    use crate::page::protocol::{RunInfo, StepInfo, Task, TaskEvent, Textures};
+
+    impl Page {
+        fn teach(&mut self, action: TeachAction) {
+            self.act(Action::Teach(action));
+        }
+
+        fn tell(&mut self, event: TaskEvent) {
+            self.hear(Event::Teach { event });
+        }
+
+        /// A page whose room for new inspectors has so many good images.
+        fn with_images(count: usize) -> Self {
+            let mut page = Self::ready();
+            page.settle();
+            page.teach(TeachAction::Open(true));
+            for index in 0..count {
+                // without content, as native tests have no blobs; the engine takes them all the same
+                let id = page.0.counter + 1;
+                page.act(Action::Add(vec![Given {
+                    path: format!("{index}.png").into(),
+                    content: Err("no".into()),
+                }]));
+                let event = TaskEvent::Added {
+                    image: id,
+                    width: 8,
+                    height: 8,
+                    copy_of: None,
+                };
+                page.tell(event);
+            }
+            page
+        }
+
+        /// Takes all steps there are and gives the tasks among them.
+        fn settle(&mut self) -> Vec<Task> {
+            let mut tasks = Vec::new();
+            while let Some(step) = self.0.next_step() {
+                let job = self.0.counter + 1;
+                self.act(Action::Begin(step.clone(), job));
+                if let Step::Teach(TeachStep::Task(task)) = step {
+                    tasks.push(*task);
+                }
+            }
+            tasks
+        }
+
+        fn started(&mut self, done: usize) {
+            let info = RunInfo {
+                run: "7".into(),
+                name: "part".into(),
+                images: 4,
+                held_out: 1,
+                student_steps: 2,
+                total_steps: 4,
+                done,
+                began: 0.0,
+            };
+            self.tell(TaskEvent::Started(info));
+        }
+
+        fn stepped(&mut self, step: usize) {
+            let step = StepInfo {
+                step,
+                loss: 1.0,
+                parts: None,
+                ms: 100.0,
+            };
+            self.tell(TaskEvent::Stepped(step));
+        }
+    }
+
+    #[test]
+    fn images_of_the_room_do_not_join_the_queue() {
+        let page = Page::with_images(3);
+        assert_eq!(page.0.teach.ready(), 3);
+        assert!(page.0.items.iter().all(|item| item.example.is_some()));
+        let obstacle = page.0.teach.obstacle().expect("too few");
+        assert_eq!(obstacle, "Add 1 more good image first.");
+        assert_eq!(Page::with_images(4).0.teach.obstacle(), None);
+    }
+
+    #[test]
+    fn a_changed_control_draws_one_preview_at_a_time() {
+        let mut page = Page::with_images(4);
+        let is_preview = |task: &Task| matches!(task, Task::Preview { .. });
+        assert_eq!(page.settle().iter().filter(|task| is_preview(task)).count(), 1);
+        page.teach(TeachAction::Another);
+        page.teach(TeachAction::Textures(Textures::GoodImages));
+        assert!(page.settle().is_empty(), "one is being drawn");
+        page.tell(TaskEvent::Previewed {
+            side: 8,
+            samples: vec![],
+            ms: 1.0,
+        });
+        let tasks = page.settle();
+        assert!(
+            matches!(
+                tasks[..],
+                [Task::Preview {
+                    textures: Textures::GoodImages,
+                    seed: 1,
+                    ..
+                }]
+            ),
+            "{tasks:?}"
+        );
+    }
+
+    #[test]
+    fn removed_images_can_be_brought_back() {
+        let mut page = Page::with_images(5);
+        page.teach(TeachAction::Clear);
+        assert_eq!(page.0.teach.ready(), 0);
+        assert!(
+            page.settle()
+                .iter()
+                .any(|task| matches!(task, Task::Remove { images } if images.len() == 5))
+        );
+        page.teach(TeachAction::Undo);
+        assert_eq!(page.0.teach.images.len(), 5);
+        assert!(page.0.teach.removed.is_empty());
+    }
+
+    #[test]
+    fn a_training_is_followed_and_goes_on_after_a_crash() {
+        let mut page = Page::with_images(4);
+        page.settle();
+        page.teach(TeachAction::Train);
+        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
+        assert!(matches!(page.settle()[..], [Task::Train { .. }]));
+        page.started(0);
+        for step in 1..=3 {
+            page.stepped(step);
+            page.tell(TaskEvent::Saved { step: step.min(2) });
+        }
+        let course = page.0.teach.course.as_ref().expect("it runs");
+        assert_eq!((course.done(), course.step_ms()), (3, Some(100.0)));
+        assert!(course.in_segmentation());
+
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
+        page.prepare_device();
+        let tasks = page.settle();
+        assert!(
+            tasks
+                .iter()
+                .any(|task| matches!(task, Task::Resume { run, .. } if run == "7")),
+            "{tasks:?}"
+        );
+        // the step after the last saving is done again
+        page.started(2);
+        page.stepped(3);
+        let course = page.0.teach.course.as_ref().expect("it runs");
+        assert_eq!(
+            course.steps.iter().map(|step| step.step).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn what_was_never_kept_is_lost_and_said() {
+        let mut page = Page::with_images(4);
+        page.teach(TeachAction::Train);
+        page.settle();
+        page.started(0);
+        page.stepped(1);
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        assert!(matches!(&page.0.teach.phase, Phase::Failed(message) if message.contains("start it again")));
+    }
+
+    #[test]
+    fn the_estimate_follows_steps_and_size() {
+        let mut page = Page::with_images(4);
+        page.act(analysed_by(&page, 100.0));
+        let small = page.0.training_estimate_ms().expect("a model was measured");
+        page.teach(TeachAction::Effort(Effort::Thorough));
+        let long = page.0.training_estimate_ms().expect("a model was measured");
+        assert!((long / small - 1560.0 / 400.0).abs() < 1e-6, "{small} {long}");
+        page.teach(TeachAction::FineTune(false));
+        let scratch = page.0.training_estimate_ms().expect("a model was measured");
+        assert!(
+            (scratch / small - 2100.0 / 400.0).abs() < 1e-6,
+            "{small} {scratch}"
+        );
+    }
+
+    #[test]
+    fn a_training_starts_from_the_open_model_where_the_networks_are_alike() {
+        let mut page = Page::with_images(4);
+        let trained = |page: &mut Page| {
+            page.teach(TeachAction::Train);
+            let mut tasks = page.settle();
+            page.teach(TeachAction::Again);
+            match tasks.pop() {
+                Some(Task::Train {
+                    fine_tune, settings, ..
+                }) => (fine_tune, settings.training.student.steps),
+                other => panic!("{other:?}"),
+            }
+        };
+        page.settle();
+        assert!(page.0.possible_start().is_some());
+        assert_eq!(trained(&mut page), (true, 100));
+        page.teach(TeachAction::FineTune(false));
+        assert_eq!(trained(&mut page), (false, 250));
+        page.teach(TeachAction::FineTune(true));
+        page.teach(TeachAction::Preset(Preset::Paper));
+        assert!(page.0.starting_model().is_none(), "another network");
+        page.teach(TeachAction::Preset(Preset::Compact));
+        assert!(page.0.starting_model().is_some());
+        page.act(Action::Crash(page.0.generation, "It stopped.".into()));
+        page.prepare_device();
+        assert!(page.0.starting_model().is_some(), "the new engine will have it");
+        page.teach(TeachAction::Train);
+        let tasks = page.settle();
+        assert!(
+            !tasks.iter().any(|task| matches!(task, Task::Train { .. })),
+            "the model comes first: {tasks:?}"
+        );
+    }
+
+    /// The answer to the analysis in the engine.
+    fn analysed_by(page: &Page, ms: f64) -> Action {
+        let (job, _) = page.0.working.expect("an analysis runs");
+        let Action::Engine(_, Event::Analysed { job, mut result }, bulk) = analysed(job, 0.5, 0.5) else {
+            panic!("another event")
+        };
+        result.inference_ms = ms;
+        Action::Engine(page.0.generation, Event::Analysed { job, result }, bulk)
+    }
+}
+
+#[test]
+fn first_results_come_from_the_quick_engine() {
+    assert!(Page::with(BackendChoice::Webgpu).0.whole);
+    let mut page = Page::with(BackendChoice::Auto);
+    assert!(!page.0.whole);
+    page.bring_up();
+    // a new inspector needs the whole one, which loads the same model
+    page.act(Action::Teach(TeachAction::Open(true)));
+    let (step, _) = page.begin();
+    assert_eq!(step, Step::Outgrow);
+    assert!(page.0.whole && page.0.generation == 2);
+    page.prepare_device();
+    assert!(matches!(page.begin().0, Step::Teach(_)));
+    assert_eq!(page.begin().0, Step::Load(ModelSource::Shipped(0)));
+}
+
+#[test]
+fn a_file_that_the_quick_engine_cannot_open_is_opened_by_the_whole_one() {
+    let mut page = Page::with(BackendChoice::Cpu);
+    page.bring_up();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    page.begin();
+    page.hear(Event::Outgrown);
+    assert!(page.0.whole && page.0.engine == Engine::Starting);
+    assert_eq!(page.0.load, Load::Wanted(ModelSource::Shipped(1)));
+}
+
+#[test]
+fn a_gpu_waits_for_the_first_result() {
+    let mut page = Page::with(BackendChoice::Auto);
+    page.bring_up();
+    let device = page.0.device.as_deref().expect("is there").clone();
+    let device = DeviceInfo {
+        gpu_waits: true,
+        ..device
+    };
+    page.hear(Event::DeviceReady(device));
+    let (step, job) = page.begin();
+    assert!(matches!(step, Step::Analyse(_)));
+    page.act(analysed(job, 0.5, 0.1));
+    assert_eq!(page.begin().0, Step::Outgrow);
+    // what was found stays
+    assert!(matches!(page.0.items[0].status, Status::Done(_)));
+}

@@ -1,0 +1,259 @@
+//! How the page's state follows its worker: answers, failures, crashes.
+
+use super::{Ablating, Analysis, Bulk, Engine, ItemId, Load, Model, ModelSource, State, Status};
+use crate::page::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
+
+/// From this crash in a row on, the CPU computes.
+const CRASHES_UNTIL_CPU: u32 = 2;
+/// At this crash in a row the page stops trying.
+const CRASHES_UNTIL_STOP: u32 = 4;
+/// An image that was in the engine at this many crashes is not tried again.
+const CRASHES_PER_IMAGE: u32 = 2;
+impl State {
+    pub(super) fn hear(&mut self, event: Event, bulk: Option<Bulk>) {
+        match event {
+            Event::Ready {
+                protocol: PROTOCOL_VERSION,
+            } => self.engine = Engine::Listening,
+            Event::Ready { .. } => {
+                let message = "The page and its engine are of different versions: reload the page.";
+                self.engine = Engine::Stopped(message.into());
+            }
+            Event::DeviceReady(device) => {
+                self.engine = Engine::Running;
+                self.device = Some(device.into());
+            }
+            Event::Progress {
+                job,
+                received: now,
+                total: all,
+            } => {
+                if let Load::Running {
+                    job: running,
+                    received,
+                    total,
+                    ..
+                } = &mut self.load
+                    && *running == job
+                {
+                    (*received, *total) = (now, all);
+                }
+            }
+            Event::ModelReady { job, model } => {
+                if let Load::Running {
+                    job: running, source, ..
+                } = &self.load
+                    && *running == job
+                {
+                    let model = Model {
+                        source: source.clone(),
+                        info: model.into(),
+                    };
+                    self.model_is_ready(model);
+                }
+            }
+            Event::TeacherReady { job, teacher } => {
+                if let Load::Running {
+                    job: running, source, ..
+                } = &self.load
+                    && *running == job
+                {
+                    if !self.go_back(source.clone()) {
+                        self.load = Load::Idle;
+                    }
+                    let next = if self.teach.open {
+                        "train with it"
+                    } else {
+                        "open the model that needs it"
+                    };
+                    self.notify(format!(
+                        "The {teacher} teacher is kept until you leave the page: now {next}."
+                    ));
+                    self.teach.teachers.push(teacher.into());
+                }
+            }
+            Event::Analysed { job, result } => {
+                let time = result.inference_ms;
+                let status = match Analysis::new(result, Bulk::values(bulk)) {
+                    Some(analysis) => {
+                        self.times.push(time);
+                        self.crashes = 0;
+                        Status::Done(analysis.into())
+                    }
+                    None => {
+                        Status::Failed("The engine's answer was incomplete: analyse the image again.".into())
+                    }
+                };
+                self.finish(job, status);
+            }
+            Event::Teach { event } => self.hear_of_teaching(event, bulk),
+            Event::Contest { event } => self.hear_of_contest(event, bulk),
+            Event::Studied { job, study } => self.hear_of_study(job, study, bulk),
+            Event::Ablated { job, look } => self.ablating.hear(job, look, bulk),
+            Event::Watched { job, look } => self.live.hear(job, look, bulk),
+            Event::Measure { event } => self.hear_of_evaluation(event, bulk),
+            Event::Failed { job: None, message } => self.device_failed(message),
+            Event::Failed {
+                job: Some(job),
+                message,
+            } => match &self.load {
+                Load::Running {
+                    job: running, source, ..
+                } if *running == job => {
+                    let source = source.clone();
+                    self.load_failed(source, message);
+                }
+                _ => {
+                    self.looking.fail(job, &message);
+                    self.ablating.fail(job, &message);
+                    self.live.fail(job, &message);
+                    self.compare.hear_failure(job, &message);
+                    self.finish(job, Status::Failed(message.into()));
+                }
+            },
+            Event::Outgrown => self.outgrow(),
+            Event::Fatal { message } => self.crash(&message),
+        }
+    }
+
+    /// Puts a model in place. Results of another model are worked out again.
+    fn model_is_ready(&mut self, model: Model) {
+        self.load = Load::Idle;
+        self.equipped = true;
+        self.times.clear();
+        let same = self.model.as_ref().is_some_and(|old| old.source == model.source);
+        self.model = Some(model);
+        let kinds = self.map_kinds();
+        if !kinds.contains(&self.view.kind) {
+            self.view.kind = kinds[0];
+        }
+        self.evaluate.model_is_new();
+        if !same {
+            self.looking.reset();
+            self.ablating = Ablating::default();
+            self.live.seen = None;
+            self.compare.model_is_new();
+            self.view.thresholds = [None; 2];
+            for item in self
+                .items
+                .iter_mut()
+                .filter(|item| matches!(item.status, Status::Done(_)))
+            {
+                item.status = Status::Waiting;
+            }
+        }
+    }
+
+    fn load_failed(&mut self, source: ModelSource, message: String) {
+        if self.go_back(source.clone()) {
+            self.notify(message);
+        } else {
+            self.load = Load::Failed(source, message.into());
+        }
+    }
+
+    /// Goes back from `source` to the model that results belong to: the engine still has it, or loads
+    /// it again. Returns whether there is one.
+    fn go_back(&mut self, source: ModelSource) -> bool {
+        match self.model.as_ref().map(|model| model.source.clone()) {
+            Some(ModelSource::Shipped(index)) if self.equipped => {
+                self.load = Load::Idle;
+                self.offer(index);
+            }
+            Some(_) if self.equipped => self.load = Load::Idle,
+            Some(old) if old != source => self.open_model(old),
+            _ => return false,
+        }
+        true
+    }
+
+    fn device_failed(&mut self, message: String) {
+        if self.backend == BackendChoice::Cpu {
+            self.engine = Engine::Stopped(message);
+        } else {
+            self.notify(message);
+            self.backend = BackendChoice::Cpu;
+            self.restart();
+        }
+    }
+
+    fn finish(&mut self, job: u32, status: Status) {
+        if let Some((working, id)) = self.working
+            && working == job
+        {
+            self.working = None;
+            self.with_item(id, |item| item.status = status);
+        }
+    }
+
+    /// Puts the image in the engine back into the queue and gives its id.
+    pub(super) fn requeue(&mut self) -> Option<ItemId> {
+        let (_, id) = self.working.take()?;
+        self.with_item(id, |item| item.status = Status::Waiting);
+        Some(id)
+    }
+
+    pub(super) fn crash(&mut self, message: &str) {
+        let in_flight = self.requeue();
+        self.live.crash();
+        if self.engine == Engine::Starting {
+            self.engine = Engine::Stopped(message.to_owned());
+            return;
+        }
+        if let Some(id) = in_flight {
+            self.with_item(id, |item| {
+                item.crashes += 1;
+                if item.crashes >= CRASHES_PER_IMAGE {
+                    let message =
+                        "The engine stopped twice on this image: try it smaller or in another format.";
+                    item.status = Status::Failed(message.into());
+                }
+            });
+        }
+        self.crashes += 1;
+        if self.crashes >= CRASHES_UNTIL_STOP {
+            self.engine = Engine::Stopped(message.to_owned());
+            return;
+        }
+        self.notify(message);
+        if self.crashes >= CRASHES_UNTIL_CPU && self.backend != BackendChoice::Cpu {
+            self.backend = BackendChoice::Cpu;
+            self.notify("The engine stopped twice, so the CPU computes from now on.");
+        }
+        self.restart();
+    }
+
+    /// Asks for the whole engine, with what the quick one had.
+    pub(super) fn outgrow(&mut self) {
+        self.whole = true;
+        self.requeue();
+        self.restart();
+    }
+
+    /// Asks for a new worker with the model that was in place or on its way.
+    pub(super) fn restart(&mut self) {
+        self.generation += 1;
+        self.engine = Engine::Starting;
+        self.equipped = false;
+        self.device = None;
+        let teachers = self.teachers();
+        self.teach.engine_is_new(teachers);
+        self.evaluate.engine_is_new();
+        self.looking.reset();
+        self.ablating = Ablating::default();
+        self.live.engine_is_new();
+        self.compare.engine_is_new();
+        if let Some(source) = self.shown_source().cloned() {
+            self.load = Load::Wanted(source);
+        }
+    }
+
+    pub(super) fn retry(&mut self) {
+        if let Engine::Stopped(_) = self.engine {
+            self.crashes = 0;
+            self.restart();
+        } else if let Load::Failed(source, _) = &self.load {
+            self.load = Load::Wanted(source.clone());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The inspectors that the browser keeps: one folder each, with the model file and what the page shows
+//! of it.
+
+use std::rc::Rc;
+
+use gloo::events::EventListener;
+use gloo::timers::callback::Timeout;
+use js_sys::Uint8Array;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::Blob;
+
+use super::client::Dispatch;
+use super::draw;
+use super::state::{Action, Inspector, ModelSource, TeachAction, Trained};
+use crate::page::protocol::KeptRun;
+use crate::page::shared::content::Content;
+use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
+
+/// Names of an inspector's files.
+const MODEL: &str = "model.safetensors";
+const RECORD: &str = "inspector.json";
+/// How often is looked for interrupted trainings, and the milliseconds between.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS_MS: u32 = 1500;
+/// Entry of the small storage that says when what is kept was changed last.
+const CHANGED: &str = "destseg-kept-changed";
+/// Side of an inspector's picture in pixels.
+const PICTURE: u32 = 96;
+
+/// Tells the page what the browser keeps. Without storage there is nothing.
+pub(crate) fn list(dispatch: &Dispatch) {
+    list_again(dispatch.clone(), LOOKS);
+}
+
+/// Lists again whenever another tab of this page has changed what is kept, while the listener lives.
+pub(crate) fn watch(dispatch: &Dispatch) -> Option<EventListener> {
+    let dispatch = dispatch.clone();
+    let window = web_sys::window()?;
+    Some(EventListener::new(&window, "storage", move |_| list(&dispatch)))
+}
+
+/// Tells the other tabs that what is kept has changed: they hear of what is written to this storage.
+fn announce() {
+    let storage = web_sys::window().and_then(|window| window.local_storage().ok()?);
+    if let Some(storage) = storage {
+        // a tab that does not hear of it sees the change when it is opened again
+        let _ = storage.set_item(CHANGED, &js_sys::Date::now().to_string());
+    }
+}
+
+/// Looks, and looks again while trainings go on elsewhere: that may be the engine of the page that was
+/// just left, and end any moment.
+fn list_again(dispatch: Dispatch, looks: u32) {
+    spawn_local(async move {
+        let inspectors = inspectors().await;
+        let (runs, elsewhere) = unfinished().await;
+        dispatch.dispatch(Action::Teach(TeachAction::Stored(inspectors, runs)));
+        if elsewhere && looks > 1 {
+            Timeout::new(BETWEEN_LOOKS_MS, move || list_again(dispatch, looks - 1)).forget();
+        }
+    });
+}
+
+async fn inspectors() -> Vec<Inspector> {
+    let Ok(folder) = Folder::open(&[INSPECTORS]).await else {
+        return Vec::new();
+    };
+    let mut found: Vec<Inspector> = Vec::new();
+    for id in folder.names().await {
+        if let Ok(own) = folder.folder(&id).await
+            && let Some(inspector) = record(&own, RECORD).await
+        {
+            found.push(inspector);
+        }
+    }
+    found.sort_by(|a, b| a.trained.total_cmp(&b.trained));
+    found
+}
+
+/// Trainings that were interrupted, and whether there are others that go on elsewhere.
+async fn unfinished() -> (Vec<KeptRun>, bool) {
+    let Ok(folder) = Folder::open(&[RUNS]).await else {
+        return (Vec::new(), false);
+    };
+    let mut elsewhere = false;
+    let held = Lock::held().await;
+    let mut found = Vec::new();
+    for run in folder.names().await {
+        if held.contains(&run) {
+            elsewhere = true;
+            continue;
+        }
+        let Ok(own) = folder.folder(&run).await else {
+            continue;
+        };
+        match record(&own, RUN_RECORD).await {
+            Some(kept) => found.push(kept),
+            // it was interrupted before its first saving was over
+            None => folder.remove(&run).await,
+        }
+    }
+    (found, elsewhere)
+}
+
+async fn record<T: serde::de::DeserializeOwned>(folder: &Folder, name: &str) -> Option<T> {
+    serde_json::from_slice(&folder.read(name).await?).ok()
+}
+
+/// Keeps a trained model and forgets its run; `first` is a good image and its size.
+///
+/// # Errors
+/// A sentence, if the browser keeps nothing or has no room.
+pub(crate) async fn keep(
+    trained: &Trained,
+    first: Option<(Content, (u32, u32))>,
+) -> Result<Inspector, String> {
+    let picture = match first {
+        Some((content, size)) => picture(&content, size).await,
+        None => None,
+    };
+    let inspector = Inspector {
+        id: trained.info.run.run.clone(),
+        name: trained.info.run.name.clone(),
+        trained: js_sys::Date::now(),
+        bytes: trained.file.size() as u64,
+        images: trained.info.run.images,
+        picture,
+    };
+    write(&inspector, &trained.file).await?;
+    remove_run(&inspector.id).await;
+    announce();
+    Ok(inspector)
+}
+
+async fn write(inspector: &Inspector, file: &Blob) -> Result<(), String> {
+    let folder = Folder::open(&[INSPECTORS, &inspector.id]).await?;
+    let content = JsFuture::from(file.array_buffer())
+        .await
+        .map_err(|_| "The model file could not be read: download it instead.")?;
+    folder.write(MODEL, &Uint8Array::new(&content).to_vec()).await?;
+    rewrite(inspector).await
+}
+
+async fn rewrite(inspector: &Inspector) -> Result<(), String> {
+    let folder = Folder::open(&[INSPECTORS, &inspector.id]).await?;
+    let text = serde_json::to_vec(inspector).map_err(|_| "The inspector's name cannot be written.")?;
+    folder.write(RECORD, &text).await
+}
+
+/// An image in small, as a `data:` address.
+async fn picture(content: &Content, size: (u32, u32)) -> Option<String> {
+    let bitmap = draw::decode(content, size, Some(PICTURE)).await?;
+    draw::data_url(&bitmap)
+}
+
+/// An inspector's model file.
+async fn file(id: &str) -> Option<Blob> {
+    Folder::open(&[INSPECTORS, id]).await.ok()?.file(MODEL).await
+}
+
+/// Loads an inspector.
+pub(crate) fn open(inspector: &Inspector, dispatch: &Dispatch) {
+    let (id, name): (Rc<str>, Rc<str>) = (inspector.id.as_str().into(), inspector.name.as_str().into());
+    with_file(inspector, dispatch, move |blob, dispatch| {
+        dispatch.dispatch(Action::OpenModel(ModelSource::Kept { id, name, blob }));
+    });
+}
+
+/// Offers an inspector's model file for download.
+pub(crate) fn download(inspector: &Inspector, dispatch: &Dispatch) {
+    let name = file_name(&inspector.name);
+    with_file(inspector, dispatch, move |blob, _| {
+        // without a document there is no page to download from
+        let _ = draw::download(&blob, &name);
+    });
+}
+
+/// A name for a model file.
+pub(crate) fn file_name(name: &str) -> String {
+    let tame = |letter: char| {
+        if letter.is_alphanumeric() || letter == '-' {
+            letter
+        } else {
+            '_'
+        }
+    };
+    format!("{}.safetensors", name.chars().map(tame).collect::<String>())
+}
+
+fn with_file(inspector: &Inspector, dispatch: &Dispatch, use_it: impl FnOnce(Blob, &Dispatch) + 'static) {
+    let (id, name, dispatch) = (inspector.id.clone(), inspector.name.clone(), dispatch.clone());
+    spawn_local(async move {
+        match file(&id).await {
+            Some(blob) => use_it(blob, &dispatch),
+            None => {
+                let message =
+                    format!("The browser no longer has the file of {name}: open a downloaded copy.");
+                dispatch.dispatch(Action::Notify(message));
+                list(&dispatch);
+            }
+        }
+    });
+}
+
+/// Gives an inspector another name.
+pub(crate) fn rename(inspector: &Inspector, name: String, dispatch: &Dispatch) {
+    let inspector = Inspector {
+        name,
+        ..inspector.clone()
+    };
+    change(dispatch, async move { rewrite(&inspector).await });
+}
+
+/// Makes a copy of an inspector.
+pub(crate) fn duplicate(inspector: &Inspector, dispatch: &Dispatch) {
+    let (from, now) = (inspector.id.clone(), js_sys::Date::now());
+    let copy = Inspector {
+        id: format!("{now}"),
+        name: format!("{} (copy)", inspector.name),
+        trained: now,
+        ..inspector.clone()
+    };
+    change(dispatch, async move {
+        let file = file(&from).await.ok_or("The file to copy is no longer there.")?;
+        write(&copy, &file).await
+    });
+}
+
+/// Deletes an inspector for good.
+pub(crate) fn delete(inspector: &Inspector, dispatch: &Dispatch) {
+    let id = inspector.id.clone();
+    change(dispatch, async move {
+        Folder::open(&[INSPECTORS]).await?.remove(&id).await;
+        Ok(())
+    });
+}
+
+/// Deletes what is kept of an interrupted training.
+pub(crate) fn forget(run: &KeptRun, dispatch: &Dispatch) {
+    let run = run.info.run.clone();
+    change(dispatch, async move {
+        remove_run(&run).await;
+        Ok(())
+    });
+}
+
+async fn remove_run(run: &str) {
+    if let Ok(runs) = Folder::open(&[RUNS]).await {
+        runs.remove(run).await;
+    }
+}
+
+/// Changes what is kept, then shows it anew.
+fn change(dispatch: &Dispatch, work: impl Future<Output = Result<(), String>> + 'static) {
+    let dispatch = dispatch.clone();
+    spawn_local(async move {
+        if let Err(message) = work.await {
+            dispatch.dispatch(Action::Notify(message));
+        }
+        announce();
+        list(&dispatch);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_tame() {
+        assert_eq!(file_name("Blech 3/A: grün"), "Blech_3_A__grün.safetensors");
+    }
+}

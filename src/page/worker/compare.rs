@@ -1,0 +1,201 @@
+//! Other methods beside the loaded model: prepared from the good images, then asked about the same image.
+
+use std::sync::Arc;
+
+use destseg_engine::backend::device::Device;
+use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
+
+use super::look::look;
+use super::post;
+use destseg_engine::config::{MemoryConfig, Method, ModelConfig, Preset, TrainConfig};
+use destseg_engine::data::image::{self, RgbImage};
+use destseg_engine::inference::Detector;
+use destseg_engine::model::file::{ModelFile, ModelHeader};
+use destseg_engine::model::storage::Precision;
+use destseg_engine::model::weights::Weights;
+use destseg_engine::platform::now_ms;
+use crate::page::protocol::{Contender, ContestEvent, Event};
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
+use destseg_engine::train::{MemoryBuilder, MemoryProgress, Trainer};
+use destseg_engine::{Error, Result};
+
+/// How contenders are stored.
+const PRECISION: Precision = Precision::F16;
+/// Images of a step of STPM, which a page can hold.
+const BATCH: usize = 8;
+/// Steps between two looks at the held-out images.
+const SELECT_EVERY: usize = 20;
+/// Share of the images that is held out for the thresholds.
+const HELD_OUT: f64 = 0.2;
+
+/// A contender in the making.
+enum Making {
+    Memory(Box<MemoryBuilder>),
+    Student(Box<Trainer>),
+}
+
+/// Contenders, and the one that is being made.
+#[derive(Default)]
+pub(super) struct Comparing {
+    memory: Option<Detector>,
+    student: Option<Detector>,
+    making: Option<(Making, f64)>,
+    teacher: Option<Weights>,
+}
+
+fn tell(event: ContestEvent, bytes: Option<&ArrayBuffer>) {
+    post(&Event::Contest { event }, bytes);
+}
+
+/// The generator of the synthetic defects that thresholds are found with.
+fn synthesiser() -> Synthesiser {
+    Synthesiser::new(Default::default(), Default::default(), TextureSource::Procedural)
+}
+
+impl Comparing {
+    /// Whether there is something to go on with.
+    pub(super) fn is_making(&self) -> bool {
+        self.making.is_some()
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.making = None;
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        method: Method,
+        (coreset, steps): (f64, usize),
+        images: Vec<Arc<RgbImage>>,
+        teacher: Weights,
+        device: &Device,
+    ) -> Result<()> {
+        let making = match method {
+            Method::Patchcore => {
+                let config = MemoryConfig {
+                    coreset,
+                    held_out: HELD_OUT,
+                    ..MemoryConfig::preset(Preset::Compact)
+                };
+                Making::Memory(MemoryBuilder::new(config, &teacher, images, device)?.into())
+            }
+            Method::Stpm => {
+                let model = ModelConfig::stpm(Preset::Compact);
+                let mut config = TrainConfig::stpm(images.len());
+                config.batch = BATCH;
+                config.student.steps = steps;
+                config.select_every = SELECT_EVERY.min(steps);
+                config.held_out = HELD_OUT;
+                let trainer = Trainer::new(model, config, &teacher, images, synthesiser(), device)?;
+                Making::Student(trainer.into())
+            }
+            Method::Destseg => {
+                return Err(Error::Config(
+                    "DeSTSeg is the loaded model: train it as a new inspector".into(),
+                ));
+            }
+        };
+        self.teacher = Some(teacher);
+        self.making = Some((making, now_ms()));
+        Ok(())
+    }
+
+    /// Does the next step of what is being made.
+    pub(super) async fn step(&mut self, device: &Device) -> Result<()> {
+        let Some((making, _)) = &mut self.making else {
+            return Ok(());
+        };
+        let (method, progress) = match making {
+            Making::Memory(builder) => {
+                let progress = builder.step().await?.map(|progress| match progress {
+                    MemoryProgress::Images(done, total) => ("looking at good images", done, total),
+                    MemoryProgress::Patches(done, total) => ("choosing patches", done, total),
+                });
+                (Method::Patchcore, progress)
+            }
+            Making::Student(trainer) => {
+                let total = trainer.total_steps();
+                let progress = trainer
+                    .step()
+                    .await?
+                    .map(|report| ("training", report.step, total));
+                (Method::Stpm, progress)
+            }
+        };
+        match progress {
+            Some((doing, done, total)) => {
+                let doing = doing.into();
+                tell(
+                    ContestEvent::Progress {
+                        method,
+                        doing,
+                        done,
+                        total,
+                    },
+                    None,
+                );
+                Ok(())
+            }
+            None => self.finish(device).await,
+        }
+    }
+
+    async fn finish(&mut self, device: &Device) -> Result<()> {
+        let Some((making, start)) = self.making.take() else {
+            return Ok(());
+        };
+        let teacher = self.teacher.as_ref();
+        let (method, bytes, images, patches) = match making {
+            Making::Memory(builder) => {
+                let file = builder
+                    .finish(&synthesiser(), PRECISION, "images of the page", "in a browser")
+                    .await?;
+                self.memory = Some(Detector::of_memory(&file, teacher, device)?);
+                let patches = Some((file.patches(), builder.patch_count()));
+                (
+                    Method::Patchcore,
+                    file.to_bytes(PRECISION)?,
+                    builder.image_count(),
+                    patches,
+                )
+            }
+            Making::Student(mut trainer) => {
+                let (weights, calibration) = trainer.finish(PRECISION).await?;
+                let header = ModelHeader {
+                    calibration,
+                    ..ModelHeader::new(ModelConfig::stpm(Preset::Compact))
+                };
+                let file = ModelFile { header, weights };
+                self.student = Some(Detector::new(&file, teacher, device)?);
+                (
+                    Method::Stpm,
+                    file.to_bytes(PRECISION)?,
+                    trainer.image_count(),
+                    None,
+                )
+            }
+        };
+        let contender = Contender {
+            images,
+            patches,
+            bytes: bytes.len(),
+            ms: now_ms() - start,
+        };
+        let file = Uint8Array::from(bytes.as_slice()).buffer();
+        tell(ContestEvent::Ready { method, contender }, Some(&file));
+        Ok(())
+    }
+
+    /// What the loaded model and all contenders say about an image file.
+    pub(super) async fn look(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
+        let image = image::decode(bytes)?;
+        let (mut looks, mut maps) = (Vec::new(), Vec::new());
+        let all = [loaded, self.student.as_ref(), self.memory.as_ref()];
+        for detector in all.into_iter().flatten() {
+            looks.push(look(detector, &image, &mut maps).await?);
+        }
+        let buffer = Float32Array::from(maps.as_slice()).buffer();
+        tell(ContestEvent::Compared { job, looks }, Some(&buffer));
+        Ok(())
+    }
+}

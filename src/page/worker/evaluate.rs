@@ -1,0 +1,249 @@
+//! Measuring the loaded model on the images that the page sends one by one, with helpers where there are
+//! processors for them.
+
+use js_sys::Uint8Array;
+
+use super::loaded::no_model;
+use super::pool::{Pool, Shared};
+use super::{Deliver, Job, post};
+use destseg_engine::error::sentence;
+use destseg_engine::evaluation::{Session, Sighting, Subject};
+use destseg_engine::inference::Detector;
+use destseg_engine::data::map::AnomalyMap;
+use crate::page::protocol::{Command, Event, Measure, MeasureEvent, SightingInfo};
+use destseg_engine::{Error, Result};
+
+/// Images that are here or on their way at the same time without helpers: while one is measured, the next is
+/// read.
+const ALONE: usize = 2;
+
+/// The evaluation that goes on.
+struct Run {
+    number: u32,
+    session: Session,
+    pool: Pool,
+}
+
+/// Measures; one evaluation at a time.
+pub(super) struct Measuring {
+    run: Option<Run>,
+    deliver: Deliver,
+}
+
+fn tell(event: MeasureEvent, bytes: Option<&[u8]>) {
+    let buffer = bytes.map(|bytes| Uint8Array::from(bytes).buffer());
+    post(&Event::Measure { event }, buffer.as_ref());
+}
+
+fn fail(run: u32, err: &Error) {
+    let message = sentence(&err.to_string());
+    tell(MeasureEvent::Failed { run, message }, None);
+}
+
+impl Measuring {
+    pub(super) fn new(deliver: Deliver) -> Self {
+        Self { run: None, deliver }
+    }
+
+    /// Does one task; what goes wrong is told, a lost device is an error. `file` is the model's, where
+    /// helpers may have it.
+    pub(super) async fn handle(
+        &mut self,
+        detector: Option<&Detector>,
+        file: Option<&[u8]>,
+        task: Measure,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
+        let run = task.run();
+        let Some(detector) = detector else {
+            fail(run, &no_model());
+            return Ok(());
+        };
+        match self.work(detector, file, task, bytes).await {
+            Err(Error::Device(reason)) => Err(Error::Device(reason)),
+            Err(err) => {
+                fail(run, &err);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn work(
+        &mut self,
+        detector: &Detector,
+        file: Option<&[u8]>,
+        task: Measure,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
+        match task {
+            Measure::Begin {
+                run: number,
+                images,
+                teachers,
+            } => {
+                let share = |file| {
+                    let teachers = &teachers;
+                    Pool::start(&Shared { file, teachers }, images, &self.deliver)
+                };
+                let pool = file.map(share).unwrap_or_default();
+                let at_once = pool.capacity().max(ALONE);
+                self.run = Some(Run {
+                    number,
+                    session: Session::new(detector),
+                    pool,
+                });
+                tell(MeasureEvent::Begun { run: number, at_once }, None);
+            }
+            Measure::Image {
+                run,
+                place,
+                image_bytes,
+                ..
+            } => {
+                let own = self.current(run)?;
+                if let Some((command, bytes)) = own.pool.give(place, (Command::Measure { task }, bytes)) {
+                    let image = bytes.get(..image_bytes).unwrap_or(&bytes);
+                    let seen = Sighting::of(detector, image).await?;
+                    own.take(&command, &bytes, seen)?;
+                }
+            }
+            Measure::Look { run, place } => {
+                let seen = Sighting::of(detector, &bytes).await?;
+                let mut buffer = Vec::new();
+                let seen = seen.map(|seen| packed(&seen, &mut buffer));
+                tell(MeasureEvent::Looked { run, place, seen }, Some(&buffer));
+            }
+            Measure::Cancel { run } => {
+                self.run.take_if(|own| own.number == run);
+            }
+            Measure::Finish {
+                run,
+                category,
+                model,
+                notes,
+            } => {
+                let evaluation = self.current(run)?.session.finish(&category, &model, notes).into();
+                self.run = None;
+                tell(MeasureEvent::Measured { run, evaluation }, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn current(&mut self, run: u32) -> Result<&mut Run> {
+        let own = self.run.as_mut().filter(|own| own.number == run);
+        own.ok_or_else(|| Error::Metric("the evaluation was given up: start it again".into()))
+    }
+
+    /// Hears what a helper says.
+    pub(super) fn hear(&mut self, number: usize, event: Event, bytes: &[u8]) {
+        let Some(own) = &mut self.run else { return };
+        match event {
+            Event::Ready { .. } => own.pool.ready(number),
+            Event::Measure {
+                event: MeasureEvent::Looked { run, place, seen },
+            } => {
+                let seen = seen.and_then(|info| {
+                    unpacked(&info, bytes).ok_or_else(|| "the helper's answer was incomplete".into())
+                });
+                if let Some((command, files)) = own.pool.done(number, place)
+                    && let Err(err) = own.take(&command, &files, seen)
+                {
+                    fail(run, &err);
+                }
+            }
+            Event::Fatal { .. } | Event::Failed { .. } | Event::Outgrown | Event::Measure { .. } => {
+                for (command, bytes) in own.pool.lost(number) {
+                    (self.deliver)(Job::Command(command, bytes));
+                }
+            }
+            // it prepares itself
+            _ => {}
+        }
+    }
+}
+
+impl Run {
+    /// Measures what was seen of an image that the page sent.
+    fn take(
+        &mut self,
+        command: &Command,
+        bytes: &[u8],
+        seen: std::result::Result<Sighting, String>,
+    ) -> Result<()> {
+        let Command::Measure {
+            task:
+                Measure::Image {
+                    run,
+                    place,
+                    name,
+                    class,
+                    image_bytes,
+                    has_mask,
+                },
+        } = command
+        else {
+            return Ok(());
+        };
+        let (image, mask) = bytes.split_at_checked(*image_bytes).unwrap_or((bytes, &[]));
+        let mask = has_mask.then_some(mask);
+        let subject = Subject {
+            name,
+            class,
+            image,
+            mask,
+        };
+        let seen = self.session.take(*place, subject, seen)?;
+        let event = MeasureEvent::Seen {
+            run: *run,
+            place: *place,
+            result: seen.result.into(),
+            bytes: self.session.bytes(),
+        };
+        tell(event, Some(&seen.picture));
+        Ok(())
+    }
+}
+
+/// The numbers; picture and maps go into `buffer`.
+fn packed(seen: &Sighting, buffer: &mut Vec<u8>) -> SightingInfo {
+    buffer.extend_from_slice(&seen.picture);
+    let maps = seen.segmentation.iter().chain([&seen.dest]);
+    let values = maps.clone().flat_map(|map| map.values());
+    buffer.extend(values.flat_map(|value| value.to_le_bytes()));
+    SightingInfo {
+        size: seen.size,
+        milliseconds: seen.milliseconds,
+        score: seen.score,
+        dest_score: seen.dest_score,
+        picture_bytes: seen.picture.len(),
+        map: (seen.dest.width(), seen.dest.height()),
+        maps: maps.count(),
+    }
+}
+
+/// None if numbers and buffer do not fit together.
+fn unpacked(info: &SightingInfo, bytes: &[u8]) -> Option<Sighting> {
+    let (picture, values) = bytes.split_at_checked(info.picture_bytes)?;
+    let (width, height) = info.map;
+    let area = size_of::<f32>() * width * height;
+    if area == 0 || values.len() != info.maps * area {
+        return None;
+    }
+    let mut maps = values.chunks_exact(area).map(|values| {
+        let values = values.chunks_exact(4);
+        let values = values.map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]]));
+        AnomalyMap::new(width, height, values.collect())
+    });
+    let segmentation = if info.maps == 2 { Some(maps.next()??) } else { None };
+    Some(Sighting {
+        size: info.size,
+        picture: picture.to_vec(),
+        milliseconds: info.milliseconds,
+        score: info.score,
+        dest_score: info.dest_score,
+        segmentation,
+        dest: maps.next()??,
+    })
+}

@@ -1,0 +1,349 @@
+//! Device, teachers and the current model: what every command needs.
+
+use std::collections::BTreeMap;
+
+use js_sys::{ArrayBuffer, Float32Array};
+
+use super::download::download;
+use super::look::look;
+use super::post;
+use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::config::{Method, ModelConfig, TeacherKind};
+use destseg_engine::backend::device::{self, Device};
+use destseg_engine::data::image;
+use destseg_engine::inference::{Detection, Detector};
+use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg_engine::model::open::{Opened, open};
+use destseg_engine::model::patchcore::MemoryFile;
+use destseg_engine::model::prefix;
+use destseg_engine::model::weights::Weights;
+use destseg_engine::platform::now_ms;
+use crate::page::protocol::{
+    AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,
+};
+use destseg_engine::{Error, Result};
+
+/// Whether this is the whole engine, or the quick one.
+const WHOLE: bool = cfg!(feature = "burn");
+/// Largest model file that is kept, and copied to each helper of an evaluation.
+const LARGEST_SHARED: usize = 16 << 20;
+
+/// What is in place.
+#[derive(Default)]
+pub(super) struct Loaded {
+    device: Option<Device>,
+    pub(super) info: Option<DeviceInfo>,
+    /// Folded weights by teacher id; shared by all models.
+    teachers: BTreeMap<String, Teacher>,
+    pub(super) detector: Option<Detector>,
+    /// The current model's file, unless it is too large to share.
+    file: Option<Vec<u8>>,
+    /// The current model's trained weights, for a new inspector to start from.
+    pub(super) trained: Option<(ModelConfig, Weights)>,
+    /// Networks that lack a component, by the ids of their files.
+    ablated: BTreeMap<String, Detector>,
+}
+
+/// A teacher that was fetched or given.
+struct Teacher {
+    weights: Weights,
+    bytes: u64,
+}
+
+impl Loaded {
+    /// The current model's file, where helpers may have it.
+    pub(super) fn shared_file(&self) -> Option<&[u8]> {
+        let info = self.info.as_ref();
+        let is_on_cpu = info.is_some_and(|info| info.backend == BackendChoice::Cpu);
+        self.file.as_deref().filter(|_| is_on_cpu)
+    }
+
+    /// What a shipped network without a component says about an image; it is fetched once.
+    pub(super) async fn ablate(
+        &mut self,
+        model: &ManifestFile,
+        teacher: &ManifestFile,
+        bytes: &[u8],
+    ) -> Result<(Look, ArrayBuffer)> {
+        let detector = match self.ablated.remove(&model.id) {
+            Some(detector) => detector,
+            None => {
+                self.fetch_teacher(teacher, &mut |_| {}).await?;
+                let file = ModelFile::parse(&download(model, &mut |_| {}).await?)?;
+                let teacher = self.teachers.get(&teacher.id).map(|teacher| &teacher.weights);
+                Detector::new(&file, teacher, &self.device()?)?
+            }
+        };
+        let mut map = Vec::new();
+        let look = look(&detector, &image::decode(bytes)?, &mut map).await?;
+        self.ablated.insert(model.id.clone(), detector);
+        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+    }
+
+    /// The folded weights of a teacher, fetched if they are not there yet.
+    pub(super) async fn teacher(&mut self, kind: TeacherKind, teachers: &[ManifestFile]) -> Result<Weights> {
+        if let Some(file) = teachers.iter().find(|file| file.id == kind.id()) {
+            self.fetch_teacher(file, &mut |_| {}).await?;
+        }
+        let found = self.teachers.get(kind.id());
+        found.map(|teacher| teacher.weights.clone()).ok_or_else(|| {
+            Error::Model(format!(
+                "the {} teacher is not there: open its file first, then train",
+                kind.id()
+            ))
+        })
+    }
+
+    pub(super) async fn start(&mut self, backend: BackendChoice) -> Result<DeviceInfo> {
+        let selected = device::select(backend).await?;
+        self.device = Some(selected.device);
+        self.info = Some(selected.info.clone());
+        Ok(selected.info)
+    }
+
+    pub(super) fn device(&self) -> Result<Device> {
+        self.device
+            .clone()
+            .ok_or_else(|| Error::Device("the engine was used before it was started".into()))
+    }
+
+    pub(super) async fn load_shipped(
+        &mut self,
+        job: u32,
+        model: &ManifestModel,
+        teacher: &ManifestFile,
+    ) -> Result<Event> {
+        let start = now_ms();
+        let missing = if self.teachers.contains_key(&teacher.id) {
+            0
+        } else {
+            teacher.bytes
+        };
+        let total = missing + model.file.bytes;
+        let mut report = |received| post(&Event::Progress { job, received, total }, None);
+        self.fetch_teacher(teacher, &mut report).await?;
+        let bytes = download(&model.file, &mut |received| report(missing + received)).await?;
+        let file = ModelFile::parse(&bytes)?;
+        let event = self.open_model(job, model.name.clone(), file, bytes.len(), start);
+        let event = event.await?;
+        self.share(bytes);
+        Ok(event)
+    }
+
+    /// Keeps the current model's file for helpers.
+    fn share(&mut self, file: Vec<u8>) {
+        self.file = Some(file).filter(|file| file.len() <= LARGEST_SHARED);
+    }
+
+    pub(super) async fn load_file(
+        &mut self,
+        job: u32,
+        name: String,
+        bytes: Vec<u8>,
+        teachers: &[ManifestFile],
+    ) -> Result<Event> {
+        let start = now_ms();
+        let file = match open(&bytes)? {
+            Opened::Model(file) => *file,
+            Opened::Memory(_) if !WHOLE => return Ok(Event::Outgrown),
+            Opened::Memory(file) => {
+                return self
+                    .open_memory(job, name, &file, bytes.len(), start, teachers)
+                    .await;
+            }
+            Opened::Teacher(kind, weights) => {
+                let teacher = kind.id().to_owned();
+                let bytes = bytes.len() as u64;
+                self.teachers.insert(teacher.clone(), Teacher { weights, bytes });
+                return Ok(Event::TeacherReady { job, teacher });
+            }
+        };
+        let id = file.header.config.teacher.id();
+        if !file.has_teacher() && !self.teachers.contains_key(id) {
+            let Some(teacher) = teachers.iter().find(|teacher| teacher.id == id) else {
+                return Err(Error::Model(format!(
+                    "the model needs the {id} teacher, which neither the file nor this page has: \
+                     open the teacher's file first, then this one again"
+                )));
+            };
+            let total = teacher.bytes;
+            self.fetch_teacher(teacher, &mut |received| {
+                post(&Event::Progress { job, received, total }, None);
+            })
+            .await?;
+        }
+        let event = self.open_model(job, name, file, bytes.len(), start).await?;
+        self.share(bytes);
+        Ok(event)
+    }
+
+    /// Opens a memory of `PatchCore` as the current model.
+    async fn open_memory(
+        &mut self,
+        job: u32,
+        name: String,
+        file: &MemoryFile,
+        bytes: usize,
+        start: f64,
+        teachers: &[ManifestFile],
+    ) -> Result<Event> {
+        let config = &file.header.config;
+        let teacher = match file.has_teacher() {
+            true => None,
+            false => Some(self.teacher(config.teacher, teachers).await?),
+        };
+        let detector = Detector::of_memory(file, teacher.as_ref(), &self.device()?)?;
+        let load_ms = now_ms() - start;
+        let before = now_ms();
+        detector.warm_up().await?;
+        let count = teacher.map_or(0, |teacher| teacher.count());
+        let of_teacher = self.teachers.get(config.teacher.id());
+        let model = ModelInfo {
+            name,
+            method: Method::Patchcore,
+            preset: config.teacher.preset().id().into(),
+            teacher: config.teacher.id().into(),
+            parameters: (file.weights.count() + count) as u64,
+            bytes: bytes as u64 + of_teacher.map_or(0, |teacher| teacher.bytes),
+            input_size: config.input_size,
+            segmentation: false,
+            trained_on: file.header.training.as_ref().map_or_else(
+                || "an unknown data set".into(),
+                |training| format!("{} good images of {}", training.images, training.data),
+            ),
+            load_ms,
+            first_ms: now_ms() - before,
+            calibration: detector.calibration().map(Calibration::thresholds),
+        };
+        self.detector = Some(detector);
+        // helpers have the quick engine, which opens no memories
+        self.file = None;
+        self.trained = None;
+        Ok(Event::ModelReady { job, model })
+    }
+
+    async fn fetch_teacher(&mut self, teacher: &ManifestFile, report: &mut dyn FnMut(u64)) -> Result<()> {
+        if !self.teachers.contains_key(&teacher.id) {
+            let bytes = download(teacher, report).await?;
+            let (_, weights) = parse_teacher(&bytes)?;
+            self.teachers.insert(
+                teacher.id.clone(),
+                Teacher {
+                    weights,
+                    bytes: teacher.bytes,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    async fn open_model(
+        &mut self,
+        job: u32,
+        name: String,
+        file: ModelFile,
+        bytes: usize,
+        start: f64,
+    ) -> Result<Event> {
+        let device = self.device()?;
+        let config = &file.header.config;
+        let teacher = self
+            .teachers
+            .get(config.teacher.id())
+            .filter(|_| !file.has_teacher());
+        let detector = Detector::new(&file, teacher.map(|teacher| &teacher.weights), &device)?;
+        let load_ms = now_ms() - start;
+        let before = now_ms();
+        detector.warm_up().await?;
+        let first_ms = now_ms() - before;
+        let model = ModelInfo {
+            name,
+            method: config.method(),
+            preset: config.preset.id().into(),
+            teacher: config.teacher.id().into(),
+            parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
+            bytes: bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes),
+            input_size: config.input_size,
+            segmentation: config.segmentation.is_some(),
+            trained_on: file.header.training.as_ref().map_or_else(
+                || "an unknown data set".into(),
+                |training| format!("{} good images of {}", training.images, training.data),
+            ),
+            load_ms,
+            first_ms,
+            calibration: file
+                .header
+                .calibration
+                .as_ref()
+                .map(|calibration| calibration.thresholds()),
+        };
+        // only now: a model that cannot be used leaves the one before in place
+        self.detector = Some(detector);
+        let ModelFile { header, mut weights } = file;
+        let own = weights.take_prefix(prefix::TEACHER);
+        if !own.is_empty() {
+            // new inspectors of this network learn from it, too
+            let weights = own.with_prefix(prefix::TEACHER);
+            let teacher = Teacher { weights, bytes: 0 };
+            self.teachers
+                .entry(header.config.teacher.id().into())
+                .or_insert(teacher);
+        }
+        let can_go_on = header.config.segmentation.is_some();
+        self.trained = can_go_on.then_some((header.config, weights));
+        Ok(Event::ModelReady { job, model })
+    }
+
+    /// Looks at a picture of the camera: RGBA pixels, row by row.
+    pub(super) async fn watch(
+        &self,
+        (width, height): (u32, u32),
+        rgba: &[u8],
+    ) -> Result<(Look, ArrayBuffer)> {
+        let detector = self.detector.as_ref().ok_or_else(no_model)?;
+        let (pixels, _) = rgba.as_chunks::<4>();
+        let rgb = pixels
+            .iter()
+            .flat_map(|&[red, green, blue, _]| [red, green, blue]);
+        let image = image::RgbImage::from_raw(width, height, rgb.collect())
+            .ok_or_else(|| Error::Image("the camera's picture is incomplete: look again".into()))?;
+        let mut map = Vec::new();
+        let look = look(detector, &image, &mut map).await?;
+        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+    }
+
+    pub(super) async fn analyse(&self, bytes: &[u8]) -> Result<(AnalysisInfo, ArrayBuffer)> {
+        let Some(detector) = &self.detector else {
+            return Err(no_model());
+        };
+        let start = now_ms();
+        let image = image::decode(bytes)?;
+        let decoded = now_ms();
+        let Detection {
+            segmentation,
+            dest,
+            levels,
+            score,
+            dest_score,
+        } = detector.detect(&image).await?;
+        let result = AnalysisInfo {
+            width: image.width(),
+            height: image.height(),
+            map_width: dest.width(),
+            map_height: dest.height(),
+            levels: levels.each_ref().map(|level| [level.width(), level.height()]),
+            score,
+            dest_score,
+            decode_ms: decoded - start,
+            inference_ms: now_ms() - decoded,
+        };
+        let maps = segmentation.iter().chain([&dest]).chain(&levels);
+        let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
+        Ok((result, Float32Array::from(maps.as_slice()).buffer()))
+    }
+}
+
+/// What a command without a model hears.
+pub(super) fn no_model() -> Error {
+    Error::Model("no model is loaded yet: choose one first".into())
+}

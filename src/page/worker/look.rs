@@ -1,0 +1,23 @@
+//! One look at one image, as comparisons and ablations show it.
+
+use destseg_engine::Result;
+use destseg_engine::data::image::RgbImage;
+use destseg_engine::inference::Detector;
+use destseg_engine::platform::now_ms;
+use crate::page::protocol::Look;
+
+/// What a detector says about an image; its map's values come behind those that are in `maps`.
+pub(super) async fn look(detector: &Detector, image: &RgbImage, maps: &mut Vec<f32>) -> Result<Look> {
+    let start = now_ms();
+    let found = detector.detect(image).await?;
+    let map = found.map();
+    maps.extend_from_slice(map.values());
+    Ok(Look {
+        method: detector.method(),
+        score: found.score,
+        thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+        probabilities: detector.gives_probabilities(),
+        size: (map.width(), map.height()),
+        ms: now_ms() - start,
+    })
+}

@@ -1,0 +1,200 @@
+//! Helpers of an evaluation: more of these workers with the same model, which look at images while this one
+//! measures what they see. A helper that fails is done without, and its images are given back.
+
+use std::collections::BTreeMap;
+
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::closure::Closure;
+use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use super::{Deliver, Job, content, scope};
+use crate::page::protocol::{BackendChoice, Command, Event, ManifestFile, Measure};
+use crate::page::shared;
+
+/// The script of the quick engine, which is enough for them.
+const WORKER: &str = "./worker_cpu_loader.js";
+/// Helpers at most: each needs memory for a model.
+const MOST: usize = 4;
+/// From this many images on helpers are worth their start.
+const WORTHWHILE: usize = 8;
+/// Images that a helper has at the same time: it looks at one, another waits.
+const EACH: usize = 2;
+/// Names a helper's only load.
+const LOAD: u32 = 1;
+
+/// What a helper loads.
+pub(super) struct Shared<'a> {
+    /// The model file.
+    pub(super) file: &'a [u8],
+    /// Teachers that can be fetched.
+    pub(super) teachers: &'a [ManifestFile],
+}
+
+/// An image that a helper has: what the page said, and both files.
+type Task = (Command, Vec<u8>);
+
+/// A worker that looks at images.
+struct Helper {
+    worker: Worker,
+    /// Whether it listens.
+    is_ready: bool,
+    /// What it is told first.
+    start: Vec<Task>,
+    /// Its images, by their places.
+    tasks: BTreeMap<usize, Task>,
+    _on_message: Closure<dyn Fn(MessageEvent)>,
+    _on_error: Closure<dyn Fn()>,
+}
+
+/// All helpers; one that is lost leaves its place empty.
+#[derive(Default)]
+pub(super) struct Pool(Vec<Option<Helper>>);
+
+/// Processors that the browser tells of.
+fn processors() -> usize {
+    let get = |object: &js_sys::Object, name: &str| Reflect::get(object, &name.into()).ok();
+    let navigator = get(scope().unchecked_ref(), "navigator");
+    let count = navigator.and_then(|navigator| get(navigator.unchecked_ref(), "hardwareConcurrency"));
+    count.and_then(|count| count.as_f64()).unwrap_or(1.0) as usize
+}
+
+impl Pool {
+    /// As many helpers as are worth while for so many images; none on a single processor.
+    pub(super) fn start(shared: &Shared<'_>, images: usize, deliver: &Deliver) -> Self {
+        let count = processors().min(MOST);
+        if images < WORTHWHILE || count < 2 {
+            return Self::default();
+        }
+        Self(
+            (0..count)
+                .map(|number| Helper::start(number, shared, deliver))
+                .collect(),
+        )
+    }
+
+    /// Images that it takes at the same time.
+    pub(super) fn capacity(&self) -> usize {
+        EACH * self.0.iter().flatten().count()
+    }
+
+    /// Gives an image to the helper that has the fewest, or back where there is none.
+    pub(super) fn give(&mut self, place: usize, task: Task) -> Option<Task> {
+        let idle = self
+            .0
+            .iter_mut()
+            .flatten()
+            .min_by_key(|helper| helper.tasks.len());
+        let Some(helper) = idle else {
+            return Some(task);
+        };
+        helper.give(place, task);
+        None
+    }
+
+    /// What a helper has done.
+    pub(super) fn done(&mut self, number: usize, place: usize) -> Option<Task> {
+        self.0.get_mut(number)?.as_mut()?.tasks.remove(&place)
+    }
+
+    /// A helper listens now.
+    pub(super) fn ready(&mut self, number: usize) {
+        if let Some(Some(helper)) = self.0.get_mut(number) {
+            helper.ready();
+        }
+    }
+
+    /// A helper is lost; its images.
+    pub(super) fn lost(&mut self, number: usize) -> Vec<Task> {
+        let helper = self.0.get_mut(number).and_then(Option::take);
+        helper.map_or_else(Vec::new, |mut helper| {
+            std::mem::take(&mut helper.tasks).into_values().collect()
+        })
+    }
+}
+
+impl Helper {
+    /// None where the browser has no workers of workers.
+    fn start(number: usize, shared: &Shared<'_>, deliver: &Deliver) -> Option<Self> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(WORKER, &options).ok()?;
+        let (told, gone) = (deliver.clone(), deliver.clone());
+        let lost = |message: &str| Event::Fatal {
+            message: message.into(),
+        };
+        let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            let (event, buffer) =
+                shared::decode::<Event>(&event.data()).unwrap_or_else(|| (lost("it is garbled"), None));
+            told(Job::Helper(number, event, content(buffer)));
+        });
+        let on_error =
+            Closure::<dyn Fn()>::new(move || gone(Job::Helper(number, lost("it is gone"), Vec::new())));
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        let load = Command::LoadFile {
+            job: LOAD,
+            name: "model".into(),
+            teachers: shared.teachers.to_vec(),
+        };
+        let backend = BackendChoice::Cpu;
+        Some(Self {
+            worker,
+            is_ready: false,
+            start: vec![
+                (Command::Start { backend }, Vec::new()),
+                (load, shared.file.to_vec()),
+            ],
+            tasks: BTreeMap::new(),
+            _on_message: on_message,
+            _on_error: on_error,
+        })
+    }
+
+    fn ready(&mut self) {
+        self.is_ready = true;
+        for (command, bytes) in std::mem::take(&mut self.start) {
+            self.send(&command, &bytes);
+        }
+        for (&place, task) in &self.tasks {
+            self.look(place, task);
+        }
+    }
+
+    fn give(&mut self, place: usize, task: Task) {
+        if self.is_ready {
+            self.look(place, &task);
+        }
+        self.tasks.insert(place, task);
+    }
+
+    fn look(&self, place: usize, (command, bytes): &Task) {
+        let Command::Measure {
+            task: Measure::Image { run, image_bytes, .. },
+        } = command
+        else {
+            return;
+        };
+        let task = Measure::Look { run: *run, place };
+        let image = bytes.get(..*image_bytes).unwrap_or(bytes);
+        self.send(&Command::Measure { task }, image);
+    }
+
+    fn send(&self, command: &Command, bytes: &[u8]) {
+        let buffer: Option<ArrayBuffer> = (!bytes.is_empty()).then(|| Uint8Array::from(bytes).buffer());
+        if let Ok(envelope) = shared::encode(command, buffer.as_ref()) {
+            // a helper that cannot be told anything is one that answers nothing: its error event follows
+            let _sent = self
+                .worker
+                .post_message_with_transfer(&envelope.message, &envelope.transfer);
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.terminate();
+    }
+}

@@ -1,0 +1,212 @@
+//! A new inspector: its good images, the preview of synthetic anomalies, and its training, one step at a
+//! time.
+
+use std::sync::Arc;
+
+use js_sys::Uint8Array;
+
+use super::post;
+use super::run::Run;
+use destseg_engine::config::{Fit, Settings};
+use destseg_engine::error::sentence;
+use destseg_engine::data::image::{self, RgbImage};
+use destseg_engine::data::placement::Layout;
+use destseg_engine::platform::now_ms;
+use crate::page::protocol::{Event, SampleInfo, Task, TaskEvent, Textures};
+use destseg_engine::synthesis::{Synthesiser, TextureSource, preview};
+use destseg_engine::{Error, Result};
+
+/// Good images that serve as textures at most; more would only cost memory.
+const MOST_TEXTURES: usize = 64;
+/// Bytes of good images at most, as the network sees them: more would leave a browser no memory to train.
+const MOST_BYTES: usize = 1_000_000_000;
+
+/// What is collected, and the training that goes on.
+#[derive(Default)]
+pub(super) struct Teaching {
+    images: Vec<Good>,
+    textures: Vec<(u32, RgbImage)>,
+    /// The textures at the size that was asked for last.
+    fitted: Option<(usize, Vec<RgbImage>)>,
+    pub(super) run: Option<Run>,
+}
+
+/// A good image as the network will see it.
+struct Good {
+    id: u32,
+    views: Vec<Arc<RgbImage>>,
+}
+
+/// Sends news to the page.
+pub(super) fn tell(event: TaskEvent, bytes: Option<&[u8]>) {
+    let buffer = bytes.map(|bytes| Uint8Array::from(bytes).buffer());
+    post(&Event::Teach { event }, buffer.as_ref());
+}
+
+impl Teaching {
+    /// Takes on what needs neither network nor device; gives back what does.
+    pub(super) fn collect(&mut self, task: Task, bytes: &[u8]) -> Option<Task> {
+        match task {
+            Task::Add { image, side, fit } => match self.add(image, bytes, side, fit) {
+                Ok(event) => tell(event, None),
+                Err(err) => refuse(image, &err),
+            },
+            Task::AddTexture { image } => match image::decode(bytes) {
+                Ok(texture) => {
+                    let (width, height) = texture.dimensions();
+                    self.textures.retain(|(id, _)| *id != image);
+                    self.textures.push((image, texture));
+                    self.fitted = None;
+                    let event = TaskEvent::Added {
+                        image,
+                        width,
+                        height,
+                        copy_of: None,
+                    };
+                    tell(event, None);
+                }
+                Err(err) => refuse(image, &err),
+            },
+            Task::Remove { images } => {
+                self.images.retain(|good| !images.contains(&good.id));
+                self.textures.retain(|(id, _)| !images.contains(id));
+                self.fitted = None;
+            }
+            Task::Preview {
+                settings,
+                textures,
+                seed,
+                count,
+            } => {
+                let start = now_ms();
+                match self.preview(&settings, textures, seed, count) {
+                    Ok((samples, pictures)) => {
+                        let event = TaskEvent::Previewed {
+                            side: settings.model.input_size,
+                            samples,
+                            ms: now_ms() - start,
+                        };
+                        tell(event, Some(&pictures));
+                    }
+                    Err(err) => tell(
+                        TaskEvent::PreviewFailed {
+                            message: sentence(&err.to_string()),
+                        },
+                        None,
+                    ),
+                }
+            }
+            Task::ShowTextures { side } => {
+                tell(TaskEvent::TexturesShown { side }, Some(&preview::kinds(side)));
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: Fit) -> Result<TaskEvent> {
+        let picture = image::decode(bytes)?;
+        let (width, height) = picture.dimensions();
+        let layout = Layout::new(fit, (width, height), side, side);
+        let views: Vec<Arc<RgbImage>> = layout.views(&picture).map(Into::into).collect();
+        // an image that comes again has another size now
+        self.images.retain(|good| good.id != id);
+        let bytes = |views: &[Arc<RgbImage>]| -> usize { views.iter().map(|view| view.as_raw().len()).sum() };
+        let all: usize = self.images.iter().map(|good| bytes(&good.views)).sum();
+        if all + bytes(&views) > MOST_BYTES {
+            return Err(Error::Dataset(format!(
+                "the collection is full with {} images: remove some, or let the network see them smaller",
+                self.images.len()
+            )));
+        }
+        let copy_of = self
+            .images
+            .iter()
+            .find(|good| good.views == views)
+            .map(|good| good.id);
+        self.images.push(Good { id, views });
+        Ok(TaskEvent::Added {
+            image: id,
+            width,
+            height,
+            copy_of,
+        })
+    }
+
+    /// All good images as the network sees them, each with its name.
+    pub(super) fn views(&self) -> (Vec<u32>, Vec<Arc<RgbImage>>) {
+        let views = self.images.iter();
+        views
+            .flat_map(|good| good.views.iter().map(|view| (good.id, view.clone())))
+            .unzip()
+    }
+
+    /// What anomalies are filled with, at the input's size; empty for the built-in textures.
+    pub(super) fn pictures(&mut self, textures: Textures, side: usize) -> Vec<RgbImage> {
+        match textures {
+            Textures::BuiltIn => Vec::new(),
+            Textures::GoodImages => {
+                let views = self.images.iter().flat_map(|good| &good.views);
+                views
+                    .take(MOST_TEXTURES)
+                    .map(|view| RgbImage::clone(view))
+                    .collect()
+            }
+            Textures::Own => {
+                if self.fitted.as_ref().is_none_or(|(fitted, _)| *fitted != side) {
+                    let own = self.textures.iter().map(|(_, image)| image);
+                    let own = own.map(|image| image::resize(image, side, side));
+                    self.fitted = Some((side, own.collect()));
+                }
+                self.fitted
+                    .as_ref()
+                    .map(|(_, own)| own.clone())
+                    .unwrap_or_default()
+            }
+        }
+    }
+
+    /// Numbers and pictures of synthetic anomalies on the good images.
+    fn preview(
+        &mut self,
+        settings: &Settings,
+        textures: Textures,
+        seed: u64,
+        count: usize,
+    ) -> Result<(Vec<SampleInfo>, Vec<u8>)> {
+        settings.model.validate()?;
+        settings.training.validate()?;
+        let synthesiser = synthesiser(settings, self.pictures(textures, settings.model.input_size));
+        let views: Vec<&RgbImage> = self
+            .images
+            .iter()
+            .flat_map(|good| &good.views)
+            .map(|view| &**view)
+            .collect();
+        if views.is_empty() {
+            return Err(Error::Dataset(
+                "there are no good images yet: add some first".into(),
+            ));
+        }
+        preview::draw(&synthesiser, &views, seed, count)
+    }
+}
+
+/// The generator of these settings; without pictures it has the built-in textures.
+pub(super) fn synthesiser(settings: &Settings, pictures: Vec<RgbImage>) -> Synthesiser {
+    let source = if pictures.is_empty() {
+        TextureSource::Procedural
+    } else {
+        TextureSource::Images(pictures)
+    };
+    Synthesiser::new(
+        settings.training.synthesis.clone(),
+        settings.training.augment,
+        source,
+    )
+}
+
+fn refuse(image: u32, err: &Error) {
+    let message = sentence(&err.to_string());
+    tell(TaskEvent::Refused { image, message }, None);
+}

@@ -1,0 +1,226 @@
+//! Where new inspectors are made, and memories to compare them with: what only the whole engine can do.
+
+use super::compare::Comparing;
+use super::loaded::Loaded;
+use super::run::{Kept, Material, Place, Run};
+use super::teach::{Teaching, tell};
+use super::{post, post_fatal};
+use destseg_engine::config::TeacherKind;
+use destseg_engine::error::sentence;
+use crate::page::protocol::{BackendChoice, Contest, ContestEvent, Event, KeptRun, RunInfo, Task, TaskEvent};
+use destseg_engine::{Error, Result};
+
+/// The new inspector, and the methods that are compared.
+#[derive(Default)]
+pub(super) struct Workshop {
+    teaching: Teaching,
+    comparing: Comparing,
+}
+
+impl Workshop {
+    /// Does something for a new inspector.
+    pub(super) async fn take(&mut self, loaded: &mut Loaded, task: Task, bytes: &[u8]) {
+        let result = match self.teaching.collect(task, bytes) {
+            Some(task) => self.teach(loaded, task).await,
+            None => Ok(()),
+        };
+        self.report(result);
+    }
+
+    /// Does something for a comparison.
+    pub(super) async fn contest(&mut self, loaded: &mut Loaded, task: Contest, bytes: &[u8]) {
+        report_contest(self.contest_with(loaded, task, bytes).await);
+    }
+
+    /// Whether there is a training or a memory to go on with.
+    pub(super) fn is_working(&self) -> bool {
+        self.comparing.is_making() || self.teaching.run.as_ref().is_some_and(Run::is_working)
+    }
+
+    /// Does the next step of it, or ends it.
+    pub(super) async fn work(&mut self, loaded: &Loaded) {
+        if self.comparing.is_making() {
+            let result = match loaded.device() {
+                Ok(device) => self.comparing.step(&device).await,
+                Err(err) => Err(err),
+            };
+            if result.is_err() {
+                self.comparing.stop();
+            }
+            return report_contest(result);
+        }
+        let Some(run) = &mut self.teaching.run else {
+            return;
+        };
+        let result = match run.step().await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.finish().await,
+            Err(err) => Err(err),
+        };
+        self.report(result);
+    }
+
+    /// Ends the training with the model as it is.
+    async fn finish(&mut self) -> Result<()> {
+        match self.teaching.run.take() {
+            Some(run) => run.finish().await,
+            None => Ok(()),
+        }
+    }
+
+    /// A failure ends the training; what the browser keeps of it stays.
+    fn report(&mut self, result: Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
+            Err(err) => {
+                self.teaching.run = None;
+                let message = sentence(&err.to_string());
+                tell(TaskEvent::Failed { message }, None);
+            }
+        }
+    }
+
+    async fn teach(&mut self, loaded: &mut Loaded, task: Task) -> Result<()> {
+        match task {
+            Task::Train {
+                name,
+                mut settings,
+                textures,
+                fine_tune,
+                teachers,
+            } => {
+                let teacher = loaded.teacher(settings.model.teacher, &teachers).await?;
+                let (ids, images) = self.teaching.views();
+                let start = loaded
+                    .trained
+                    .as_ref()
+                    .filter(|(config, _)| fine_tune && config.teacher == settings.model.teacher);
+                if let Some((config, _)) = start {
+                    settings.model = settings.model.with_networks_of(config);
+                } else if fine_tune {
+                    return Err(Error::Training(
+                        "the model to start from is not open: open it again, or turn \"Start from\" off"
+                            .into(),
+                    ));
+                }
+                let side = settings.model.input_size;
+                let material = Material {
+                    images,
+                    textures: self.teaching.pictures(textures, side),
+                    start: start.map(|(_, weights)| weights.clone()),
+                };
+                let began = js_sys::Date::now();
+                let info = RunInfo {
+                    run: format!("{began}"),
+                    name,
+                    images: 0,
+                    held_out: 0,
+                    student_steps: 0,
+                    total_steps: 0,
+                    done: 0,
+                    began,
+                };
+                let kept = KeptRun {
+                    info,
+                    settings,
+                    textures,
+                    ids,
+                };
+                let run = Run::begin(kept, material, &teacher, place(loaded)?).await?;
+                self.take_on(loaded, run).await?;
+            }
+            Task::Resume { run, teachers } => {
+                let kept = Kept::open(&run).await?;
+                let teacher = match kept.teacher().await? {
+                    Some(own) => own,
+                    None => loaded.teacher(kept.run.settings.model.teacher, &teachers).await?,
+                };
+                let run = Run::resume(kept, &teacher, place(loaded)?).await?;
+                self.take_on(loaded, run).await?;
+            }
+            Task::Pause { paused } => {
+                if let Some(run) = &mut self.teaching.run {
+                    run.pause(paused).await?;
+                }
+            }
+            Task::Stop { keep: true } if self.teaching.run.as_ref().is_some_and(Run::can_end) => {
+                self.finish().await?;
+            }
+            // before stage 2 there is nothing to keep; the page does not offer it
+            Task::Stop { keep: true } => {}
+            Task::Stop { keep: false } => match self.teaching.run.take() {
+                Some(run) => run.discard().await,
+                None => tell(TaskEvent::Discarded, None),
+            },
+            Task::Add { .. }
+            | Task::AddTexture { .. }
+            | Task::Remove { .. }
+            | Task::ShowTextures { .. }
+            | Task::Preview { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn take_on(&mut self, loaded: &Loaded, mut run: Run) -> Result<()> {
+        if loaded
+            .info
+            .as_ref()
+            .is_some_and(|info| info.backend == BackendChoice::Webgpu)
+        {
+            run.prepare().await?;
+        }
+        tell(TaskEvent::Started(run.info()), None);
+        // from the first step on, an interruption loses half a minute at most
+        run.save().await?;
+        self.teaching.run = Some(run);
+        Ok(())
+    }
+
+    async fn contest_with(&mut self, loaded: &mut Loaded, task: Contest, bytes: &[u8]) -> Result<()> {
+        match task {
+            Contest::Prepare {
+                method,
+                coreset,
+                steps,
+                teachers,
+            } => {
+                let teacher = loaded.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
+                let (_, images) = self.teaching.views();
+                let device = loaded.device()?;
+                self.comparing
+                    .prepare(method, (coreset, steps), images, teacher, &device)
+            }
+            Contest::Stop => {
+                self.comparing.stop();
+                Ok(())
+            }
+            Contest::Look { job } => self.comparing.look(job, loaded.detector.as_ref(), bytes).await,
+        }
+    }
+}
+
+fn place(loaded: &Loaded) -> Result<Place> {
+    let device = loaded.device()?;
+    let info = loaded.info.as_ref();
+    let gpu = info.is_some_and(|info| info.backend == BackendChoice::Webgpu);
+    let adapter = info.map_or("", |info| &info.adapter);
+    let kind = if gpu { "WebGPU" } else { "CPU" };
+    Ok(Place {
+        device,
+        name: format!("{kind} ({adapter}), in a browser"),
+    })
+}
+
+/// Tells the page what went wrong with a comparison.
+fn report_contest(result: Result<()>) {
+    match result {
+        Ok(()) => {}
+        Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
+        Err(err) => {
+            let message = sentence(&err.to_string());
+            let event = ContestEvent::Failed { message };
+            post(&Event::Contest { event }, None);
+        }
+    }
+}
