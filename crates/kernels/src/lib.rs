@@ -88,7 +88,7 @@ pub enum Activation {
 
 impl Activation {
     /// Smallest and largest value.
-    fn bounds(self) -> [f32; 2] {
+    pub fn bounds(self) -> [f32; 2] {
         match self {
             Self::Linear => [f32::NEG_INFINITY, f32::INFINITY],
             Self::Relu => [0.0, f32::INFINITY],

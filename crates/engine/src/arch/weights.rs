@@ -3,10 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-#[cfg(feature = "burn")]
-pub(crate) use super::network::exchange::update;
-#[cfg(feature = "burn")]
-pub use super::network::exchange::{collect, load, read, read_all};
 use crate::{Error, Result};
 
 /// A tensor's shape and values, row-major.
@@ -72,6 +68,16 @@ impl Weights {
                 "the tensor `{name}` is there twice: save the file again"
             ))),
         }
+    }
+
+    /// Moves out the array called `name`.
+    pub fn take(&mut self, name: &str) -> Option<Array> {
+        self.0.remove(name)
+    }
+
+    /// Changes the array called `name`, if there is one.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Array> {
+        self.0.get_mut(name)
     }
 
     /// Whether there are no arrays.

@@ -6,33 +6,32 @@ use super::weights::{Array, Weights};
 use crate::{Error, Result};
 
 /// PyTorch's counter beside each batch normalisation, which nothing here reads.
-pub(super) const COUNTER: &str = "num_batches_tracked";
+pub(crate) const COUNTER: &str = "num_batches_tracked";
 
 /// Shapes by name.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Shapes(BTreeMap<String, Vec<usize>>);
+pub struct Shapes(BTreeMap<String, Vec<usize>>);
 
 impl Shapes {
     /// Adds a tensor.
-    pub(super) fn insert(&mut self, name: String, shape: &[usize]) {
+    pub(crate) fn insert(&mut self, name: String, shape: &[usize]) {
         self.0.insert(name, shape.to_vec());
     }
 
     /// All names and shapes.
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.0
             .iter()
             .map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 
     /// Adds all of `other`.
-    pub(super) fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
     /// Refuses an array of another shape than that of `name`.
-    pub(super) fn check_one(&self, name: &str, array: &Array, shown: &str) -> Result<()> {
+    pub(crate) fn check_one(&self, name: &str, array: &Array, shown: &str) -> Result<()> {
         match self.0.get(name) {
             Some(expected) if *expected != array.shape => {
                 Err(Error::Model(misshapen(shown, array, expected)))
@@ -46,7 +45,7 @@ impl Shapes {
     /// # Errors
     /// [`Error::Model`] naming the first missing, misshapen or unknown tensor, and how many more
     /// there are.
-    pub(super) fn check(&self, weights: &Weights, prefix: &str) -> Result<()> {
+    pub(crate) fn check(&self, weights: &Weights, prefix: &str) -> Result<()> {
         let of_network = self
             .0
             .iter()
@@ -65,12 +64,12 @@ impl Shapes {
 }
 
 /// Whether a tensor is one that nothing here reads.
-pub(super) fn is_counter(name: &str) -> bool {
+pub(crate) fn is_counter(name: &str) -> bool {
     name.rsplit('.').next() == Some(COUNTER)
 }
 
 /// What is wrong with a tensor that no part of the network has.
-pub(super) fn unknown(name: &str) -> String {
+pub(crate) fn unknown(name: &str) -> String {
     format!("the tensor `{name}` is unknown")
 }
 
@@ -82,7 +81,7 @@ fn misshapen(name: &str, array: &Array, expected: &[usize]) -> String {
 }
 
 /// The first problem, and how many more there are.
-pub(super) fn summary(mut problems: impl Iterator<Item = String>) -> Result<()> {
+pub(crate) fn summary(mut problems: impl Iterator<Item = String>) -> Result<()> {
     let Some(first) = problems.next() else {
         return Ok(());
     };

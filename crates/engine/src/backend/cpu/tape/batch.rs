@@ -8,7 +8,7 @@ use destseg_kernels::pool::Pool;
 
 /// The grids of a batch's images.
 #[derive(Debug)]
-pub(in crate::train) struct Batch {
+pub struct Batch {
     grids: Vec<Grid>,
     /// Where their memory comes from and goes to; none if it comes from elsewhere.
     pool: Option<Arc<Pool>>,

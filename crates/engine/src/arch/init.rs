@@ -1,0 +1,103 @@
+//! First weights, as the reference draws them (its section "initialisation"), from a seed and the tensor's name alone:
+//! the same on every device and in a browser.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::graph::{Graph, Op};
+use super::weights::{Array, Weights};
+
+/// How the convolutions of a network start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Kaiming normal by fan-out for all convolutions; the second batch norm of each encoder block
+    /// starts at 0.
+    Student,
+    /// The same, but all batch norms start at 1 (torchvision's default, STPM).
+    PlainStudent,
+    /// Kaiming normal, but PyTorch's default (uniform by fan-in) for the head.
+    Segmentation,
+}
+
+/// Zeros for every tensor of a network, normalisations that change nothing.
+pub fn zeros(graph: &Graph) -> Weights {
+    let mut weights = Weights::default();
+    for (name, shape) in graph.tensors("").iter() {
+        let is_scale = name.ends_with(".running_var");
+        weights.insert(name.to_owned(), filled(shape, f32::from(u8::from(is_scale))));
+    }
+    for (_, node) in graph.nodes() {
+        if let Op::BatchNorm { name, .. } = &node.op {
+            weights.insert(format!("{name}.weight"), filled(&node.size[2..], 1.0));
+        }
+    }
+    weights
+}
+
+/// Draws all weights of a network.
+pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
+    let mut weights = zeros(graph);
+    for conv in graph.convs() {
+        let shape = conv.weight_shape();
+        let [output, input, height, width] = shape;
+        let uniform = match scheme {
+            Scheme::Student | Scheme::PlainStudent => conv.name.starts_with("projections."),
+            Scheme::Segmentation => conv.name.starts_with("head."),
+        };
+        let fan_in = input * height * width;
+        let count = shape.iter().product();
+        let name = format!("{}.weight", conv.name);
+        let mut rng = rng(seed, &name);
+        let data = if uniform {
+            uniform_values(&mut rng, fan_in, count)
+        } else {
+            let std = (2.0 / (output * height * width) as f64).sqrt();
+            (0..count).map(|_| (normal(&mut rng) * std) as f32).collect()
+        };
+        let shape = shape.to_vec();
+        weights.insert(name, Array { shape, data });
+        if conv.bias {
+            let name = format!("{}.bias", conv.name);
+            let data = uniform_values(&mut self::rng(seed, &name), fan_in, output);
+            weights.insert(name, Array { shape: vec![output], data });
+        }
+    }
+    for (_, node) in graph.nodes() {
+        if let Op::BatchNorm { name, .. } = &node.op
+            && scheme == Scheme::Student
+            && name.starts_with("encoder.layer")
+            && name.ends_with(".bn2")
+        {
+            weights.insert(format!("{name}.weight"), filled(&node.size[2..], 0.0));
+        }
+    }
+    weights
+}
+
+fn filled(shape: &[usize], value: f32) -> Array {
+    Array {
+        shape: shape.to_vec(),
+        data: vec![value; shape.iter().product()],
+    }
+}
+
+fn rng(seed: u64, name: &str) -> Pcg64 {
+    // FNV-1a of the name
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    Pcg64::seed_from_u64(seed ^ hash)
+}
+
+fn uniform_values(rng: &mut Pcg64, fan_in: usize, count: usize) -> Vec<f32> {
+    let bound = 1.0 / (fan_in as f64).sqrt();
+    (0..count)
+        .map(|_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32)
+        .collect()
+}
+
+/// A standard normal number (Box and Muller, 1958), by `libm` so that every platform agrees.
+fn normal(rng: &mut Pcg64) -> f64 {
+    let radius = libm::sqrt(-2.0 * libm::log(1.0 - rng.random::<f64>()));
+    radius * libm::cos(std::f64::consts::TAU * rng.random::<f64>())
+}

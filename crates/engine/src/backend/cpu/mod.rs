@@ -1,0 +1,12 @@
+//! Networks on the CPU's own kernels ([`destseg_kernels`]): programs for inference, a tape and optimisers for training.
+
+mod fused;
+mod model;
+mod operations;
+mod optimiser;
+pub mod tape;
+mod weights;
+
+pub use fused::Program;
+pub use model::{CpuModel, CpuTeacher, Maps};
+pub use optimiser::Optimiser;
