@@ -7,20 +7,20 @@
 //! ```
 #![recursion_limit = "256"]
 
+pub mod arch;
 pub mod backend;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod evaluation;
 pub mod files;
-pub mod inference;
+pub mod inspect;
+pub mod methods;
 pub mod metrics;
-pub mod model;
 pub mod platform;
 pub mod render;
 pub mod report;
 pub mod synthesis;
-#[cfg(feature = "burn")]
 pub mod train;
 pub mod verdict;
 

@@ -83,3 +83,75 @@ impl Fixture {
         RgbImage::from_raw(shape[1] as u32, shape[0] as u32, data).expect("height x width x 3")
     }
 }
+
+/// Reproducible weights for a network's tensors that keep activations near 1, variances positive and every term in play.
+pub(crate) fn randomised(graph: &crate::arch::Graph) -> crate::arch::weights::Weights {
+    let mut weights = crate::arch::weights::Weights::default();
+    let mut noise = noise(1);
+    for (name, shape) in graph.tensors("").iter() {
+        let fan_in: usize = shape.iter().skip(1).product();
+        let value = |u: f32| match shape.len() {
+            4 => u * (5.0 / fan_in as f32).sqrt(),
+            _ if name.ends_with("running_var") => 1.0 + 0.5 * u,
+            _ if name.contains("bn") && name.ends_with("weight") => 1.0 + 0.3 * u,
+            2 => u,
+            _ => 0.3 * u,
+        };
+        let data = (0..shape.iter().product()).map(|_| value(noise())).collect();
+        let shape = shape.to_vec();
+        weights.insert(name.to_owned(), crate::arch::weights::Array { shape, data });
+    }
+    weights
+}
+
+/// Numbers in [-1, 1) that look random, always the same.
+pub(crate) fn noise(seed: u32) -> impl FnMut() -> f32 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    }
+}
+
+/// A map of such numbers.
+pub(crate) fn grid(seed: u32, [height, width, channels]: [usize; 3]) -> destseg_kernels::Grid {
+    let mut grid = destseg_kernels::Grid::zeros(height, width, channels);
+    let mut noise = noise(seed.wrapping_mul(2_654_435_761).wrapping_add(7));
+    grid.data.iter_mut().for_each(|value| *value = noise());
+    grid
+}
+
+/// Every network that the presets and their settings can make, small.
+pub(crate) fn networks() -> Vec<crate::config::ModelConfig> {
+    use crate::config::{Evidence, ModelConfig, Preset, Stem};
+    let small = |preset| ModelConfig {
+        input_size: 96,
+        ..ModelConfig::preset(preset)
+    };
+    let mut configs = vec![small(Preset::Compact), small(Preset::Paper)];
+    // the other way round in everything that the presets choose
+    for mut config in configs.clone() {
+        if let Some(network) = &mut config.segmentation {
+            network.squeeze = !network.squeeze;
+            network.rates = [1, 2, 5];
+            network.blocks = 2;
+            network.evidence = match network.evidence {
+                Evidence::Products | Evidence::ProductsDifferencesAndFeatures => Evidence::ProductsAndDifferences,
+                Evidence::ProductsAndDifferences => Evidence::ProductsDifferencesAndFeatures,
+            };
+        }
+        config.student.stem = match config.student.stem {
+            Stem::Conv => Stem::Resnet,
+            Stem::Resnet => Stem::Conv,
+        };
+        config.student.blocks = 3 - config.student.blocks;
+        configs.push(config);
+    }
+    for preset in [Preset::Compact, Preset::Paper] {
+        configs.push(ModelConfig {
+            input_size: 64,
+            ..ModelConfig::stpm(preset)
+        });
+    }
+    configs
+}

@@ -114,3 +114,20 @@ fn log_square(x: f32) -> f32 {
     let series = 1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0)));
     exponent * std::f32::consts::LN_2 + 2.0 * s * series
 }
+
+/// The product of a vector with each of many, which lie one behind the other.
+pub fn products(vectors: &[f32], with: &[f32]) -> Vec<f32> {
+    /// Vectors that one thread works on at a time.
+    const BLOCK: usize = 256;
+    let length = with.len().max(1);
+    let mut products = vec![0.0; vectors.len() / length];
+    let blocks = vectors.chunks(BLOCK * length).zip(products.chunks_mut(BLOCK));
+    for_each(blocks, |(vectors, products)| {
+        dispatch!(level(), simd => {
+            for (vector, product) in vectors.chunks_exact(length).zip(products) {
+                *product = dot(simd, vector, with);
+            }
+        });
+    });
+    products
+}

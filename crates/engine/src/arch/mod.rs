@@ -13,9 +13,8 @@ mod rewrite;
 mod segmentation;
 pub mod shapes;
 mod student;
-pub mod teacher;
-#[cfg(test)]
-mod tests;
+mod teacher;
+pub mod weights;
 mod whitening;
 
 pub use fold::fold;

@@ -1,7 +1,5 @@
-//! Choosing where to compute. But for kernels of our own the only module that names Burn's backends.
+//! Choosing where to compute.
 
-#[cfg(feature = "burn")]
-pub use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::probe_gpu;
@@ -57,16 +55,14 @@ pub struct DeviceInfo {
     pub notice: Option<String>,
 }
 
-/// The only device of a build without Burn: the CPU.
-#[cfg(not(feature = "burn"))]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device;
-
-#[cfg(not(feature = "burn"))]
-impl Device {
-    fn flex() -> Self {
-        Self
-    }
+/// Where networks are computed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Device {
+    /// On the CPU, by kernels of our own.
+    Cpu,
+    /// On a device of Burn's, without autodiff: a GPU, in tests also Burn's own CPU backend.
+    #[cfg(feature = "burn")]
+    Burn(burn::tensor::Device),
 }
 
 /// Whether this build can use a GPU at all.
@@ -75,7 +71,7 @@ const HAS_GPU_BACKEND: bool = cfg!(feature = "burn");
 /// An opened device and what to tell about it.
 #[derive(Debug, Clone)]
 pub struct Selected {
-    /// The device, without autodiff.
+    /// The device.
     pub device: Device,
     /// Its description.
     pub info: DeviceInfo,
@@ -145,16 +141,6 @@ fn fall_back(choice: BackendChoice, reason: &str) -> Result<Selected> {
     Ok(cpu(Some(format!("Computing on the CPU: {reason}."))))
 }
 
-/// A device for what is only described, not computed.
-pub(crate) fn any() -> Device {
-    Device::flex()
-}
-
-/// Whether a plain device is the CPU, where our own kernels are quicker than Burn's.
-pub(crate) fn is_cpu(device: &Device) -> bool {
-    *device == any()
-}
-
 fn cpu(notice: Option<String>) -> Selected {
     let threads = if cfg!(target_family = "wasm") {
         1
@@ -174,7 +160,10 @@ fn cpu(notice: Option<String>) -> Selected {
         largest_tensor: None,
         notice,
     };
-    Selected { device: any(), info }
+    Selected {
+        device: Device::Cpu,
+        info,
+    }
 }
 
 /// A wgpu device and what its adapter says of itself.
@@ -193,7 +182,7 @@ async fn open_gpu() -> std::result::Result<Opened, String> {
 
     // few large submissions: a browser's queue is slow to hand over
     const TASKS: usize = 64;
-    let (device, setup) = Device::wgpu_options()
+    let (device, setup) = burn::tensor::Device::wgpu_options()
         .tasks_max(TASKS)
         .init_with_setup_async()
         .await
@@ -201,7 +190,7 @@ async fn open_gpu() -> std::result::Result<Opened, String> {
     let info = setup.adapter.get_info();
     let limits = setup.adapter.limits();
     Ok(Opened {
-        device,
+        device: Device::Burn(device),
         name: info.name,
         software: info.device_type == DeviceType::Cpu,
         largest_tensor: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),

@@ -1,5 +1,7 @@
-//! Where the networks are computed.
+//! Where the networks are computed: on the CPU by kernels of our own, on GPUs by Burn.
 
-pub mod device;
 #[cfg(feature = "burn")]
-pub(crate) mod gpu;
+pub mod burn;
+pub mod cpu;
+pub mod device;
+pub mod optimiser;

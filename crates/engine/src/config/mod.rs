@@ -1,8 +1,6 @@
 //! Typed settings: one definition for the command line, the page and the model file.
 
 mod ablation;
-pub mod footprint;
-mod memory;
 mod model;
 mod synthesis;
 mod texture;
@@ -11,7 +9,6 @@ mod training;
 use serde::{Deserialize, Serialize};
 
 pub use ablation::{Ablation, Component};
-pub use memory::MemoryConfig;
 pub use model::{
     Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
     TeacherKind, Upsampling,
@@ -80,6 +77,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// All methods.
+    pub const ALL: [Self; 3] = [Self::Destseg, Self::Stpm, Self::Patchcore];
+
     /// The method's name, as its authors write it.
     pub fn label(self) -> &'static str {
         match self {

@@ -46,8 +46,10 @@ impl TeacherKind {
 
 /// Everything that decides the shape of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "RawModelConfig")]
 pub struct ModelConfig {
+    /// The method that the network follows.
+    pub method: Method,
     /// The preset this started from.
     pub preset: Preset,
     /// Side of the square input in pixels; a multiple of 32.
@@ -67,6 +69,45 @@ pub struct ModelConfig {
     /// How images of other shapes and sizes are shown to the network.
     #[serde(default)]
     pub fit: Fit,
+}
+
+/// As files have it: those of version 0.1 do not say the method.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawModelConfig {
+    method: Option<Method>,
+    preset: Preset,
+    input_size: usize,
+    teacher: TeacherKind,
+    student: StudentConfig,
+    segmentation: Option<SegmentationConfig>,
+    #[serde(default)]
+    distance: Distance,
+    #[serde(default)]
+    score: ImageScore,
+    #[serde(default)]
+    fit: Fit,
+}
+
+impl From<RawModelConfig> for ModelConfig {
+    fn from(raw: RawModelConfig) -> Self {
+        // then only STPM measured distances in its own way
+        let method = raw.method.unwrap_or(match raw.distance {
+            Distance::SquaredEuclidean => Method::Stpm,
+            Distance::Cosine => Method::Destseg,
+        });
+        Self {
+            method,
+            preset: raw.preset,
+            input_size: raw.input_size,
+            teacher: raw.teacher,
+            student: raw.student,
+            segmentation: raw.segmentation,
+            distance: raw.distance,
+            score: raw.score,
+            fit: raw.fit,
+        }
+    }
 }
 
 /// How an image of another shape than the network's square input is shown to it.
@@ -231,6 +272,7 @@ impl ModelConfig {
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self {
+                method: Method::Destseg,
                 preset,
                 input_size: INPUT_SIZE,
                 teacher: TeacherKind::Resnet18,
@@ -255,6 +297,7 @@ impl ModelConfig {
                 fit: Fit::Squash,
             },
             Preset::Compact => Self {
+                method: Method::Destseg,
                 preset,
                 input_size: INPUT_SIZE,
                 teacher: TeacherKind::EfficientnetLite0,
@@ -286,6 +329,7 @@ impl ModelConfig {
     pub fn stpm(preset: Preset) -> Self {
         let destseg = Self::preset(preset);
         Self {
+            method: Method::Stpm,
             student: StudentConfig {
                 decoder: None,
                 ..destseg.student
@@ -308,19 +352,19 @@ impl ModelConfig {
         }
     }
 
-    /// The method that this network follows: STPM measures distances in a way of its own.
-    pub fn method(&self) -> Method {
-        match self.distance {
-            Distance::SquaredEuclidean => Method::Stpm,
-            Distance::Cosine => Method::Destseg,
-        }
-    }
-
     /// Refuses shapes that no network can have.
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting.
     pub fn validate(&self) -> Result<()> {
+        match self.method {
+            Method::Destseg | Method::Stpm => {}
+            Method::Patchcore => {
+                return Err(Error::Config(
+                    "PatchCore trains no networks: its settings are those of a memory bank".into(),
+                ));
+            }
+        }
         let student = &self.student;
         let mut widths = student.encoder.to_vec();
         widths.extend(student.decoder.into_iter().flatten());

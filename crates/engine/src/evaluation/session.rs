@@ -9,7 +9,7 @@ use super::{CategoryReport, Decisions, Metrics};
 use crate::data::dataset::{TestSet, truth};
 use crate::verdict::decision::Thresholds;
 use crate::data::image::decode_mask;
-use crate::inference::Detector;
+use crate::inspect::Detector;
 use crate::data::labelled::Class;
 use crate::data::map::AnomalyMap;
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};

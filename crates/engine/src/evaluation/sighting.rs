@@ -4,7 +4,7 @@ use ::image::codecs::jpeg::JpegEncoder;
 
 use super::detail::{Instance, Outline};
 use crate::data::image::{self, RgbImage};
-use crate::inference::{Detection, Detector};
+use crate::inspect::{Detection, Detector};
 use crate::data::map::AnomalyMap;
 use crate::platform::now_ms;
 use crate::data::regions;

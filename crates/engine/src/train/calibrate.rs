@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use crate::Result;
 use crate::verdict::calibration::Calibration;
 use crate::data::image::{self, RgbImage};
-use crate::inference::Detector;
+use crate::inspect::Detector;
 use crate::metrics::best_f1_threshold;
 use crate::synthesis::{Sample, Synthesiser};
 
@@ -21,7 +21,7 @@ const TRIES: usize = 8;
 /// Keeps calibration's random numbers apart from training's.
 const SEED_OFFSET: u64 = 0x0ca1_1b7a;
 
-pub(super) async fn calibrate(
+pub(crate) async fn calibrate(
     detector: &Detector,
     held_out: &[Arc<RgbImage>],
     synthesiser: &Synthesiser,
@@ -191,7 +191,7 @@ struct Expected {
 }
 
 impl Expected {
-    /// How many images the usual scatter counts as (docs/compact-model.md, "Where the threshold lies").
+    /// How many images the usual scatter counts as (docs/notebook/thresholds.md, "Where the threshold lies").
     const KNOWN: f32 = 12.0;
     /// The usual deviation of good images' logits: 0.5 to 1.3, the mean 0.8, with sixteen models tried.
     const USUAL: f32 = 0.8;

@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Best, Trainer};
 use crate::config::{ModelConfig, TrainConfig};
-use crate::model::file::{ModelFile, ModelHeader};
-use crate::model::prefix;
-use crate::model::storage::Precision;
-use crate::model::weights::{self, Weights};
+use crate::arch::weights::Weights;
+use crate::files::storage::Precision;
 use crate::{Error, Result};
 
 /// Name of the header's entry.
@@ -58,11 +56,11 @@ struct Header {
     best: Option<f32>,
 }
 
-/// The model as trained so far, without teacher and thresholds; `None` if the file is no checkpoint.
+/// Settings and weights of the model as trained so far; `None` if the file is no checkpoint.
 ///
 /// # Errors
 /// [`Error::Training`] or [`Error::Model`] if it is a damaged one.
-pub fn model_so_far(bytes: &[u8]) -> Result<Option<ModelFile>> {
+pub fn model_so_far(bytes: &[u8]) -> Result<Option<(ModelConfig, Weights)>> {
     let is_checkpoint = SafeTensors::read_metadata(bytes).is_ok_and(|(_, metadata)| {
         let entries = metadata.metadata().as_ref();
         entries.is_some_and(|entries| entries.contains_key(KEY))
@@ -71,7 +69,7 @@ pub fn model_so_far(bytes: &[u8]) -> Result<Option<ModelFile>> {
         return Ok(None);
     }
     let checkpoint = Checkpoint::parse(bytes)?;
-    ModelFile::new(ModelHeader::new(checkpoint.run.model), checkpoint.weights).map(Some)
+    Ok(Some((checkpoint.run.model, checkpoint.weights)))
 }
 
 impl Checkpoint {
@@ -158,17 +156,8 @@ impl Trainer {
     /// more or the state cannot be serialised.
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
         let weights = self.finite_weights().await?;
-        let best = match &self.best {
-            Some(best) => Some((best.mean, weights::collect(&best.student, prefix::STUDENT).await?)),
-            None => None,
-        };
-        let mut momenta = self.student_optimiser.state().await?.prefixed(prefix::STUDENT);
-        momenta.extend(
-            self.segmentation_optimiser
-                .state()
-                .await?
-                .prefixed(prefix::SEGMENTATION),
-        );
+        let best = self.best.as_ref().map(|best| (best.mean, best.student.clone()));
+        let momenta = self.networks.moments().await?;
         let checkpoint = Checkpoint {
             run: self.run(),
             step: self.step,
@@ -193,18 +182,8 @@ impl Trainer {
             ));
         }
         self.start_from(&checkpoint.weights)?;
-        let momenta = |prefix| checkpoint.momenta.with_prefix(prefix);
-        self.student_optimiser
-            .restore(&momenta(prefix::STUDENT), &self.device)?;
-        self.segmentation_optimiser
-            .restore(&momenta(prefix::SEGMENTATION), &self.device)?;
-        self.best = match &checkpoint.best {
-            Some((mean, weights)) => Some(Best {
-                mean: *mean,
-                student: weights::load(self.network.student.clone(), weights, prefix::STUDENT)?,
-            }),
-            None => None,
-        };
+        self.networks.restore(&checkpoint.momenta)?;
+        self.best = checkpoint.best.map(|(mean, student)| Best { mean, student });
         self.step = checkpoint.step;
         Ok(())
     }
@@ -219,7 +198,7 @@ impl Trainer {
 
     /// The weights, which must be numbers.
     pub(super) async fn finite_weights(&self) -> Result<Weights> {
-        let weights = self.model().trained_weights().await?;
+        let weights = self.networks.weights().await?;
         if weights.is_finite() {
             Ok(weights)
         } else {
@@ -232,7 +211,7 @@ impl Trainer {
 mod tests {
     use super::*;
     use crate::config::Preset;
-    use crate::model::weights::Array;
+    use crate::arch::weights::Array;
 
     fn checkpoint() -> Checkpoint {
         let mut weights = Weights::default();

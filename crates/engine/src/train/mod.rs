@@ -3,60 +3,47 @@
 //! [`Trainer::step`] does one optimiser step, so that a command line can draw a progress bar and a
 //! page can stay responsive around the same code.
 
-mod calibrate;
+pub(crate) mod calibrate;
 mod checkpoint;
-mod cpu;
-mod memory;
-mod optimiser;
+pub mod footprint;
+mod networks;
 mod sampler;
 mod stages;
 mod steps;
-mod tape;
 mod whiten;
 
 use std::sync::Arc;
 
-use burn::module::Module;
-use burn::tensor::Device;
-
-use crate::verdict::calibration::Calibration;
+use crate::arch::weights::Weights;
+use crate::arch::{self, init, prefix};
+use crate::backend::device::Device;
+use crate::backend::optimiser::Rule;
 use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, TrainConfig};
 use crate::data::image::{self, RgbImage};
-use crate::inference::Detector;
-use crate::model::storage::Precision;
-use crate::model::student::Student;
-use crate::model::teacher::Teacher;
-use crate::model::weights::{self, Weights};
-use crate::model::{DeSTSeg, init, prefix};
+use crate::files::storage::Precision;
+use crate::inspect::Detector;
 use crate::synthesis::{Sample, Synthesiser};
-use crate::backend::device;
+use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
 pub use checkpoint::model_so_far;
-use cpu::Cpu;
-pub use memory::{Coreset, MemoryBuilder, MemoryProgress};
-use optimiser::Optimiser;
+use networks::Networks;
 use sampler::Sampler;
+pub(crate) use sampler::hold_out;
 pub use steps::{Batch, Stage, StepReport};
-use whiten::Survey;
+use whiten::FeatureStatistics;
 
 /// A training run.
 #[derive(Debug)]
 pub struct Trainer {
     model_config: ModelConfig,
     config: TrainConfig,
-    device: Device,
-    /// Its trained parts are on the autodiff device.
-    network: DeSTSeg,
-    /// For steps on kernels of our own, where the device is the CPU.
-    cpu: Option<Cpu>,
-    student_optimiser: Optimiser,
-    segmentation_optimiser: Optimiser,
+    networks: Networks,
     synthesiser: Arc<Synthesiser>,
     images: Vec<Arc<RgbImage>>,
     held_out: Vec<Arc<RgbImage>>,
-    /// For each image trained on, then for each held out, its place among the images given.
-    places: Vec<usize>,
+    /// For each image trained on, then for each held out, its index among the images given.
+    indices: Vec<usize>,
     sampler: Sampler,
     /// Views of the network that an image is shown in, on average.
     views: f32,
@@ -64,14 +51,15 @@ pub struct Trainer {
     /// The best student so far, where one is chosen.
     best: Option<Best>,
     /// What is usual on good images, until stage 2 begins.
-    survey: Option<Survey>,
+    statistics: Option<FeatureStatistics>,
 }
 
 /// A student whose mean map of the held-out good images was the lowest so far.
 #[derive(Debug)]
 struct Best {
     mean: f32,
-    student: Student,
+    /// Under the names of a file.
+    student: Weights,
 }
 
 impl Trainer {
@@ -97,64 +85,51 @@ impl Trainer {
                 images.len()
             )));
         }
-        let mut places: Vec<usize> = (0..images.len()).collect();
+        let mut indices: Vec<usize> = (0..images.len()).collect();
         // the order depends on the number of items alone
-        let places_held_out = sampler::hold_out(&mut places, config.held_out, config.seed);
-        places.extend(places_held_out);
-        let held_out = sampler::hold_out(&mut images, config.held_out, config.seed);
-        let cpu = match device::is_cpu(device) {
-            true => Some(Cpu::new(&model_config, teacher)?),
-            false => None,
-        };
-        let teacher = Teacher::load(model_config.teacher, teacher, device)?;
-        let network = DeSTSeg::new(&model_config, teacher, device)?;
-        if network.segmentation.is_none() && config.segmentation.steps > 0 {
+        let indices_held_out = hold_out(&mut indices, config.held_out, config.seed);
+        indices.extend(indices_held_out);
+        let held_out = hold_out(&mut images, config.held_out, config.seed);
+        if model_config.segmentation.is_none() && config.segmentation.steps > 0 {
             return Err(Error::Config(
                 "there is no segmentation network to train: give stage 2 no steps".into(),
             ));
         }
+        let mut networks = Networks::new(&model_config, teacher, Rule::new(&config), device)?;
         let scheme = match model_config.distance {
             Distance::Cosine => init::Scheme::Student,
             Distance::SquaredEuclidean => init::Scheme::PlainStudent,
         };
-        let student = init::initialise(network.student.clone(), scheme, config.seed);
-        let student = recorded(student, cpu.as_ref());
-        let segmentation = network.segmentation.clone().map(|own| {
-            let own = init::initialise(own, init::Scheme::Segmentation, config.seed);
-            recorded(own, cpu.as_ref())
-        });
-        let survey = Some(Survey::new(&model_config));
+        let student = init::initialise(&arch::student(&model_config), scheme, config.seed);
+        let mut weights = student.prefixed(prefix::STUDENT);
+        if let Some(graph) = arch::segmentation(&model_config) {
+            let own = init::initialise(&graph, init::Scheme::Segmentation, config.seed);
+            weights.extend(own.prefixed(prefix::SEGMENTATION));
+        }
+        networks.set_weights(&weights);
         Ok(Self {
-            network: network.with(student, segmentation),
-            cpu,
-            student_optimiser: Optimiser::new(&config),
-            segmentation_optimiser: Optimiser::new(&config),
+            networks,
             sampler: Sampler::new(images.len(), config.batch, config.seed),
-            device: device.clone(),
+            statistics: FeatureStatistics::new(&model_config),
             model_config,
             config,
             synthesiser: synthesiser.into(),
             images,
             held_out,
-            places,
+            indices,
             views: 1.0,
             step: 0,
             best: None,
-            survey,
         })
     }
 
-    /// Goes on from trained weights instead of random ones.
+    /// Starts from trained weights instead of random ones.
     ///
     /// # Errors
-    /// [`Error::Model`] naming a missing or misshapen tensor.
+    /// [`Error::Model`] naming a missing, misshapen or unknown tensor.
     pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
-        let loaded = self.model().load(weights)?;
-        let student = recorded(loaded.student, self.cpu.as_ref());
-        let segmentation = loaded.segmentation.map(|own| recorded(own, self.cpu.as_ref()));
-        self.network = self.network.with(student, segmentation);
-        self.network.whitening = loaded.whitening;
-        self.forget_plan();
+        arch::tensors(&self.model_config).check(weights, "")?;
+        self.networks.set_weights(weights);
         Ok(())
     }
 
@@ -169,13 +144,15 @@ impl Trainer {
         self.held_out.append(&mut self.images);
     }
 
-    /// Goes on from another model's student instead of a random one.
+    /// Starts from another model's student instead of a random one.
     ///
     /// # Errors
-    /// [`Error::Model`] naming a missing or misshapen tensor.
+    /// [`Error::Model`] naming a missing, misshapen or unknown tensor.
     pub fn start_from_student(&mut self, weights: &Weights) -> Result<()> {
-        let student = weights::load(self.network.student.valid(), weights, prefix::STUDENT)?;
-        self.network.student = recorded(student, self.cpu.as_ref());
+        let shapes = arch::student(&self.model_config).tensors(prefix::STUDENT);
+        shapes.check(weights, prefix::STUDENT)?;
+        let student = weights.with_prefix(prefix::STUDENT).prefixed(prefix::STUDENT);
+        self.networks.set_weights(&student);
         Ok(())
     }
 
@@ -199,17 +176,12 @@ impl Trainer {
         self.images.len()
     }
 
-    /// Student or whitening are others now.
-    fn forget_plan(&mut self) {
-        if let Some(cpu) = &mut self.cpu {
-            cpu.forget();
-        }
-    }
-
-    /// The network as it is now, for inference.
-    pub fn model(&self) -> DeSTSeg {
-        let segmentation = self.network.segmentation.as_ref().map(Module::valid);
-        self.network.with(self.network.student.valid(), segmentation)
+    /// The trained weights as they are now, under the names of a file.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn weights(&self) -> Result<Weights> {
+        self.networks.weights().await
     }
 
     /// Thresholds from the held-out images; `None` if none were held out.
@@ -221,7 +193,7 @@ impl Trainer {
             return Ok(None);
         }
         calibrate::calibrate(
-            &self.detector().await?,
+            &self.detector()?,
             &self.held_out,
             &self.synthesiser,
             self.config.seed,
@@ -263,15 +235,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
-    pub async fn detector(&self) -> Result<Detector> {
-        let config = &self.model_config;
-        Ok(match &self.cpu {
-            Some(cpu) => {
-                let weights = self.model().trained_weights().await?;
-                Detector::from_plan(cpu.plan(config, &weights)?, config)
-            }
-            None => Detector::from_model(self.model(), config, &self.device),
-        })
+    pub fn detector(&self) -> Result<Detector> {
+        self.networks.detector(&self.model_config)
     }
 
     /// The images trained on or held out whose score is at or above the calibrated threshold, worst
@@ -280,14 +245,14 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn outliers(&self, calibration: &Calibration, most: usize) -> Result<Vec<Outlier>> {
-        let detector = self.detector().await?;
+        let detector = self.detector()?;
         let mut outliers = Vec::new();
-        let all = self.images.iter().chain(&self.held_out).zip(&self.places);
-        let every = self.places.len().div_ceil(most.max(1)).max(1);
-        for (image, &place) in all.step_by(every) {
+        let all = self.images.iter().chain(&self.held_out).zip(&self.indices);
+        let every = self.indices.len().div_ceil(most.max(1)).max(1);
+        for (image, &index) in all.step_by(every) {
             let score = detector.detect_pixels(&image::unit(image)).await?.score;
             if score >= calibration.image_threshold {
-                outliers.push(Outlier { place, score });
+                outliers.push(Outlier { index, score });
             }
         }
         outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -295,17 +260,11 @@ impl Trainer {
     }
 }
 
-/// A part to be trained: Burn records what is done with it, unless steps are done by kernels of our own. Burn would
-/// keep a record of every step's weights until it is asked for gradients, which those never do.
-fn recorded<M: Module>(part: M, cpu: Option<&Cpu>) -> M {
-    if cpu.is_some() { part } else { part.train() }
-}
-
 /// A training image that looks defective to the trained model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlier {
-    /// Its place among the images given.
-    pub place: usize,
+    /// Its index among the images given.
+    pub index: usize,
     /// Its image score.
     pub score: f32,
 }

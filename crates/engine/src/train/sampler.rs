@@ -67,7 +67,7 @@ pub(super) fn whitening_rng(seed: u64, place: usize) -> Pcg64 {
 }
 
 /// Takes a random share of the items out of `items`, at least one if the share is not zero.
-pub(super) fn hold_out<T>(items: &mut Vec<T>, share: f64, seed: u64) -> Vec<T> {
+pub(crate) fn hold_out<T>(items: &mut Vec<T>, share: f64, seed: u64) -> Vec<T> {
     if share <= 0.0 || items.is_empty() {
         return Vec::new();
     }

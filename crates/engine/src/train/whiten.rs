@@ -1,16 +1,12 @@
-//! The statistics behind [`Whitening`]: mean and covariance of what teacher and student differ by on
-//! good images, and of the teacher's features, level by level.
+//! The statistics behind the whitening: mean and covariance of what teacher and student differ by on good images, and of
+//! the teacher's features, level by level.
 
-use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use destseg_kernels::Grid;
 use nalgebra::{DMatrix, SymmetricEigen};
 
+use crate::arch::prefix;
+use crate::arch::weights::{Array, Weights};
 use crate::config::ModelConfig;
-use crate::data::image::{self, RgbImage};
-use crate::model::DeSTSeg;
-use crate::model::weights::read;
-use crate::model::whitening::Whitening;
-use crate::data::preprocess;
 use crate::{Error, Result};
 
 /// Good images that are looked at; one has 256 feature vectors at the coarsest level already.
@@ -22,75 +18,67 @@ const EIGEN_SWEEPS: usize = 10_000;
 
 /// What good images have shown so far, one after the other.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct FeatureStatistics {
     differences: [Moments; 3],
-    features: [Moments; 3],
-    seen: usize,
+    /// Empty where the segmentation network is not shown them.
+    features: Vec<Moments>,
+    images: usize,
 }
 
-impl Survey {
-    pub(super) fn new(config: &ModelConfig) -> Self {
+impl FeatureStatistics {
+    /// None where the segmentation network is not shown whitened vectors.
+    pub(super) fn new(config: &ModelConfig) -> Option<Self> {
+        let shown = config.segmentation.as_ref()?.evidence.times();
         let moments = || config.teacher.channels().map(Moments::new);
-        Self {
+        (shown > 1).then(|| Self {
             differences: moments(),
-            features: moments(),
-            seen: 0,
-        }
+            features: if shown > 2 { moments().into() } else { Vec::new() },
+            images: 0,
+        })
     }
 
     /// Images that were looked at.
-    pub(super) fn seen(&self) -> usize {
-        self.seen
+    pub(super) fn images(&self) -> usize {
+        self.images
     }
 
-    /// Adds a good image that the model is trained on.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device was lost.
-    pub(super) async fn add(
-        &mut self,
-        image: &RgbImage,
-        model: &DeSTSeg,
-        config: &ModelConfig,
-        device: &Device,
-    ) -> Result<()> {
-        let pixels = image::unit(image);
-        let pixels = [pixels.as_slice()].into_iter();
-        let batch = preprocess::batch(pixels, config.input_size, config.teacher, device);
-        let [teacher, student] = model.features(batch);
-        let wanted = model.whitening.iter().flat_map(|own| &own.features);
-        for (moments, (_, feature)) in self.features.iter_mut().zip(wanted.zip(teacher.0.clone())) {
-            moments.add(feature).await?;
+    /// Adds the normalised features of teacher and student for a good image that is trained on.
+    pub(super) fn add(&mut self, [teacher, student]: &[[Grid; 3]; 2]) {
+        for (moments, level) in self.features.iter_mut().zip(teacher) {
+            moments.add(level.channels, level.data.iter().copied());
         }
-        for (moments, difference) in self.differences.iter_mut().zip(teacher.difference(student)) {
-            moments.add(difference).await?;
+        for ((moments, teacher), student) in self.differences.iter_mut().zip(teacher).zip(student) {
+            let pairs = teacher.data.iter().zip(&student.data);
+            moments.add(teacher.channels, pairs.map(|(teacher, student)| teacher - student));
         }
-        self.seen += 1;
-        Ok(())
+        self.images += 1;
     }
 
-    /// The maps that these images give.
+    /// The maps that these images give, under the names of a file.
     ///
     /// # Errors
     /// [`Error::Training`] if the features are no numbers or never vary.
-    pub(super) fn fit(&self, mut whitening: Whitening, device: &Device) -> Result<Whitening> {
-        let maps = whitening.levels.iter_mut().zip(&self.differences);
-        for (map, moments) in maps.chain(whitening.features.iter_mut().zip(&self.features)) {
-            let channels = moments.sum.len();
-            let (weight, bias) = moments.whitening().ok_or_else(|| {
-                Error::Training(
-                    "teacher and student have no usual difference on these images: train stage 1 longer"
-                        .into(),
-                )
-            })?;
-            let weight = TensorData::new(weight, [channels, channels, 1, 1]);
-            map.weight = Param::from_tensor(Tensor::from_data(weight, device));
-            map.bias = Some(Param::from_tensor(Tensor::from_data(
-                TensorData::new(bias, [channels]),
-                device,
-            )));
+    pub(super) fn whitening(&self) -> Result<Weights> {
+        let mut weights = Weights::default();
+        let groups = [("levels", &self.differences[..]), ("features", &self.features[..])];
+        for (group, all) in groups {
+            for (level, moments) in all.iter().enumerate() {
+                let channels = moments.sum.len();
+                let (weight, bias) = moments.whitening().ok_or_else(|| {
+                    Error::Training(
+                        "teacher and student have no usual difference on these images: train stage 1 longer".into(),
+                    )
+                })?;
+                let name = format!("{}{group}.{level}", prefix::WHITENING);
+                let mut insert = |part: &str, shape: &[usize], data: Vec<f32>| {
+                    let shape = shape.to_vec();
+                    weights.insert(format!("{name}.{part}"), Array { shape, data });
+                };
+                insert("weight", &[channels, channels, 1, 1], weight);
+                insert("bias", &[channels], bias);
+            }
         }
-        Ok(whitening)
+        Ok(weights)
     }
 }
 
@@ -111,22 +99,27 @@ impl Moments {
         }
     }
 
-    /// Adds all vectors of `[1, channels, height, width]`.
-    async fn add(&mut self, vectors: Tensor<4>) -> Result<()> {
-        let [_, channels, height, width] = vectors.dims();
-        let flat: Tensor<2> = vectors.reshape([channels, height * width]);
-        let sum: Tensor<2> = flat.clone().sum_dim(1);
-        let products = flat.clone().matmul(flat.transpose());
-        let values = read(Tensor::cat(vec![sum, products], 1)).await?;
-        for (channel, row) in values.chunks_exact(channels + 1).enumerate() {
-            self.sum[channel] += f64::from(row[0]);
-            let own = &mut self.products[channel * channels..][..channels];
-            own.iter_mut()
-                .zip(&row[1..])
-                .for_each(|(all, &new)| *all += f64::from(new));
+    /// Adds vectors of `channels` values one behind the other. Those of a block are summed up in single precision, the
+    /// blocks in double.
+    fn add(&mut self, channels: usize, values: impl Iterator<Item = f32>) {
+        const BLOCK: usize = 64;
+        let values: Vec<f32> = values.collect();
+        for block in values.chunks(BLOCK * channels) {
+            let mut sum = vec![0f32; channels];
+            let mut products = vec![0f32; channels * channels];
+            for vector in block.chunks_exact(channels) {
+                sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+                for (row, &value) in products.chunks_exact_mut(channels).zip(vector) {
+                    row.iter_mut().zip(vector).for_each(|(sum, other)| *sum += value * other);
+                }
+            }
+            let add = |all: &mut [f64], own: &[f32]| {
+                all.iter_mut().zip(own).for_each(|(all, &own)| *all += f64::from(own));
+            };
+            add(&mut self.sum, &sum);
+            add(&mut self.products, &products);
         }
-        self.count += (height * width) as f64;
-        Ok(())
+        self.count += (values.len() / channels) as f64;
     }
 
     /// Weights (row by row) and bias of the map that makes mean 0 and covariance 1; `None` where the
@@ -168,15 +161,13 @@ mod tests {
         /// Whitened vectors have mean 0 and, but for the shrinkage, covariance 1.
         #[test]
         fn whitened_vectors_are_white(values in proptest::collection::vec(-1.0f32..1.0, 3 * 64)) {
-            let device = Device::flex();
-            let vectors = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([1, 3, 8, 8]);
             let mut moments = Moments::new(3);
-            pollster::block_on(moments.add(vectors)).expect("read");
+            moments.add(3, values.iter().copied());
             let (weight, bias) = moments.whitening().expect("random numbers vary");
             let white: Vec<Vec<f32>> = (0..64)
                 .map(|pixel| {
                     (0..3)
-                        .map(|row| bias[row] + (0..3).map(|c| weight[row * 3 + c] * values[c * 64 + pixel]).sum::<f32>())
+                        .map(|row| bias[row] + (0..3).map(|c| weight[row * 3 + c] * values[pixel * 3 + c]).sum::<f32>())
                         .collect()
                 })
                 .collect();

@@ -5,8 +5,12 @@ mod model;
 mod operations;
 mod optimiser;
 pub mod tape;
+#[cfg(test)]
+mod tests;
+mod training;
 mod weights;
 
 pub use fused::Program;
 pub use model::{CpuModel, CpuTeacher, Maps};
 pub use optimiser::Optimiser;
+pub use training::CpuTraining;

@@ -1,0 +1,342 @@
+//! One call from image to maps and scores, the same in the command line and the page.
+
+use std::fmt;
+use std::pin::Pin;
+
+use destseg_kernels::Grid;
+
+use crate::arch::weights::Array;
+use crate::backend::cpu::{CpuModel, Maps};
+use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind, Upsampling};
+use crate::data::image::{self, RgbImage};
+use crate::data::map::AnomalyMap;
+use crate::data::placement::Layout;
+use crate::data::preprocess;
+use crate::verdict::calibration::Calibration;
+use crate::{Error, Result};
+
+/// A loaded model, ready to look at images.
+#[derive(Debug)]
+pub struct Detector {
+    network: Box<dyn Network>,
+    settings: InputSettings,
+    method: Method,
+    calibration: Option<Calibration>,
+    /// Side of a tile in pixels of the image.
+    tile: usize,
+}
+
+/// How images are shown to a network, and how its maps are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputSettings {
+    /// Side of the square input in pixels.
+    pub side: usize,
+    /// The network whose normalisation pixels get.
+    pub teacher: TeacherKind,
+    /// How images of other shapes and sizes are shown.
+    pub fit: Fit,
+    /// From a map to the image score.
+    pub score: ImageScore,
+    /// How the segmentation network's map is enlarged.
+    pub upsampling: Upsampling,
+    /// Whether the map that decides holds probabilities.
+    pub probabilities: bool,
+}
+
+/// The result of work that may wait for a device.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// A method's network on a device.
+pub(crate) trait Network: fmt::Debug {
+    /// The maps of one view, an image of the input's size that is normalised for the teacher.
+    fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps>;
+
+    /// Features of teacher and student for the same, every vector of length 1.
+    fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]>;
+
+    /// Whether the image score is more than a rule for the map.
+    fn scores_views(&self) -> bool {
+        false
+    }
+}
+
+/// The maps of one view of an image.
+#[derive(Debug)]
+pub(crate) struct ViewMaps {
+    pub(crate) segmentation: Option<AnomalyMap>,
+    pub(crate) dest: AnomalyMap,
+    /// The levels' distances; without pixels where there are none.
+    pub(crate) levels: [AnomalyMap; 3],
+    /// The image score, where it is more than a rule for the map.
+    pub(crate) score: Option<f32>,
+}
+
+impl ViewMaps {
+    /// Checks the values of maps in memory.
+    pub(crate) fn of(maps: Maps) -> Result<Self> {
+        let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
+        let [fine, middle, coarse] = maps.levels;
+        Ok(Self {
+            segmentation: maps.segmentation.map(map).transpose()?,
+            dest: map(maps.dest)?,
+            levels: [map(fine)?, map(middle)?, map(coarse)?],
+            score: None,
+        })
+    }
+}
+
+impl Network for CpuModel {
+    fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps> {
+        Box::pin(async { ViewMaps::of(self.run(image)) })
+    }
+
+    fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]> {
+        Box::pin(async { Ok(CpuModel::features(self, image)) })
+    }
+}
+
+/// What the model says about one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// The segmentation network's map of the whole image, values in (0, 1), as finely as the network saw
+    /// it; none where the model has no such network.
+    pub segmentation: Option<AnomalyMap>,
+    /// The DeST map (product of the levels' distances), of the same size; of `PatchCore` the distances to
+    /// its memory.
+    pub dest: AnomalyMap,
+    /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side, of the whole image too:
+    /// as the network has them if it saw the image at once, else at the other maps' size. `PatchCore` has
+    /// no student, and here maps without pixels.
+    pub levels: [AnomalyMap; 3],
+    /// Image score of [`Self::map`].
+    pub score: f32,
+    /// Image score of the DeST map.
+    pub dest_score: f32,
+}
+
+impl Detection {
+    /// The map that decides: the segmentation network's if there is one.
+    pub fn map(&self) -> &AnomalyMap {
+        self.segmentation.as_ref().unwrap_or(&self.dest)
+    }
+}
+
+impl Detector {
+    /// A detector around a method's network.
+    pub(crate) fn new(
+        network: Box<dyn Network>,
+        settings: InputSettings,
+        method: Method,
+        calibration: Option<Calibration>,
+    ) -> Self {
+        Self {
+            network,
+            method,
+            calibration,
+            tile: settings.side,
+            settings,
+        }
+    }
+
+    /// A detector around a model in memory.
+    pub(crate) fn from_cpu(model: CpuModel, config: &ModelConfig) -> Self {
+        Self::new(Box::new(model), InputSettings::of(config), config.method, None)
+    }
+
+    /// The same by Burn.
+    #[cfg(feature = "burn")]
+    pub(crate) fn from_burn(model: crate::backend::burn::BurnModel, config: &ModelConfig) -> Self {
+        Self::new(Box::new(model), InputSettings::of(config), config.method, None)
+    }
+
+    /// Side of the network's square input in pixels.
+    pub fn input_size(&self) -> usize {
+        self.settings.side
+    }
+
+    /// The method that it follows.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Whether the map that decides holds probabilities; distances have no upper end.
+    pub fn gives_probabilities(&self) -> bool {
+        self.settings.probabilities
+    }
+
+    /// Thresholds from the model file.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn warm_up(&self) -> Result<()> {
+        let side = self.settings.side;
+        let blank = vec![0.5; 3 * side * side];
+        self.detect_pixels(&blank).await.map(|_| ())
+    }
+
+    /// Shows images in tiles of `side` pixels instead, whatever the model's own way.
+    #[must_use]
+    pub fn with_tiles(self, side: usize) -> Self {
+        Self {
+            settings: InputSettings {
+                fit: Fit::Tile,
+                ..self.settings
+            },
+            tile: side,
+            ..self
+        }
+    }
+
+    /// Analyses an image of any size, shown as the model's [`Fit`] says. The maps cover the whole image;
+    /// the score is that of the view with the highest.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
+        let layout = Layout::new(self.settings.fit, image.dimensions(), self.settings.side, self.tile);
+        let mut segmentations = Vec::new();
+        let mut dests = Vec::new();
+        let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
+        let mut strangest = 0.0_f32;
+        for (index, view) in layout.views(image).enumerate() {
+            let found = self.detect_pixels(&image::unit(&view)).await?;
+            if layout.is_plain() {
+                return Ok(found);
+            }
+            let side = self.settings.side;
+            strangest = strangest.max(found.score);
+            let trim = |map: AnomalyMap| layout.trim(index, map);
+            segmentations.extend(found.segmentation.map(trim));
+            dests.push(trim(found.dest));
+            for (all, level) in levels.iter_mut().zip(found.levels) {
+                if !level.values().is_empty() {
+                    all.push(trim(level.resize(side, side)));
+                }
+            }
+        }
+        let highest = |maps: &[AnomalyMap]| maps.iter().map(|map| self.score(map)).fold(0.0, f32::max);
+        let dest_score = if self.network.scores_views() {
+            strangest
+        } else {
+            highest(&dests)
+        };
+        let join = |maps| layout.join(maps).ok_or_else(not_numbers);
+        let (score, segmentation) = if segmentations.is_empty() {
+            (dest_score, None)
+        } else {
+            (highest(&segmentations), Some(join(segmentations)?))
+        };
+        let of_level = |maps: Vec<AnomalyMap>| {
+            if maps.is_empty() {
+                Ok(AnomalyMap::empty())
+            } else {
+                join(maps)
+            }
+        };
+        let [fine, middle, coarse] = levels;
+        Ok(Detection {
+            segmentation,
+            dest: join(dests)?,
+            levels: [of_level(fine)?, of_level(middle)?, of_level(coarse)?],
+            score,
+            dest_score,
+        })
+    }
+
+    /// What the network sees of an image first, and whether that is all of it.
+    pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
+        let layout = Layout::new(self.settings.fit, image.dimensions(), self.settings.side, self.tile);
+        let view = layout.views(image).next();
+        let side = self.settings.side as u32;
+        (
+            view.unwrap_or_else(|| RgbImage::new(side, side)),
+            layout.is_plain(),
+        )
+    }
+
+    /// Normalised features of teacher and student at the three levels, `[1, channels, height, width]`, for
+    /// pixels as [`Self::detect_pixels`] takes them.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a memory, which has no student; [`Error::Device`] if the device was lost.
+    pub async fn features(&self, pixels: &[f32]) -> Result<[[Array; 3]; 2]> {
+        let features = self.network.features(&self.grid(pixels)).await?;
+        Ok(features.map(|levels| levels.map(|level| channels_first(&level))))
+    }
+
+    /// Pixels in [0, 1], normalised for the teacher.
+    fn grid(&self, pixels: &[f32]) -> Grid {
+        preprocess::grid(pixels, self.settings.side, self.settings.teacher)
+    }
+
+    /// Analyses pixels that already have the model's input size; values in [0, 1], channels interleaved.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn detect_pixels(&self, pixels: &[f32]) -> Result<Detection> {
+        let side = self.settings.side;
+        let ViewMaps {
+            segmentation,
+            dest,
+            levels,
+            score,
+        } = self.network.maps(&self.grid(pixels)).await?;
+        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
+        let segmentation = segmentation.map(|map| match self.settings.upsampling {
+            Upsampling::Bilinear => map.resize(side, side),
+            Upsampling::Soft => map.soften().resize(side, side),
+        });
+        let dest = dest.resize(side, side);
+        let dest_score = score.unwrap_or_else(|| self.score(&dest));
+        Ok(Detection {
+            score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
+            dest_score,
+            segmentation,
+            dest,
+            levels,
+        })
+    }
+
+    /// The image score of a map, by the model's rule.
+    fn score(&self, map: &AnomalyMap) -> f32 {
+        match self.settings.score {
+            ImageScore::MeanOfLargest => map.score(),
+            ImageScore::Maximum => map.maximum(),
+        }
+    }
+}
+
+impl InputSettings {
+    /// Those of a student-teacher model.
+    pub fn of(config: &ModelConfig) -> Self {
+        Self {
+            side: config.input_size,
+            teacher: config.teacher,
+            fit: config.fit,
+            score: config.score,
+            upsampling: config
+                .segmentation
+                .as_ref()
+                .map_or_else(Default::default, |network| network.upsampling),
+            probabilities: config.segmentation.is_some(),
+        }
+    }
+}
+
+/// The values of a grid, `[1, channels, height, width]`.
+fn channels_first(grid: &Grid) -> Array {
+    let own = |channel| grid.data.iter().skip(channel).step_by(grid.channels);
+    Array {
+        shape: vec![1, grid.channels, grid.height, grid.width],
+        data: (0..grid.channels).flat_map(own).copied().collect(),
+    }
+}
+
+pub(crate) fn not_numbers() -> Error {
+    Error::Device("the device returned values that are not numbers: try the other backend".into())
+}

@@ -1,0 +1,51 @@
+//! Models for PyTorch: safetensors with the names, shapes and number types of the reference
+//! implementation's state dict.
+
+use std::collections::BTreeMap;
+
+use super::file::{MODEL_KEY, ModelFile};
+use crate::arch::prefix;
+use crate::arch::shapes::COUNTER;
+use crate::arch::weights::Weights;
+use crate::config::TeacherKind;
+use crate::files::storage::Precision;
+use crate::files::teacher;
+use crate::{Error, Result};
+
+/// Last part of the name of a tensor that every batch normalisation has.
+const RUNNING_VAR: &str = "running_var";
+
+/// A file of all weights in `f32`, batch normalisation complete, that `load_state_dict` accepts.
+/// `teacher` holds folded weights, used if the model carries none. The model's own header is in the
+/// metadata, so that nothing is lost where the file comes back.
+///
+/// # Errors
+/// [`Error::Model`] if the reference's network needs a teacher and there is none.
+pub fn to_pytorch(file: &ModelFile, teacher: Option<&Weights>) -> Result<Vec<u8>> {
+    let kind = file.header.networks()?.teacher;
+    let mut weights = file.weights.clone();
+    let _folded = weights.take_prefix(prefix::TEACHER);
+    let own = file.teacher();
+    match own.as_ref().or(teacher) {
+        Some(folded) => weights.extend(teacher::unfold(kind, folded)?.prefixed(prefix::TEACHER)),
+        None if kind == TeacherKind::Resnet18 => {
+            return Err(Error::Model(
+                "the model's file has no teacher, but PyTorch's network does: give its file with --teacher"
+                    .into(),
+            ));
+        }
+        None => {}
+    }
+    let counters: Vec<String> = weights
+        .iter()
+        .filter_map(|(name, _)| Some(format!("{}{COUNTER}", name.strip_suffix(RUNNING_VAR)?)))
+        .collect();
+    let header = serde_json::to_string(&file.header)
+        .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
+    let metadata = BTreeMap::from([
+        (MODEL_KEY.to_owned(), header),
+        // what other readers of safetensors look for
+        ("format".to_owned(), "pt".to_owned()),
+    ]);
+    weights.serialise(Precision::F32, &counters, metadata)
+}

@@ -1,0 +1,440 @@
+//! The one-file model format: safetensors with a JSON header under the metadata key `destseg`.
+
+use std::collections::BTreeMap;
+
+use safetensors::tensor::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use super::patchcore::{self, BankConfig, BankRecord};
+use crate::arch::weights::Weights;
+use crate::arch::{self, prefix};
+use crate::config::{Evidence, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::files::storage::Precision;
+use crate::files::teacher;
+use crate::verdict::calibration::Calibration;
+use crate::{Error, Result};
+
+/// Version of the header; files of a newer one are refused.
+pub const FORMAT_VERSION: u32 = 2;
+/// This program.
+const WRITER: &str = concat!("destseg ", env!("CARGO_PKG_VERSION"));
+/// Metadata key of a model's header.
+pub(super) const MODEL_KEY: &str = "destseg";
+/// Metadata key of a memory bank's header in files of version 1.
+pub(super) const BANK_KEY: &str = "destseg_memory";
+/// Metadata key of a teacher's header.
+pub(super) const TEACHER_KEY: &str = "destseg_teacher";
+
+/// What a file may need of its reader beyond the first version, by name. A reader that does not know one of a file's
+/// features refuses the file.
+const FEATURES: [(&str, fn(&ModelConfig) -> bool); 2] = [
+    ("whitening", |config| {
+        config.segmentation.as_ref().is_some_and(|own| own.evidence != Evidence::Products)
+    }),
+    ("soft-upsampling", |config| {
+        config.segmentation.as_ref().is_some_and(|own| own.upsampling == Upsampling::Soft)
+    }),
+];
+
+/// Everything about a model besides its weights.
+///
+/// A version that adds a field gives it a default, so that older files still open. What an older reader must not ignore
+/// is a feature. Only a change that neither can express raises [`FORMAT_VERSION`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawHeader", into = "RawHeader")]
+pub struct ModelHeader {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Program that wrote the file.
+    pub written_by: String,
+    /// What depends on the method.
+    pub body: Body,
+    /// Thresholds, if the model was calibrated.
+    pub calibration: Option<Calibration>,
+}
+
+/// The part of a header that depends on the method.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Student and teacher (`DeSTSeg`, STPM).
+    Networks {
+        /// Shape of the networks; says the method.
+        config: Box<ModelConfig>,
+        /// How they were trained, if they were trained here.
+        training: Option<Box<TrainingRecord>>,
+    },
+    /// A memory bank (`PatchCore`).
+    Bank {
+        /// How the bank was built.
+        config: BankConfig,
+        /// Of what it was built.
+        training: Option<BankRecord>,
+    },
+}
+
+/// A header as it lies in a file.
+#[derive(Clone, Serialize, Deserialize)]
+struct RawHeader {
+    format_version: u32,
+    /// Absent in version 1.
+    #[serde(default)]
+    method: Option<Method>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default)]
+    written_by: String,
+    config: serde_json::Value,
+    #[serde(default)]
+    training: serde_json::Value,
+    #[serde(default)]
+    calibration: Option<Calibration>,
+}
+
+impl TryFrom<RawHeader> for ModelHeader {
+    type Error = Error;
+
+    fn try_from(raw: RawHeader) -> Result<Self> {
+        fn part<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
+            serde_json::from_value(value)
+                .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))
+        }
+        let known = |name: &String| FEATURES.iter().any(|(known, _)| known == name);
+        if let Some(unknown) = raw.features.iter().find(|name| !known(name)) {
+            return Err(Error::Model(format!(
+                "this model needs the feature `{unknown}`, which this version of destseg does not have: update destseg \
+                 or reload the page"
+            )));
+        }
+        // version 1 named memory banks by a key of their own, see `parse`
+        let body = match raw.method {
+            Some(Method::Patchcore) => Body::Bank {
+                config: part(raw.config)?,
+                training: part(raw.training)?,
+            },
+            Some(Method::Destseg | Method::Stpm) | None => {
+                let config: Box<ModelConfig> = part(raw.config)?;
+                if raw.method.is_some_and(|method| method != config.method) {
+                    return Err(Error::Model(
+                        "the model's header names two methods: take another copy of the file".into(),
+                    ));
+                }
+                Body::Networks {
+                    config,
+                    training: part(raw.training)?,
+                }
+            }
+        };
+        Ok(Self {
+            format_version: raw.format_version,
+            written_by: raw.written_by,
+            body,
+            calibration: raw.calibration,
+        })
+    }
+}
+
+impl From<ModelHeader> for RawHeader {
+    fn from(header: ModelHeader) -> Self {
+        // settings and records have a JSON form
+        fn value<T: Serialize>(part: T) -> serde_json::Value {
+            serde_json::to_value(part).unwrap_or_default()
+        }
+        let method = Some(header.method());
+        let (config, training, features) = match header.body {
+            Body::Networks { config, training } => {
+                let needed = FEATURES.iter().filter(|(_, needs)| needs(&config));
+                let features = needed.map(|&(name, _)| name.to_owned()).collect();
+                (value(config), value(training), features)
+            }
+            Body::Bank { config, training } => (value(config), value(training), Vec::new()),
+        };
+        Self {
+            format_version: header.format_version,
+            method,
+            features,
+            written_by: header.written_by,
+            config,
+            training,
+            calibration: header.calibration,
+        }
+    }
+}
+
+impl ModelHeader {
+    /// A header of this version, without thresholds.
+    pub fn new(body: Body) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            written_by: WRITER.into(),
+            body,
+            calibration: None,
+        }
+    }
+
+    /// That of networks which nothing is known about.
+    pub fn of_networks(config: ModelConfig) -> Self {
+        Self::new(Body::Networks {
+            config: config.into(),
+            training: None,
+        })
+    }
+
+    /// The method that the model follows.
+    pub fn method(&self) -> Method {
+        match &self.body {
+            Body::Networks { config, .. } => config.method,
+            Body::Bank { .. } => Method::Patchcore,
+        }
+    }
+
+    /// The teacher that the model needs.
+    pub fn teacher(&self) -> TeacherKind {
+        match &self.body {
+            Body::Networks { config, .. } => config.teacher,
+            Body::Bank { config, .. } => config.teacher,
+        }
+    }
+
+    /// Side of the square input in pixels.
+    pub fn input_size(&self) -> usize {
+        match &self.body {
+            Body::Networks { config, .. } => config.input_size,
+            Body::Bank { config, .. } => config.input_size,
+        }
+    }
+
+    /// The shape of the networks.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a memory bank, which has none.
+    pub fn networks(&self) -> Result<&ModelConfig> {
+        match &self.body {
+            Body::Networks { config, .. } => Ok(config),
+            Body::Bank { .. } => Err(Error::Model(
+                "the file holds a PatchCore memory bank, but trained networks are needed: choose a model of DeSTSeg \
+                 or STPM"
+                    .into(),
+            )),
+        }
+    }
+
+    /// How the networks were trained; none for a memory bank.
+    pub fn training(&self) -> Option<&TrainingRecord> {
+        match &self.body {
+            Body::Networks { training, .. } => training.as_deref(),
+            Body::Bank { .. } => None,
+        }
+    }
+
+    /// Data set's folder and number of good images, where that is known.
+    pub fn trained_on(&self) -> Option<(&str, usize)> {
+        match &self.body {
+            Body::Networks { training, .. } => training.as_ref().map(|own| (&*own.data, own.images)),
+            Body::Bank { training, .. } => training.as_ref().map(|own| (&*own.data, own.images)),
+        }
+    }
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Name of the data set's folder.
+    pub data: String,
+    /// Good images trained on.
+    pub images: usize,
+    /// "built-in procedural textures", or the texture folder's name.
+    pub textures: String,
+    /// All settings, seed included.
+    pub config: TrainConfig,
+    /// Device the training ran on.
+    pub device: String,
+}
+
+/// A model file in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFile {
+    /// The JSON header.
+    pub header: ModelHeader,
+    /// Networks or memory bank and, in self-contained files, the folded teacher.
+    pub weights: Weights,
+}
+
+impl ModelFile {
+    /// A model of these weights; a teacher among them is folded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an impossible network; [`Error::Model`] naming the first tensor that it
+    /// lacks, that has another shape, or that it does not know.
+    pub fn new(header: ModelHeader, mut weights: Weights) -> Result<Self> {
+        let what = match &header.body {
+            Body::Networks { config, .. } => {
+                config.validate()?;
+                format!("{} network", config.preset.id())
+            }
+            Body::Bank { config, .. } => {
+                config.validate()?;
+                "memory bank".to_owned()
+            }
+        };
+        let unfit = |err: Error| {
+            Error::Model(format!(
+                "the file does not fit the {what}: {err}; open the file of the whole network as it was saved"
+            ))
+        };
+        let kind = header.teacher();
+        let own = weights.take_prefix(prefix::TEACHER);
+        match &header.body {
+            Body::Networks { config, .. } => arch::tensors(config).check(&weights, "").map_err(unfit)?,
+            Body::Bank { .. } => drop(patchcore::bank(&weights)?),
+        }
+        if !own.is_empty() {
+            weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);
+        }
+        Ok(Self { header, weights })
+    }
+
+    /// Parses a model file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] saying why the bytes are no usable model.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let (metadata, file) = open(bytes)?;
+        if !metadata.contains_key(MODEL_KEY) && !metadata.contains_key(BANK_KEY) {
+            return Err(Error::Model(if metadata.contains_key(TEACHER_KEY) {
+                "this file holds only a teacher network: open a model trained by destseg".into()
+            } else {
+                "this safetensors file is not a destseg model: open one written by `destseg train`".into()
+            }));
+        }
+        Self::read(&metadata, &file)
+    }
+
+    /// Reads an opened file that has a header.
+    pub(super) fn read(metadata: &BTreeMap<String, String>, file: &SafeTensors<'_>) -> Result<Self> {
+        let unreadable = |err: serde_json::Error| Error::Model(format!("the model's header cannot be read: {err}"));
+        let header = match (metadata.get(MODEL_KEY), metadata.get(BANK_KEY)) {
+            (Some(text), _) => {
+                check_version(text)?;
+                serde_json::from_str(text).map_err(unreadable)?
+            }
+            (None, Some(text)) => {
+                check_version(text)?;
+                let raw: RawHeader = serde_json::from_str(text).map_err(unreadable)?;
+                let method = Some(Method::Patchcore);
+                RawHeader { method, ..raw }.try_into()?
+            }
+            (None, None) => return Err(Error::Model("the file has no header of destseg".into())),
+        };
+        Self::new(header, Weights::from_safetensors(file)?)
+    }
+
+    /// Serialises header and weights.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the weights do not fit their shapes.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        let text = serde_json::to_string(&self.header)
+            .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
+        self.weights
+            .to_safetensors(precision, BTreeMap::from([(MODEL_KEY.to_owned(), text)]))
+    }
+
+    /// Whether the file carries its teacher.
+    pub fn has_teacher(&self) -> bool {
+        self.weights.has_prefix(prefix::TEACHER)
+    }
+
+    /// Folded weights of the teacher that the file carries.
+    pub fn teacher(&self) -> Option<Weights> {
+        self.has_teacher().then(|| self.weights.with_prefix(prefix::TEACHER))
+    }
+
+    /// Folded weights of the teacher that the file carries, else the given ones.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there are neither.
+    pub fn teacher_or(&self, given: Option<&Weights>) -> Result<Weights> {
+        self.teacher().or_else(|| given.cloned()).ok_or_else(|| {
+            Error::Model(format!(
+                "the model needs the {} teacher, which the file does not carry: give its file with --teacher",
+                self.header.teacher().id()
+            ))
+        })
+    }
+}
+
+/// Header of a teacher file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct TeacherHeader {
+    format_version: u32,
+    kind: TeacherKind,
+}
+
+/// Parses a teacher file written by [`teacher_to_bytes`]; weights come back folded.
+///
+/// # Errors
+/// [`Error::Model`] saying why the bytes are no usable teacher.
+pub fn parse_teacher(bytes: &[u8]) -> Result<(TeacherKind, Weights)> {
+    let (metadata, file) = open(bytes)?;
+    let Some(text) = metadata.get(TEACHER_KEY) else {
+        return Err(Error::Model(
+            "this file is not a teacher network: make one with `destseg import`".into(),
+        ));
+    };
+    check_version(text)?;
+    let header: TeacherHeader = serde_json::from_str(text)
+        .map_err(|err| Error::Model(format!("the teacher's header cannot be read: {err}")))?;
+    let weights = Weights::from_safetensors(&file)?;
+    Ok((header.kind, teacher::fold(header.kind, &weights)?))
+}
+
+/// Serialises folded teacher weights.
+///
+/// # Errors
+/// [`Error::Model`] if the weights do not fit their shapes.
+pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
+    let header = TeacherHeader {
+        format_version: FORMAT_VERSION,
+        kind,
+    };
+    let text = serde_json::to_string(&header)
+        .map_err(|err| Error::Model(format!("the teacher's header cannot be written: {err}")))?;
+    weights.to_safetensors(precision, BTreeMap::from([(TEACHER_KEY.to_owned(), text)]))
+}
+
+/// Metadata and tensors of a safetensors file.
+pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensors<'_>)> {
+    if bytes.is_empty() {
+        return Err(Error::Model(
+            "the model file is empty: choose another file".into(),
+        ));
+    }
+    let fail = |err: safetensors::SafeTensorError| {
+        Error::Model(format!(
+            "this is not a complete safetensors model file ({err}): choose another file"
+        ))
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;
+    let entries = metadata.metadata().clone().unwrap_or_default();
+    Ok((
+        entries.into_iter().collect(),
+        SafeTensors::deserialize(bytes).map_err(fail)?,
+    ))
+}
+
+/// Refuses headers of a newer format before reading the rest, which may have changed.
+fn check_version(header: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let Version { format_version } = serde_json::from_str(header)
+        .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))?;
+    if format_version > FORMAT_VERSION {
+        return Err(Error::Model(format!(
+            "this model was written by a newer destseg (format {format_version}, this one reads up to \
+             {FORMAT_VERSION}): update destseg or reload the page"
+        )));
+    }
+    Ok(())
+}

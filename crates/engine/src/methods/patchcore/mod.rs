@@ -1,0 +1,71 @@
+//! `PatchCore` (Roth et al., CVPR 2022): an image is as anomalous as its strangest patch, and a patch is
+//! as strange as it is far from all patches of a memory bank, which holds features of good images.
+
+mod bank;
+mod blur;
+mod config;
+mod train;
+
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use super::file::{Body, ModelFile};
+use crate::arch::weights::{Array, Weights};
+use crate::backend::cpu::CpuTeacher;
+use crate::backend::device::Device;
+use crate::config::{ImageScore, Method, Upsampling};
+use crate::inspect::{Detector, InputSettings};
+use crate::{Error, Result};
+
+pub use bank::{PatchCore, Strangeness, patches};
+pub use blur::gaussian;
+pub use config::BankConfig;
+pub use train::{BankBuilder, BankProgress, Coreset};
+
+/// What the programs know of it.
+pub const ENTRY: Entry = Entry {
+    method: Method::Patchcore,
+    explanation: "A memory bank keeps features of good images, and nothing is trained; what is far from all of them is \
+                  anomalous.",
+    detector,
+};
+
+/// Name of the bank's patches in a file, `[patches, dimensions]`.
+pub const BANK: &str = "bank";
+
+/// Where a memory bank comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BankRecord {
+    /// Name of the data set's folder.
+    pub data: String,
+    /// Good images whose patches are in the bank.
+    pub images: usize,
+    /// Patches that the coreset was chosen from.
+    pub patches: usize,
+    /// Device that it was built on.
+    pub device: String,
+}
+
+/// The patches of a file's bank.
+pub(super) fn bank(weights: &Weights) -> Result<&Array> {
+    weights.get(BANK)
+}
+
+/// The bank of a file. The search is the CPU's on every device.
+fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<Detector> {
+    let Body::Bank { config, .. } = &file.header.body else {
+        return Err(Error::Model("the file holds no memory bank: choose a PatchCore model".into()));
+    };
+    let teacher = CpuTeacher::new(config.teacher, &file.teacher_or(teacher)?, config.input_size)?;
+    let network = PatchCore::new(config, teacher, bank(&file.weights)?.clone())?;
+    let settings = InputSettings {
+        side: config.input_size,
+        teacher: config.teacher,
+        fit: config.fit,
+        score: ImageScore::Maximum,
+        upsampling: Upsampling::Bilinear,
+        probabilities: false,
+    };
+    let calibration = file.header.calibration.clone();
+    Ok(Detector::new(Box::new(network), settings, Method::Patchcore, calibration))
+}
