@@ -5,8 +5,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{Criterion, criterion_group, criterion_main};
-use destseg_engine::inference::Detector;
-use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg_engine::inspect::Detector;
+use destseg_engine::methods::file::{ModelFile, parse_teacher};
 
 const SIDE: usize = 256;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use destseg_engine::model::file::ModelFile;
+use destseg_engine::methods::file::ModelFile;
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use destseg_engine::evaluation::{Evaluation, Report};
 use destseg_engine::data::labelled::Class;
-use destseg_engine::model::open::{Opened, open};
+use destseg_engine::methods::open::{Opened, open};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]

@@ -11,12 +11,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use destseg_engine::Error;
 use destseg_engine::config::{Fit, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, load_good};
-use destseg_engine::backend::device::{self, Selected};
-use destseg_engine::inference::Detector;
-use destseg_engine::model::file::{ModelFile, parse_teacher};
-use destseg_engine::model::open::{self, Opened};
-use destseg_engine::model::weights::Weights;
-use crate::page::protocol::BackendChoice;
+use destseg_engine::backend::device::{self, BackendChoice, Selected};
+use destseg_engine::inspect::Detector;
+use destseg_engine::methods;
+use destseg_engine::methods::file::{ModelFile, ModelHeader, parse_teacher};
+use destseg_engine::methods::open::{self, Opened};
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::TextureSource;
 use destseg_engine::train::model_so_far;
 
@@ -29,7 +29,7 @@ pub(super) enum DeviceArg {
     /// The GPU if there is a real one, else the CPU.
     #[default]
     Auto,
-    /// Burn's CPU backend.
+    /// Kernels of our own on all cores.
     Cpu,
     /// The GPU through Vulkan, Metal or DirectX 12 (CUDA in a build with that feature).
     Gpu,
@@ -88,22 +88,17 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             kind.id()
         );
     };
-    let without = |what: &str| {
-        format!(
-            "{} is a {what} without teacher: give the file of the {} teacher",
-            path.display(),
-            kind.id()
-        )
-    };
     let (found, weights) = match open_file(path)? {
         Opened::Teacher(found, weights) => (found, weights),
         Opened::Model(file) => {
-            let weights = file.teacher().with_context(|| without("model"))?;
-            (file.header.config.teacher, weights)
-        }
-        Opened::Memory(file) => {
-            let weights = file.teacher().with_context(|| without("memory"))?;
-            (file.header.config.teacher, weights)
+            let weights = file.teacher().with_context(|| {
+                format!(
+                    "{} is a model without teacher: give the file of the {} teacher",
+                    path.display(),
+                    kind.id()
+                )
+            })?;
+            (file.header.teacher(), weights)
         }
     };
     if found != kind {
@@ -121,14 +116,16 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
 pub(super) fn open_file(path: &Path) -> Result<Opened> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let opened = match model_so_far(&bytes) {
-        Ok(Some(model)) => Ok(Opened::Model(model.into())),
+        Ok(Some((config, weights))) => {
+            ModelFile::new(ModelHeader::of_networks(config), weights).map(|model| Opened::Model(model.into()))
+        }
         Ok(None) => open::open(&bytes),
         Err(err) => Err(err),
     };
     Ok(opened.map_err(|err| err.in_file(path))?)
 }
 
-/// Opens a model file, of whatever kind.
+/// Opens a model file of any method.
 pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
     match open_file(path)? {
         Opened::Model(file) => Ok(*file),
@@ -137,34 +134,18 @@ pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
             path.display(),
             kind.id()
         ),
-        Opened::Memory(_) => bail!(
-            "{} is a memory of PatchCore, which has no network of its own: give a trained model",
-            path.display()
-        ),
     }
 }
 
-/// Opens a model or memory for inference.
+/// Opens a model of any method for inference.
 pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device) -> Result<Detector> {
     let needed = |kind, has_teacher| match (has_teacher, teacher) {
         (true, None) => Ok(None),
         (_, teacher) => load_teacher(kind, teacher).map(Some),
     };
-    let detector = match open_file(path)? {
-        Opened::Memory(file) => {
-            let teacher = needed(file.header.config.teacher, file.has_teacher())?;
-            Detector::of_memory(&file, teacher.as_ref(), device)
-        }
-        Opened::Model(file) => {
-            let teacher = needed(file.header.config.teacher, file.has_teacher())?;
-            Detector::new(&file, teacher.as_ref(), device)
-        }
-        Opened::Teacher(kind, _) => bail!(
-            "{} holds only the {} teacher: give a model here and this file with --teacher",
-            path.display(),
-            kind.id()
-        ),
-    };
+    let file = load_model(path)?;
+    let teacher = needed(file.header.teacher(), file.has_teacher())?;
+    let detector = methods::detector(&file, teacher.as_ref(), device);
     Ok(detector.map_err(|err| err.in_file(path))?)
 }
 

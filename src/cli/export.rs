@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::common::{load_model, load_teacher, refuse_existing, write_file};
-use destseg_engine::model::export::to_pytorch;
+use destseg_engine::methods::export::to_pytorch;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -42,7 +42,7 @@ enum Format {
 pub(super) fn run(args: &Args) -> Result<()> {
     refuse_existing(&args.out, args.force)?;
     let file = load_model(&args.model)?;
-    let kind = file.header.config.teacher;
+    let kind = file.header.teacher();
     let teacher = match &args.teacher {
         Some(path) => Some(load_teacher(kind, Some(path))?),
         None => None,

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::common::{open_file, refuse_existing, write_file};
-use destseg_engine::model::file::{ModelFile, ModelHeader, teacher_to_bytes};
-use destseg_engine::model::open::Opened;
-use destseg_engine::model::storage::Precision;
+use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, teacher_to_bytes};
+use destseg_engine::methods::open::Opened;
+use destseg_engine::files::storage::Precision;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -38,19 +38,17 @@ pub(super) fn run(args: &Args) -> Result<()> {
             format!("the {} teacher", kind.id()),
             weights.count(),
         ),
-        Opened::Memory(file) => (
-            file.to_bytes(args.precision)?,
-            format!("a memory of {} patches", file.patches()),
-            file.weights.count(),
-        ),
         Opened::Model(file) => {
             let teacher = if file.has_teacher() { "with" } else { "without" };
             let ModelFile { header, weights } = *file;
-            let found = format!("a {} model {teacher} its teacher", header.config.preset.id());
+            let what = match &header.body {
+                Body::Networks { config, .. } => config.preset.id(),
+                Body::Bank { .. } => "PatchCore",
+            };
+            let found = format!("a {what} model {teacher} its teacher");
             let header = ModelHeader {
-                training: header.training,
                 calibration: header.calibration,
-                ..ModelHeader::new(header.config)
+                ..ModelHeader::new(header.body)
             };
             let count = weights.count();
             (

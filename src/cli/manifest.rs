@@ -9,7 +9,7 @@ use super::common::write_file;
 use destseg_engine::Error;
 use destseg_engine::config::Component;
 use destseg_engine::data::dataset::{GOOD, image_files};
-use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg_engine::methods::file::{ModelFile, parse_teacher};
 use crate::page::protocol::{AblatedModel, Example, Manifest, ManifestFile, ManifestModel};
 
 /// Folder of the small networks that show what a component is worth, below the models.
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let model = ModelFile::parse(&bytes).map_err(|err| err.in_file(&path))?;
         manifest.models.push(ManifestModel {
             name: title(&file.id),
-            teacher: model.header.config.teacher.id().into(),
+            teacher: model.header.teacher().id().into(),
             examples: examples(&args.folder.join("examples").join(&file.id), &file.id)?,
             file,
         });

@@ -1,4 +1,4 @@
-//! `destseg train --method patchcore`: a memory instead of trained networks.
+//! `destseg train --method patchcore`: a memory bank instead of trained networks.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -6,19 +6,19 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::common::{
-    folder_name, load_all_good, load_teacher, load_textures, open_device, progress_bar, write_file,
+    DeviceArg, folder_name, load_all_good, load_teacher, load_textures, open_device, progress_bar, write_file,
 };
 use super::settings::Format;
 use super::train::{self, Args, Outputs};
-use destseg_engine::config::{MemoryConfig, SynthesisConfig, TeacherKind};
+use destseg_engine::config::{SynthesisConfig, TeacherKind};
 use destseg_engine::data::dataset::Category;
-use destseg_engine::model::prefix;
+use destseg_engine::arch::prefix;
 use destseg_engine::synthesis::Synthesiser;
-use destseg_engine::train::{MemoryBuilder, MemoryProgress};
+use destseg_engine::methods::patchcore::{BankBuilder, BankConfig, BankProgress, bank_size};
 
 pub(super) async fn build(
     args: &Args,
-    config: &MemoryConfig,
+    config: &BankConfig,
     category: Option<&Category>,
     paths: &[PathBuf],
 ) -> Result<()> {
@@ -34,26 +34,29 @@ pub(super) async fn build(
         bail!("--data and --out are needed to train");
     };
     if args.resume {
-        bail!("a memory is built in one go: leave out --resume");
+        bail!("a memory bank is built in one go: leave out --resume");
     }
     let outputs = Outputs::new(out);
     outputs.check(args)?;
     let teacher = load_teacher(config.teacher, args.teacher.as_deref())?;
     let loaded = load_all_good(paths, config.input_size, config.fit)?;
     let textures = load_textures(args.textures.as_deref(), config.input_size)?;
-    let (device, device_name) = open_device(args.device).await?;
+    if args.device == DeviceArg::Gpu {
+        bail!("a memory bank is built on the CPU: leave out --device gpu");
+    }
+    let (_, device_name) = open_device(DeviceArg::Cpu).await?;
     let start = Instant::now();
-    let mut builder = MemoryBuilder::new(config.clone(), &teacher, loaded.images, &device)?;
+    let mut builder = BankBuilder::new(config.clone(), &teacher, loaded.images)?;
     eprintln!(
         "remembering {} good images of {}, on the {device_name}",
         builder.image_count(),
         folder_name(&category.root)
     );
     let bar = progress_bar(builder.image_count(), "features");
-    while let Some(progress) = builder.step().await? {
+    while let Some(progress) = builder.step()? {
         let (what, done, total) = match progress {
-            MemoryProgress::Images(done, total) => ("features", done, total),
-            MemoryProgress::Patches(done, total) => ("coreset", done, total),
+            BankProgress::Images(done, total) => ("features", done, total),
+            BankProgress::Patches(done, total) => ("coreset", done, total),
         };
         bar.set_prefix(what);
         bar.set_length(total as u64);
@@ -68,7 +71,7 @@ pub(super) async fn build(
     if let Some(calibration) = &file.header.calibration {
         train::report(calibration);
     }
-    let (patches, of) = (file.patches(), builder.patch_count());
+    let (patches, of) = (bank_size(&file), builder.patch_count());
     if config.teacher != TeacherKind::EfficientnetLite0 {
         // this teacher is not shipped, so the file carries it
         file.weights.extend(teacher.prefixed(prefix::TEACHER));

@@ -12,7 +12,7 @@ use super::common::{DeviceArg, load_detector, make_folder, open_device, output_n
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::decision::SENSITIVITY;
 use destseg_engine::data::image::{self, RgbImage};
-use destseg_engine::inference::{Detection, Detector};
+use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
 use destseg_engine::render::{ColorMap, overlay};

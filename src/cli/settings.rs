@@ -7,8 +7,9 @@ use toml::{Table, Value};
 
 use destseg_engine::Error;
 use destseg_engine::config::{
-    Ablation, AugmentConfig, Fit, MemoryConfig, Method, ModelConfig, Preset, Settings, TrainConfig,
+    Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
+use destseg_engine::methods::patchcore::BankConfig;
 
 /// Formats of a settings file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +95,7 @@ impl Args {
     }
 
     /// The settings of a memory, if the method has one instead of networks to train.
-    pub(super) fn memory(&self) -> Result<Option<MemoryConfig>> {
+    pub(super) fn memory(&self) -> Result<Option<BankConfig>> {
         if self.method != Method::Patchcore {
             if self.coreset.is_some() {
                 bail!("--coreset belongs to --method patchcore");
@@ -113,8 +114,8 @@ impl Args {
         if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
             bail!("{flag} says how networks are trained, but PatchCore only remembers: leave it out");
         }
-        let own = MemoryConfig::preset(self.preset);
-        let config = MemoryConfig {
+        let own = BankConfig::preset(self.preset);
+        let config = BankConfig {
             fit: self.fit.unwrap_or(own.fit),
             coreset: self.coreset.unwrap_or(own.coreset),
             seed: self.seed.unwrap_or(own.seed),

@@ -16,10 +16,10 @@ use destseg_engine::Error;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::config::{Settings, TeacherKind, TrainConfig};
 use destseg_engine::data::dataset::Category;
-use destseg_engine::model::cost::Costs;
-use destseg_engine::model::file::{ModelFile, ModelHeader, TrainingRecord};
-use destseg_engine::model::prefix;
-use destseg_engine::model::storage::Precision;
+use destseg_engine::arch::cost::Costs;
+use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
+use destseg_engine::arch::prefix;
+use destseg_engine::files::storage::Precision;
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::{Stage, Trainer};
 
@@ -141,7 +141,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         None => None,
     };
     if let Some((_, file)) = &start_from {
-        settings.model = settings.model.with_networks_of(&file.header.config);
+        settings.model = settings.model.with_networks_of(file.header.networks()?);
     }
     if let Some(format) = args.print_config {
         print!("{}", settings.to_text(format)?);
@@ -217,7 +217,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         for outlier in trainer.outliers(calibration, usize::MAX).await? {
             eprintln!(
                 "note: {} scores {:.3}, as defects do: if it is defective, train again without it",
-                paths[origins[outlier.place]].display(),
+                paths[origins[outlier.index]].display(),
                 outlier.score
             );
         }
@@ -234,9 +234,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         device: device_name,
     };
     let header = ModelHeader {
-        training: Some(record),
         calibration,
-        ..ModelHeader::new(model_config)
+        ..ModelHeader::new(Body::Networks {
+            config: model_config.into(),
+            training: Some(record.into()),
+        })
     };
     let file = ModelFile { header, weights };
     write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;

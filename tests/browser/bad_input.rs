@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use destseg_engine::model::file::parse_teacher;
+use destseg_engine::methods::file::parse_teacher;
 use image::DynamicImage;
 
 use crate::analysis::CPU_TOLERANCE;

@@ -6,9 +6,9 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use burn::tensor::Device;
 use destseg_engine::evaluation::{Evaluation, Metrics, Session, Sighting, Subject};
-use destseg_engine::inference::Detector;
+use destseg_engine::inspect::Detector;
 use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::model::file::{ModelFile, parse_teacher};
+use destseg_engine::methods::file::{ModelFile, parse_teacher};
 
 use crate::evaluate::{data, enter, until};
 use crate::harness::{Gpu, in_browser};

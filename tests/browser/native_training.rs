@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 
 use destseg_engine::config::{Preset, Settings};
 use destseg_engine::data::dataset::load_good;
-use destseg_engine::model::file::parse_teacher;
-use destseg_engine::model::weights::Weights;
+use destseg_engine::methods::file::parse_teacher;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::Trainer;
 

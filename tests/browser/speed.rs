@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::model::storage::Precision;
+use destseg_engine::files::storage::Precision;
 use serde_json::json;
 
 use crate::camera;

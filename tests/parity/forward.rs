@@ -6,8 +6,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::model::Output;
-use destseg_engine::model::file::parse_teacher;
-use destseg_engine::model::teacher::Teacher;
+use destseg_engine::methods::file::parse_teacher;
+use destseg_engine::files::teacher::Teacher;
 
 use crate::reference::{check, expected, formula, input, paper, values};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use destseg_engine::config::{Preset, Settings};
 use destseg_demo_data::{Category, DemoConfig, Split, draw};
-use destseg_engine::model::file::parse_teacher;
+use destseg_engine::methods::file::parse_teacher;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::Trainer;
 

@@ -1,11 +1,11 @@
 //! The baseline, `PatchCore`.
 
 use burn::tensor::{Device, Tensor};
-use destseg_engine::config::{MemoryConfig, Preset};
+use destseg_engine::config::{BankConfig, Preset};
 use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::model::patchcore::{MemoryFile, gaussian, patches};
-use destseg_engine::model::teacher::{Teacher, fold};
-use destseg_engine::model::weights::Array;
+use destseg_engine::methods::patchcore::{MemoryFile, gaussian, patches};
+use destseg_engine::files::teacher::{Teacher, fold};
+use destseg_engine::arch::weights::Array;
 use destseg_engine::train::Coreset;
 
 use crate::reference::{check, expected, formula_teacher, input, values};
@@ -20,9 +20,9 @@ async fn memory_scores_and_map_are_the_references() {
     };
     let expected = &fixture["patchcore"];
     let device = Device::flex();
-    let config = MemoryConfig {
+    let config = BankConfig {
         input_size: 64,
-        ..MemoryConfig::preset(Preset::Paper)
+        ..BankConfig::preset(Preset::Paper)
     };
     assert_eq!(config.dimensions(), DIMENSIONS);
     let folded = fold(config.teacher, &formula_teacher()).expect("folds");

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::model::teacher::{Teacher, fold};
-use destseg_engine::model::weights::{Weights, collect};
+use destseg_engine::files::teacher::{Teacher, fold};
+use destseg_engine::arch::weights::{Weights, collect};
 use destseg_engine::model::{DeSTSeg, prefix};
 use serde_json::Value;
 

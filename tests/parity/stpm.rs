@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::model::weights::{Weights, collect};
+use destseg_engine::arch::weights::{Weights, collect};
 use destseg_engine::model::{loss, prefix};
 
 use crate::reference::{check, empty, expected, formula, input, values};

@@ -4,8 +4,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use destseg_engine::config::{ModelConfig, Preset, StageConfig, TeacherKind, TrainConfig};
 use destseg_engine::data::image::RgbImage;
-use destseg_engine::model::teacher::fold;
-use destseg_engine::model::weights::Weights;
+use destseg_engine::files::teacher::fold;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{Batch, Trainer};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Weights that come from a formula, as those of the reference's numbers do.
 
-use destseg_engine::model::prefix;
-use destseg_engine::model::weights::{Array, Weights};
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::{Array, Weights};
 
 /// The fixtures' portable random numbers in [-0.5, 0.5): a hash of a tensor's name and an index.
 pub(crate) fn uniform(name: &str, count: usize) -> Vec<f32> {

@@ -7,12 +7,12 @@ use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
 use super::look::look;
 use super::post;
-use destseg_engine::config::{MemoryConfig, Method, ModelConfig, Preset, TrainConfig};
+use destseg_engine::config::{BankConfig, Method, ModelConfig, Preset, TrainConfig};
 use destseg_engine::data::image::{self, RgbImage};
-use destseg_engine::inference::Detector;
-use destseg_engine::model::file::{ModelFile, ModelHeader};
-use destseg_engine::model::storage::Precision;
-use destseg_engine::model::weights::Weights;
+use destseg_engine::inspect::Detector;
+use destseg_engine::methods::file::{ModelFile, ModelHeader};
+use destseg_engine::files::storage::Precision;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
 use crate::page::protocol::{Contender, ContestEvent, Event};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
@@ -72,10 +72,10 @@ impl Comparing {
     ) -> Result<()> {
         let making = match method {
             Method::Patchcore => {
-                let config = MemoryConfig {
+                let config = BankConfig {
                     coreset,
                     held_out: HELD_OUT,
-                    ..MemoryConfig::preset(Preset::Compact)
+                    ..BankConfig::preset(Preset::Compact)
                 };
                 Making::Memory(MemoryBuilder::new(config, &teacher, images, device)?.into())
             }

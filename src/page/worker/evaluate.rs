@@ -8,7 +8,7 @@ use super::pool::{Pool, Shared};
 use super::{Deliver, Job, post};
 use destseg_engine::error::sentence;
 use destseg_engine::evaluation::{Session, Sighting, Subject};
-use destseg_engine::inference::Detector;
+use destseg_engine::inspect::Detector;
 use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::{Command, Event, Measure, MeasureEvent, SightingInfo};
 use destseg_engine::{Error, Result};

@@ -11,12 +11,12 @@ use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::config::{Method, ModelConfig, TeacherKind};
 use destseg_engine::backend::device::{self, Device};
 use destseg_engine::data::image;
-use destseg_engine::inference::{Detection, Detector};
-use destseg_engine::model::file::{ModelFile, parse_teacher};
-use destseg_engine::model::open::{Opened, open};
-use destseg_engine::model::patchcore::MemoryFile;
-use destseg_engine::model::prefix;
-use destseg_engine::model::weights::Weights;
+use destseg_engine::inspect::{Detection, Detector};
+use destseg_engine::methods::file::{ModelFile, parse_teacher};
+use destseg_engine::methods::open::{Opened, open};
+use destseg_engine::methods::patchcore::MemoryFile;
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
 use crate::page::protocol::{
     AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,

@@ -2,7 +2,7 @@
 
 use destseg_engine::Result;
 use destseg_engine::data::image::RgbImage;
-use destseg_engine::inference::Detector;
+use destseg_engine::inspect::Detector;
 use destseg_engine::platform::now_ms;
 use crate::page::protocol::Look;
 

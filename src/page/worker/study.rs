@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 
 use destseg_engine::config::{AugmentConfig, SynthesisConfig};
 use destseg_engine::data::image::{self, Rgb, RgbImage};
-use destseg_engine::inference::Detector;
+use destseg_engine::inspect::Detector;
 use destseg_engine::platform::now_ms;
 use crate::page::protocol::{Damage, StudyInfo};
 use destseg_engine::synthesis::preview::{corrupted, rgba};

@@ -128,7 +128,9 @@ impl Trainer {
     /// # Errors
     /// [`Error::Model`] naming a missing, misshapen or unknown tensor.
     pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
-        arch::tensors(&self.model_config).check(weights, "")?;
+        for (prefix, graph) in arch::parts(&self.model_config) {
+            graph.tensors(prefix).check(weights, prefix)?;
+        }
         self.networks.set_weights(weights);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a training will need, and what it can be on this device.
 
 use super::{Effort, Load, Model, State, Teach, TeachStep};
-use destseg_engine::config::footprint::{self, BATCHES, Limits};
+use destseg_engine::train::footprint::{self, BATCHES, Limits};
 use destseg_engine::config::{Preset, Settings};
 use crate::page::protocol::Task;
 

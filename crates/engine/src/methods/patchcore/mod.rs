@@ -51,6 +51,11 @@ pub(super) fn bank(weights: &Weights) -> Result<&Array> {
     weights.get(BANK)
 }
 
+/// Number of patches in a file's bank; 0 where there is none.
+pub fn bank_size(file: &ModelFile) -> usize {
+    bank(&file.weights).map_or(0, |bank| bank.shape.first().copied().unwrap_or(0))
+}
+
 /// The bank of a file. The search is the CPU's on every device.
 fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<Detector> {
     let Body::Bank { config, .. } = &file.header.body else {
