@@ -12,8 +12,18 @@ use crate::Result;
 /// # Errors
 /// [`Error::Model`](crate::Error::Model) naming a missing tensor.
 pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
-    let uses = graph.uses();
+    let (graph, pairs) = fold_graph(graph);
     let mut folded = weights.clone();
+    for (conv, norm) in &pairs {
+        fold_one(&mut folded, conv, norm)?;
+    }
+    Ok((graph, folded))
+}
+
+/// The graph of [`fold`], and the names of the convolutions and normalisations that became one.
+pub fn fold_graph(graph: &Graph) -> (Graph, Vec<(String, String)>) {
+    let mut pairs = Vec::new();
+    let uses = graph.uses();
     let mut result = Graph::default();
     // where each value of the old graph is in the new one; none for a convolution that waits for its normalisation
     let mut values: Vec<Option<Value>> = Vec::new();
@@ -36,7 +46,7 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
                 let Op::Conv(conv) = &before.op else {
                     unreachable!("only convolutions wait")
                 };
-                fold_one(&mut folded, &conv.name, name)?;
+                pairs.push((conv.name.clone(), name.clone()));
                 let mut conv = conv.clone();
                 (conv.bias, conv.activation) = (true, *activation);
                 (Op::Conv(conv), &before.inputs)
@@ -51,7 +61,7 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
         .iter()
         .filter_map(|output| values[output.index()])
         .collect();
-    Ok((result.with_outputs(outputs), folded))
+    (result.with_outputs(outputs), pairs)
 }
 
 /// Scales the weights of `conv` and makes the rest of `norm` its bias.

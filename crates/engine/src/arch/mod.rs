@@ -17,7 +17,7 @@ mod teacher;
 pub mod weights;
 mod whitening;
 
-pub use fold::fold;
+pub use fold::{fold, fold_graph};
 pub use graph::{Graph, Node, Op, Value};
 pub use rewrite::narrow_before_resizing;
 pub use segmentation::segmentation;

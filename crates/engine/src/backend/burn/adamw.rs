@@ -4,10 +4,10 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use super::{AdamW, EPSILON, SQUARES_KEPT};
-use crate::backend::gpu::{GROUP, buffer, empty, groups, is_ours};
+use crate::backend::optimiser::{AdamW, EPSILON, SQUARES_KEPT};
+use crate::backend::burn::gpu::{GROUP, buffer, empty, groups, is_ours};
 
-/// As [`AdamW::step`]; none on other devices than GPUs.
+/// From values, gradients, their means and the means of their squares to new values and means; none on other devices than GPUs.
 pub(super) fn step(pace: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
     if !from.iter().all(is_ours) {
         return None;
@@ -83,10 +83,10 @@ fn adamw(
     }
 }
 
-#[cfg(all(test, feature = "burn"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::gpu::GPU;
+    use crate::backend::burn::gpu::GPU;
 
     #[test]
     fn the_kernel_takes_the_step_of_burns_operations() {
@@ -106,7 +106,7 @@ mod tests {
         };
         let [ours, burns] = [gpu, &cpu].map(|device| {
             let all = [&numbers(1), &numbers(2), &numbers(3), &squares];
-            pace.step(all.map(|values| Tensor::from_floats(&values[..], device)))
+            crate::backend::burn::optimiser::adamw(pace, all.map(|values| Tensor::from_floats(&values[..], device)))
         });
         for (ours, burns) in ours.into_iter().zip(burns) {
             let [ours, burns] =

@@ -1,13 +1,13 @@
 //! What kernels of our own share on GPUs: how they are given tensors, and how many invocations are started.
 
-#[cfg(all(test, feature = "burn"))]
+#[cfg(test)]
 use std::sync::LazyLock;
 
 use burn::backend::Cube;
 use burn::cubecl::prelude::CubeCount;
 use burn::tensor::{DType, Tensor};
 
-use crate::backend::device::{Device, is_cpu};
+use burn::tensor::Device;
 
 /// A tensor as kernels see it.
 pub(crate) type Buffer = <Cube as burn::backend::BackendTypes>::FloatTensorPrimitive;
@@ -18,7 +18,7 @@ pub(crate) const GROUP: u32 = 64;
 /// Whether our kernels take the tensor: 32 bits, on a GPU, without gradients.
 pub(crate) fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device();
-    !is_cpu(&device) && !device.is_autodiff() && tensor.dtype() == DType::F32
+    device != Device::flex() && !device.is_autodiff() && tensor.dtype() == DType::F32
 }
 
 /// What a tensor is on a GPU; none elsewhere.
@@ -40,11 +40,14 @@ pub(crate) fn groups(invocations: usize) -> CubeCount {
 }
 
 /// The first graphics adapter, software too, opened once, for tests; none where there is none.
-#[cfg(all(test, feature = "burn"))]
+#[cfg(test)]
 pub(crate) static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
     let choice = crate::backend::device::BackendChoice::Webgpu;
     match pollster::block_on(crate::backend::device::select(choice)) {
-        Ok(selected) => Some(selected.device),
+        Ok(selected) => match selected.device {
+            crate::backend::device::Device::Burn(device) => Some(device),
+            crate::backend::device::Device::Cpu => None,
+        },
         Err(reason) => {
             eprintln!("only on the CPU: {reason}");
             None

@@ -9,16 +9,35 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Bilinear resize of `[batch, channels, height, width]` to `[batch, channels, size, size]` with
 /// half-pixel centres (PyTorch's `align_corners=False`).
 pub fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let [batch, channels, height, width] = image.dims();
+    let [_, _, height, width] = image.dims();
     if [height, width] == size {
         return image;
     }
-    let device = image.device();
     if let Some(resized) = super::conv::bilinear(&image, size) {
         return resized;
     }
-    let rows = matrix(height, size[0], &device);
-    let columns = matrix(width, size[1], &device).transpose();
+    resize(image, size, half_pixels)
+}
+
+/// The same with the centres of the corner pixels in place (`align_corners=True`).
+pub fn bilinear_of_pixels(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    resize(image, size, |at, input, output| {
+        at as f32 * (input.max(2) - 1) as f32 / (output.max(2) - 1) as f32
+    })
+}
+
+/// Where output `at` of so many lies among the inputs.
+type Position = fn(usize, usize, usize) -> f32;
+
+fn half_pixels(at: usize, input: usize, output: usize) -> f32 {
+    ((at as f32 + 0.5) * (input as f32 / output as f32) - 0.5).max(0.0)
+}
+
+fn resize(image: Tensor<4>, size: [usize; 2], position: Position) -> Tensor<4> {
+    let [batch, channels, height, width] = image.dims();
+    let device = image.device();
+    let rows = matrix(height, size[0], position, &device);
+    let columns = matrix(width, size[1], position, &device).transpose();
     let wide = image.reshape([batch * channels * height, width]).matmul(columns);
     rows.unsqueeze::<3>()
         .matmul(wide.reshape([batch * channels, height, size[1]]))
@@ -26,11 +45,10 @@ pub fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 }
 
 /// The `[output, input]` matrix of interpolation weights along one axis; rows sum to 1.
-fn matrix(input: usize, output: usize, device: &Device) -> Tensor<2> {
+fn matrix(input: usize, output: usize, position: Position, device: &Device) -> Tensor<2> {
     let mut weights = vec![0f32; output * input];
-    let scale = input as f32 / output as f32;
     for (i, row) in weights.chunks_exact_mut(input).enumerate() {
-        let centre = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
+        let centre = position(i, input, output);
         let first = (centre as usize).min(input - 1);
         let share = centre - first as f32;
         row[first] += 1.0 - share;

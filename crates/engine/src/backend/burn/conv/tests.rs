@@ -4,10 +4,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
-use super::super::upsample;
-use super::{After, convolve};
+use crate::backend::burn::upsample;
+use super::{Activation, convolve};
 use crate::backend::device;
-use crate::backend::gpu::GPU;
+use crate::backend::burn::gpu::GPU;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ struct Case {
     bias: bool,
     /// Whether the input lies as Burn uploads it, channels first.
     channels_first: bool,
-    after: After,
+    after: Activation,
 }
 
 /// Numbers without meaning in [-1, 1).
@@ -96,9 +96,9 @@ impl Case {
                         }
                     }
                     let sum = match self.after {
-                        After::Nothing => sum,
-                        After::Relu => sum.max(0.0),
-                        After::Relu6 => sum.clamp(0.0, 6.0),
+                        Activation::Linear => sum,
+                        Activation::Relu => sum.max(0.0),
+                        Activation::Relu6 => sum.clamp(0.0, 6.0),
                     };
                     result.push((sum as f32, magnitude as f32));
                 }
@@ -213,7 +213,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 depthwise,
                 bias,
                 channels_first,
-                after: [After::Nothing, After::Relu, After::Relu6][after],
+                after: [Activation::Linear, Activation::Relu, Activation::Relu6][after],
             }
         },
     )
@@ -234,7 +234,7 @@ fn the_networks_convolutions_are_the_plain_loop() {
         depthwise: false,
         bias: true,
         channels_first: false,
-        after: After::Relu,
+        after: Activation::Relu,
     };
     let dilated = |dilation| Case {
         dilation,
@@ -253,14 +253,14 @@ fn the_networks_convolutions_are_the_plain_loop() {
         depthwise: true,
         stride: 2,
         padding: [(0, 1); 2],
-        after: After::Relu6,
+        after: Activation::Relu6,
         ..plain.clone()
     };
     let pointwise = Case {
         kernel: 1,
         padding: [(0, 0); 2],
         bias: false,
-        after: After::Nothing,
+        after: Activation::Linear,
         ..plain.clone()
     };
     for case in [plain.clone(), dilated(3), dilated(6), stem, depthwise, pointwise] {
@@ -303,7 +303,7 @@ proptest! {
     fn gradients_on_a_gpu_are_burns_on_the_cpu(case in cases()) {
         let Some(gpu) = &*GPU else { return Ok(()) };
         // activations are Burn's, and where they bend rounding decides
-        let case = Case { after: After::Nothing, ..case };
+        let case = Case { after: Activation::Linear, ..case };
         let found = case.gradients_on(gpu);
         for (found, expected) in found.iter().zip(case.gradients_on(&device::any())) {
             let largest = expected.iter().fold(1.0, |most: f32, value| most.max(value.abs()));

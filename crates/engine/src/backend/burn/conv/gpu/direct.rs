@@ -6,9 +6,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{After, Bounds, Plan, V4, finish4, pack};
+use super::{Activation, Bounds, Plan, V4, finish4, pack};
 use crate::backend::device::Device;
-use crate::backend::gpu::{Buffer, GROUP, buffer, empty, groups};
+use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Pixels of an invocation.
 pub(super) const PIXELS: usize = 8;
@@ -24,7 +24,7 @@ pub(super) fn convolve(
     weight: Buffer,
     bias: Buffer,
     plan: &Plan,
-    after: After,
+    after: Activation,
     device: &Device,
 ) -> Option<Tensor<1>> {
     let channels = plan.input[0];

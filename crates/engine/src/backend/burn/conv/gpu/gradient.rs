@@ -14,8 +14,9 @@ use burn::tensor::ops::ConvOptions;
 
 use super::direct::vectors;
 use super::sizes::{Sizes, corners};
-use super::{After, Plan, V4, pack, plan};
-use crate::backend::gpu::{Buffer, GROUP, buffer, empty, groups};
+use crate::backend::burn::conv::activate;
+use super::{Activation, Plan, V4, pack, plan};
+use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Invocations that share a layer's sums, about.
 const SHARES: usize = 32_768;
@@ -28,14 +29,14 @@ pub(super) fn convolve(
     weight: &Tensor<4>,
     bias: Option<&Tensor<1>>,
     options: &ConvOptions<2>,
-    after: After,
+    after: Activation,
 ) -> Option<Tensor<4>> {
     if options.groups != 1 {
         return None;
     }
     let (input, of_input) = parts(input)?;
     let (weight, of_weight) = parts(weight)?;
-    let output = super::convolve(&plain(&input), &plain(&weight), None, options, After::Nothing)?;
+    let output = super::convolve(&plain(&input), &plain(&weight), None, options, Activation::Linear)?;
     let output = output.try_into_primitive::<Cube>().ok()?;
     let prepared = Convolution
         .prepare::<NoCheckpointing>([of_input, of_weight])
@@ -50,7 +51,7 @@ pub(super) fn convolve(
         Some(bias) => output + bias.clone().reshape([1, -1, 1, 1]),
         None => output,
     };
-    Some(after.apply(output))
+    Some(activate(output, after))
 }
 
 /// A recorded tensor's numbers, and its place in the record.
@@ -113,7 +114,7 @@ fn inputs(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpti
     let turned = pack::turned(weight.clone(), sizes, &gradient.device())?;
     let turned = turned.reshape([channels, outputs, height, width]);
     let options = ConvOptions::new_with_padding([1, 1], padding, options.dilation, 1);
-    let slope = super::convolve(&gradient, &turned, None, &options, After::Nothing)?;
+    let slope = super::convolve(&gradient, &turned, None, &options, Activation::Linear)?;
     slope.try_into_primitive::<Cube>().ok()
 }
 

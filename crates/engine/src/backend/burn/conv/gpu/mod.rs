@@ -16,8 +16,8 @@ use burn::tensor::ops::ConvOptions;
 
 pub(super) use resize::bilinear;
 
-use super::After;
-use crate::backend::gpu::{buffer, is_ours};
+use super::Activation;
+use crate::backend::burn::gpu::{buffer, is_ours};
 
 /// Four channels.
 type V4 = Vector<f32, Const<4>>;
@@ -56,7 +56,7 @@ pub(super) fn convolve(
     weight: &Tensor<4>,
     bias: Option<&Tensor<1>>,
     options: &ConvOptions<2>,
-    after: After,
+    after: Activation,
 ) -> Option<Tensor<4>> {
     if input.device().is_autodiff() {
         return gradient::convolve(input, weight, bias, options, after);
@@ -128,7 +128,7 @@ struct Bounds {
     high: f32,
 }
 
-impl After {
+impl Activation {
     /// As kernels take it.
     fn bounds(self) -> BoundsLaunch {
         let (low, high) = match self {
@@ -140,13 +140,13 @@ impl After {
     }
 }
 
-/// As [`After::apply`], in a kernel.
+/// As [`Activation::apply`], in a kernel.
 #[cube]
 fn finish(x: f32, bounds: &Bounds) -> f32 {
     min(max(x, bounds.low), bounds.high)
 }
 
-/// As [`After::apply`], in a kernel, four at a time.
+/// As [`Activation::apply`], in a kernel, four at a time.
 #[cube]
 fn finish4(x: V4, bounds: &Bounds) -> V4 {
     min(max(x, V4::new(bounds.low)), V4::new(bounds.high))

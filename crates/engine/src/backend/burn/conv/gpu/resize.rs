@@ -4,11 +4,11 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use crate::backend::gpu::{GROUP, buffer, empty, groups, is_ours};
+use crate::backend::burn::gpu::{GROUP, buffer, empty, groups, is_ours};
 
 /// Resizes `[batch, channels, height, width]` to these rows and columns, with half-pixel centres; none on other devices
 /// than GPUs and where gradients are recorded.
-pub(in crate::model::network::conv) fn bilinear(
+pub(in crate::backend::burn::conv) fn bilinear(
     image: &Tensor<4>,
     [rows, columns]: [usize; 2],
 ) -> Option<Tensor<4>> {

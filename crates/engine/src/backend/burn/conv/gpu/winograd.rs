@@ -9,9 +9,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::direct::{PIXELS, vectors};
-use super::{After, Bounds, Plan, V4, finish};
+use super::{Activation, Bounds, Plan, V4, finish};
 use crate::backend::device::Device;
-use crate::backend::gpu::{Buffer, GROUP, buffer, empty, groups};
+use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Outputs along a side of a tile.
 const OUT: usize = 4;
@@ -54,7 +54,7 @@ pub(super) fn convolve(
     weight: Buffer,
     bias: Buffer,
     plan: &Plan,
-    after: After,
+    after: Activation,
     device: &Device,
 ) -> Option<Tensor<1>> {
     let [channels, height, width] = plan.input;
