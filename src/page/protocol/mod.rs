@@ -8,10 +8,10 @@ mod evaluate;
 mod study;
 mod teach;
 
-use destseg_engine::config::{Component, Method};
-pub use destseg_engine::verdict::decision::Thresholds;
 pub use compare::{Contender, Contest, ContestEvent, Look};
 pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
+use destseg_engine::config::{Component, Method};
+pub use destseg_engine::verdict::decision::Thresholds;
 pub use evaluate::{Measure, MeasureEvent, SightingInfo};
 use serde::{Deserialize, Serialize};
 pub use study::{Damage, StudyInfo};

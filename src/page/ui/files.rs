@@ -11,8 +11,8 @@ use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 use super::client::Dispatch;
 use super::format;
 use super::state::{Action, ModelSource, TeachAction};
-use destseg_engine::files::zip;
 use crate::page::shared::content::{Content, Given, open_zip};
+use destseg_engine::files::zip;
 
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;

@@ -7,6 +7,7 @@ use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
 use super::look::look;
 use super::post;
+use crate::page::protocol::{Contender, ContestEvent, Event};
 use destseg_engine::config::{MemoryConfig, Method, ModelConfig, Preset, TrainConfig};
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::inference::Detector;
@@ -14,7 +15,6 @@ use destseg_engine::model::file::{ModelFile, ModelHeader};
 use destseg_engine::model::storage::Precision;
 use destseg_engine::model::weights::Weights;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{Contender, ContestEvent, Event};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{MemoryBuilder, MemoryProgress, Trainer};
 use destseg_engine::{Error, Result};

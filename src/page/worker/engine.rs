@@ -7,9 +7,9 @@ use super::loaded::{Loaded, no_model};
 use super::study::study;
 use super::workshop::Workshop;
 use super::{Deliver, post, post_fatal};
+use crate::page::protocol::{Command, Event};
 use destseg_engine::Error;
 use destseg_engine::error::sentence;
-use crate::page::protocol::{Command, Event};
 
 /// The model in place and what is done with it.
 pub(super) struct Engine {

@@ -6,11 +6,11 @@ use js_sys::Uint8Array;
 use super::loaded::no_model;
 use super::pool::{Pool, Shared};
 use super::{Deliver, Job, post};
+use crate::page::protocol::{Command, Event, Measure, MeasureEvent, SightingInfo};
+use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::error::sentence;
 use destseg_engine::evaluation::{Session, Sighting, Subject};
 use destseg_engine::inference::Detector;
-use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{Command, Event, Measure, MeasureEvent, SightingInfo};
 use destseg_engine::{Error, Result};
 
 /// Images that are here or on their way at the same time without helpers: while one is measured, the next is

@@ -7,9 +7,11 @@ use js_sys::{ArrayBuffer, Float32Array};
 use super::download::download;
 use super::look::look;
 use super::post;
-use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::config::{Method, ModelConfig, TeacherKind};
+use crate::page::protocol::{
+    AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,
+};
 use destseg_engine::backend::device::{self, Device};
+use destseg_engine::config::{Method, ModelConfig, TeacherKind};
 use destseg_engine::data::image;
 use destseg_engine::inference::{Detection, Detector};
 use destseg_engine::model::file::{ModelFile, parse_teacher};
@@ -18,9 +20,7 @@ use destseg_engine::model::patchcore::MemoryFile;
 use destseg_engine::model::prefix;
 use destseg_engine::model::weights::Weights;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{
-    AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,
-};
+use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
 /// Whether this is the whole engine, or the quick one.

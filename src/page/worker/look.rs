@@ -1,10 +1,10 @@
 //! One look at one image, as comparisons and ablations show it.
 
+use crate::page::protocol::Look;
 use destseg_engine::Result;
 use destseg_engine::data::image::RgbImage;
 use destseg_engine::inference::Detector;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::Look;
 
 /// What a detector says about an image; its map's values come behind those that are in `maps`.
 pub(super) async fn look(detector: &Detector, image: &RgbImage, maps: &mut Vec<f32>) -> Result<Look> {

@@ -33,9 +33,9 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use destseg_engine::platform::yield_now;
 use crate::page::protocol::{Command, Event, PROTOCOL_VERSION};
 use crate::page::shared;
+use destseg_engine::platform::yield_now;
 use engine::Engine;
 
 /// What waits for the engine, with the content of the buffer that came with it.

@@ -7,6 +7,9 @@ use destseg_engine::backend::device::Device;
 use web_sys::Blob;
 
 use super::teach::{synthesiser, tell};
+use crate::page::protocol::{KeptRun, StepInfo, TaskEvent, Textures, TrainedInfo};
+use crate::page::shared::content;
+use crate::page::shared::store::{Folder, Lock, RUN_RECORD, RUNS};
 use destseg_engine::config::TeacherKind;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::model::file::{ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes};
@@ -14,12 +17,9 @@ use destseg_engine::model::prefix;
 use destseg_engine::model::storage::Precision;
 use destseg_engine::model::weights::Weights;
 use destseg_engine::platform::{now_ms, yield_now};
-use crate::page::protocol::{KeptRun, StepInfo, TaskEvent, Textures, TrainedInfo};
 use destseg_engine::render::{self, ColorMap};
 use destseg_engine::synthesis::{Sample, preview};
 use destseg_engine::train::{Stage, Trainer};
-use crate::page::shared::content;
-use crate::page::shared::store::{Folder, Lock, RUN_RECORD, RUNS};
 use destseg_engine::{Error, Result};
 
 /// Milliseconds between two savings.

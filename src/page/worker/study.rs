@@ -3,11 +3,11 @@
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
+use crate::page::protocol::{Damage, StudyInfo};
 use destseg_engine::config::{AugmentConfig, SynthesisConfig};
 use destseg_engine::data::image::{self, Rgb, RgbImage};
 use destseg_engine::inference::Detector;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{Damage, StudyInfo};
 use destseg_engine::synthesis::preview::{corrupted, rgba};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::{Error, Result};

@@ -7,12 +7,12 @@ use js_sys::Uint8Array;
 
 use super::post;
 use super::run::Run;
+use crate::page::protocol::{Event, SampleInfo, Task, TaskEvent, Textures};
 use destseg_engine::config::{Fit, Settings};
-use destseg_engine::error::sentence;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::placement::Layout;
+use destseg_engine::error::sentence;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{Event, SampleInfo, Task, TaskEvent, Textures};
 use destseg_engine::synthesis::{Synthesiser, TextureSource, preview};
 use destseg_engine::{Error, Result};
 

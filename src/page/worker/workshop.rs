@@ -5,9 +5,9 @@ use super::loaded::Loaded;
 use super::run::{Kept, Material, Place, Run};
 use super::teach::{Teaching, tell};
 use super::{post, post_fatal};
+use crate::page::protocol::{BackendChoice, Contest, ContestEvent, Event, KeptRun, RunInfo, Task, TaskEvent};
 use destseg_engine::config::TeacherKind;
 use destseg_engine::error::sentence;
-use crate::page::protocol::{BackendChoice, Contest, ContestEvent, Event, KeptRun, RunInfo, Task, TaskEvent};
 use destseg_engine::{Error, Result};
 
 /// The new inspector, and the methods that are compared.

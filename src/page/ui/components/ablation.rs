@@ -6,11 +6,11 @@ use yew::prelude::*;
 
 use super::Page;
 use super::column::Column;
-use destseg_engine::config::Component;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::Look;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Analysis, Comparison, Item, State};
+use destseg_engine::config::Component;
+use destseg_engine::data::map::AnomalyMap;
 
 /// Name of a component, and what becomes of the result without it.
 fn words(component: Component) -> (&'static str, &'static str) {

@@ -13,10 +13,10 @@ use yew::prelude::*;
 
 use super::Page;
 use super::live::{Overlay, Readout};
+use crate::page::shared::content::{Content, Given};
 use crate::page::ui::draw;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::Action;
-use crate::page::shared::content::{Content, Given};
 
 /// Properties of [`Camera`].
 #[derive(PartialEq, Properties)]

@@ -8,11 +8,11 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::Look;
-use destseg_engine::data::contour;
 use crate::page::ui::state::{Comparison, Item};
 use crate::page::ui::{draw, format};
+use destseg_engine::data::contour;
+use destseg_engine::data::map::AnomalyMap;
 
 /// Pixels of a picture's longer side.
 const SHOWN: u32 = 512;

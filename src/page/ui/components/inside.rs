@@ -6,10 +6,10 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::stage;
-use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::render::{self, ColorMap};
 use crate::page::ui::state::Analysis;
 use crate::page::ui::{draw, format};
+use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::render::{self, ColorMap};
 
 /// Cosine distance that has the hottest colour: features at a right angle have nothing in common, and
 /// good parts stay far below.

@@ -7,9 +7,9 @@ use yew::prelude::*;
 
 use super::controls::Toggle;
 use super::{Page, column, verdict};
-use destseg_engine::data::contour;
 use crate::page::ui::state::{Action, Glimpse, State, Verdict};
 use crate::page::ui::{draw, format};
+use destseg_engine::data::contour;
 
 /// Looks that the shown rate is of.
 const RATE_OVER: usize = 20;

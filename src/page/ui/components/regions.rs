@@ -5,9 +5,9 @@ use std::rc::Rc;
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::regions::{Instance, instances};
 use crate::page::ui::format;
 use crate::page::ui::state::Item;
+use destseg_engine::data::regions::{Instance, instances};
 
 /// Rows at most; the rest is counted.
 const ROWS: usize = 6;

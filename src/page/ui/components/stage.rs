@@ -6,10 +6,10 @@ use web_sys::{Element, PointerEvent};
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Analysis, Engine, Load, MapKind, State, Status};
+use destseg_engine::data::map::AnomalyMap;
 
 /// The stage without a result: what is awaited, what went wrong, or how to begin.
 #[component]

@@ -4,10 +4,10 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use super::Page;
-use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Analysis, State, StudyAction, View};
+use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 
 /// Seed of the defect that the tour takes.
 const DEFECT: u64 = 7;

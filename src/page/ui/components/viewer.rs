@@ -13,11 +13,11 @@ use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
 use super::study::Closer;
-use destseg_engine::config::Method;
-use destseg_engine::data::contour;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Analysis, Item, State, View};
 use crate::page::ui::{draw, format};
+use destseg_engine::config::Method;
+use destseg_engine::data::contour;
 
 /// Name, picture, legend; saves the picture.
 #[component]

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::{Bulk, Comparison, ItemId, ModelSource, State};
+use crate::page::protocol::{AblatedModel, Look};
 use destseg_engine::config::Component;
 use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{AblatedModel, Look};
 
 /// What is left out, and what the rest says.
 #[derive(Debug, Clone, Default)]
@@ -104,8 +104,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use destseg_engine::config::Method;
     use crate::page::protocol::ManifestFile;
+    use destseg_engine::config::Method;
 
     const LACKS: Option<Component> = Some(Component::Denoising);
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use web_sys::Blob;
 
 use super::{Bulk, ItemId, State, Status};
+use crate::page::protocol::{Contender, Contest, ContestEvent, Look};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{Contender, Contest, ContestEvent, Look};
 
 /// Steps of STPM: on twenty images it has learned by then what it will.
 const STEPS: usize = 80;

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::{Bulk, State};
-use destseg_engine::evaluation::{Evaluation, ImageResult};
-use destseg_engine::data::labelled::{self, LabelledSet};
 use crate::page::protocol::{ManifestFile, Measure, MeasureEvent};
 use crate::page::shared::content::{Content, Given};
+use destseg_engine::data::labelled::{self, LabelledSet};
+use destseg_engine::evaluation::{Evaluation, ImageResult};
 
 /// At this crash an evaluation is given up.
 const CRASHES: u32 = 2;

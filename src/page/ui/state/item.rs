@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::ItemId;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::{AnalysisInfo, Example};
 use crate::page::shared::content::Content;
+use destseg_engine::data::map::AnomalyMap;
 
 /// An image of the queue.
 #[derive(Debug, Clone, PartialEq)]

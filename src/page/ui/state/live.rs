@@ -5,8 +5,8 @@ use std::rc::Rc;
 use web_sys::HtmlVideoElement;
 
 use super::{Bulk, State};
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::Look;
+use destseg_engine::data::map::AnomalyMap;
 
 /// What is watched, and what the model said of it last.
 #[derive(Debug, Clone, Default)]

@@ -31,10 +31,10 @@ pub use teach::{
 };
 use web_sys::{Blob, HtmlVideoElement};
 
-use destseg_engine::verdict::decision::SENSITIVITY;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
+use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::render::ColorMap;
+use destseg_engine::verdict::decision::SENSITIVITY;
 
 /// Names an image of the queue, for as long as the page is open.
 pub type ItemId = u32;

@@ -1,9 +1,9 @@
 //! What a training will need, and what it can be on this device.
 
 use super::{Effort, Load, Model, State, Teach, TeachStep};
+use crate::page::protocol::Task;
 use destseg_engine::config::footprint::{self, BATCHES, Limits};
 use destseg_engine::config::{Preset, Settings};
-use crate::page::protocol::Task;
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
 const MOST_MEMORY: u64 = 2_500_000_000;

@@ -9,9 +9,9 @@ use super::{
     Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
     Step, StudyAction, TeachAction, View,
 };
-use destseg_engine::config::Component;
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, Given};
+use destseg_engine::config::Component;
 
 /// The label of an example without a defect.
 const GOOD: &str = "good";

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::{Bulk, ItemId, State};
-use destseg_engine::config::Method;
 use crate::page::protocol::{Damage, StudyInfo};
 use crate::page::ui::study::Study;
+use destseg_engine::config::Method;
 
 /// Everything about the closer look.
 #[derive(Debug, Clone, Default)]

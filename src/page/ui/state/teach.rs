@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
 use super::{Bulk, ModelSource, State};
-use destseg_engine::config::{FEWEST_IMAGES, Preset, Settings, TrainConfig};
 use crate::page::protocol::{
     KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo,
 };
 use crate::page::shared::content::{Content, Given};
+use destseg_engine::config::{FEWEST_IMAGES, Preset, Settings, TrainConfig};
 
 /// From this many images on there is nothing to advise.
 pub const ENOUGH_IMAGES: usize = 20;

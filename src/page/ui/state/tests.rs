@@ -466,8 +466,8 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
 
 mod teaching {
     use super::*;
-    use destseg_engine::config::Preset;
     use crate::page::protocol::{RunInfo, StepInfo, Task, TaskEvent, Textures};
+    use destseg_engine::config::Preset;
 
     impl Page {
         fn teach(&mut self, action: TeachAction) {

@@ -5,10 +5,10 @@ use yew::prelude::*;
 use super::column::Column;
 use super::controls::{Choice, FileButton, Select};
 use super::{Page, add};
-use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, CompareAction, Readiness, State};
 use crate::page::ui::{files, format};
+use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
 
 /// Shares of patches to choose from, in percent.
 const SHARES: [u32; 4] = [1, 5, 10, 25];

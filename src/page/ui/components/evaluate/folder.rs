@@ -2,12 +2,12 @@
 
 use yew::prelude::*;
 
-use destseg_engine::data::labelled::LabelledSet;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::FileButton;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, EvaluateAction, Progress};
 use crate::page::ui::{files, format};
+use destseg_engine::data::labelled::LabelledSet;
 
 /// What was given, what goes on.
 #[component]

@@ -6,13 +6,13 @@ use web_sys::{Blob, BlobPropertyBag, Element, HtmlElement, Url};
 use yew::prelude::*;
 
 use super::ResultProps;
-use destseg_engine::evaluation::{Evaluation, ImageResult};
-use destseg_engine::report;
+use crate::page::shared::content::Given;
 use crate::page::ui::components::controls::{Choice, Select};
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, EvaluateAction, Order};
-use crate::page::shared::content::Given;
+use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::report;
 
 /// Images shown at first, and more with each click.
 const SHOWN: usize = 24;

@@ -8,10 +8,10 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 use yew::prelude::*;
 
 use super::features::LEVELS;
-use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::components::controls::Slider;
 use crate::page::ui::components::{Page, stage};
 use crate::page::ui::state::{Action, ItemId, StudyAction};
+use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::{draw, format};
 
 /// Colours to paint with.

@@ -3,12 +3,12 @@
 use yew::prelude::*;
 
 use super::picture::Small;
-use destseg_engine::config::FEWEST_IMAGES;
 use crate::page::ui::components::controls::FileButton;
 use crate::page::ui::components::{Page, add};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, ENOUGH_IMAGES, Good, GoodStatus, TeachAction};
 use crate::page::ui::{files, format};
+use destseg_engine::config::FEWEST_IMAGES;
 
 /// So many images are shown at first, and so many more when asked for.
 const PAGE: usize = 60;
@@ -180,7 +180,9 @@ fn entry(page: &Page, image: &Good) -> Html {
         } => ("ready", format::size(*width, *height)),
     };
     let suspicious = match &page.state.teach.phase {
-        crate::page::ui::state::Phase::Done(trained) => trained.info.outliers.iter().any(|&(id, _)| id == image.id),
+        crate::page::ui::state::Phase::Done(trained) => {
+            trained.info.outliers.iter().any(|&(id, _)| id == image.id)
+        }
         _ => false,
     };
     html! {

@@ -2,12 +2,12 @@
 
 use yew::prelude::*;
 
-use destseg_engine::config::{Preset, footprint};
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, FileButton, Select};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, TeachAction};
 use crate::page::ui::{files, format};
+use destseg_engine::config::{Preset, footprint};
 
 /// The menu's value for a number of images that the page chooses.
 const AUTOMATIC: &str = "auto";

@@ -6,12 +6,12 @@ use yew::prelude::*;
 
 use super::picture::{Picture, Source};
 use super::textures::Fillings;
-use destseg_engine::config::{AnomalyKind, Settings, SynthesisConfig};
 use crate::page::protocol::SampleInfo;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Slider, Toggle};
 use crate::page::ui::format;
 use crate::page::ui::state::{Action, Preview, TeachAction};
+use destseg_engine::config::{AnomalyKind, Settings, SynthesisConfig};
 
 /// The finest Perlin noise that can be chosen has 2 to the power of this many cells.
 const FINEST: f32 = 6.0;

@@ -3,13 +3,13 @@
 use yew::prelude::*;
 
 use super::picture::{Picture, Source};
-use destseg_engine::config::Texture;
 use crate::page::protocol::Textures;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, FileButton, Select};
 use crate::page::ui::files;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Good, TeachAction};
+use destseg_engine::config::Texture;
 
 /// The menu of sources, and what belongs to the one that is chosen.
 #[component]

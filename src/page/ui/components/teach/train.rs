@@ -6,12 +6,12 @@ use yew::prelude::*;
 
 use super::network::{Needs, Network};
 use super::picture::{Picture, Source};
-use destseg_engine::config::Fit;
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, Select, Toggle};
 use crate::page::ui::state::{Action, Course, Effort, Phase, TeachAction};
 use crate::page::ui::{chart, format};
+use destseg_engine::config::Fit;
 
 /// Input sizes to choose from, in pixels; the largest is for details of few pixels.
 const SIZES: [usize; 4] = [128, 192, 256, 352];
