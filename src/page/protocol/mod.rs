@@ -6,19 +6,19 @@
 mod compare;
 mod evaluate;
 mod study;
-mod teach;
+mod train;
 
-pub use compare::{Contender, Contest, ContestEvent, Look};
+pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
 pub use destseg_engine::verdict::decision::Thresholds;
-pub use evaluate::{Measure, MeasureEvent, SightingInfo};
+pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
 use serde::{Deserialize, Serialize};
 pub use study::{Damage, StudyInfo};
-pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
+pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,14 +50,14 @@ pub enum Command {
         teachers: Vec<ManifestFile>,
     },
     /// Analyses an image file with the loaded model; the buffer is its content. Answer:
-    /// [`Event::Analysed`] or [`Event::Failed`].
-    Analyse {
-        /// Names this analysis in the answer.
+    /// [`Event::Inspected`] or [`Event::Failed`].
+    Inspect {
+        /// Names this prediction in the answer.
         job: u32,
     },
     /// Looks at a picture of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
-    /// [`Event::Watched`] or [`Event::Failed`].
-    Watch {
+    /// [`Event::Camera`] or [`Event::Failed`].
+    Camera {
         /// Names this look in the answer.
         job: u32,
         /// Width in pixels.
@@ -65,12 +65,12 @@ pub enum Command {
         /// Height in pixels.
         height: u32,
     },
-    /// Something about a new inspector. Answers: [`Event::Teach`].
-    Teach {
+    /// Something about a new inspector. Answers: [`Event::Train`].
+    Train {
         /// What; in a box, because a recipe has many settings.
-        task: Box<Task>,
+        command: Box<TrainCommand>,
     },
-    /// Gives the features behind an analysis; the buffer is the image file, and what was painted. Answer:
+    /// Gives the features behind a prediction; the buffer is the image file, and what was painted. Answer:
     /// [`Event::Studied`] or [`Event::Failed`].
     Study {
         /// Names this look in the answer.
@@ -90,15 +90,15 @@ pub enum Command {
         /// Where to fetch its teacher, if it is not there yet.
         teacher: ManifestFile,
     },
-    /// Something about comparing methods. Answers: [`Event::Contest`].
-    Contest {
+    /// Something about comparing methods. Answers: [`Event::Compare`].
+    Compare {
         /// What.
-        task: Contest,
+        command: CompareCommand,
     },
-    /// Something about measuring the model. Answers: [`Event::Measure`].
-    Measure {
+    /// Something about measuring the model. Answers: [`Event::Evaluate`].
+    Evaluate {
         /// What.
-        task: Measure,
+        command: EvaluateCommand,
     },
 }
 
@@ -136,28 +136,28 @@ pub enum Event {
         /// Its id.
         teacher: String,
     },
-    /// Result of an analysis. The buffer holds `f32` maps, little endian, row by row: the segmentation
+    /// Result of a prediction. The buffer holds `f32` maps, little endian, row by row: the segmentation
     /// network's, if the model has one, and the DeST map, `map_width * map_height` each; then the three
     /// levels' distances.
-    Analysed {
-        /// The analysis this answers.
+    Inspected {
+        /// The prediction this answers.
         job: u32,
         /// The numbers; the maps are in the buffer.
-        result: AnalysisInfo,
+        result: PredictionInfo,
     },
     /// Result of a look at the camera's picture; the buffer is the map that decides, `f32`, little endian.
-    Watched {
+    Camera {
         /// The look this answers.
         job: u32,
         /// The numbers.
-        look: Look,
+        summary: PredictionSummary,
     },
     /// News of a new inspector.
-    Teach {
+    Train {
         /// What.
-        event: TaskEvent,
+        event: TrainEvent,
     },
-    /// The features behind an analysis; the buffer is as [`StudyInfo`] says.
+    /// The features behind a prediction; the buffer is as [`StudyInfo`] says.
     Studied {
         /// The look this answers.
         job: u32,
@@ -169,27 +169,27 @@ pub enum Event {
         /// The look this answers.
         job: u32,
         /// The numbers.
-        look: Look,
+        summary: PredictionSummary,
     },
     /// News of a comparison.
-    Contest {
+    Compare {
         /// What.
-        event: ContestEvent,
+        event: CompareEvent,
     },
     /// News of an evaluation.
-    Measure {
+    Evaluate {
         /// What.
-        event: MeasureEvent,
+        event: EvaluateEvent,
     },
     /// A command failed; the engine goes on. One sentence for the visitor.
     Failed {
-        /// The load or analysis that failed; none for [`Command::Start`].
+        /// The load or prediction that failed; none for [`Command::Start`].
         job: Option<u32>,
         /// What is wrong and what to do.
         message: String,
     },
     /// This is the quick engine, and what was asked for needs the whole one: the page starts that.
-    Outgrown,
+    NeedsGpuEngine,
     /// The engine is gone (panic, lost GPU): the page starts a new one.
     Fatal {
         /// What happened, one sentence.
@@ -229,7 +229,7 @@ pub struct ModelInfo {
 
 /// The numbers of one analysed image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnalysisInfo {
+pub struct PredictionInfo {
     /// Width of the upright image in pixels.
     pub width: u32,
     /// Height of the upright image in pixels.

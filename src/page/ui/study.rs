@@ -182,7 +182,7 @@ impl Study {
     }
 
     /// The three channels that the damage changes most for the teacher, within `mask`.
-    pub fn telling(&self, level: usize, mask: &[bool]) -> [usize; 3] {
+    pub fn most_changed_channels(&self, level: usize, mask: &[bool]) -> [usize; 3] {
         let [clean, damaged, _] = &self.levels[level];
         let mut channels: Vec<(usize, f32)> = (0..clean.channels)
             .map(|channel| {
@@ -267,6 +267,6 @@ mod tests {
         );
         assert_eq!(clean[..4], [0, 0, 0, 255]);
         assert_eq!(student[12..], [255, 255, 255, 255]);
-        assert_eq!(own.telling(0, &[true; 4])[0], 0);
+        assert_eq!(own.most_changed_channels(0, &[true; 4])[0], 0);
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use destseg_engine::backend::device::Device;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
-use super::look::look;
 use super::post;
-use crate::page::protocol::{Contender, ContestEvent, Event};
+use super::predict::predict;
+use crate::page::protocol::{Baseline, CompareEvent, Event};
 use destseg_engine::config::{MemoryConfig, Method, ModelConfig, Preset, TrainConfig};
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::inference::Detector;
@@ -19,22 +19,22 @@ use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{MemoryBuilder, MemoryProgress, Trainer};
 use destseg_engine::{Error, Result};
 
-/// How contenders are stored.
+/// How baselines are stored.
 const PRECISION: Precision = Precision::F16;
 /// Images of a step of STPM, which a page can hold.
 const BATCH: usize = 8;
-/// Steps between two looks at the held-out images.
+/// Steps between two predictions at the held-out images.
 const SELECT_EVERY: usize = 20;
 /// Share of the images that is held out for the thresholds.
 const HELD_OUT: f64 = 0.2;
 
-/// A contender in the making.
+/// A baseline in the making.
 enum Making {
     Memory(Box<MemoryBuilder>),
     Student(Box<Trainer>),
 }
 
-/// Contenders, and the one that is being made.
+/// Baselines, and the one that is being made.
 #[derive(Default)]
 pub(super) struct Comparing {
     memory: Option<Detector>,
@@ -43,8 +43,8 @@ pub(super) struct Comparing {
     teacher: Option<Weights>,
 }
 
-fn tell(event: ContestEvent, bytes: Option<&ArrayBuffer>) {
-    post(&Event::Contest { event }, bytes);
+fn post_compare(event: CompareEvent, bytes: Option<&ArrayBuffer>) {
+    post(&Event::Compare { event }, bytes);
 }
 
 /// The generator of the synthetic defects that thresholds are found with.
@@ -125,8 +125,8 @@ impl Comparing {
         match progress {
             Some((doing, done, total)) => {
                 let doing = doing.into();
-                tell(
-                    ContestEvent::Progress {
+                post_compare(
+                    CompareEvent::Progress {
                         method,
                         doing,
                         done,
@@ -175,27 +175,27 @@ impl Comparing {
                 )
             }
         };
-        let contender = Contender {
+        let baseline = Baseline {
             images,
             patches,
             bytes: bytes.len(),
             ms: now_ms() - start,
         };
         let file = Uint8Array::from(bytes.as_slice()).buffer();
-        tell(ContestEvent::Ready { method, contender }, Some(&file));
+        post_compare(CompareEvent::Ready { method, baseline }, Some(&file));
         Ok(())
     }
 
-    /// What the loaded model and all contenders say about an image file.
-    pub(super) async fn look(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
+    /// What the loaded model and all baselines say about an image file.
+    pub(super) async fn predict(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
         let image = image::decode(bytes)?;
-        let (mut looks, mut maps) = (Vec::new(), Vec::new());
+        let (mut predictions, mut maps) = (Vec::new(), Vec::new());
         let all = [loaded, self.student.as_ref(), self.memory.as_ref()];
         for detector in all.into_iter().flatten() {
-            looks.push(look(detector, &image, &mut maps).await?);
+            predictions.push(predict(detector, &image, &mut maps).await?);
         }
         let buffer = Float32Array::from(maps.as_slice()).buffer();
-        tell(ContestEvent::Compared { job, looks }, Some(&buffer));
+        post_compare(CompareEvent::Compared { job, predictions }, Some(&buffer));
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use js_sys::Uint8Array;
 
-use super::evaluate::Measuring;
+use super::evaluate::Evaluating;
 use super::loaded::{Loaded, no_model};
 use super::study::study;
-use super::workshop::Workshop;
+use super::training::Training;
 use super::{Deliver, post, post_fatal};
 use crate::page::protocol::{Command, Event};
 use destseg_engine::Error;
@@ -14,8 +14,8 @@ use destseg_engine::error::sentence;
 /// The model in place and what is done with it.
 pub(super) struct Engine {
     loaded: Loaded,
-    measuring: Measuring,
-    workshop: Workshop,
+    evaluating: Evaluating,
+    training: Training,
 }
 
 impl Engine {
@@ -23,14 +23,14 @@ impl Engine {
     pub(super) fn new(deliver: Deliver) -> Self {
         Self {
             loaded: Loaded::default(),
-            measuring: Measuring::new(deliver),
-            workshop: Workshop::default(),
+            evaluating: Evaluating::new(deliver),
+            training: Training::default(),
         }
     }
 
     /// Hears what a helper says.
-    pub(super) fn hear(&mut self, number: usize, event: Event, bytes: &[u8]) {
-        self.measuring.hear(number, event, bytes);
+    pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
+        self.evaluating.on_event(number, event, bytes);
     }
 
     /// Runs one command to its end; every failure becomes an event.
@@ -44,8 +44,10 @@ impl Engine {
             Command::LoadFile { job, name, teachers } => {
                 (Some(job), loaded.load_file(job, name, bytes, &teachers).await)
             }
-            Command::Teach { task } => return self.workshop.take(loaded, *task, &bytes).await,
-            Command::Contest { task } => return self.workshop.contest(loaded, task, &bytes).await,
+            Command::Train { command } => return self.training.handle_train(loaded, *command, &bytes).await,
+            Command::Compare { command } => {
+                return self.training.handle_compare(loaded, command, &bytes).await;
+            }
             Command::Study {
                 job,
                 damage,
@@ -65,30 +67,32 @@ impl Engine {
                 }
             }
             Command::Ablate { job, model, teacher } => match loaded.ablate(&model, &teacher, &bytes).await {
-                Ok((look, map)) => {
-                    post(&Event::Ablated { job, look }, Some(&map));
+                Ok((summary, map)) => {
+                    post(&Event::Ablated { job, summary }, Some(&map));
                     return;
                 }
                 Err(err) => (Some(job), Err(err)),
             },
-            Command::Measure { task } => {
+            Command::Evaluate { command } => {
                 let (detector, file) = (loaded.detector.as_ref(), loaded.shared_file());
-                let handled = self.measuring.handle(detector, file, task, bytes).await;
+                let handled = self.evaluating.handle(detector, file, command, bytes).await;
                 if let Err(err) = handled {
                     post_fatal(&sentence(&err.to_string()));
                 }
                 return;
             }
-            Command::Watch { job, width, height } => match loaded.watch((width, height), &bytes).await {
-                Ok((look, map)) => {
-                    post(&Event::Watched { job, look }, Some(&map));
-                    return;
+            Command::Camera { job, width, height } => {
+                match loaded.predict_frame((width, height), &bytes).await {
+                    Ok((summary, map)) => {
+                        post(&Event::Camera { job, summary }, Some(&map));
+                        return;
+                    }
+                    Err(err) => (Some(job), Err(err)),
                 }
-                Err(err) => (Some(job), Err(err)),
-            },
-            Command::Analyse { job } => match loaded.analyse(&bytes).await {
+            }
+            Command::Inspect { job } => match loaded.inspect(&bytes).await {
                 Ok((result, maps)) => {
-                    post(&Event::Analysed { job, result }, Some(&maps));
+                    post(&Event::Inspected { job, result }, Some(&maps));
                     return;
                 }
                 Err(err) => (Some(job), Err(err)),
@@ -110,11 +114,11 @@ impl Engine {
 
     /// Whether there is something to go on with between commands.
     pub(super) fn is_working(&self) -> bool {
-        self.workshop.is_working()
+        self.training.is_working()
     }
 
     /// Goes on with it.
     pub(super) async fn work(&mut self) {
-        self.workshop.work(&self.loaded).await;
+        self.training.work(&self.loaded).await;
     }
 }

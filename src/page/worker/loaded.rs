@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use js_sys::{ArrayBuffer, Float32Array};
 
 use super::download::download;
-use super::look::look;
 use super::post;
+use super::predict::predict;
 use crate::page::protocol::{
-    AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,
+    BackendChoice, DeviceInfo, Event, ManifestFile, ManifestModel, ModelInfo, PredictionInfo,
+    PredictionSummary,
 };
 use destseg_engine::backend::device::{self, Device};
 use destseg_engine::config::{Method, ModelConfig, TeacherKind};
@@ -24,7 +25,7 @@ use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
 /// Whether this is the whole engine, or the quick one.
-const WHOLE: bool = cfg!(feature = "burn");
+const IS_GPU_ENGINE: bool = cfg!(feature = "burn");
 /// Largest model file that is kept, and copied to each helper of an evaluation.
 const LARGEST_SHARED: usize = 16 << 20;
 
@@ -64,7 +65,7 @@ impl Loaded {
         model: &ManifestFile,
         teacher: &ManifestFile,
         bytes: &[u8],
-    ) -> Result<(Look, ArrayBuffer)> {
+    ) -> Result<(PredictionSummary, ArrayBuffer)> {
         let detector = match self.ablated.remove(&model.id) {
             Some(detector) => detector,
             None => {
@@ -75,9 +76,9 @@ impl Loaded {
             }
         };
         let mut map = Vec::new();
-        let look = look(&detector, &image::decode(bytes)?, &mut map).await?;
+        let summary = predict(&detector, &image::decode(bytes)?, &mut map).await?;
         self.ablated.insert(model.id.clone(), detector);
-        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+        Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
     /// The folded weights of a teacher, fetched if they are not there yet.
@@ -145,7 +146,7 @@ impl Loaded {
         let start = now_ms();
         let file = match open(&bytes)? {
             Opened::Model(file) => *file,
-            Opened::Memory(_) if !WHOLE => return Ok(Event::Outgrown),
+            Opened::Memory(_) if !IS_GPU_ENGINE => return Ok(Event::NeedsGpuEngine),
             Opened::Memory(file) => {
                 return self
                     .open_memory(job, name, &file, bytes.len(), start, teachers)
@@ -295,11 +296,11 @@ impl Loaded {
     }
 
     /// Looks at a picture of the camera: RGBA pixels, row by row.
-    pub(super) async fn watch(
+    pub(super) async fn predict_frame(
         &self,
         (width, height): (u32, u32),
         rgba: &[u8],
-    ) -> Result<(Look, ArrayBuffer)> {
+    ) -> Result<(PredictionSummary, ArrayBuffer)> {
         let detector = self.detector.as_ref().ok_or_else(no_model)?;
         let (pixels, _) = rgba.as_chunks::<4>();
         let rgb = pixels
@@ -308,11 +309,11 @@ impl Loaded {
         let image = image::RgbImage::from_raw(width, height, rgb.collect())
             .ok_or_else(|| Error::Image("the camera's picture is incomplete: look again".into()))?;
         let mut map = Vec::new();
-        let look = look(detector, &image, &mut map).await?;
-        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+        let summary = predict(detector, &image, &mut map).await?;
+        Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
-    pub(super) async fn analyse(&self, bytes: &[u8]) -> Result<(AnalysisInfo, ArrayBuffer)> {
+    pub(super) async fn inspect(&self, bytes: &[u8]) -> Result<(PredictionInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
             return Err(no_model());
         };
@@ -326,7 +327,7 @@ impl Loaded {
             score,
             dest_score,
         } = detector.detect(&image).await?;
-        let result = AnalysisInfo {
+        let result = PredictionInfo {
             width: image.width(),
             height: image.height(),
             map_width: dest.width(),

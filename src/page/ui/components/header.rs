@@ -7,7 +7,7 @@ use super::controls::{Choice, FileButton, Select};
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::files;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, CompareAction, EvaluateAction, ModelSource, TeachAction, View};
+use crate::page::ui::state::{Action, CompareAction, EvaluateAction, ModelSource, TrainAction, View};
 use crate::page::ui::store;
 
 /// Menu value of a model file of the visitor; the manifest's models have their index.
@@ -20,7 +20,7 @@ const KEPT: &str = "kept:";
 pub(crate) fn Header(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let open = {
-        let (dispatch, kept) = (dispatch.clone(), state.teach.kept.clone());
+        let (dispatch, kept) = (dispatch.clone(), state.train.kept.clone());
         Callback::from(move |value: String| {
             if let Ok(index) = value.parse() {
                 dispatch.dispatch(Action::OpenModel(ModelSource::Shipped(index)));
@@ -48,9 +48,9 @@ pub(crate) fn Header(page: &Page) -> Html {
             }
         })
     };
-    let teach = {
-        let (dispatch, open) = (dispatch.clone(), !state.teach.open);
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Open(open))))
+    let train = {
+        let (dispatch, open) = (dispatch.clone(), !state.train.open);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Open(open))))
     };
     let evaluate = {
         let (dispatch, open) = (dispatch.clone(), !state.evaluate.open);
@@ -63,7 +63,7 @@ pub(crate) fn Header(page: &Page) -> Html {
     let tour = {
         let (dispatch, view) = (dispatch.clone(), state.view);
         Callback::from(move |_: MouseEvent| {
-            dispatch.dispatch(Action::Teach(TeachAction::Open(false)));
+            dispatch.dispatch(Action::Train(TrainAction::Open(false)));
             dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
             dispatch.dispatch(Action::Compare(CompareAction::Open(false)));
             dispatch.dispatch(Action::View(View {
@@ -89,8 +89,8 @@ pub(crate) fn Header(page: &Page) -> Html {
                 </div>
             </div>
             <div class="header-controls">
-                <button class="button" type="button" data-testid="teach-open" aria-pressed={state.teach.open.to_string()}
-                    onclick={teach}>{ icon(icons::TEACH) }{ "New inspector" }</button>
+                <button class="button" type="button" data-testid="teach-open" aria-pressed={state.train.open.to_string()}
+                    onclick={train}>{ icon(icons::TEACH) }{ "New inspector" }</button>
                 <button class="button" type="button" data-testid="evaluate-open"
                     aria-pressed={state.evaluate.open.to_string()} onclick={evaluate}>
                     { icon(icons::MEASURE) }{ "Evaluate" }
@@ -118,7 +118,7 @@ fn models(page: &Page) -> (Vec<Choice>, AttrValue) {
         .enumerate()
         .map(|(index, model)| (index.to_string().into(), model.name.clone().into()))
         .collect();
-    choices.extend(state.teach.kept.iter().map(|kept| {
+    choices.extend(state.train.kept.iter().map(|kept| {
         let value = format!("{KEPT}{}", kept.id);
         (value.into(), kept.name.clone().into())
     }));

@@ -1,18 +1,18 @@
-//! Comparing methods: which contenders there are, and what all say about the image shown.
+//! Comparing methods: which baselines there are, and what all say about the image shown.
 
 use std::rc::Rc;
 
 use web_sys::Blob;
 
 use super::{Bulk, ItemId, State, Status};
-use crate::page::protocol::{Contender, Contest, ContestEvent, Look};
+use crate::page::protocol::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
 
 /// Steps of STPM: on twenty images it has learned by then what it will.
 const STEPS: usize = 80;
 
-/// How far a contender is.
+/// How far a baseline is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Readiness {
     /// There is none.
@@ -21,19 +21,19 @@ pub enum Readiness {
     /// It is being prepared: what goes on, how much is done of how much.
     Making(Rc<str>, usize, usize),
     /// It is ready, and its file.
-    Ready(Contender, Blob),
+    Ready(Baseline, Blob),
 }
 
 /// What all methods say about an image.
 #[derive(Debug, PartialEq)]
 pub struct Comparison {
     /// The numbers and the map of each.
-    pub looks: Vec<(Look, AnomalyMap)>,
+    pub predictions: Vec<(PredictionSummary, AnomalyMap)>,
 }
 
 /// Everything about the comparison.
 #[derive(Debug, Clone)]
-pub struct Compare {
+pub struct CompareState {
     /// Whether the page shows it.
     pub open: bool,
     /// Share of all patches that `PatchCore` remembers.
@@ -49,12 +49,12 @@ pub struct Compare {
     /// What is known of an image.
     pub result: Option<(ItemId, Rc<Comparison>)>,
     /// To be sent to the engine.
-    wish: Option<Contest>,
+    wish: Option<CompareCommand>,
     /// The look in the engine.
     working: Option<(u32, ItemId)>,
 }
 
-impl Default for Compare {
+impl Default for CompareState {
     fn default() -> Self {
         Self {
             open: false,
@@ -77,7 +77,7 @@ pub enum CompareAction {
     Open(bool),
     /// Chooses the share of patches that are remembered.
     Coreset(f64),
-    /// Prepares a contender.
+    /// Prepares a baseline.
     Prepare(Method),
     /// Stops preparing.
     Stop,
@@ -85,27 +85,27 @@ pub enum CompareAction {
 
 /// What the engine should do for a comparison.
 #[derive(Debug, Clone, PartialEq)]
-pub enum CompareStep {
+pub enum CompareJob {
     /// Something without a file.
-    Task(Contest),
+    Command(CompareCommand),
     /// To look at an image.
-    Look(ItemId),
+    Predict(ItemId),
 }
 
-impl Compare {
+impl CompareState {
     /// What is known of this image.
     pub fn of(&self, item: ItemId) -> Option<&Rc<Comparison>> {
         self.result.as_ref().filter(|own| own.0 == item).map(|own| &own.1)
     }
 
-    /// Whether a contender is being prepared.
+    /// Whether a baseline is being prepared.
     pub fn is_making(&self) -> bool {
         [&self.memory, &self.student]
             .iter()
             .any(|own| matches!(own, Readiness::Making(..)))
     }
 
-    /// A new engine has no contenders.
+    /// A new engine has no baselines.
     pub(super) fn engine_is_new(&mut self) {
         *self = Self {
             open: self.open,
@@ -127,15 +127,15 @@ impl Compare {
         }
     }
 
-    pub(super) fn begin(&mut self, step: &CompareStep, job: u32) {
+    pub(super) fn begin(&mut self, step: &CompareJob, job: u32) {
         match step {
-            CompareStep::Task(_) => self.wish = None,
-            CompareStep::Look(item) => self.working = Some((job, *item)),
+            CompareJob::Command(_) => self.wish = None,
+            CompareJob::Predict(item) => self.working = Some((job, *item)),
         }
     }
 
     /// A look failed before the engine had it.
-    pub(super) fn hear_failure(&mut self, job: u32, message: &str) {
+    pub(super) fn on_failure(&mut self, job: u32, message: &str) {
         if self.working.is_some_and(|own| own.0 == job) {
             self.fail(message);
         }
@@ -150,16 +150,22 @@ impl Compare {
         }
         if let Some((_, item)) = self.working.take() {
             // an empty answer: it is not asked for again until something changes
-            self.result = Some((item, Comparison { looks: Vec::new() }.into()));
+            self.result = Some((
+                item,
+                Comparison {
+                    predictions: Vec::new(),
+                }
+                .into(),
+            ));
         }
     }
 }
 
 impl State {
-    pub(super) fn next_contest(&self) -> Option<CompareStep> {
+    pub(super) fn next_contest(&self) -> Option<CompareJob> {
         let own = &self.compare;
         if let Some(wish) = &own.wish {
-            return Some(CompareStep::Task(wish.clone()));
+            return Some(CompareJob::Command(wish.clone()));
         }
         let item = self.current()?;
         let wanted = own.open
@@ -167,7 +173,7 @@ impl State {
             && !own.is_making()
             && own.of(item.id).is_none()
             && !matches!(item.status, Status::Failed(_));
-        wanted.then_some(CompareStep::Look(item.id))
+        wanted.then_some(CompareJob::Predict(item.id))
     }
 
     pub(super) fn compare(&mut self, action: CompareAction) {
@@ -178,13 +184,13 @@ impl State {
             CompareAction::Open(open) => {
                 own.open = open;
                 if open {
-                    self.teach.open = false;
+                    self.train.open = false;
                     self.evaluate.open = false;
                 }
             }
             CompareAction::Coreset(share) => own.coreset = share,
             CompareAction::Prepare(method) => {
-                own.wish = Some(Contest::Prepare {
+                own.wish = Some(CompareCommand::Prepare {
                     method,
                     coreset: own.coreset,
                     steps: own.steps,
@@ -193,7 +199,7 @@ impl State {
                 *own.slot(method) = Readiness::Making("beginning".into(), 0, 0);
             }
             CompareAction::Stop => {
-                own.wish = Some(Contest::Stop);
+                own.wish = Some(CompareCommand::Stop);
                 for slot in [&mut own.memory, &mut own.student] {
                     if matches!(slot, Readiness::Making(..)) {
                         *slot = Readiness::Absent;
@@ -203,10 +209,10 @@ impl State {
         }
     }
 
-    pub(super) fn hear_of_contest(&mut self, event: ContestEvent, bulk: Option<Bulk>) {
+    pub(super) fn on_compare_event(&mut self, event: CompareEvent, bulk: Option<Bulk>) {
         let own = &mut self.compare;
         match event {
-            ContestEvent::Progress {
+            CompareEvent::Progress {
                 method,
                 doing,
                 done,
@@ -218,26 +224,28 @@ impl State {
                     *slot = Readiness::Making(doing.into(), done, total);
                 }
             }
-            ContestEvent::Ready { method, contender } => {
+            CompareEvent::Ready { method, baseline } => {
                 if let Some(Bulk::File(file)) = bulk {
-                    *own.slot(method) = Readiness::Ready(contender, file);
+                    *own.slot(method) = Readiness::Ready(baseline, file);
                     own.result = None;
                 }
             }
-            ContestEvent::Compared { job, looks } => {
+            CompareEvent::Compared { job, predictions } => {
                 let Some((_, item)) = own.working.take_if(|own| own.0 == job) else {
                     return;
                 };
                 let mut values = Bulk::values(bulk);
                 let mut pairs = Vec::new();
-                for look in looks {
-                    let rest = values.split_off((look.size.0 * look.size.1).min(values.len()));
+                for summary in predictions {
+                    let rest = values.split_off((summary.size.0 * summary.size.1).min(values.len()));
                     let own = std::mem::replace(&mut values, rest);
-                    pairs.extend(AnomalyMap::new(look.size.0, look.size.1, own).map(|map| (look, map)));
+                    pairs.extend(
+                        AnomalyMap::new(summary.size.0, summary.size.1, own).map(|map| (summary, map)),
+                    );
                 }
-                self.compare.result = Some((item, Comparison { looks: pairs }.into()));
+                self.compare.result = Some((item, Comparison { predictions: pairs }.into()));
             }
-            ContestEvent::Failed { message } => own.fail(&message),
+            CompareEvent::Failed { message } => own.fail(&message),
         }
     }
 }
@@ -251,8 +259,8 @@ mod tests {
         State::new(BackendChoice::Cpu, None)
     }
 
-    fn look(method: Method, size: (usize, usize)) -> Look {
-        Look {
+    fn look(method: Method, size: (usize, usize)) -> PredictionSummary {
+        PredictionSummary {
             method,
             score: 0.5,
             thresholds: None,
@@ -265,12 +273,12 @@ mod tests {
     #[test]
     fn maps_are_told_apart() {
         let mut state = state();
-        state.compare.begin(&CompareStep::Look(3), 9);
-        let looks = vec![look(Method::Destseg, (2, 1)), look(Method::Patchcore, (1, 3))];
-        let event = ContestEvent::Compared { job: 9, looks };
-        state.hear_of_contest(event, Some(Bulk::Maps(vec![1.0, 2.0, 3.0, 4.0, 5.0])));
+        state.compare.begin(&CompareJob::Predict(3), 9);
+        let predictions = vec![look(Method::Destseg, (2, 1)), look(Method::Patchcore, (1, 3))];
+        let event = CompareEvent::Compared { job: 9, predictions };
+        state.on_compare_event(event, Some(Bulk::Maps(vec![1.0, 2.0, 3.0, 4.0, 5.0])));
         let found = state.compare.of(3).expect("is of this image");
-        let values: Vec<&[f32]> = found.looks.iter().map(|(_, map)| map.values()).collect();
+        let values: Vec<&[f32]> = found.predictions.iter().map(|(_, map)| map.values()).collect();
         assert_eq!(values, [&[1.0, 2.0][..], &[3.0, 4.0, 5.0]]);
         assert!(state.compare.of(4).is_none());
         state.compare.model_is_new();
@@ -282,18 +290,21 @@ mod tests {
         let mut state = state();
         state.compare(CompareAction::Prepare(Method::Patchcore));
         assert!(state.compare.is_making());
-        let progress = |done| ContestEvent::Progress {
+        let progress = |done| CompareEvent::Progress {
             method: Method::Patchcore,
             doing: "choosing".into(),
             done,
             total: 4,
         };
-        state.hear_of_contest(progress(1), None);
+        state.on_compare_event(progress(1), None);
         assert_eq!(state.compare.memory, Readiness::Making("choosing".into(), 1, 4));
         state.compare(CompareAction::Stop);
-        state.hear_of_contest(progress(2), None);
+        state.on_compare_event(progress(2), None);
         assert_eq!(state.compare.memory, Readiness::Absent);
-        assert_eq!(state.next_contest(), Some(CompareStep::Task(Contest::Stop)));
+        assert_eq!(
+            state.next_contest(),
+            Some(CompareJob::Command(CompareCommand::Stop))
+        );
     }
 
     #[test]
@@ -301,7 +312,7 @@ mod tests {
         let mut state = state();
         state.compare(CompareAction::Prepare(Method::Stpm));
         let message = "Too few images.".to_owned();
-        state.hear_of_contest(ContestEvent::Failed { message }, None);
+        state.on_compare_event(CompareEvent::Failed { message }, None);
         assert_eq!(state.compare.student, Readiness::Absent);
         assert_eq!(state.compare.error.as_deref(), Some("Too few images."));
         state.compare(CompareAction::Coreset(0.05));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::ItemId;
-use crate::page::protocol::{AnalysisInfo, Example};
+use crate::page::protocol::{Example, PredictionInfo};
 use crate::page::shared::content::Content;
 use destseg_engine::data::map::AnomalyMap;
 
@@ -32,7 +32,7 @@ pub enum Status {
     /// In the engine.
     Working,
     /// Analysed.
-    Done(Rc<Analysis>),
+    Done(Rc<Prediction>),
     /// Refused, with the sentence that says why.
     Failed(Rc<str>),
 }
@@ -51,9 +51,9 @@ impl Status {
 
 impl Item {
     /// The result, once there is one.
-    pub fn analysis(&self) -> Option<&Rc<Analysis>> {
+    pub fn prediction(&self) -> Option<&Rc<Prediction>> {
         match &self.status {
-            Status::Done(analysis) => Some(analysis),
+            Status::Done(prediction) => Some(prediction),
             _ => None,
         }
     }
@@ -61,9 +61,9 @@ impl Item {
 
 /// A result.
 #[derive(Debug, PartialEq)]
-pub struct Analysis {
+pub struct Prediction {
     /// Sizes, scores and times.
-    pub info: AnalysisInfo,
+    pub info: PredictionInfo,
     /// The segmentation network's map, if the model has one.
     pub segmentation: Option<AnomalyMap>,
     /// The product of teacher-student distances.
@@ -72,9 +72,9 @@ pub struct Analysis {
     pub levels: [AnomalyMap; 3],
 }
 
-impl Analysis {
+impl Prediction {
     /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
-    pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
+    pub fn new(info: PredictionInfo, mut values: Vec<f32>) -> Option<Self> {
         // from the end: the first map may be absent
         let mut last = |width: usize, height: usize| {
             let start = values.len().checked_sub(width.checked_mul(height)?)?;

@@ -1,34 +1,34 @@
 //! Everything the page knows. No browser calls: [`State::apply`](State::reduce) says how it changes,
-//! [`State::next_step`] what the engine should do next, and the page carries that out.
+//! [`State::next_job`] what the engine should do next, and the page carries that out.
 
-mod ablation;
-mod assess;
+mod ablate;
+mod camera;
 mod compare;
 mod evaluate;
 mod item;
-mod live;
 mod plan;
 mod reducer;
 mod study;
-mod teach;
 #[cfg(test)]
 mod tests;
+mod train;
+mod verdict;
 mod worker;
 
 use std::rc::Rc;
 
-pub use ablation::{AblateStep, Ablating};
-pub use assess::{Certainty, Verdict};
-pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
-pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
-pub use item::{Analysis, Item, MapKind, Status};
-pub use live::{Glimpse, Live};
+pub use ablate::{AblateJob, AblateState};
+pub use camera::{CameraPrediction, CameraState};
+pub use compare::{CompareAction, CompareJob, CompareState, Comparison, Readiness};
+pub use evaluate::{EvaluateAction, EvaluateJob, EvaluateState, LabelledFiles, Order, Progress};
+pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
-pub use study::{Looking, StudyAction, StudyStep};
-pub use teach::{
-    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
-    TeachAction, TeachStep, Trained,
+pub use study::{StudyAction, StudyJob, StudyState};
+pub use train::{
+    Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, TrainAction,
+    TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
 };
+pub use verdict::{Certainty, Verdict};
 use web_sys::{Blob, HtmlVideoElement};
 
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
@@ -187,27 +187,27 @@ pub struct Notice {
 
 /// What the engine should be told next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum Job {
     /// To choose its device.
     Start(BackendChoice),
     /// To load a model.
     Load(ModelSource),
     /// To analyse an image.
-    Analyse(ItemId),
+    Inspect(ItemId),
     /// To do something for a new inspector.
-    Teach(TeachStep),
+    Train(TrainJob),
     /// To measure the model.
-    Evaluate(EvaluateStep),
+    Evaluate(EvaluateJob),
     /// To compare methods.
-    Compare(CompareStep),
+    Compare(CompareJob),
     /// To give the features behind a result.
-    Study(StudyStep),
+    Study(StudyJob),
     /// To look at an image with a network that lacks a component.
-    Ablate(AblateStep),
+    Ablate(AblateJob),
     /// To look at the camera's picture.
-    Watch(HtmlVideoElement),
+    Camera(HtmlVideoElement),
     /// To make way for the whole engine.
-    Outgrow,
+    SwitchToGpuEngine,
 }
 
 /// The page.
@@ -218,7 +218,7 @@ pub struct State {
     /// Counts the workers; a new number asks for a new worker.
     pub generation: u32,
     /// Whether the worker has the whole engine, or the quick one for first results.
-    pub whole: bool,
+    pub gpu_engine: bool,
     /// Crashes since the last result.
     pub crashes: u32,
     /// Where the worker stands.
@@ -234,31 +234,31 @@ pub struct State {
     /// The model that results belong to.
     pub model: Option<Model>,
     /// Whether the present worker has that model.
-    pub equipped: bool,
+    pub model_loaded: bool,
     /// The model on its way.
     pub load: Load,
     /// The queue.
     pub items: Vec<Item>,
     /// The image shown.
     pub selected: Option<ItemId>,
-    /// The analysis in the engine: its job and its image.
+    /// The prediction in the engine: its job and its image.
     pub working: Option<(u32, ItemId)>,
     /// Inference times of this model, in milliseconds.
     pub times: Vec<f64>,
     /// How results are shown.
     pub view: View,
     /// New and kept inspectors.
-    pub teach: Teach,
+    pub train: TrainState,
     /// Methods side by side.
-    pub compare: Compare,
+    pub compare: CompareState,
     /// The features behind the result shown.
-    pub looking: Looking,
+    pub study: StudyState,
     /// The network without one of its components.
-    pub ablating: Ablating,
+    pub ablate: AblateState,
     /// The camera's picture and the verdict on it.
-    pub live: Live,
+    pub camera: CameraState,
     /// Measuring the model on a labelled folder.
-    pub evaluate: Evaluate,
+    pub evaluate: EvaluateState,
     /// What the visitor should know.
     pub notices: Vec<Notice>,
     /// The last number given to an image, job or notice.
@@ -271,7 +271,7 @@ impl State {
         Self {
             backend,
             generation: 1,
-            whole: backend == BackendChoice::Webgpu,
+            gpu_engine: backend == BackendChoice::Webgpu,
             crashes: 0,
             engine: Engine::Starting,
             device: None,
@@ -279,66 +279,70 @@ impl State {
             requested: model,
             shelf: None,
             model: None,
-            equipped: false,
+            model_loaded: false,
             load: Load::Idle,
             items: Vec::new(),
             selected: None,
             working: None,
             times: Vec::new(),
             view: View::default(),
-            teach: Teach::default(),
-            compare: Compare::default(),
-            looking: Looking::default(),
-            ablating: Ablating::default(),
-            live: Live::default(),
-            evaluate: Evaluate::default(),
+            train: TrainState::default(),
+            compare: CompareState::default(),
+            study: StudyState::default(),
+            ablate: AblateState::default(),
+            camera: CameraState::default(),
+            evaluate: EvaluateState::default(),
             notices: Vec::new(),
             counter: 0,
         }
     }
 
     /// What the engine should be told now; nothing while it is busy or has nothing to do.
-    pub fn next_step(&self) -> Option<Step> {
+    pub fn next_job(&self) -> Option<Job> {
         match self.engine {
-            Engine::Listening => return Some(Step::Start(self.backend)),
+            Engine::Listening => return Some(Job::Start(self.backend)),
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
-        let task = self.teach.next_task();
-        if let Some(step) = task.filter(|step| !self.waits_for_model(step)) {
-            return Some(self.whole_for(Step::Teach(step)));
+        let command = self.train.next_job();
+        if let Some(step) = command.filter(|step| !self.waits_for_model(step)) {
+            return Some(self.with_gpu_engine(Job::Train(step)));
         }
         match &self.load {
-            Load::Wanted(source) => Some(Step::Load(source.clone())),
-            Load::Idle if self.equipped => {
-                let measure = self.next_measure().map(Step::Evaluate);
+            Load::Wanted(source) => Some(Job::Load(source.clone())),
+            Load::Idle if self.model_loaded => {
+                let measure = self.next_measure().map(Job::Evaluate);
                 measure
                     .or_else(|| {
                         self.next_contest()
-                            .map(|step| self.whole_for(Step::Compare(step)))
+                            .map(|step| self.with_gpu_engine(Job::Compare(step)))
                     })
-                    .or_else(|| self.next_study().map(Step::Study))
-                    .or_else(|| self.next_ablation().map(Step::Ablate))
-                    .or_else(|| self.next_analysis().map(Step::Analyse))
-                    .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
-                    .or_else(|| self.next_watch().map(Step::Watch))
+                    .or_else(|| self.next_study().map(Job::Study))
+                    .or_else(|| self.next_ablation().map(Job::Ablate))
+                    .or_else(|| self.next_inspection().map(Job::Inspect))
+                    .or_else(|| self.is_gpu_due().then_some(Job::SwitchToGpuEngine))
+                    .or_else(|| self.next_camera().map(Job::Camera))
             }
             _ => None,
         }
     }
 
     /// A step of the whole engine, or first of all that.
-    fn whole_for(&self, step: Step) -> Step {
-        if self.whole { step } else { Step::Outgrow }
+    fn with_gpu_engine(&self, step: Job) -> Job {
+        if self.gpu_engine {
+            step
+        } else {
+            Job::SwitchToGpuEngine
+        }
     }
 
     /// Whether the first results are there, so that the engine for the GPU may take its time.
     fn is_gpu_due(&self) -> bool {
         let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
-        waits && !self.whole && !self.times.is_empty() && self.working.is_none()
+        waits && !self.gpu_engine && !self.times.is_empty() && self.working.is_none()
     }
 
-    fn next_analysis(&self) -> Option<ItemId> {
+    fn next_inspection(&self) -> Option<ItemId> {
         if self.working.is_some() {
             return None;
         }
@@ -348,9 +352,9 @@ impl State {
         next.map(|item| item.id)
     }
 
-    fn next_measure(&self) -> Option<EvaluateStep> {
+    fn next_measure(&self) -> Option<EvaluateJob> {
         let model = self.model.as_ref()?;
-        self.evaluate.next_step(&model.info.name, &self.teachers())
+        self.evaluate.next_job(&model.info.name, &self.teachers())
     }
 
     /// Whether nothing goes on until the visitor does something.
@@ -409,8 +413,8 @@ impl State {
         let maps = self
             .items
             .iter()
-            .filter_map(Item::analysis)
-            .map(|analysis| &analysis.dest);
+            .filter_map(Item::prediction)
+            .map(|prediction| &prediction.dest);
         maps.flat_map(AnomalyMap::values)
             .copied()
             .fold(DEST_SPAN, f32::max)
@@ -442,9 +446,9 @@ impl State {
     }
 
     /// What a result means with the present model.
-    pub fn verdict(&self, analysis: &Analysis) -> Verdict {
+    pub fn verdict(&self, prediction: &Prediction) -> Verdict {
         let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        Verdict::new(analysis.info.score, calibration, self.view.sensitivity)
+        Verdict::new(prediction.info.score, calibration, self.view.sensitivity)
     }
 
     /// Median inference time in milliseconds.

@@ -6,11 +6,11 @@ use web_sys::{Blob, HtmlVideoElement};
 use yew::Reducible;
 
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
-    Step, StudyAction, TeachAction, View,
+    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, State, Status,
+    StudyAction, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
-use crate::page::shared::content::{Content, Given};
+use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::config::Component;
 
 /// The label of an example without a defect.
@@ -26,11 +26,11 @@ pub enum Action {
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
     /// The page has taken on this step, as this job.
-    Begin(Step, u32),
+    Begin(Job, u32),
     /// An example's file was fetched.
     Fetched(ItemId, Blob),
     /// Images of the visitor.
-    Add(Vec<Given>),
+    Add(Vec<UserFile>),
     /// The visitor picked an example of the shelf.
     AddExample(Rc<Example>),
     /// Shows an image.
@@ -48,7 +48,7 @@ pub enum Action {
     /// Tries again after the engine stopped, or a model failed.
     Retry,
     /// Something about new and kept inspectors.
-    Teach(TeachAction),
+    Train(TrainAction),
     /// Something about comparing methods.
     Compare(CompareAction),
     /// Something about the closer look.
@@ -58,7 +58,7 @@ pub enum Action {
     /// Something about measuring the model.
     Evaluate(EvaluateAction),
     /// Watches the camera's picture, or no longer.
-    Watch(Option<HtmlVideoElement>),
+    Camera(Option<HtmlVideoElement>),
     /// Changes how results are shown.
     View(View),
     /// Tells the visitor something.
@@ -86,13 +86,13 @@ impl State {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
             Action::Manifest(Err(message)) => self.notify(message),
             Action::Engine(generation, event, bulk) if generation == self.generation => {
-                self.hear(event, bulk);
+                self.on_event(event, bulk);
             }
             Action::Crash(generation, message) if generation == self.generation => self.crash(&message),
             Action::Engine(..) | Action::Crash(..) => {}
-            Action::Begin(step, job) => self.begin(step, job),
+            Action::Begin(next, job) => self.begin(next, job),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
-            Action::Add(images) if self.teach.open || self.compare.open => self.collect(images),
+            Action::Add(images) if self.train.open || self.compare.open => self.collect(images),
             Action::Add(images) if self.evaluate.open => self.evaluate.take(images),
             Action::Add(images) => self.add(images),
             Action::AddExample(example) => self.add_example(example),
@@ -106,24 +106,24 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Backend(backend) => {
                 self.backend = backend;
-                self.whole |= backend == BackendChoice::Webgpu;
+                self.gpu_engine |= backend == BackendChoice::Webgpu;
                 self.crashes = 0;
                 self.requeue();
                 self.restart();
             }
             Action::Retry => self.retry(),
-            Action::Teach(action) => {
-                if matches!(action, TeachAction::Open(true)) {
+            Action::Train(action) => {
+                if matches!(action, TrainAction::Open(true)) {
                     self.evaluate.open = false;
                     self.compare.open = false;
                 }
-                self.teach(action);
+                self.train(action);
             }
             Action::Compare(action) => self.compare(action),
             Action::Study(action) => self.study(action),
             Action::Ablate(component) => self.ablate(component),
             Action::Evaluate(action) => self.evaluate(action),
-            Action::Watch(video) => self.watch(video),
+            Action::Camera(video) => self.set_camera(video),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
@@ -208,9 +208,9 @@ impl State {
         }
     }
 
-    fn add(&mut self, images: Vec<Given>) {
+    fn add(&mut self, images: Vec<UserFile>) {
         let first_new = self.items.len();
-        for Given { path: name, content } in images {
+        for UserFile { path: name, content } in images {
             let id = self.number();
             let (content, status) = match content {
                 Ok(content) => (Some(content), Status::Waiting),
@@ -282,11 +282,11 @@ impl State {
         }
     }
 
-    fn begin(&mut self, step: Step, job: u32) {
+    fn begin(&mut self, next: Job, job: u32) {
         self.counter = self.counter.max(job);
-        match step {
-            Step::Start(_) => self.engine = Engine::Preparing,
-            Step::Load(source) => {
+        match next {
+            Job::Start(_) => self.engine = Engine::Preparing,
+            Job::Load(source) => {
                 self.load = Load::Running {
                     source,
                     job,
@@ -294,14 +294,14 @@ impl State {
                     total: 0,
                 }
             }
-            Step::Teach(step) => self.teach.begin(&step),
-            Step::Compare(step) => self.compare.begin(&step, job),
-            Step::Study(step) => self.looking.begin(&step, job),
-            Step::Ablate(step) => self.ablating.begin(step, job),
-            Step::Watch(_) => self.live.begin(job),
-            Step::Outgrow => self.outgrow(),
-            Step::Evaluate(step) => self.evaluate.begin(&step),
-            Step::Analyse(id) => {
+            Job::Train(next) => self.train.begin(&next),
+            Job::Compare(next) => self.compare.begin(&next, job),
+            Job::Study(next) => self.study.begin(&next, job),
+            Job::Ablate(next) => self.ablate.begin(next, job),
+            Job::Camera(_) => self.camera.begin(job),
+            Job::SwitchToGpuEngine => self.switch_to_gpu_engine(),
+            Job::Evaluate(next) => self.evaluate.begin(&next),
+            Job::Inspect(id) => {
                 self.working = Some((job, id));
                 self.with_item(id, |item| item.status = Status::Working);
             }

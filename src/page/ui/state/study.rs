@@ -9,7 +9,7 @@ use destseg_engine::config::Method;
 
 /// Everything about the closer look.
 #[derive(Debug, Clone, Default)]
-pub struct Looking {
+pub struct StudyState {
     /// Features of the image as it is.
     pub plain: Option<(ItemId, Rc<Study>)>,
     /// Features of the damaged image.
@@ -37,7 +37,7 @@ pub enum StudyAction {
 
 /// A look that the engine should take.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StudyStep {
+pub struct StudyJob {
     /// At this image.
     pub item: ItemId,
     /// Damaged like this.
@@ -46,7 +46,7 @@ pub struct StudyStep {
     pub painted: Rc<Vec<u8>>,
 }
 
-impl Looking {
+impl StudyState {
     /// The features of this image as it is.
     pub fn of(&self, item: ItemId) -> Option<&Rc<Study>> {
         self.plain.as_ref().filter(|own| own.0 == item).map(|own| &own.1)
@@ -70,8 +70,8 @@ impl Looking {
         *self = Self::default();
     }
 
-    pub(super) fn begin(&mut self, step: &StudyStep, job: u32) {
-        self.working = Some((job, step.item));
+    pub(super) fn begin(&mut self, next: &StudyJob, job: u32) {
+        self.working = Some((job, next.item));
         self.wanted = None;
     }
 
@@ -83,8 +83,8 @@ impl Looking {
 }
 
 impl State {
-    pub(super) fn next_study(&self) -> Option<StudyStep> {
-        let own = &self.looking;
+    pub(super) fn next_study(&self) -> Option<StudyJob> {
+        let own = &self.study;
         let item = self.current()?;
         let has_student = self
             .model
@@ -93,14 +93,14 @@ impl State {
         if !self.view.inside || own.working.is_some() || !has_student {
             return None;
         }
-        item.analysis()?;
+        item.prediction()?;
         let failed = own.error.as_ref().is_some_and(|error| error.0 == item.id);
         let damage = match own.wanted {
             Some(damage) => damage,
             None if own.of(item.id).is_none() && !failed => Damage::None,
             None => return None,
         };
-        Some(StudyStep {
+        Some(StudyJob {
             item: item.id,
             damage,
             painted: own.painted.clone(),
@@ -108,7 +108,7 @@ impl State {
     }
 
     pub(super) fn study(&mut self, action: StudyAction) {
-        let own = &mut self.looking;
+        let own = &mut self.study;
         match action {
             StudyAction::Synthetic(seed) => own.wanted = Some(Damage::Synthetic(seed)),
             StudyAction::Painted(painted) => {
@@ -123,8 +123,8 @@ impl State {
         own.error = None;
     }
 
-    pub(super) fn hear_of_study(&mut self, job: u32, info: StudyInfo, bulk: Option<Bulk>) {
-        let own = &mut self.looking;
+    pub(super) fn on_studied(&mut self, job: u32, info: StudyInfo, bulk: Option<Bulk>) {
+        let own = &mut self.study;
         let Some((_, item)) = own.working.take_if(|own| own.0 == job) else {
             return;
         };

@@ -13,7 +13,7 @@ use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
 /// Shares of patches to choose from, in percent.
 const SHARES: [u32; 4] = [1, 5, 10, 25];
 
-/// Good images, contenders, and their maps of the same image.
+/// Good images, baselines, and their maps of the same image.
 #[component]
 pub(crate) fn CompareRoom(page: &Page) -> Html {
     let Page { state, dispatch } = page;
@@ -52,11 +52,11 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                         { icon(icons::FOLDER) }{ "Add a folder" }
                     </FileButton>
                     <add::CameraButton ..page.clone() />
-                    <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.teach.ready()) }</span>
+                    <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.train.ready()) }</span>
                 </div>
                 <div class="contenders">
-                    { contender(page, Method::Patchcore) }
-                    { contender(page, Method::Stpm) }
+                    { baseline(page, Method::Patchcore) }
+                    { baseline(page, Method::Stpm) }
                 </div>
                 if let Some(message) = &own.error {
                     <p class="warning-text" role="alert" data-testid="compare-error">{ icon(icons::WARNING) }{ &**message }</p>
@@ -69,10 +69,10 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                 </div>
                 if let (Some(item), Some(comparison)) = (state.current(), comparison) {
                     <ol class="columns" data-testid="columns">
-                        { for comparison.looks.iter().enumerate().map(|(index, (look, _))| html! {
-                            <Column key={look.method.label()} page={page.clone()} item={item.clone()}
-                                comparison={comparison.clone()} {index} name={look.method.label()}
-                                bytes={bytes(state, index, look.method)} />
+                        { for comparison.predictions.iter().enumerate().map(|(index, (summary, _))| html! {
+                            <Column key={summary.method.label()} page={page.clone()} item={item.clone()}
+                                comparison={comparison.clone()} {index} name={summary.method.label()}
+                                bytes={bytes(state, index, summary.method)} />
                         }) }
                     </ol>
                 } else {
@@ -90,16 +90,16 @@ fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
         (_, Method::Patchcore) => &state.compare.memory,
         _ => &state.compare.student,
     };
-    let Readiness::Ready(contender, _) = slot else {
+    let Readiness::Ready(baseline, _) = slot else {
         return None;
     };
     let mut teachers = state.manifest.iter().flat_map(|manifest| &manifest.teachers);
     let teacher = teachers.find(|teacher| teacher.id == TeacherKind::EfficientnetLite0.id());
-    Some(contender.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
+    Some(baseline.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
 }
 
 /// A method to prepare: how far it is, what can be done.
-fn contender(page: &Page, method: Method) -> Html {
+fn baseline(page: &Page, method: Method) -> Html {
     let Page { state, dispatch } = page;
     let own = &state.compare;
     let act = |action: CompareAction| {
@@ -110,15 +110,15 @@ fn contender(page: &Page, method: Method) -> Html {
         Method::Patchcore => &own.memory,
         _ => &own.student,
     };
-    let enough = state.teach.ready() >= FEWEST_IMAGES;
-    let idle = !own.is_making() && !state.teach.is_training();
+    let enough = state.train.ready() >= FEWEST_IMAGES;
+    let idle = !own.is_making() && !state.train.is_training();
     let words = match slot {
         Readiness::Absent if enough => "not prepared yet".to_owned(),
         Readiness::Absent => format!("needs {FEWEST_IMAGES} good images or more"),
         Readiness::Making(doing, done, total) if *total > 0 => format!("{doing}: {done} of {total}"),
         Readiness::Making(doing, ..) => doing.to_string(),
-        Readiness::Ready(contender, _) => {
-            let patches = contender.patches.map_or_else(String::new, |(kept, all)| {
+        Readiness::Ready(baseline, _) => {
+            let patches = baseline.patches.map_or_else(String::new, |(kept, all)| {
                 format!(
                     "{kept} of {all} patches ({:.0} %), ",
                     100.0 * kept as f64 / all.max(1) as f64
@@ -126,9 +126,9 @@ fn contender(page: &Page, method: Method) -> Html {
             });
             format!(
                 "{patches}{} MB beside the teacher, from {} images in {}; the others set its threshold",
-                format::megabytes(contender.bytes as u64),
-                contender.images,
-                format::time(contender.ms)
+                format::megabytes(baseline.bytes as u64),
+                baseline.images,
+                format::time(baseline.ms)
             )
         }
     };

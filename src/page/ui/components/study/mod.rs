@@ -25,7 +25,7 @@ pub(crate) struct CloserProps {
 /// Features and repair of the image shown.
 #[component]
 pub(crate) fn Closer(props: &CloserProps) -> Html {
-    let looking = &props.page.state.looking;
+    let looking = &props.page.state.study;
     if let Some((item, message)) = &looking.error
         && *item == props.item
     {

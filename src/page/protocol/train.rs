@@ -16,17 +16,17 @@ pub enum Textures {
     BuiltIn,
     /// The good images themselves: parts in the wrong place.
     GoodImages,
-    /// The visitor's texture images, given by [`Task::AddTexture`].
+    /// The visitor's texture images, given by [`TrainCommand::AddTexture`].
     Own,
 }
 
 /// From the page to the engine, about a new inspector. The engine takes them between two steps of a
 /// training, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "task", rename_all = "snake_case")]
-pub enum Task {
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum TrainCommand {
     /// Decodes a good image and keeps what the network will see of it; the buffer is the file's content.
-    /// Answer: [`TaskEvent::Added`] or [`TaskEvent::Refused`].
+    /// Answer: [`TrainEvent::Added`] or [`TrainEvent::Refused`].
     Add {
         /// Names the image.
         image: u32,
@@ -40,18 +40,18 @@ pub enum Task {
         /// Their names.
         images: Vec<u32>,
     },
-    /// Decodes a texture image. Answers as for [`Task::Add`].
+    /// Decodes a texture image. Answers as for [`TrainCommand::Add`].
     AddTexture {
         /// Names the texture; images and textures share their numbers.
         image: u32,
     },
-    /// Paints one picture of each built-in texture. Answer: [`TaskEvent::TexturesShown`].
+    /// Paints one picture of each built-in texture. Answer: [`TrainEvent::TexturesShown`].
     ShowTextures {
         /// Side of each in pixels.
         side: usize,
     },
-    /// Draws synthetic anomalies on the good images. Answer: [`TaskEvent::Previewed`] or
-    /// [`TaskEvent::PreviewFailed`].
+    /// Draws synthetic anomalies on the good images. Answer: [`TrainEvent::Previewed`] or
+    /// [`TrainEvent::PreviewFailed`].
     Preview {
         /// The generator is that of these settings.
         settings: Settings,
@@ -62,10 +62,10 @@ pub enum Task {
         /// How many.
         count: usize,
     },
-    /// Trains on the good images. Answers: [`TaskEvent::Started`], then one [`TaskEvent::Stepped`] for
-    /// every step and now and then [`TaskEvent::Looked`] and [`TaskEvent::Saved`]; at the end
-    /// [`TaskEvent::Trained`] or [`TaskEvent::Failed`].
-    Train {
+    /// Trains on the good images. Answers: [`TrainEvent::Started`], then one [`TrainEvent::Stepped`] for
+    /// every step and now and then [`TrainEvent::HeldOutPredicted`] and [`TrainEvent::Saved`]; at the end
+    /// [`TrainEvent::Trained`] or [`TrainEvent::Failed`].
+    Begin {
         /// Names the inspector.
         name: String,
         /// Network and recipe.
@@ -78,7 +78,7 @@ pub enum Task {
         teachers: Vec<ManifestFile>,
     },
     /// Goes on with a training that was interrupted, from what the browser kept of it. Answers as for
-    /// [`Task::Train`].
+    /// [`TrainCommand::Begin`].
     Resume {
         /// [`RunInfo::run`].
         run: String,
@@ -90,7 +90,7 @@ pub enum Task {
         /// Whether to wait.
         paused: bool,
     },
-    /// Ends the training. Answer: [`TaskEvent::Trained`], or [`TaskEvent::Discarded`].
+    /// Ends the training. Answer: [`TrainEvent::Trained`], or [`TrainEvent::Discarded`].
     Stop {
         /// Whether the model is wanted as it is now.
         keep: bool,
@@ -100,7 +100,7 @@ pub enum Task {
 /// From the engine to the page, about a new inspector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum TaskEvent {
+pub enum TrainEvent {
     /// An image is in place.
     Added {
         /// The image.
@@ -153,7 +153,7 @@ pub enum TaskEvent {
     /// The network's view of a held-out image so far. The buffer holds five RGBA pictures of
     /// `side * side`: the image with a synthetic anomaly, the anomaly's mask, its heat map, the image as
     /// it is, its heat map.
-    Looked {
+    HeldOutPredicted {
         /// Steps done.
         step: usize,
         /// Side of each picture in pixels.

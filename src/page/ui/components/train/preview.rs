@@ -10,7 +10,7 @@ use crate::page::protocol::SampleInfo;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Slider, Toggle};
 use crate::page::ui::format;
-use crate::page::ui::state::{Action, Preview, TeachAction};
+use crate::page::ui::state::{Action, Preview, TrainAction};
 use destseg_engine::config::{AnomalyKind, Settings, SynthesisConfig};
 
 /// The finest Perlin noise that can be chosen has 2 to the power of this many cells.
@@ -27,23 +27,23 @@ const THRESHOLD: (f32, f32) = (0.2, 0.8);
 #[component]
 pub(crate) fn Synthetic(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
+    let train = &state.train;
     let another = {
         let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Another)))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Another)))
     };
     html! {
         <section class="panel" aria-labelledby="preview-title">
             <h2 id="preview-title">
                 <span class="number">{ "2" }</span>{ "Synthetic defects" }
-                if let Some(preview) = &teach.preview {
+                if let Some(preview) = &train.preview {
                     <span class="count" data-testid="preview-ms">{ format!("drawn in {}", format::time(preview.ms)) }</span>
                     <button class="link" type="button" data-testid="another" onclick={another}>{ "Other samples" }</button>
                 }
             </h2>
-            if let Some(preview) = &teach.preview {
+            if let Some(preview) = &train.preview {
                 { grid(preview) }
-            } else if let Some(message) = &teach.preview_error {
+            } else if let Some(message) = &train.preview_error {
                 <p class="hint" data-testid="preview-error">{ &**message }</p>
             } else {
                 <p class="hint">{ "As soon as there are good images, defects are painted on them here." }</p>
@@ -107,15 +107,15 @@ fn words_of(sample: &SampleInfo) -> String {
 
 fn controls(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let locked = teach.is_training();
-    let synthesis = &teach.settings.training.synthesis;
+    let train = &state.train;
+    let locked = train.is_training();
+    let synthesis = &train.settings.training.synthesis;
     let change = |edit: fn(&mut Settings, f32)| {
-        let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+        let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
         Callback::from(move |value: f32| {
             let mut settings = settings.clone();
             edit(&mut settings, value);
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+            dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
         })
     };
     let slider = |label: &'static str,
@@ -135,17 +135,17 @@ fn controls(page: &Page) -> Html {
         recoloured_share,
         ..
     } = *synthesis;
-    let augment = teach.settings.training.augment;
+    let augment = train.settings.training.augment;
     let kinds = &synthesis.kinds;
     let share = |kind: AnomalyKind| {
         let total: f32 = AnomalyKind::ALL.iter().map(|&kind| kinds.get(kind)).sum();
         let change = {
-            let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+            let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
             Callback::from(move |value: f32| {
                 let mut settings = settings.clone();
                 *settings.training.synthesis.kinds.get_mut(kind) = value;
                 if settings.training.validate().is_ok() {
-                    dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+                    dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
                 }
             })
         };
@@ -156,11 +156,11 @@ fn controls(page: &Page) -> Html {
         }
     };
     let part_alone = {
-        let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+        let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
         Callback::from(move |()| {
             let mut settings = settings.clone();
             settings.training.synthesis.foreground_only ^= true;
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+            dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
         })
     };
     let seed = {
@@ -170,16 +170,16 @@ fn controls(page: &Page) -> Html {
                 .target()
                 .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
             if let Some(seed) = input.and_then(|input| input.value().trim().parse().ok()) {
-                dispatch.dispatch(Action::Teach(TeachAction::Seed(seed)));
+                dispatch.dispatch(Action::Train(TrainAction::Seed(seed)));
             }
         })
     };
     let turn = {
-        let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+        let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
         Callback::from(move |()| {
             let mut settings = settings.clone();
             settings.training.augment.rotate_90 ^= true;
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+            dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
         })
     };
     html! {
@@ -222,7 +222,7 @@ fn controls(page: &Page) -> Html {
         <div class="control-grid">
             <label class="field">
                 <span class="field-label">{ "Seed of all random numbers" }</span>
-                <input class="text" type="number" min="0" step="1" value={teach.seed.to_string()} data-testid="seed"
+                <input class="text" type="number" min="0" step="1" value={train.seed.to_string()} data-testid="seed"
                     disabled={locked} oninput={seed} />
             </label>
             <Toggle label="On the part only, not on its background" testid="foreground-only"

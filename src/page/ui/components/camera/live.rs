@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 use yew::prelude::*;
 
-use super::controls::Toggle;
-use super::{Page, column, verdict};
-use crate::page::ui::state::{Action, Glimpse, State, Verdict};
+use crate::page::ui::components::controls::Toggle;
+use crate::page::ui::components::{Page, column, verdict};
+use crate::page::ui::state::{Action, CameraPrediction, State, Verdict};
 use crate::page::ui::{draw, format};
 use destseg_engine::data::contour;
 
@@ -27,15 +27,15 @@ pub(crate) struct LiveProps {
 pub(crate) fn Overlay(props: &LiveProps) -> Html {
     let LiveProps { page, video } = props;
     let canvas = use_node_ref();
-    let (view, seen) = (page.state.view, page.state.live.seen.clone());
-    let key = (seen.as_ref().map(|glimpse| glimpse.job), view);
+    let (view, prediction) = (page.state.view, page.state.camera.prediction.clone());
+    let key = (prediction.as_ref().map(|prediction| prediction.job), view);
     {
         let (canvas, video, state) = (canvas.clone(), video.clone(), page.state.clone());
         use_effect_with(key, move |_| {
             let canvas = canvas.cast::<HtmlCanvasElement>();
             if let (Some(canvas), Some(video)) = (canvas, video.cast::<HtmlVideoElement>()) {
                 // a canvas without context stays empty; the verdict is still there
-                let _ = paint(&canvas, &video, &state, seen.as_deref());
+                let _ = paint(&canvas, &video, &state, prediction.as_deref());
             }
         });
     }
@@ -46,19 +46,19 @@ fn paint(
     canvas: &HtmlCanvasElement,
     video: &HtmlVideoElement,
     state: &State,
-    seen: Option<&Glimpse>,
+    prediction: Option<&CameraPrediction>,
 ) -> Option<()> {
     let size = (video.video_width().max(1), video.video_height().max(1));
-    let Some(Glimpse { look, map, .. }) = seen else {
+    let Some(CameraPrediction { summary, map, .. }) = prediction else {
         return draw::compose(canvas, size, None, &draw::Layers::none());
     };
     let view = state.view;
-    let high = column::span(look, map);
+    let high = column::span(summary, map);
     let moved = state
         .map_kinds()
         .first()
         .and_then(|&kind| view.thresholds[kind as usize]);
-    let calibrated = look.thresholds.map(|thresholds| thresholds.pixel);
+    let calibrated = summary.thresholds.map(|thresholds| thresholds.pixel);
     let heat = draw::heat_canvas(map, view.colors, (0.0, high));
     let outlines = contour::contours(map, moved.or(calibrated).unwrap_or(high / 2.0));
     let layers = draw::Layers {
@@ -76,20 +76,22 @@ fn paint(
 #[component]
 pub(crate) fn Readout(props: &LiveProps) -> Html {
     let LiveProps { page, video } = props;
-    let live = &page.state.live;
-    let is_on = live.video.is_some();
-    let rate = use_rate(live.seen.as_deref().map(|glimpse| glimpse.job));
+    let camera = &page.state.camera;
+    let is_on = camera.video.is_some();
+    let rate = use_rate(camera.prediction.as_deref().map(|prediction| prediction.job));
     let toggle = {
         let (dispatch, video) = (page.dispatch.clone(), video.clone());
         move |()| {
             let video = video.cast::<HtmlVideoElement>().filter(|_| !is_on);
-            dispatch.dispatch(Action::Watch(video));
+            dispatch.dispatch(Action::Camera(video));
         }
     };
-    let judged = live
-        .seen
+    let judged = camera
+        .prediction
         .as_deref()
-        .map(|Glimpse { look, .. }| Verdict::new(look.score, look.thresholds, page.state.view.sensitivity));
+        .map(|CameraPrediction { summary, .. }| {
+            Verdict::new(summary.score, summary.thresholds, page.state.view.sensitivity)
+        });
     let class = judged.map(|verdict| if verdict.is_defect() { "defect" } else { "good" });
     html! {
         <div class={classes!("live", class)} data-testid="live">
@@ -103,14 +105,14 @@ pub(crate) fn Readout(props: &LiveProps) -> Html {
                 </div>
                 <Toggle label="Live verdict" testid="live-switch" on={is_on} onclick={toggle} />
             </div>
-            if let (Some(verdict), Some(glimpse)) = (&judged, &live.seen) {
+            if let (Some(verdict), Some(prediction)) = (&judged, &camera.prediction) {
                 { verdict::gauge(verdict) }
                 <p class="live-facts">
                     <span data-testid="live-score" data-value={verdict.score.to_string()}>{ "Score " }
                         <strong>{ format::value(verdict.score) }</strong>
                         { format!(", threshold {}", format::value(verdict.thresholds.image)) }</span>
                     <span data-testid="live-rate" data-value={rate.map(|rate| rate.to_string())}>
-                        { rate.map_or_else(|| format::time(glimpse.look.ms), |rate| format!("{rate:.0} images/s")) }
+                        { rate.map_or_else(|| format::time(prediction.summary.ms), |rate| format!("{rate:.0} images/s")) }
                     </span>
                 </p>
             }
@@ -120,11 +122,11 @@ pub(crate) fn Readout(props: &LiveProps) -> Html {
 
 /// What is said where there is no verdict.
 fn waiting(state: &State) -> String {
-    match (&state.live.error, &state.live.video) {
+    match (&state.camera.error, &state.camera.video) {
         (Some(error), _) => error.to_string(),
         (None, None) => "Photos only".into(),
         (None, Some(_)) if state.is_stuck() => "No model is loaded: close this and choose one".into(),
-        (None, Some(_)) if !state.equipped => "Waiting for the model …".into(),
+        (None, Some(_)) if !state.model_loaded => "Waiting for the model …".into(),
         (None, Some(_)) => "Looking …".into(),
     }
 }

@@ -7,30 +7,30 @@ use yew::prelude::*;
 use crate::page::protocol::KeptRun;
 use crate::page::ui::components::Page;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Inspector, ModelSource, TeachAction};
+use crate::page::ui::state::{Action, Inspector, ModelSource, TrainAction};
 use crate::page::ui::{format, store};
 
 /// The lists; nothing where there is nothing.
 #[component]
 pub(crate) fn KeptInspectors(page: &Page) -> Html {
-    let teach = &page.state.teach;
+    let train = &page.state.train;
     // asked about before it is deleted
     let doomed = use_state(|| None::<String>);
     html! {
         <>
-            if !teach.unfinished.is_empty() && !teach.is_training() {
+            if !train.unfinished.is_empty() && !train.is_training() {
                 <section class="panel" aria-labelledby="unfinished-title">
                     <h2 id="unfinished-title">{ "Interrupted" }</h2>
-                    <ul class="kept-list">{ for teach.unfinished.iter().map(|run| unfinished(page, run)) }</ul>
+                    <ul class="kept-list">{ for train.unfinished.iter().map(|run| unfinished(page, run)) }</ul>
                 </section>
             }
             <section class="panel" aria-labelledby="kept-title">
                 <h2 id="kept-title">{ "Kept in this browser" }</h2>
-                if teach.kept.is_empty() {
+                if train.kept.is_empty() {
                     <p class="hint">{ "Inspectors that you train are kept here, and can be downloaded." }</p>
                 }
                 <ul class="kept-list">
-                    { for teach.kept.iter().rev().map(|inspector| entry(page, inspector, &doomed)) }
+                    { for train.kept.iter().rev().map(|inspector| entry(page, inspector, &doomed)) }
                 </ul>
             </section>
         </>
@@ -40,7 +40,7 @@ pub(crate) fn KeptInspectors(page: &Page) -> Html {
 fn unfinished(page: &Page, run: &KeptRun) -> Html {
     let resume = {
         let (dispatch, id) = (page.dispatch.clone(), run.info.run.clone());
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Resume(id.clone()))))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Resume(id.clone()))))
     };
     let forget = {
         let (dispatch, run) = (page.dispatch.clone(), run.clone());

@@ -5,7 +5,7 @@ use yew::prelude::*;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, FileButton, Select};
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, TeachAction};
+use crate::page::ui::state::{Action, TrainAction};
 use crate::page::ui::{files, format};
 use destseg_engine::config::{Preset, footprint};
 
@@ -16,7 +16,7 @@ const AUTOMATIC: &str = "auto";
 #[component]
 pub(crate) fn Network(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
+    let train = &state.train;
     let presets: Vec<Choice> = vec![
         (Preset::Compact.id().into(), "Compact, for a browser".into()),
         (
@@ -32,13 +32,13 @@ pub(crate) fn Network(page: &Page) -> Html {
             } else {
                 Preset::Compact
             };
-            dispatch.dispatch(Action::Teach(TeachAction::Preset(preset)));
+            dispatch.dispatch(Action::Train(TrainAction::Preset(preset)));
         })
     };
     let automatic = state.batch().map_or_else(
         || "Automatic".to_owned(),
         |batch| {
-            if teach.batch.is_none() {
+            if train.batch.is_none() {
                 format!("Automatic ({batch})")
             } else {
                 "Automatic".to_owned()
@@ -46,7 +46,7 @@ pub(crate) fn Network(page: &Page) -> Html {
         },
     );
     let mut possible = state.batches();
-    possible.extend(teach.batch.filter(|batch| !possible.contains(batch)));
+    possible.extend(train.batch.filter(|batch| !possible.contains(batch)));
     let batches: Vec<Choice> = std::iter::once((AUTOMATIC.into(), automatic.into()))
         .chain(
             possible
@@ -57,15 +57,15 @@ pub(crate) fn Network(page: &Page) -> Html {
     let batch = {
         let dispatch = dispatch.clone();
         Callback::from(move |value: String| {
-            dispatch.dispatch(Action::Teach(TeachAction::Batch(value.parse().ok())));
+            dispatch.dispatch(Action::Train(TrainAction::Batch(value.parse().ok())));
         })
     };
-    let shown = teach
+    let shown = train
         .batch
         .map_or_else(|| AUTOMATIC.to_owned(), |batch| batch.to_string());
     html! {
         <>
-            <Select label="Network" testid="preset" choices={presets} value={teach.settings.model.preset.id()}
+            <Select label="Network" testid="preset" choices={presets} value={train.settings.model.preset.id()}
                 onchange={preset} />
             <Select label="Images at a time" testid="batch" choices={batches} value={shown} onchange={batch} />
         </>
@@ -76,7 +76,7 @@ pub(crate) fn Network(page: &Page) -> Html {
 #[component]
 pub(crate) fn Needs(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let model = &state.teach.settings.model;
+    let model = &state.train.settings.model;
     let memory = state
         .training_bytes()
         .map(|bytes| format!("Takes about {} of memory.", format::memory(bytes)));

@@ -6,7 +6,7 @@ use super::picture::Small;
 use crate::page::ui::components::controls::FileButton;
 use crate::page::ui::components::{Page, add};
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, ENOUGH_IMAGES, Good, GoodStatus, TeachAction};
+use crate::page::ui::state::{Action, ENOUGH_IMAGES, TrainAction, TrainingImage, TrainingImageStatus};
 use crate::page::ui::{files, format};
 use destseg_engine::config::FEWEST_IMAGES;
 
@@ -18,22 +18,22 @@ const MORE: usize = 240;
 #[component]
 pub(crate) fn Collect(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let act = |make: fn() -> TeachAction| {
+    let train = &state.train;
+    let act = |make: fn() -> TrainAction| {
         let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(make())))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(make())))
     };
     let onfiles = {
         let dispatch = dispatch.clone();
         Callback::from(move |chosen| files::take(chosen, &dispatch))
     };
-    let locked = teach.is_training();
+    let locked = train.is_training();
     let shown = use_state(|| PAGE);
     let more = {
         let shown = shown.clone();
         Callback::from(move |_: MouseEvent| shown.set(*shown + MORE))
     };
-    let mut images: Vec<&Good> = teach.images.iter().collect();
+    let mut images: Vec<&TrainingImage> = train.images.iter().collect();
     if images.len() > PAGE {
         // what needs a look must not hide behind many that do not
         images.sort_by_key(|image| image.is_fine());
@@ -43,13 +43,13 @@ pub(crate) fn Collect(page: &Page) -> Html {
             <h2 id="collect-title">
                 <span class="number">{ "1" }</span>{ "Good images" }
                 <span class="count" data-testid="good-count">{ summary(page) }</span>
-                if !teach.removed.is_empty() {
-                    <button class="link" type="button" data-testid="good-undo" onclick={act(|| TeachAction::Undo)}>
+                if !train.removed.is_empty() {
+                    <button class="link" type="button" data-testid="good-undo" onclick={act(|| TrainAction::Undo)}>
                         { "Undo" }
                     </button>
                 }
-                if !teach.images.is_empty() {
-                    <button class="link" type="button" data-testid="good-clear" onclick={act(|| TeachAction::Clear)}
+                if !train.images.is_empty() {
+                    <button class="link" type="button" data-testid="good-clear" onclick={act(|| TrainAction::Clear)}
                         disabled={locked}>
                         { "Remove all" }
                     </button>
@@ -77,11 +77,11 @@ pub(crate) fn Collect(page: &Page) -> Html {
 }
 
 fn summary(page: &Page) -> String {
-    let images = &page.state.teach.images;
-    let ready = page.state.teach.ready();
+    let images = &page.state.train.images;
+    let ready = page.state.train.ready();
     let refused = images
         .iter()
-        .filter(|image| matches!(image.status, GoodStatus::Refused(_)))
+        .filter(|image| matches!(image.status, TrainingImageStatus::Refused(_)))
         .count();
     let reading = images.len() - ready - refused;
     let mut words = vec![format!("{ready} ready")];
@@ -101,10 +101,10 @@ fn summary(page: &Page) -> String {
 /// Why images are not usable, in words that a finger can reach, too.
 fn refusals(page: &Page) -> Html {
     const MOST: usize = 5;
-    let images = page.state.teach.images.iter();
+    let images = page.state.train.images.iter();
     let refused: Vec<_> = images
         .filter_map(|image| match &image.status {
-            GoodStatus::Refused(message) => Some((&image.name, message)),
+            TrainingImageStatus::Refused(message) => Some((&image.name, message)),
             _ => None,
         })
         .collect();
@@ -126,20 +126,20 @@ fn refusals(page: &Page) -> Html {
 
 /// What would make the collection better.
 fn advice(page: &Page) -> String {
-    let teach = &page.state.teach;
-    let copies = teach
+    let train = &page.state.train;
+    let copies = train
         .images
         .iter()
-        .filter(|image| matches!(image.status, GoodStatus::Ready { copy_of: Some(_), .. }))
+        .filter(|image| matches!(image.status, TrainingImageStatus::Ready { copy_of: Some(_), .. }))
         .count();
-    let mut sizes: Vec<_> = teach.images.iter().filter_map(Good::size).collect();
+    let mut sizes: Vec<_> = train.images.iter().filter_map(TrainingImage::size).collect();
     sizes.sort_unstable();
     sizes.dedup();
     let shapes_differ = sizes.windows(2).any(|pair| {
         let [(a, b), (c, d)] = [pair[0], pair[1]];
         u64::from(a) * u64::from(d) != u64::from(b) * u64::from(c)
     });
-    let ready = teach.ready();
+    let ready = train.ready();
     let mut words = vec![if ready == 0 {
         "Drop photos of good parts anywhere on this page, a folder or a zip archive: the same part, the same view, the \
          light you will have."
@@ -165,21 +165,21 @@ fn advice(page: &Page) -> String {
     words.join(" ")
 }
 
-fn entry(page: &Page, image: &Good) -> Html {
+fn entry(page: &Page, image: &TrainingImage) -> Html {
     let remove = {
         let (dispatch, id) = (page.dispatch.clone(), image.id);
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Remove(id))))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Remove(id))))
     };
     let (state, words) = match &image.status {
-        GoodStatus::Waiting | GoodStatus::Adding => ("reading", "being read".to_owned()),
-        GoodStatus::Refused(message) => ("refused", message.to_string()),
-        GoodStatus::Ready { copy_of: Some(_), .. } => ("copy", "copy".to_owned()),
-        GoodStatus::Ready {
+        TrainingImageStatus::Waiting | TrainingImageStatus::Adding => ("reading", "being read".to_owned()),
+        TrainingImageStatus::Refused(message) => ("refused", message.to_string()),
+        TrainingImageStatus::Ready { copy_of: Some(_), .. } => ("copy", "copy".to_owned()),
+        TrainingImageStatus::Ready {
             size: (width, height),
             ..
         } => ("ready", format::size(*width, *height)),
     };
-    let suspicious = match &page.state.teach.phase {
+    let suspicious = match &page.state.train.phase {
         crate::page::ui::state::Phase::Done(trained) => {
             trained.info.outliers.iter().any(|&(id, _)| id == image.id)
         }
@@ -198,7 +198,7 @@ fn entry(page: &Page, image: &Good) -> Html {
                 <span class="visually-hidden">{ image.status_words() }</span>
             }
             <button class="icon-button" type="button" aria-label={format!("Remove {}", image.name)} onclick={remove}
-                disabled={page.state.teach.is_training()}>
+                disabled={page.state.train.is_training()}>
                 { icon(icons::CLOSE) }
             </button>
         </li>

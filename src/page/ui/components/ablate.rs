@@ -6,9 +6,9 @@ use yew::prelude::*;
 
 use super::Page;
 use super::column::Column;
-use crate::page::protocol::Look;
+use crate::page::protocol::PredictionSummary;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Analysis, Comparison, Item, State};
+use crate::page::ui::state::{Action, Comparison, Item, Prediction, State};
 use destseg_engine::config::Component;
 use destseg_engine::data::map::AnomalyMap;
 
@@ -38,24 +38,28 @@ fn words(component: Component) -> (&'static str, &'static str) {
 pub(crate) struct AblationProps {
     pub(crate) page: Page,
     pub(crate) item: Item,
-    pub(crate) analysis: Rc<Analysis>,
+    pub(crate) prediction: Rc<Prediction>,
 }
 
 impl PartialEq for AblationProps {
     fn eq(&self, other: &Self) -> bool {
-        self.page == other.page && Rc::ptr_eq(&self.analysis, &other.analysis)
+        self.page == other.page && Rc::ptr_eq(&self.prediction, &other.prediction)
     }
 }
 
 /// A switch for each component, and both networks' maps.
 #[component]
 pub(crate) fn Ablation(props: &AblationProps) -> Html {
-    let AblationProps { page, item, analysis } = props;
+    let AblationProps {
+        page,
+        item,
+        prediction,
+    } = props;
     let Page { state, dispatch } = page;
-    let key = Rc::as_ptr(analysis) as usize;
-    let whole = use_memo(key, |_| only(state, analysis, analysis.segmentation.as_ref()));
-    let product = use_memo(key, |_| only(state, analysis, None));
-    let own = &state.ablating;
+    let key = Rc::as_ptr(prediction) as usize;
+    let whole = use_memo(key, |_| only(state, prediction, prediction.segmentation.as_ref()));
+    let product = use_memo(key, |_| only(state, prediction, None));
+    let own = &state.ablate;
     let switches = Component::ALL
         .into_iter()
         .filter(|&component| is_there(state, component));
@@ -131,25 +135,25 @@ fn is_there(state: &State, component: Component) -> bool {
 }
 
 /// What the loaded network says: by its segmentation network, or by the product of distances.
-fn only(state: &State, analysis: &Analysis, segmentation: Option<&AnomalyMap>) -> Rc<Comparison> {
-    let map = segmentation.unwrap_or(&analysis.dest).clone();
+fn only(state: &State, prediction: &Prediction, segmentation: Option<&AnomalyMap>) -> Rc<Comparison> {
+    let map = segmentation.unwrap_or(&prediction.dest).clone();
     let model = state.model.as_ref();
-    let look = Look {
+    let summary = PredictionSummary {
         method: model.map(|model| model.info.method).unwrap_or_default(),
         score: match segmentation {
-            Some(_) => analysis.info.score,
-            None => analysis.info.dest_score,
+            Some(_) => prediction.info.score,
+            None => prediction.info.dest_score,
         },
         // calibration is of the map that decides
         thresholds: model
             .and_then(|model| model.info.calibration)
-            .filter(|_| segmentation.is_some() || analysis.segmentation.is_none()),
+            .filter(|_| segmentation.is_some() || prediction.segmentation.is_none()),
         probabilities: segmentation.is_some(),
         size: (map.width(), map.height()),
-        ms: analysis.info.inference_ms,
+        ms: prediction.info.inference_ms,
     };
     Comparison {
-        looks: vec![(look, map)],
+        predictions: vec![(summary, map)],
     }
     .into()
 }

@@ -8,15 +8,15 @@ use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, FileButton, Select};
 use crate::page::ui::files;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Good, TeachAction};
+use crate::page::ui::state::{Action, TrainAction, TrainingImage};
 use destseg_engine::config::Texture;
 
 /// The menu of sources, and what belongs to the one that is chosen.
 #[component]
 pub(crate) fn Fillings(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let usable = teach
+    let train = &state.train;
+    let usable = train
         .own_textures
         .iter()
         .filter(|image| image.size().is_some())
@@ -26,7 +26,7 @@ pub(crate) fn Fillings(page: &Page) -> Html {
         ("good_images".into(), "The good images themselves".into()),
         ("own".into(), format!("Own texture images ({usable})").into()),
     ];
-    let shown = match teach.textures {
+    let shown = match train.textures {
         Textures::BuiltIn => "built_in",
         Textures::GoodImages => "good_images",
         Textures::Own => "own",
@@ -39,7 +39,7 @@ pub(crate) fn Fillings(page: &Page) -> Html {
                 "own" => Textures::Own,
                 _ => Textures::BuiltIn,
             };
-            dispatch.dispatch(Action::Teach(TeachAction::Textures(textures)));
+            dispatch.dispatch(Action::Train(TrainAction::Textures(textures)));
         })
     };
     let own = {
@@ -54,9 +54,9 @@ pub(crate) fn Fillings(page: &Page) -> Html {
                     { icon(icons::PICTURE) }{ "Add texture images" }
                 </FileButton>
             </div>
-            { match teach.textures {
+            { match train.textures {
                 Textures::BuiltIn => kinds(page),
-                Textures::Own => html! { <>{ for teach.own_textures.iter().filter_map(refused) }</> },
+                Textures::Own => html! { <>{ for train.own_textures.iter().filter_map(refused) }</> },
                 Textures::GoodImages => Html::default(),
             } }
         </div>
@@ -64,7 +64,7 @@ pub(crate) fn Fillings(page: &Page) -> Html {
 }
 
 /// A texture image that cannot be used, and why.
-fn refused(image: &Good) -> Option<Html> {
+fn refused(image: &TrainingImage) -> Option<Html> {
     let words = image.status_words();
     (!words.is_empty())
         .then(|| html! { <p class="hint" key={image.id}>{ format!("{}: {words}", image.name) }</p> })
@@ -73,27 +73,27 @@ fn refused(image: &Good) -> Option<Html> {
 /// One button with its picture for each kind; those that are pressed are drawn.
 fn kinds(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let Some(pictures) = &teach.kinds else {
+    let train = &state.train;
+    let Some(pictures) = &train.kinds else {
         return Html::default();
     };
-    let chosen = &teach.settings.training.synthesis.textures;
+    let chosen = &train.settings.training.synthesis.textures;
     let is_drawn = |kind: Texture| chosen.is_empty() || chosen.contains(&kind);
     let buttons = Texture::ALL.into_iter().enumerate().map(|(index, kind)| {
         let on = is_drawn(kind);
         let toggle = {
-            let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+            let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
             Callback::from(move |_: MouseEvent| {
                 let mut settings = settings.clone();
                 let textures = &mut settings.training.synthesis.textures;
                 *textures = toggled(textures, kind);
-                dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+                dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
             })
         };
         let source = Source::Kinds(pictures.clone());
         html! {
             <button key={kind.id()} type="button" class="kind" aria-pressed={on.to_string()} data-testid="texture-kind"
-                data-kind={kind.id()} disabled={teach.is_training()} onclick={toggle}>
+                data-kind={kind.id()} disabled={train.is_training()} onclick={toggle}>
                 <Picture {source} {index} alt="" />
                 <span>{ kind.id() }</span>
             </button>

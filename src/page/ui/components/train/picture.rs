@@ -7,7 +7,7 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use crate::page::ui::draw;
-use crate::page::ui::state::{Good, Kinds, Look, Preview};
+use crate::page::ui::state::{HeldOutPrediction, Kinds, Preview, TrainingImage};
 
 /// Bytes of an RGBA pixel.
 const CHANNELS: usize = 4;
@@ -18,7 +18,7 @@ const SIDE: u32 = 128;
 #[derive(Clone)]
 pub(super) enum Source {
     Preview(Rc<Preview>),
-    Look(Rc<Look>),
+    HeldOut(Rc<HeldOutPrediction>),
     Kinds(Rc<Kinds>),
 }
 
@@ -26,7 +26,7 @@ impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Preview(a), Self::Preview(b)) => Rc::ptr_eq(a, b),
-            (Self::Look(a), Self::Look(b)) => Rc::ptr_eq(a, b),
+            (Self::HeldOut(a), Self::HeldOut(b)) => Rc::ptr_eq(a, b),
             (Self::Kinds(a), Self::Kinds(b)) => Rc::ptr_eq(a, b),
             _ => false,
         }
@@ -38,7 +38,7 @@ impl Source {
     fn picture(&self, index: usize) -> Option<(&[u8], usize)> {
         let (pictures, side) = match self {
             Self::Preview(preview) => (&preview.pictures, preview.side),
-            Self::Look(look) => (&look.pictures, look.side),
+            Self::HeldOut(prediction) => (&prediction.pictures, prediction.side),
             Self::Kinds(kinds) => (&kinds.pictures, kinds.side),
         };
         let bytes = CHANNELS * side * side;
@@ -77,7 +77,7 @@ pub(super) fn Picture(props: &PictureProps) -> Html {
 /// Properties of [`Small`].
 #[derive(PartialEq, Properties)]
 pub(super) struct SmallProps {
-    pub(super) image: Good,
+    pub(super) image: TrainingImage,
 }
 
 /// A good image in small. It is decoded only after the engine accepted it: the engine knows what a

@@ -6,8 +6,8 @@ mod network;
 mod picture;
 mod preview;
 mod result;
+mod run;
 mod textures;
-mod train;
 
 use yew::prelude::*;
 
@@ -17,12 +17,12 @@ use collect::Collect;
 use kept::KeptInspectors;
 use preview::Synthetic;
 use result::TrainedResult;
-use train::Training;
+use run::Training;
 
 /// Four steps from photos to an inspector, and the inspectors there are.
 #[component]
-pub(crate) fn TeachRoom(page: &Page) -> Html {
-    let done = matches!(page.state.teach.phase, Phase::Done(_));
+pub(crate) fn TrainRoom(page: &Page) -> Html {
+    let done = matches!(page.state.train.phase, Phase::Done(_));
     html! {
         <main class="teach" id="result" data-testid="teach">
             <div class="teach-steps">

@@ -1,40 +1,48 @@
 //! Where new inspectors are made, and memories to compare them with: what only the whole engine can do.
 
+use super::collection::{Collection, post_train};
 use super::compare::Comparing;
 use super::loaded::Loaded;
-use super::run::{Kept, Material, Place, Run};
-use super::teach::{Teaching, tell};
+use super::run::{ComputeDevice, Kept, Material, Run};
 use super::{post, post_fatal};
-use crate::page::protocol::{BackendChoice, Contest, ContestEvent, Event, KeptRun, RunInfo, Task, TaskEvent};
+use crate::page::protocol::{
+    BackendChoice, CompareCommand, CompareEvent, Event, KeptRun, RunInfo, TrainCommand, TrainEvent,
+};
 use destseg_engine::config::TeacherKind;
 use destseg_engine::error::sentence;
 use destseg_engine::{Error, Result};
 
 /// The new inspector, and the methods that are compared.
 #[derive(Default)]
-pub(super) struct Workshop {
-    teaching: Teaching,
+pub(super) struct Training {
+    collection: Collection,
+    run: Option<Run>,
     comparing: Comparing,
 }
 
-impl Workshop {
+impl Training {
     /// Does something for a new inspector.
-    pub(super) async fn take(&mut self, loaded: &mut Loaded, task: Task, bytes: &[u8]) {
-        let result = match self.teaching.collect(task, bytes) {
-            Some(task) => self.teach(loaded, task).await,
+    pub(super) async fn handle_train(&mut self, loaded: &mut Loaded, command: TrainCommand, bytes: &[u8]) {
+        let result = match self.collection.collect(command, bytes) {
+            Some(command) => self.train(loaded, command).await,
             None => Ok(()),
         };
         self.report(result);
     }
 
     /// Does something for a comparison.
-    pub(super) async fn contest(&mut self, loaded: &mut Loaded, task: Contest, bytes: &[u8]) {
-        report_contest(self.contest_with(loaded, task, bytes).await);
+    pub(super) async fn handle_compare(
+        &mut self,
+        loaded: &mut Loaded,
+        command: CompareCommand,
+        bytes: &[u8],
+    ) {
+        report_compare(self.compare(loaded, command, bytes).await);
     }
 
     /// Whether there is a training or a memory to go on with.
     pub(super) fn is_working(&self) -> bool {
-        self.comparing.is_making() || self.teaching.run.as_ref().is_some_and(Run::is_working)
+        self.comparing.is_making() || self.run.as_ref().is_some_and(Run::is_working)
     }
 
     /// Does the next step of it, or ends it.
@@ -47,9 +55,9 @@ impl Workshop {
             if result.is_err() {
                 self.comparing.stop();
             }
-            return report_contest(result);
+            return report_compare(result);
         }
-        let Some(run) = &mut self.teaching.run else {
+        let Some(run) = &mut self.run else {
             return;
         };
         let result = match run.step().await {
@@ -62,7 +70,7 @@ impl Workshop {
 
     /// Ends the training with the model as it is.
     async fn finish(&mut self) -> Result<()> {
-        match self.teaching.run.take() {
+        match self.run.take() {
             Some(run) => run.finish().await,
             None => Ok(()),
         }
@@ -74,16 +82,16 @@ impl Workshop {
             Ok(()) => {}
             Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
             Err(err) => {
-                self.teaching.run = None;
+                self.run = None;
                 let message = sentence(&err.to_string());
-                tell(TaskEvent::Failed { message }, None);
+                post_train(TrainEvent::Failed { message }, None);
             }
         }
     }
 
-    async fn teach(&mut self, loaded: &mut Loaded, task: Task) -> Result<()> {
-        match task {
-            Task::Train {
+    async fn train(&mut self, loaded: &mut Loaded, command: TrainCommand) -> Result<()> {
+        match command {
+            TrainCommand::Begin {
                 name,
                 mut settings,
                 textures,
@@ -91,7 +99,7 @@ impl Workshop {
                 teachers,
             } => {
                 let teacher = loaded.teacher(settings.model.teacher, &teachers).await?;
-                let (ids, images) = self.teaching.views();
+                let (ids, images) = self.collection.views();
                 let start = loaded
                     .trained
                     .as_ref()
@@ -107,7 +115,7 @@ impl Workshop {
                 let side = settings.model.input_size;
                 let material = Material {
                     images,
-                    textures: self.teaching.pictures(textures, side),
+                    textures: self.collection.pictures(textures, side),
                     start: start.map(|(_, weights)| weights.clone()),
                 };
                 let began = js_sys::Date::now();
@@ -127,37 +135,37 @@ impl Workshop {
                     textures,
                     ids,
                 };
-                let run = Run::begin(kept, material, &teacher, place(loaded)?).await?;
+                let run = Run::begin(kept, material, &teacher, compute_device(loaded)?).await?;
                 self.take_on(loaded, run).await?;
             }
-            Task::Resume { run, teachers } => {
+            TrainCommand::Resume { run, teachers } => {
                 let kept = Kept::open(&run).await?;
                 let teacher = match kept.teacher().await? {
                     Some(own) => own,
                     None => loaded.teacher(kept.run.settings.model.teacher, &teachers).await?,
                 };
-                let run = Run::resume(kept, &teacher, place(loaded)?).await?;
+                let run = Run::resume(kept, &teacher, compute_device(loaded)?).await?;
                 self.take_on(loaded, run).await?;
             }
-            Task::Pause { paused } => {
-                if let Some(run) = &mut self.teaching.run {
+            TrainCommand::Pause { paused } => {
+                if let Some(run) = &mut self.run {
                     run.pause(paused).await?;
                 }
             }
-            Task::Stop { keep: true } if self.teaching.run.as_ref().is_some_and(Run::can_end) => {
+            TrainCommand::Stop { keep: true } if self.run.as_ref().is_some_and(Run::can_end) => {
                 self.finish().await?;
             }
             // before stage 2 there is nothing to keep; the page does not offer it
-            Task::Stop { keep: true } => {}
-            Task::Stop { keep: false } => match self.teaching.run.take() {
+            TrainCommand::Stop { keep: true } => {}
+            TrainCommand::Stop { keep: false } => match self.run.take() {
                 Some(run) => run.discard().await,
-                None => tell(TaskEvent::Discarded, None),
+                None => post_train(TrainEvent::Discarded, None),
             },
-            Task::Add { .. }
-            | Task::AddTexture { .. }
-            | Task::Remove { .. }
-            | Task::ShowTextures { .. }
-            | Task::Preview { .. } => {}
+            TrainCommand::Add { .. }
+            | TrainCommand::AddTexture { .. }
+            | TrainCommand::Remove { .. }
+            | TrainCommand::ShowTextures { .. }
+            | TrainCommand::Preview { .. } => {}
         }
         Ok(())
     }
@@ -170,57 +178,59 @@ impl Workshop {
         {
             run.prepare().await?;
         }
-        tell(TaskEvent::Started(run.info()), None);
+        post_train(TrainEvent::Started(run.info()), None);
         // from the first step on, an interruption loses half a minute at most
         run.save().await?;
-        self.teaching.run = Some(run);
+        self.run = Some(run);
         Ok(())
     }
 
-    async fn contest_with(&mut self, loaded: &mut Loaded, task: Contest, bytes: &[u8]) -> Result<()> {
-        match task {
-            Contest::Prepare {
+    async fn compare(&mut self, loaded: &mut Loaded, command: CompareCommand, bytes: &[u8]) -> Result<()> {
+        match command {
+            CompareCommand::Prepare {
                 method,
                 coreset,
                 steps,
                 teachers,
             } => {
                 let teacher = loaded.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
-                let (_, images) = self.teaching.views();
+                let (_, images) = self.collection.views();
                 let device = loaded.device()?;
                 self.comparing
                     .prepare(method, (coreset, steps), images, teacher, &device)
             }
-            Contest::Stop => {
+            CompareCommand::Stop => {
                 self.comparing.stop();
                 Ok(())
             }
-            Contest::Look { job } => self.comparing.look(job, loaded.detector.as_ref(), bytes).await,
+            CompareCommand::Predict { job } => {
+                self.comparing.predict(job, loaded.detector.as_ref(), bytes).await
+            }
         }
     }
 }
 
-fn place(loaded: &Loaded) -> Result<Place> {
+fn compute_device(loaded: &Loaded) -> Result<ComputeDevice> {
     let device = loaded.device()?;
     let info = loaded.info.as_ref();
     let gpu = info.is_some_and(|info| info.backend == BackendChoice::Webgpu);
     let adapter = info.map_or("", |info| &info.adapter);
     let kind = if gpu { "WebGPU" } else { "CPU" };
-    Ok(Place {
+    Ok(ComputeDevice {
         device,
         name: format!("{kind} ({adapter}), in a browser"),
     })
 }
 
 /// Tells the page what went wrong with a comparison.
-fn report_contest(result: Result<()>) {
+fn report_compare(result: Result<()>) {
     match result {
         Ok(()) => {}
         Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
         Err(err) => {
             let message = sentence(&err.to_string());
-            let event = ContestEvent::Failed { message };
-            post(&Event::Contest { event }, None);
+            let event = CompareEvent::Failed { message };
+            post(&Event::Compare { event }, None);
         }
     }
 }

@@ -17,10 +17,10 @@ use super::components::export;
 use super::state::State;
 use crate::page::protocol::StepInfo;
 
-/// The state that the hook reads, kept up to date by the page.
+/// The state that the test_api reads, kept up to date by the page.
 pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
 
-/// Puts the hook on the window, for as long as the page is open.
+/// Puts the test_api on the window, for as long as the page is open.
 pub(crate) fn install(latest: Latest) {
     let Some(window) = web_sys::window() else { return };
     let trained = latest.clone();
@@ -29,7 +29,7 @@ pub(crate) fn install(latest: Latest) {
         Closure::<dyn Fn() -> JsValue>::new(move || steps(&trained.borrow(), |step| step.loss.into()));
     let times = Closure::<dyn Fn() -> JsValue>::new(move || steps(&timed.borrow(), |step| step.ms));
     let preview = Closure::<dyn Fn() -> JsValue>::new(move || {
-        let preview = &previewed.borrow().teach.preview;
+        let preview = &previewed.borrow().train.preview;
         let pictures = preview
             .as_ref()
             .map(|preview| Uint8Array::from(preview.pictures.as_slice()));
@@ -41,40 +41,44 @@ pub(crate) fn install(latest: Latest) {
         let result = state.evaluate.result();
         result.map_or(JsValue::NULL, |result| export(&ending, &state, result).into())
     });
-    let hook = Object::new();
-    set(&hook, "saved", &saved.into_js_value());
-    set(&hook, "maps", &maps.into_js_value());
-    set(&hook, "losses", &losses.into_js_value());
-    set(&hook, "preview", &preview.into_js_value());
-    set(&hook, "stepTimes", &times.into_js_value());
-    set(&window, "destseg", &hook);
+    let test_api = Object::new();
+    set(&test_api, "saved", &saved.into_js_value());
+    set(&test_api, "maps", &maps.into_js_value());
+    set(&test_api, "losses", &losses.into_js_value());
+    set(&test_api, "preview", &preview.into_js_value());
+    set(&test_api, "stepTimes", &times.into_js_value());
+    set(&window, "destseg", &test_api);
 }
 
 /// A number of each step of the training that runs.
 fn steps(state: &State, number: fn(&StepInfo) -> f64) -> JsValue {
-    let steps = state.teach.course.iter().flat_map(|course| &course.steps);
+    let steps = state.train.course.iter().flat_map(|course| &course.steps);
     let numbers: js_sys::Array = steps.map(|step| JsValue::from(number(step))).collect();
     numbers.into()
 }
 
 fn maps(state: &State) -> Option<JsValue> {
     let item = state.current()?;
-    let analysis = item.analysis()?;
+    let prediction = item.prediction()?;
     let result = Object::new();
     set(&result, "name", &JsValue::from_str(&item.name));
-    set(&result, "width", &JsValue::from(analysis.info.map_width as u32));
-    set(&result, "height", &JsValue::from(analysis.info.map_height as u32));
-    if let Some(map) = &analysis.segmentation {
+    set(&result, "width", &JsValue::from(prediction.info.map_width as u32));
+    set(
+        &result,
+        "height",
+        &JsValue::from(prediction.info.map_height as u32),
+    );
+    if let Some(map) = &prediction.segmentation {
         set(&result, "segmentation", &Float32Array::from(map.values()));
     }
-    set(&result, "dest", &Float32Array::from(analysis.dest.values()));
-    let levels: js_sys::Array = analysis
+    set(&result, "dest", &Float32Array::from(prediction.dest.values()));
+    let levels: js_sys::Array = prediction
         .levels
         .iter()
         .map(|level| Float32Array::from(level.values()))
         .collect();
     set(&result, "levels", &levels);
-    set(&result, "score", &JsValue::from(analysis.info.score));
+    set(&result, "score", &JsValue::from(prediction.info.score));
     Some(result.into())
 }
 

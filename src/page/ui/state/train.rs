@@ -9,9 +9,9 @@ use web_sys::Blob;
 
 use super::{Bulk, ModelSource, State};
 use crate::page::protocol::{
-    KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo,
+    KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo,
 };
-use crate::page::shared::content::{Content, Given};
+use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::config::{FEWEST_IMAGES, Preset, Settings, TrainConfig};
 
 /// From this many images on there is nothing to advise.
@@ -22,7 +22,7 @@ const KIND_SIDE: usize = 96;
 const PREVIEW_SAMPLES: usize = 4;
 /// An image of a collection.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Good {
+pub struct TrainingImage {
     /// Its identity.
     pub id: u32,
     /// File name.
@@ -30,12 +30,12 @@ pub struct Good {
     /// The file's content; none if it was refused before it was read.
     pub content: Option<Content>,
     /// How far it is.
-    pub status: GoodStatus,
+    pub status: TrainingImageStatus,
 }
 
 /// How far an image of a collection is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum GoodStatus {
+pub enum TrainingImageStatus {
     /// To be given to the engine.
     Waiting,
     /// In the engine's hands.
@@ -51,11 +51,11 @@ pub enum GoodStatus {
     Refused(Rc<str>),
 }
 
-impl Good {
+impl TrainingImage {
     /// Why it is not usable.
     pub fn status_words(&self) -> &str {
         match &self.status {
-            GoodStatus::Refused(message) => message,
+            TrainingImageStatus::Refused(message) => message,
             _ => "",
         }
     }
@@ -64,14 +64,14 @@ impl Good {
     pub fn is_fine(&self) -> bool {
         !matches!(
             self.status,
-            GoodStatus::Refused(_) | GoodStatus::Ready { copy_of: Some(_), .. }
+            TrainingImageStatus::Refused(_) | TrainingImageStatus::Ready { copy_of: Some(_), .. }
         )
     }
 
     /// Width and height, once the engine has accepted the image.
     pub fn size(&self) -> Option<(u32, u32)> {
         match self.status {
-            GoodStatus::Ready { size, .. } => Some(size),
+            TrainingImageStatus::Ready { size, .. } => Some(size),
             _ => None,
         }
     }
@@ -144,12 +144,12 @@ pub struct Kinds {
 
 /// What the network finds in a held-out image.
 #[derive(Debug, PartialEq)]
-pub struct Look {
+pub struct HeldOutPrediction {
     /// Steps done.
     pub step: usize,
     /// Side of each picture in pixels.
     pub side: usize,
-    /// Five RGBA pictures, as in [`TaskEvent::Looked`].
+    /// Five RGBA pictures, as in [`TrainEvent::HeldOutPredicted`].
     pub pictures: Vec<u8>,
 }
 
@@ -189,7 +189,7 @@ pub struct Course {
     /// The steps done in this visit.
     pub steps: Vec<StepInfo>,
     /// The latest look at the held-out image.
-    pub look: Option<Rc<Look>>,
+    pub held_out: Option<Rc<HeldOutPrediction>>,
     /// Steps that an interruption would not lose.
     pub saved: Option<usize>,
 }
@@ -233,17 +233,17 @@ pub struct Inspector {
 
 /// Everything about new and kept inspectors.
 #[derive(Debug, Clone)]
-pub struct Teach {
+pub struct TrainState {
     /// Whether the page shows it.
     pub open: bool,
     /// Name of the next inspector.
     pub name: Rc<str>,
     /// Good images.
-    pub images: Vec<Good>,
+    pub images: Vec<TrainingImage>,
     /// Images removed last, to be brought back.
-    pub removed: Vec<Good>,
+    pub removed: Vec<TrainingImage>,
     /// The visitor's texture images.
-    pub own_textures: Vec<Good>,
+    pub own_textures: Vec<TrainingImage>,
     /// Network and recipe.
     pub settings: Settings,
     /// What anomalies are filled with.
@@ -281,10 +281,10 @@ pub struct Teach {
     /// The engine draws one.
     previewing: bool,
     /// To be sent to the engine, in this order.
-    outbox: VecDeque<Task>,
+    outbox: VecDeque<TrainCommand>,
 }
 
-impl Default for Teach {
+impl Default for TrainState {
     fn default() -> Self {
         let mut settings = Settings::preset(Preset::Compact);
         settings.training.held_out = TrainConfig::share_held_out(0);
@@ -319,13 +319,13 @@ impl Default for Teach {
 
 /// Something the visitor, or the browser's storage, does about inspectors.
 #[derive(Debug)]
-pub enum TeachAction {
+pub enum TrainAction {
     /// Shows or leaves the room.
     Open(bool),
     /// Names the next inspector.
     Name(String),
     /// Texture images.
-    AddTextures(Vec<Given>),
+    AddTextures(Vec<UserFile>),
     /// Takes an image away.
     Remove(u32),
     /// Takes all images away.
@@ -364,7 +364,7 @@ pub enum TeachAction {
     Kept(Result<Inspector, String>),
 }
 
-impl Teach {
+impl TrainState {
     /// Pixels of the input's side, and images of a step, where the page's address has them.
     pub fn set_sizes(&mut self, side: Option<usize>, batch: Option<usize>) {
         let model = &mut self.settings.model;
@@ -383,7 +383,12 @@ impl Teach {
 
     /// Whether the engine still has to look at images.
     pub fn is_collecting(&self) -> bool {
-        let pending = |image: &Good| matches!(image.status, GoodStatus::Waiting | GoodStatus::Adding);
+        let pending = |image: &TrainingImage| {
+            matches!(
+                image.status,
+                TrainingImageStatus::Waiting | TrainingImageStatus::Adding
+            )
+        };
         self.images.iter().chain(&self.own_textures).any(pending)
     }
 
@@ -416,50 +421,52 @@ impl Teach {
     }
 
     /// What the engine should do next for a new inspector.
-    pub(super) fn next_task(&self) -> Option<TeachStep> {
-        if let Some(task) = self.outbox.front() {
-            return Some(TeachStep::Task(task.clone().into()));
+    pub(super) fn next_job(&self) -> Option<TrainJob> {
+        if let Some(command) = self.outbox.front() {
+            return Some(TrainJob::Command(command.clone().into()));
         }
         let all = || self.images.iter().chain(&self.own_textures);
-        if !all().any(|image| image.status == GoodStatus::Adding)
-            && let Some(image) = all().find(|image| image.status == GoodStatus::Waiting)
+        if !all().any(|image| image.status == TrainingImageStatus::Adding)
+            && let Some(image) = all().find(|image| image.status == TrainingImageStatus::Waiting)
         {
-            return Some(TeachStep::Collect(image.id));
+            return Some(TrainJob::Collect(image.id));
         }
         if let Some(trained) = &self.unkept {
-            return Some(TeachStep::Keep(trained.clone()));
+            return Some(TrainJob::Keep(trained.clone()));
         }
         if self.open && self.kinds_wanted {
-            return Some(TeachStep::Task(Task::ShowTextures { side: KIND_SIDE }.into()));
+            return Some(TrainJob::Command(
+                TrainCommand::ShowTextures { side: KIND_SIDE }.into(),
+            ));
         }
         if self.open && self.preview_wanted && !self.previewing && self.ready() > 0 {
-            let preview = Task::Preview {
+            let preview = TrainCommand::Preview {
                 settings: self.settings.clone(),
                 textures: self.textures,
                 seed: self.seed,
                 count: PREVIEW_SAMPLES,
             };
-            return Some(TeachStep::Task(preview.into()));
+            return Some(TrainJob::Command(preview.into()));
         }
         None
     }
 
-    pub(super) fn begin(&mut self, step: &TeachStep) {
+    pub(super) fn begin(&mut self, step: &TrainJob) {
         match step {
-            TeachStep::Collect(id) => self.with(*id, |image| image.status = GoodStatus::Adding),
-            TeachStep::Keep(_) => self.unkept = None,
-            TeachStep::Task(task) if matches!(**task, Task::ShowTextures { .. }) => {
+            TrainJob::Collect(id) => self.with(*id, |image| image.status = TrainingImageStatus::Adding),
+            TrainJob::Keep(_) => self.unkept = None,
+            TrainJob::Command(command) if matches!(**command, TrainCommand::ShowTextures { .. }) => {
                 self.kinds_wanted = false;
             }
-            TeachStep::Task(task) if matches!(**task, Task::Preview { .. }) => {
+            TrainJob::Command(command) if matches!(**command, TrainCommand::Preview { .. }) => {
                 self.preview_wanted = false;
                 self.previewing = true;
             }
-            TeachStep::Task(_) => drop(self.outbox.pop_front()),
+            TrainJob::Command(_) => drop(self.outbox.pop_front()),
         }
     }
 
-    fn with(&mut self, id: u32, change: impl FnOnce(&mut Good)) {
+    fn with(&mut self, id: u32, change: impl FnOnce(&mut TrainingImage)) {
         let mut all = self.images.iter_mut().chain(&mut self.own_textures);
         if let Some(image) = all.find(|image| image.id == id) {
             change(image);
@@ -467,13 +474,13 @@ impl Teach {
     }
 
     /// Takes in images that the engine will look at.
-    fn take(images: Vec<(u32, Given)>) -> impl Iterator<Item = Good> {
-        images.into_iter().map(|(id, Given { path: name, content })| {
+    fn take(images: Vec<(u32, UserFile)>) -> impl Iterator<Item = TrainingImage> {
+        images.into_iter().map(|(id, UserFile { path: name, content })| {
             let (content, status) = match content {
-                Ok(content) => (Some(content), GoodStatus::Waiting),
-                Err(message) => (None, GoodStatus::Refused(message.into())),
+                Ok(content) => (Some(content), TrainingImageStatus::Waiting),
+                Err(message) => (None, TrainingImageStatus::Refused(message.into())),
             };
-            Good {
+            TrainingImage {
                 id,
                 name,
                 content,
@@ -482,12 +489,12 @@ impl Teach {
         })
     }
 
-    fn remove(&mut self, gone: impl Fn(&Good) -> bool) {
+    fn remove(&mut self, gone: impl Fn(&TrainingImage) -> bool) {
         let (removed, stay) = std::mem::take(&mut self.images).into_iter().partition(gone);
         self.images = stay;
         self.removed = removed;
         let images = self.removed.iter().map(|image| image.id).collect();
-        self.outbox.push_back(Task::Remove { images });
+        self.outbox.push_back(TrainCommand::Remove { images });
         self.draw();
     }
 
@@ -502,8 +509,11 @@ impl Teach {
     /// The images are to be read again: the engine is another, or wants another size.
     fn collect_again(&mut self) {
         for image in self.images.iter_mut().chain(&mut self.own_textures) {
-            if matches!(image.status, GoodStatus::Ready { .. } | GoodStatus::Adding) {
-                image.status = GoodStatus::Waiting;
+            if matches!(
+                image.status,
+                TrainingImageStatus::Ready { .. } | TrainingImageStatus::Adding
+            ) {
+                image.status = TrainingImageStatus::Waiting;
             }
         }
         self.draw();
@@ -533,7 +543,7 @@ impl Teach {
             Some(course) if course.saved.is_some() => {
                 let run = course.info.run.clone();
                 self.phase = Phase::Starting(0, 0);
-                self.outbox.push_back(Task::Resume { run, teachers });
+                self.outbox.push_back(TrainCommand::Resume { run, teachers });
             }
             _ => {
                 self.phase = Phase::Failed(
@@ -547,11 +557,11 @@ impl Teach {
 
 /// What is to be done for a new inspector.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TeachStep {
+pub enum TrainJob {
     /// To read an image and give it to the engine.
     Collect(u32),
-    /// To send the engine a task.
-    Task(Box<Task>),
+    /// To send the engine a command.
+    Command(Box<TrainCommand>),
     /// To keep a trained model.
     Keep(Rc<Trained>),
 }
@@ -564,117 +574,117 @@ impl State {
     }
 
     /// Puts images into the collection.
-    pub(super) fn collect(&mut self, images: Vec<Given>) {
+    pub(super) fn collect(&mut self, images: Vec<UserFile>) {
         let images = self.numbered(images);
-        self.teach.images.extend(Teach::take(images));
-        self.teach.settings.training.held_out = TrainConfig::share_held_out(self.teach.images.len());
+        self.train.images.extend(TrainState::take(images));
+        self.train.settings.training.held_out = TrainConfig::share_held_out(self.train.images.len());
     }
 
-    fn numbered(&mut self, images: Vec<Given>) -> Vec<(u32, Given)> {
+    fn numbered(&mut self, images: Vec<UserFile>) -> Vec<(u32, UserFile)> {
         images.into_iter().map(|image| (self.number(), image)).collect()
     }
 
-    pub(super) fn teach(&mut self, action: TeachAction) {
+    pub(super) fn train(&mut self, action: TrainAction) {
         let teachers = self.teachers();
         let batch = self.batch();
-        let [student, segmentation] = self.training_steps(self.teach.effort);
+        let [student, segmentation] = self.training_steps(self.train.effort);
         let fine_tune = self.starting_model().is_some();
         match action {
-            TeachAction::AddTextures(images) => {
+            TrainAction::AddTextures(images) => {
                 let images = self.numbered(images);
-                self.teach.own_textures.extend(Teach::take(images));
-                self.teach.textures = Textures::Own;
+                self.train.own_textures.extend(TrainState::take(images));
+                self.train.textures = Textures::Own;
                 return;
             }
-            TeachAction::Kept(result) => return self.inspector_is_kept(result),
+            TrainAction::Kept(result) => return self.inspector_is_kept(result),
             _ => {}
         }
-        let teach = &mut self.teach;
+        let train = &mut self.train;
         match action {
-            TeachAction::Open(open) => {
-                teach.open = open;
-                teach.preview_wanted |= teach.preview.is_none();
-                teach.kinds_wanted |= teach.kinds.is_none();
+            TrainAction::Open(open) => {
+                train.open = open;
+                train.preview_wanted |= train.preview.is_none();
+                train.kinds_wanted |= train.kinds.is_none();
             }
-            TeachAction::Name(name) => teach.name = name.into(),
-            TeachAction::Remove(id) => teach.remove(|image| image.id == id),
-            TeachAction::Clear => teach.remove(|_| true),
-            TeachAction::Undo => {
-                for mut image in std::mem::take(&mut teach.removed) {
+            TrainAction::Name(name) => train.name = name.into(),
+            TrainAction::Remove(id) => train.remove(|image| image.id == id),
+            TrainAction::Clear => train.remove(|_| true),
+            TrainAction::Undo => {
+                for mut image in std::mem::take(&mut train.removed) {
                     if image.content.is_some() {
-                        image.status = GoodStatus::Waiting;
+                        image.status = TrainingImageStatus::Waiting;
                     }
-                    teach.images.push(image);
+                    train.images.push(image);
                 }
             }
-            TeachAction::Settings(settings) => teach.change(*settings),
-            TeachAction::Textures(textures) => {
-                teach.textures = textures;
-                teach.draw();
+            TrainAction::Settings(settings) => train.change(*settings),
+            TrainAction::Textures(textures) => {
+                train.textures = textures;
+                train.draw();
             }
-            TeachAction::Effort(effort) => teach.effort = effort,
-            TeachAction::FineTune(fine_tune) => teach.fine_tune = fine_tune,
-            TeachAction::Preset(preset) => teach.set_preset(preset),
-            TeachAction::Batch(batch) => teach.batch = batch,
-            TeachAction::Seed(seed) => {
-                teach.seed = seed;
-                teach.draw();
+            TrainAction::Effort(effort) => train.effort = effort,
+            TrainAction::FineTune(fine_tune) => train.fine_tune = fine_tune,
+            TrainAction::Preset(preset) => train.set_preset(preset),
+            TrainAction::Batch(batch) => train.batch = batch,
+            TrainAction::Seed(seed) => {
+                train.seed = seed;
+                train.draw();
             }
-            TeachAction::Another => {
-                teach.seed += 1;
-                teach.draw();
+            TrainAction::Another => {
+                train.seed += 1;
+                train.draw();
             }
-            TeachAction::Train => {
-                let mut settings = teach.settings.clone();
-                settings.training.seed = teach.seed;
+            TrainAction::Train => {
+                let mut settings = train.settings.clone();
+                settings.training.seed = train.seed;
                 settings.training.batch = batch.unwrap_or(settings.training.batch);
                 settings.training.student.steps = student;
                 settings.training.segmentation.steps = segmentation;
-                teach.phase = Phase::Starting(0, 0);
-                teach.course = None;
-                teach.outbox.push_back(Task::Train {
-                    name: teach.name.trim().to_owned(),
+                train.phase = Phase::Starting(0, 0);
+                train.course = None;
+                train.outbox.push_back(TrainCommand::Begin {
+                    name: train.name.trim().to_owned(),
                     settings,
-                    textures: teach.textures,
+                    textures: train.textures,
                     fine_tune,
                     teachers,
                 });
             }
-            TeachAction::Pause(paused) => {
-                teach.phase = if paused { Phase::Paused } else { Phase::Running };
-                teach.outbox.push_back(Task::Pause { paused });
+            TrainAction::Pause(paused) => {
+                train.phase = if paused { Phase::Paused } else { Phase::Running };
+                train.outbox.push_back(TrainCommand::Pause { paused });
             }
-            TeachAction::Stop(keep) => teach.outbox.push_back(Task::Stop { keep }),
-            TeachAction::Resume(run) => {
-                teach.open = true;
-                teach.phase = Phase::Starting(0, 0);
-                teach.course = None;
-                teach.unfinished.retain(|kept| kept.info.run != run);
-                teach.outbox.push_back(Task::Resume { run, teachers });
+            TrainAction::Stop(keep) => train.outbox.push_back(TrainCommand::Stop { keep }),
+            TrainAction::Resume(run) => {
+                train.open = true;
+                train.phase = Phase::Starting(0, 0);
+                train.course = None;
+                train.unfinished.retain(|kept| kept.info.run != run);
+                train.outbox.push_back(TrainCommand::Resume { run, teachers });
             }
-            TeachAction::Again => {
-                teach.phase = Phase::Idle;
-                teach.course = None;
+            TrainAction::Again => {
+                train.phase = Phase::Idle;
+                train.course = None;
             }
-            TeachAction::Stored(kept, unfinished) => {
-                teach.kept = kept;
-                teach.unfinished = unfinished;
+            TrainAction::Stored(kept, unfinished) => {
+                train.kept = kept;
+                train.unfinished = unfinished;
             }
-            TeachAction::AddTextures(_) | TeachAction::Kept(_) => {}
+            TrainAction::AddTextures(_) | TrainAction::Kept(_) => {}
         }
     }
 
     /// A trained model is used at once, whether the browser keeps it or not.
     fn inspector_is_kept(&mut self, result: Result<Inspector, String>) {
-        let Phase::Done(trained) = &self.teach.phase else {
+        let Phase::Done(trained) = &self.train.phase else {
             return;
         };
         let (name, blob) = (trained.info.run.name.as_str().into(), trained.file.clone());
         let source = match result {
             Ok(inspector) => {
                 let id = inspector.id.as_str().into();
-                self.teach.kept.retain(|kept| kept.id != inspector.id);
-                self.teach.kept.push(inspector);
+                self.train.kept.retain(|kept| kept.id != inspector.id);
+                self.train.kept.push(inspector);
                 ModelSource::Kept { id, name, blob }
             }
             Err(message) => {
@@ -686,98 +696,102 @@ impl State {
     }
 
     /// Follows what the engine says about the new inspector.
-    pub(super) fn hear_of_teaching(&mut self, event: TaskEvent, bulk: Option<Bulk>) {
-        let teach = &mut self.teach;
+    pub(super) fn on_train_event(&mut self, event: TrainEvent, bulk: Option<Bulk>) {
+        let train = &mut self.train;
         let pictures = |bulk| match bulk {
             Some(Bulk::Pictures(pictures)) => pictures,
             _ => Vec::new(),
         };
         match event {
-            TaskEvent::Added {
+            TrainEvent::Added {
                 image,
                 width,
                 height,
                 copy_of,
             } => {
                 let size = (width, height);
-                teach.with(image, |image| image.status = GoodStatus::Ready { size, copy_of });
-                teach.draw();
+                train.with(image, |image| {
+                    image.status = TrainingImageStatus::Ready { size, copy_of }
+                });
+                train.draw();
             }
-            TaskEvent::Refused { image, message } => {
-                teach.with(image, |image| image.status = GoodStatus::Refused(message.into()));
+            TrainEvent::Refused { image, message } => {
+                train.with(image, |image| {
+                    image.status = TrainingImageStatus::Refused(message.into())
+                });
             }
-            TaskEvent::Previewed { side, samples, ms } => {
-                teach.previewing = false;
-                teach.preview_error = None;
+            TrainEvent::Previewed { side, samples, ms } => {
+                train.previewing = false;
+                train.preview_error = None;
                 let pictures = pictures(bulk);
-                teach.preview = Some(Rc::new(Preview {
+                train.preview = Some(Rc::new(Preview {
                     side,
                     samples,
                     pictures,
                     ms,
                 }));
             }
-            TaskEvent::TexturesShown { side } => {
+            TrainEvent::TexturesShown { side } => {
                 let pictures = pictures(bulk);
-                teach.kinds = Some(Rc::new(Kinds { side, pictures }));
+                train.kinds = Some(Rc::new(Kinds { side, pictures }));
             }
-            TaskEvent::PreviewFailed { message } => {
-                teach.previewing = false;
-                teach.preview_error = Some(message.into());
+            TrainEvent::PreviewFailed { message } => {
+                train.previewing = false;
+                train.preview_error = Some(message.into());
             }
-            TaskEvent::Preparing { done, total } => teach.phase = Phase::Starting(done, total),
-            TaskEvent::Started(info) => {
-                let before = teach.course.take().filter(|course| course.info.run == info.run);
-                let (steps, look) =
-                    before.map_or_else(Default::default, |course| (course.steps, course.look));
-                teach.course = Some(Course {
+            TrainEvent::Preparing { done, total } => train.phase = Phase::Starting(done, total),
+            TrainEvent::Started(info) => {
+                let before = train.course.take().filter(|course| course.info.run == info.run);
+                let (steps, held_out) =
+                    before.map_or_else(Default::default, |course| (course.steps, course.held_out));
+                train.course = Some(Course {
                     // what was done after the last saving is done again
                     steps: steps.into_iter().filter(|step| step.step <= info.done).collect(),
-                    look,
+                    held_out,
                     saved: (info.done > 0).then_some(info.done),
                     info,
                 });
-                teach.phase = Phase::Running;
+                train.phase = Phase::Running;
             }
-            TaskEvent::Stepped(step) => {
-                if let Some(course) = &mut teach.course {
+            TrainEvent::Stepped(step) => {
+                if let Some(course) = &mut train.course {
                     course.steps.push(step);
                 }
                 self.crashes = 0;
             }
-            TaskEvent::Looked { step, side } => {
-                if let Some(course) = &mut teach.course {
+            TrainEvent::HeldOutPredicted { step, side } => {
+                if let Some(course) = &mut train.course {
                     let pictures = pictures(bulk);
-                    course.look = Some(Rc::new(Look { step, side, pictures }));
+                    course.held_out = Some(Rc::new(HeldOutPrediction { step, side, pictures }));
                 }
             }
-            TaskEvent::Saved { step } => {
-                if let Some(course) = &mut teach.course {
+            TrainEvent::Saved { step } => {
+                if let Some(course) = &mut train.course {
                     course.saved = Some(step);
                 }
             }
-            TaskEvent::NotSaved { message } => {
-                if let Some(course) = &mut teach.course {
+            TrainEvent::NotSaved { message } => {
+                if let Some(course) = &mut train.course {
                     course.saved = None;
                 }
                 self.notify(message);
             }
-            TaskEvent::Calibrating => teach.phase = Phase::Calibrating,
-            TaskEvent::Trained(info) => match bulk {
+            TrainEvent::Calibrating => train.phase = Phase::Calibrating,
+            TrainEvent::Trained(info) => match bulk {
                 Some(Bulk::File(file)) => {
                     let trained = Rc::new(Trained { info, file });
-                    teach.phase = Phase::Done(trained.clone());
-                    teach.unkept = Some(trained);
+                    train.phase = Phase::Done(trained.clone());
+                    train.unkept = Some(trained);
                 }
                 _ => {
                     let message = "The engine's answer was incomplete: train again.";
-                    teach.phase = Phase::Failed(message.into());
+                    train.phase = Phase::Failed(message.into());
                 }
             },
-            TaskEvent::Failed { message } => teach.phase = Phase::Failed(message.into()),
-            TaskEvent::Discarded => {
-                teach.phase = Phase::Idle;
-                teach.course = None;
+            TrainEvent::Failed { message } => train.phase = Phase::Failed(message.into()),
+            TrainEvent::Discarded => {
+                train.phase = Phase::Idle;
+                train.course = None;
             }
         }
     }

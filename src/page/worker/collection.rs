@@ -6,8 +6,7 @@ use std::sync::Arc;
 use js_sys::Uint8Array;
 
 use super::post;
-use super::run::Run;
-use crate::page::protocol::{Event, SampleInfo, Task, TaskEvent, Textures};
+use crate::page::protocol::{Event, SampleInfo, Textures, TrainCommand, TrainEvent};
 use destseg_engine::config::{Fit, Settings};
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::placement::Layout;
@@ -23,56 +22,55 @@ const MOST_BYTES: usize = 1_000_000_000;
 
 /// What is collected, and the training that goes on.
 #[derive(Default)]
-pub(super) struct Teaching {
-    images: Vec<Good>,
+pub(super) struct Collection {
+    images: Vec<TrainingImage>,
     textures: Vec<(u32, RgbImage)>,
     /// The textures at the size that was asked for last.
     fitted: Option<(usize, Vec<RgbImage>)>,
-    pub(super) run: Option<Run>,
 }
 
 /// A good image as the network will see it.
-struct Good {
+struct TrainingImage {
     id: u32,
     views: Vec<Arc<RgbImage>>,
 }
 
 /// Sends news to the page.
-pub(super) fn tell(event: TaskEvent, bytes: Option<&[u8]>) {
+pub(super) fn post_train(event: TrainEvent, bytes: Option<&[u8]>) {
     let buffer = bytes.map(|bytes| Uint8Array::from(bytes).buffer());
-    post(&Event::Teach { event }, buffer.as_ref());
+    post(&Event::Train { event }, buffer.as_ref());
 }
 
-impl Teaching {
+impl Collection {
     /// Takes on what needs neither network nor device; gives back what does.
-    pub(super) fn collect(&mut self, task: Task, bytes: &[u8]) -> Option<Task> {
-        match task {
-            Task::Add { image, side, fit } => match self.add(image, bytes, side, fit) {
-                Ok(event) => tell(event, None),
+    pub(super) fn collect(&mut self, command: TrainCommand, bytes: &[u8]) -> Option<TrainCommand> {
+        match command {
+            TrainCommand::Add { image, side, fit } => match self.add(image, bytes, side, fit) {
+                Ok(event) => post_train(event, None),
                 Err(err) => refuse(image, &err),
             },
-            Task::AddTexture { image } => match image::decode(bytes) {
+            TrainCommand::AddTexture { image } => match image::decode(bytes) {
                 Ok(texture) => {
                     let (width, height) = texture.dimensions();
                     self.textures.retain(|(id, _)| *id != image);
                     self.textures.push((image, texture));
                     self.fitted = None;
-                    let event = TaskEvent::Added {
+                    let event = TrainEvent::Added {
                         image,
                         width,
                         height,
                         copy_of: None,
                     };
-                    tell(event, None);
+                    post_train(event, None);
                 }
                 Err(err) => refuse(image, &err),
             },
-            Task::Remove { images } => {
+            TrainCommand::Remove { images } => {
                 self.images.retain(|good| !images.contains(&good.id));
                 self.textures.retain(|(id, _)| !images.contains(id));
                 self.fitted = None;
             }
-            Task::Preview {
+            TrainCommand::Preview {
                 settings,
                 textures,
                 seed,
@@ -81,30 +79,30 @@ impl Teaching {
                 let start = now_ms();
                 match self.preview(&settings, textures, seed, count) {
                     Ok((samples, pictures)) => {
-                        let event = TaskEvent::Previewed {
+                        let event = TrainEvent::Previewed {
                             side: settings.model.input_size,
                             samples,
                             ms: now_ms() - start,
                         };
-                        tell(event, Some(&pictures));
+                        post_train(event, Some(&pictures));
                     }
-                    Err(err) => tell(
-                        TaskEvent::PreviewFailed {
+                    Err(err) => post_train(
+                        TrainEvent::PreviewFailed {
                             message: sentence(&err.to_string()),
                         },
                         None,
                     ),
                 }
             }
-            Task::ShowTextures { side } => {
-                tell(TaskEvent::TexturesShown { side }, Some(&preview::kinds(side)));
+            TrainCommand::ShowTextures { side } => {
+                post_train(TrainEvent::TexturesShown { side }, Some(&preview::kinds(side)));
             }
             other => return Some(other),
         }
         None
     }
 
-    fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: Fit) -> Result<TaskEvent> {
+    fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: Fit) -> Result<TrainEvent> {
         let picture = image::decode(bytes)?;
         let (width, height) = picture.dimensions();
         let layout = Layout::new(fit, (width, height), side, side);
@@ -124,8 +122,8 @@ impl Teaching {
             .iter()
             .find(|good| good.views == views)
             .map(|good| good.id);
-        self.images.push(Good { id, views });
-        Ok(TaskEvent::Added {
+        self.images.push(TrainingImage { id, views });
+        Ok(TrainEvent::Added {
             image: id,
             width,
             height,
@@ -208,5 +206,5 @@ pub(super) fn synthesiser(settings: &Settings, pictures: Vec<RgbImage>) -> Synth
 
 fn refuse(image: u32, err: &Error) {
     let message = sentence(&err.to_string());
-    tell(TaskEvent::Refused { image, message }, None);
+    post_train(TrainEvent::Refused { image, message }, None);
 }

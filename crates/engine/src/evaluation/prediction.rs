@@ -3,12 +3,12 @@
 use ::image::codecs::jpeg::JpegEncoder;
 
 use super::detail::{Instance, Outline};
-use crate::data::image::{self, RgbImage};
-use crate::inference::{Detection, Detector};
-use crate::data::map::AnomalyMap;
-use crate::platform::now_ms;
-use crate::data::regions;
 use crate::data::contour::contours;
+use crate::data::image::{self, RgbImage};
+use crate::data::map::AnomalyMap;
+use crate::data::regions;
+use crate::inference::{Detection, Detector};
+use crate::platform::now_ms;
 use crate::{Error, Result};
 
 /// Longer side of an image's small picture in pixels.
@@ -20,7 +20,7 @@ const SMOOTH: f32 = 0.4;
 
 /// What a network says of an image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sighting {
+pub struct Prediction {
     /// Columns and rows of the image.
     pub size: (u32, u32),
     /// A small picture of it as JPEG file.
@@ -37,7 +37,7 @@ pub struct Sighting {
     pub dest: AnomalyMap,
 }
 
-impl Sighting {
+impl Prediction {
     /// Looks at an image file; the inner error says why it cannot be used.
     ///
     /// # Errors

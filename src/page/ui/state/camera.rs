@@ -5,16 +5,16 @@ use std::rc::Rc;
 use web_sys::HtmlVideoElement;
 
 use super::{Bulk, State};
-use crate::page::protocol::Look;
+use crate::page::protocol::PredictionSummary;
 use destseg_engine::data::map::AnomalyMap;
 
 /// What is watched, and what the model said of it last.
 #[derive(Debug, Clone, Default)]
-pub struct Live {
+pub struct CameraState {
     /// The camera's picture, while the visitor wants verdicts on it.
     pub video: Option<HtmlVideoElement>,
     /// The last result.
-    pub seen: Option<Rc<Glimpse>>,
+    pub prediction: Option<Rc<CameraPrediction>>,
     /// Why the camera is no longer watched.
     pub error: Option<Rc<str>>,
     /// The look in the engine.
@@ -23,26 +23,26 @@ pub struct Live {
 
 /// One look at the camera's picture.
 #[derive(Debug, PartialEq)]
-pub struct Glimpse {
+pub struct CameraPrediction {
     /// Tells it from the one before.
     pub job: u32,
     /// Score and thresholds.
-    pub look: Look,
+    pub summary: PredictionSummary,
     /// The map that decides.
     pub map: AnomalyMap,
 }
 
-impl Live {
+impl CameraState {
     pub(super) fn begin(&mut self, job: u32) {
         self.working = Some(job);
     }
 
-    pub(super) fn hear(&mut self, job: u32, look: Look, bulk: Option<Bulk>) {
+    pub(super) fn on_event(&mut self, job: u32, summary: PredictionSummary, bulk: Option<Bulk>) {
         if self.working.take_if(|own| *own == job).is_none() || self.video.is_none() {
             return;
         }
-        match AnomalyMap::new(look.size.0, look.size.1, Bulk::values(bulk)) {
-            Some(map) => self.seen = Some(Glimpse { job, look, map }.into()),
+        match AnomalyMap::new(summary.size.0, summary.size.1, Bulk::values(bulk)) {
+            Some(map) => self.prediction = Some(CameraPrediction { job, summary, map }.into()),
             None => self.give_up("The engine's answer was incomplete: switch the live verdict on again."),
         }
     }
@@ -69,26 +69,26 @@ impl Live {
         if self.video.take().is_some() {
             self.error = Some(message.into());
         }
-        self.seen = None;
+        self.prediction = None;
     }
 }
 
 impl State {
-    pub(super) fn next_watch(&self) -> Option<HtmlVideoElement> {
-        let own = &self.live;
+    pub(super) fn next_camera(&self) -> Option<HtmlVideoElement> {
+        let own = &self.camera;
         own.video.clone().filter(|_| own.working.is_none())
     }
 
     /// Watches a camera's picture, or no longer.
-    pub(super) fn watch(&mut self, video: Option<HtmlVideoElement>) {
-        self.live.video = video;
-        self.live.seen = None;
-        self.live.error = None;
+    pub(super) fn set_camera(&mut self, video: Option<HtmlVideoElement>) {
+        self.camera.video = video;
+        self.camera.prediction = None;
+        self.camera.error = None;
     }
 
     /// Whether the rooms leave the camera to inspection: in the others it only takes photos.
     pub fn is_inspecting(&self) -> bool {
-        !(self.teach.open || self.compare.open || self.evaluate.open)
+        !(self.train.open || self.compare.open || self.evaluate.open)
     }
 }
 
@@ -101,12 +101,12 @@ mod tests {
 
     fn watching() -> State {
         let mut state = State::new(BackendChoice::Cpu, None);
-        state.watch(Some(JsValue::UNDEFINED.unchecked_into()));
+        state.set_camera(Some(JsValue::UNDEFINED.unchecked_into()));
         state
     }
 
-    fn look() -> Look {
-        Look {
+    fn look() -> PredictionSummary {
+        PredictionSummary {
             method: Default::default(),
             score: 0.5,
             thresholds: None,
@@ -123,46 +123,46 @@ mod tests {
     #[test]
     fn one_look_at_a_time() {
         let mut state = watching();
-        assert!(state.next_watch().is_some());
-        state.live.begin(4);
-        assert!(state.next_watch().is_none());
-        state.live.hear(3, look(), map());
+        assert!(state.next_camera().is_some());
+        state.camera.begin(4);
+        assert!(state.next_camera().is_none());
+        state.camera.on_event(3, look(), map());
         assert!(
-            state.live.seen.is_none() && state.next_watch().is_none(),
+            state.camera.prediction.is_none() && state.next_camera().is_none(),
             "another look's answer"
         );
-        state.live.hear(4, look(), map());
-        assert!(state.live.seen.is_some() && state.next_watch().is_some());
-        state.live.begin(5);
-        state.live.engine_is_new();
-        assert!(state.next_watch().is_some(), "the new engine watches on");
+        state.camera.on_event(4, look(), map());
+        assert!(state.camera.prediction.is_some() && state.next_camera().is_some());
+        state.camera.begin(5);
+        state.camera.engine_is_new();
+        assert!(state.next_camera().is_some(), "the new engine watches on");
     }
 
     #[test]
     fn what_was_switched_off_stays_off() {
         let mut state = watching();
-        state.live.begin(4);
-        state.watch(None);
-        state.live.hear(4, look(), map());
-        assert!(state.live.seen.is_none() && state.next_watch().is_none());
+        state.camera.begin(4);
+        state.set_camera(None);
+        state.camera.on_event(4, look(), map());
+        assert!(state.camera.prediction.is_none() && state.next_camera().is_none());
     }
 
     #[test]
     fn failures_end_it_with_a_sentence() {
         for fail in [
-            (|live| live.hear(4, look(), None)) as fn(&mut Live),
+            (|live| live.on_event(4, look(), None)) as fn(&mut CameraState),
             |live| live.fail(4, "No."),
-            Live::crash,
+            CameraState::crash,
         ] {
             let mut state = watching();
-            state.live.begin(4);
-            fail(&mut state.live);
-            assert!(state.live.error.is_some() && state.next_watch().is_none());
-            state.watch(Some(JsValue::UNDEFINED.unchecked_into()));
-            assert!(state.live.error.is_none() && state.next_watch().is_some());
+            state.camera.begin(4);
+            fail(&mut state.camera);
+            assert!(state.camera.error.is_some() && state.next_camera().is_none());
+            state.set_camera(Some(JsValue::UNDEFINED.unchecked_into()));
+            assert!(state.camera.error.is_none() && state.next_camera().is_some());
         }
         let mut state = watching();
-        state.live.crash();
-        assert!(state.next_watch().is_some(), "it was not the camera's picture");
+        state.camera.crash();
+        assert!(state.next_camera().is_some(), "it was not the camera's picture");
     }
 }

@@ -3,42 +3,45 @@
 use std::rc::Rc;
 
 use super::{Bulk, Comparison, ItemId, ModelSource, State};
-use crate::page::protocol::{AblatedModel, Look};
+use crate::page::protocol::{AblatedModel, PredictionSummary};
 use destseg_engine::config::Component;
 use destseg_engine::data::map::AnomalyMap;
 
 /// What is left out, and what the rest says.
 #[derive(Debug, Clone, Default)]
-pub struct Ablating {
+pub struct AblateState {
     /// What the visitor leaves out.
     pub chosen: Option<Component>,
     /// What small networks say of the image shown last; without a component, or nothing.
-    seen: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
+    prediction: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
     /// Why the last look failed.
     pub error: Option<Rc<str>>,
     /// The look in the engine.
-    working: Option<(u32, AblateStep)>,
+    working: Option<(u32, AblateJob)>,
 }
 
 /// A look that the engine should take.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AblateStep {
+pub struct AblateJob {
     /// At this image.
     pub item: ItemId,
     /// With this network.
     pub model: AblatedModel,
 }
 
-impl Ablating {
+impl AblateState {
     /// What the small network without a component, or the whole one, says about an image.
     pub fn of(&self, lacks: Option<Component>, item: ItemId) -> Option<&Rc<Comparison>> {
-        let found = self.seen.iter().find(|seen| (seen.0, seen.1) == (lacks, item));
-        found.map(|seen| &seen.2)
+        let found = self
+            .prediction
+            .iter()
+            .find(|prediction| (prediction.0, prediction.1) == (lacks, item));
+        found.map(|prediction| &prediction.2)
     }
 
-    pub(super) fn begin(&mut self, step: AblateStep, job: u32) {
-        self.seen.retain(|seen| seen.1 == step.item);
-        self.working = Some((job, step));
+    pub(super) fn begin(&mut self, next: AblateJob, job: u32) {
+        self.prediction.retain(|prediction| prediction.1 == next.item);
+        self.working = Some((job, next));
     }
 
     pub(super) fn fail(&mut self, job: u32, message: &str) {
@@ -47,15 +50,15 @@ impl Ablating {
         }
     }
 
-    pub(super) fn hear(&mut self, job: u32, look: Look, bulk: Option<Bulk>) {
-        let Some((_, step)) = self.working.take_if(|own| own.0 == job) else {
+    pub(super) fn on_event(&mut self, job: u32, summary: PredictionSummary, bulk: Option<Bulk>) {
+        let Some((_, next)) = self.working.take_if(|own| own.0 == job) else {
             return;
         };
-        match AnomalyMap::new(look.size.0, look.size.1, Bulk::values(bulk)) {
+        match AnomalyMap::new(summary.size.0, summary.size.1, Bulk::values(bulk)) {
             Some(map) => {
-                let looks = vec![(look, map)];
-                self.seen
-                    .push((step.model.lacks, step.item, Comparison { looks }.into()));
+                let predictions = vec![(summary, map)];
+                self.prediction
+                    .push((next.model.lacks, next.item, Comparison { predictions }.into()));
             }
             None => self.error = Some("The engine's answer was incomplete: choose again.".into()),
         }
@@ -74,10 +77,10 @@ impl State {
         all.find(|model| model.of == *whole && model.lacks == lacks)
     }
 
-    pub(super) fn next_ablation(&self) -> Option<AblateStep> {
-        let own = &self.ablating;
+    pub(super) fn next_ablation(&self) -> Option<AblateJob> {
+        let own = &self.ablate;
         let item = self.current()?;
-        item.analysis()?;
+        item.prediction()?;
         let lacks = own.chosen.filter(|_| self.view.inside)?;
         if own.working.is_some() || own.error.is_some() {
             return None;
@@ -88,7 +91,7 @@ impl State {
         };
         let unseen = |model: &&AblatedModel| own.of(model.lacks, item.id).is_none();
         let model = [whole, rest].into_iter().find(unseen)?;
-        Some(AblateStep {
+        Some(AblateJob {
             item: item.id,
             model: model.clone(),
         })
@@ -96,8 +99,8 @@ impl State {
 
     /// Leaves out a component, or none.
     pub(super) fn ablate(&mut self, chosen: Option<Component>) {
-        self.ablating.chosen = chosen;
-        self.ablating.error = None;
+        self.ablate.chosen = chosen;
+        self.ablate.error = None;
     }
 }
 
@@ -109,7 +112,7 @@ mod tests {
 
     const LACKS: Option<Component> = Some(Component::Denoising);
 
-    fn step(item: ItemId, lacks: Option<Component>) -> AblateStep {
+    fn next(item: ItemId, lacks: Option<Component>) -> AblateJob {
         let file = ManifestFile {
             id: "a-without-it".into(),
             file: "a".into(),
@@ -118,11 +121,11 @@ mod tests {
         };
         let of = "a".into();
         let model = AblatedModel { file, of, lacks };
-        AblateStep { item, model }
+        AblateJob { item, model }
     }
 
-    fn look() -> Look {
-        Look {
+    fn look() -> PredictionSummary {
+        PredictionSummary {
             method: Method::Destseg,
             score: 0.5,
             thresholds: None,
@@ -134,17 +137,17 @@ mod tests {
 
     #[test]
     fn looks_are_of_their_image_and_component() {
-        let mut own = Ablating::default();
-        own.begin(step(3, LACKS), 9);
-        own.hear(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        let mut own = AblateState::default();
+        own.begin(next(3, LACKS), 9);
+        own.on_event(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_none(), "another job's answer");
-        own.hear(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        own.on_event(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_some());
         assert!(own.of(None, 3).is_none());
         assert!(own.of(LACKS, 4).is_none());
-        own.begin(step(4, LACKS), 10);
+        own.begin(next(4, LACKS), 10);
         assert!(own.of(LACKS, 3).is_none(), "maps of images left are let go");
-        own.hear(10, look(), None);
+        own.on_event(10, look(), None);
         assert!(own.error.is_some(), "half an answer is none");
     }
 }

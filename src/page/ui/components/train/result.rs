@@ -5,7 +5,7 @@ use yew::prelude::*;
 
 use crate::page::ui::components::Page;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Phase, TeachAction};
+use crate::page::ui::state::{Action, Phase, TrainAction};
 use crate::page::ui::{chart, draw, store};
 
 /// Histogram, what to expect, what to do next.
@@ -21,12 +21,12 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
             }
         });
     }
-    let Phase::Done(trained) = &state.teach.phase else {
+    let Phase::Done(trained) = &state.train.phase else {
         return Html::default();
     };
-    let act = |make: fn() -> TeachAction| {
+    let act = |make: fn() -> TrainAction| {
         let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(make())))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(make())))
     };
     let download = {
         let trained = trained.clone();
@@ -59,13 +59,13 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                 </p>
             }
             <div class="dialog-buttons start">
-                <button class="button primary" type="button" data-testid="use-it" onclick={act(|| TeachAction::Open(false))}>
+                <button class="button primary" type="button" data-testid="use-it" onclick={act(|| TrainAction::Open(false))}>
                     { "Inspect images with it" }
                 </button>
                 <button class="button" type="button" data-testid="download-model" onclick={download}>
                     { icon(icons::SAVE) }{ "Download" }
                 </button>
-                <button class="button" type="button" data-testid="teach-again" onclick={act(|| TeachAction::Again)}>
+                <button class="button" type="button" data-testid="teach-again" onclick={act(|| TrainAction::Again)}>
                     { "Train another" }
                 </button>
             </div>

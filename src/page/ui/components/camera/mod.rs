@@ -1,5 +1,7 @@
 //! Photos from the camera.
 
+mod live;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -11,12 +13,12 @@ use web_sys::{
 };
 use yew::prelude::*;
 
-use super::Page;
-use super::live::{Overlay, Readout};
-use crate::page::shared::content::{Content, Given};
+use crate::page::shared::content::{Content, UserFile};
+use crate::page::ui::components::Page;
 use crate::page::ui::draw;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::Action;
+use live::{Overlay, Readout};
 
 /// Properties of [`Camera`].
 #[derive(PartialEq, Properties)]
@@ -71,11 +73,11 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
         let (video, dispatch) = (video.clone(), props.page.dispatch.clone());
         use_effect_with(*live && is_inspecting, move |&watch| {
             if watch {
-                dispatch.dispatch(Action::Watch(video.cast()));
+                dispatch.dispatch(Action::Camera(video.cast()));
             }
             move || {
                 if watch {
-                    dispatch.dispatch(Action::Watch(None));
+                    dispatch.dispatch(Action::Camera(None));
                 }
             }
         });
@@ -91,7 +93,7 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
                     return;
                 };
                 dispatch.dispatch(match photo(&video).await {
-                    Some(blob) => Action::Add(vec![Given {
+                    Some(blob) => Action::Add(vec![UserFile {
                         path: format!("photo {number}.png").into(),
                         content: Ok(Content::File(blob)),
                     }]),

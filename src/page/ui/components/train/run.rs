@@ -9,7 +9,7 @@ use super::picture::{Picture, Source};
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, Select, Toggle};
-use crate::page::ui::state::{Action, Course, Effort, Phase, TeachAction};
+use crate::page::ui::state::{Action, Course, Effort, Phase, TrainAction};
 use crate::page::ui::{chart, format};
 use destseg_engine::config::Fit;
 
@@ -22,11 +22,11 @@ const PREPARING: &str = "Preparing the graphics card: its programs are compiled 
 /// Settings before, progress during the training.
 #[component]
 pub(crate) fn Training(page: &Page) -> Html {
-    let teach = &page.state.teach;
+    let train = &page.state.train;
     let section = use_node_ref();
     {
         let section = section.clone();
-        let begun = teach.is_training() && teach.course.is_some();
+        let begun = train.is_training() && train.course.is_some();
         use_effect_with(begun, move |&training| {
             if let (Some(section), true) = (section.cast::<Element>(), training) {
                 section.scroll_into_view();
@@ -36,7 +36,7 @@ pub(crate) fn Training(page: &Page) -> Html {
     html! {
         <section class="panel" aria-labelledby="train-title" ref={section}>
             <h2 id="train-title"><span class="number">{ "3" }</span>{ "Train" }</h2>
-            { match (&teach.phase, &teach.course) {
+            { match (&train.phase, &train.course) {
                 (Phase::Idle | Phase::Done(_), _) => plan(page),
                 (Phase::Failed(message), _) => html! {
                     <>
@@ -60,22 +60,22 @@ pub(crate) fn Training(page: &Page) -> Html {
 
 fn plan(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let act = |action: fn(String) -> Option<TeachAction>| {
+    let train = &state.train;
+    let act = |action: fn(String) -> Option<TrainAction>| {
         let dispatch = dispatch.clone();
         Callback::from(move |value: String| {
             if let Some(action) = action(value) {
-                dispatch.dispatch(Action::Teach(action));
+                dispatch.dispatch(Action::Train(action));
             }
         })
     };
-    let name = act(|name| Some(TeachAction::Name(name))).reform(|event: InputEvent| {
+    let name = act(|name| Some(TrainAction::Name(name))).reform(|event: InputEvent| {
         let input = event
             .target()
             .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
         input.map(|input| input.value()).unwrap_or_default()
     });
-    let own = Some(teach.effort).filter(|effort| !Effort::ALL.contains(effort));
+    let own = Some(train.effort).filter(|effort| !Effort::ALL.contains(effort));
     let efforts: Vec<Choice> = Effort::ALL
         .into_iter()
         .chain(own)
@@ -97,22 +97,22 @@ fn plan(page: &Page) -> Html {
         Effort::ALL
             .into_iter()
             .find(|effort| effort.id() == id)
-            .map(TeachAction::Effort)
+            .map(TrainAction::Effort)
     });
     let mut sizes = SIZES.to_vec();
-    if !sizes.contains(&teach.settings.model.input_size) {
-        sizes.push(teach.settings.model.input_size);
+    if !sizes.contains(&train.settings.model.input_size) {
+        sizes.push(train.settings.model.input_size);
     }
     let sizes: Vec<Choice> = sizes
         .iter()
         .map(|side| (side.to_string().into(), format!("{side} pixels").into()))
         .collect();
     let change = |edit: fn(&mut destseg_engine::config::ModelConfig, &str)| {
-        let (dispatch, settings) = (dispatch.clone(), teach.settings.clone());
+        let (dispatch, settings) = (dispatch.clone(), train.settings.clone());
         Callback::from(move |value: String| {
             let mut settings = settings.clone();
             edit(&mut settings.model, &value);
-            dispatch.dispatch(Action::Teach(TeachAction::Settings(settings.into())));
+            dispatch.dispatch(Action::Train(TrainAction::Settings(settings.into())));
         })
     };
     let fits: Vec<Choice> = vec![
@@ -120,30 +120,30 @@ fn plan(page: &Page) -> Html {
         ("pad".into(), "Whole, with a border".into()),
         ("crop".into(), "The middle square".into()),
     ];
-    let fit = match teach.settings.model.fit {
+    let fit = match train.settings.model.fit {
         Fit::Pad => "pad",
         Fit::Crop => "crop",
         Fit::Squash | Fit::Tile | Fit::Strip => "squash",
     };
     let fine_tune = {
-        let (dispatch, on) = (dispatch.clone(), !teach.fine_tune);
-        Callback::from(move |()| dispatch.dispatch(Action::Teach(TeachAction::FineTune(on))))
+        let (dispatch, on) = (dispatch.clone(), !train.fine_tune);
+        Callback::from(move |()| dispatch.dispatch(Action::Train(TrainAction::FineTune(on))))
     };
-    let train = {
+    let begin = {
         let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Train)))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Train)))
     };
     let obstacle = state.training_obstacle();
-    let side = teach.settings.model.input_size;
+    let side = train.settings.model.input_size;
     html! {
         <>
             <div class="control-grid">
                 <label class="field">
                     <span class="field-label">{ "Name" }</span>
-                    <input class="text" type="text" maxlength="60" value={teach.name.to_string()} data-testid="teach-name"
+                    <input class="text" type="text" maxlength="60" value={train.name.to_string()} data-testid="teach-name"
                         oninput={name} />
                 </label>
-                <Select label="Training" testid="effort" choices={efforts} value={teach.effort.id()} onchange={effort} />
+                <Select label="Training" testid="effort" choices={efforts} value={train.effort.id()} onchange={effort} />
                 <Select label="Seen at" testid="input-size" choices={sizes} value={side.to_string()}
                     onchange={change(|model, value| model.input_size = value.parse().unwrap_or(model.input_size))} />
                 <Select label="Images that are not square" testid="fit" choices={fits} value={fit}
@@ -154,7 +154,7 @@ fn plan(page: &Page) -> Html {
                     })} />
                 <Network ..page.clone() />
                 if let Some(model) = state.possible_start() {
-                    <Toggle label={format!("Start from {}", model.info.name)} testid="fine-tune" on={teach.fine_tune}
+                    <Toggle label={format!("Start from {}", model.info.name)} testid="fine-tune" on={train.fine_tune}
                         onclick={fine_tune} />
                 }
             </div>
@@ -169,7 +169,7 @@ fn plan(page: &Page) -> Html {
             <Needs ..page.clone() />
             <div class="train-go">
                 <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
-                    onclick={train}>{ "Train" }</button>
+                    onclick={begin}>{ "Train" }</button>
                 <p class="hint" data-testid="train-estimate">
                     { obstacle.unwrap_or_else(|| estimate(page)) }
                 </p>
@@ -201,20 +201,20 @@ fn estimate(page: &Page) -> String {
 
 fn progress(page: &Page, course: &Course) -> Html {
     let Page { state, dispatch } = page;
-    let teach = &state.teach;
-    let act = |action: TeachAction| {
+    let train = &state.train;
+    let act = |action: TrainAction| {
         let dispatch = dispatch.clone();
         let action = std::cell::RefCell::new(Some(action));
         Callback::from(move |_: MouseEvent| {
             if let Some(action) = action.borrow_mut().take() {
-                dispatch.dispatch(Action::Teach(action));
+                dispatch.dispatch(Action::Train(action));
             }
         })
     };
     let (done, total) = (course.done(), course.info.total_steps);
     let student = course.info.student_steps;
-    let paused = teach.phase == Phase::Paused;
-    let stage = match teach.phase {
+    let paused = train.phase == Phase::Paused;
+    let stage = match train.phase {
         Phase::Calibrating => "Finding the thresholds on held-out images",
         Phase::Starting(0, 0) => "Going on where it was interrupted",
         Phase::Starting(..) => PREPARING,
@@ -260,12 +260,12 @@ fn progress(page: &Page, course: &Course) -> Html {
                 if !speed.is_empty() { { " · " }<span data-testid="train-speed">{ speed }</span> }
             </p>
             <div class="dialog-buttons start">
-                <button class="button" type="button" data-testid="pause" onclick={act(TeachAction::Pause(!paused))}>
+                <button class="button" type="button" data-testid="pause" onclick={act(TrainAction::Pause(!paused))}>
                     { if paused { "Continue" } else { "Pause" } }
                 </button>
                 <button class="button" type="button" data-testid="stop-keep" disabled={!course.in_segmentation()}
-                    title="Possible from stage 2 on" onclick={act(TeachAction::Stop(true))}>{ "Stop and keep" }</button>
-                <button class="button" type="button" data-testid="discard" onclick={act(TeachAction::Stop(false))}>
+                    title="Possible from stage 2 on" onclick={act(TrainAction::Stop(true))}>{ "Stop and keep" }</button>
+                <button class="button" type="button" data-testid="discard" onclick={act(TrainAction::Stop(false))}>
                     { "Discard" }
                 </button>
             </div>
@@ -274,11 +274,11 @@ fn progress(page: &Page, course: &Course) -> Html {
                 { chart::line("Focal loss (stage 2)", &part(0), total - student) }
                 { chart::line("L1 loss (stage 2)", &part(1), total - student) }
             </div>
-            if let Some(look) = &course.look {
-                <div class="look" data-testid="look" data-step={look.step.to_string()}>
+            if let Some(prediction) = &course.held_out {
+                <div class="look" data-testid="look" data-step={prediction.step.to_string()}>
                     { for LOOK.iter().enumerate().map(|(index, words)| html! {
                         <div class="sample-cell">
-                            <Picture source={Source::Look(look.clone())} {index} alt={*words} />
+                            <Picture source={Source::HeldOut(prediction.clone())} {index} alt={*words} />
                             <span>{ *words }</span>
                         </div>
                     }) }
