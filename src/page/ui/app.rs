@@ -14,7 +14,7 @@ use super::components::{
     Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
     Tour, TrainRoom, VerdictPanel, Viewer,
 };
-use super::state::{Action, Effort, Engine, State};
+use super::state::{Action, Effort, Engine, Room, State};
 use super::{files, icons, store, test_api};
 use crate::page::protocol::BackendChoice;
 
@@ -40,13 +40,25 @@ pub(crate) fn App() -> Html {
             <a class="skip" href="#result">{ "Skip to the result" }</a>
             <Header ..page.clone() />
             <Notices ..page.clone() />
-            if page.state.train.open {
-                <TrainRoom ..page.clone() />
-            } else if page.state.compare.open {
-                <CompareRoom ..page.clone() />
-            } else if page.state.evaluate.open {
-                <EvaluateRoom ..page.clone() />
-            } else {
+            { room(&page) }
+            <Tour ..page.clone() />
+            <StatusLine ..page />
+            if *dragging {
+                <div class="drop-hint" aria-hidden="true">
+                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
+                </div>
+            }
+        </div>
+    }
+}
+
+/// What the page shows between its head and its foot.
+fn room(page: &Page) -> Html {
+    match page.state.room {
+        Room::Train => html! { <TrainRoom ..page.clone() /> },
+        Room::Compare => html! { <CompareRoom ..page.clone() /> },
+        Room::Evaluate => html! { <EvaluateRoom ..page.clone() /> },
+        Room::Inspect => html! {
             <main class="workspace">
                 <div class="column">
                     <Add ..page.clone() />
@@ -60,15 +72,7 @@ pub(crate) fn App() -> Html {
                     <Display ..page.clone() />
                 </div>
             </main>
-            }
-            <Tour ..page.clone() />
-            <StatusLine ..page />
-            if *dragging {
-                <div class="drop-hint" aria-hidden="true">
-                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
-                </div>
-            }
-        </div>
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use yew::prelude::*;
 use super::Page;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Prediction, State, StudyAction, View};
+use crate::page::ui::state::{Action, Prediction, Room, State, StudyAction, View};
 use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 
 /// Seed of the defect that the tour takes.
@@ -29,7 +29,7 @@ pub(crate) const STEPS: usize = TARGETS.len();
 pub(crate) fn Tour(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let view = state.view;
-    let in_a_room = state.train.open || state.evaluate.open || state.compare.open;
+    let in_a_room = state.room != Room::Inspect;
     let step = view.tour.filter(|_| !in_a_room);
     let ready = state.current().and_then(|item| item.prediction()).cloned();
     // what is pointed at may only now be there

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use web_sys::HtmlVideoElement;
 
-use super::{Bulk, State};
+use super::{Bulk, Room, State};
 use crate::page::protocol::PredictionSummary;
 use destseg_engine::data::map::AnomalyMap;
 
@@ -88,7 +88,7 @@ impl State {
 
     /// Whether the rooms leave the camera to inspection: in the others it only takes photos.
     pub fn is_inspecting(&self) -> bool {
-        !(self.train.open || self.compare.open || self.evaluate.open)
+        self.room == Room::Inspect
     }
 }
 

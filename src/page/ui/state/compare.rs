@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use web_sys::Blob;
 
-use super::{Bulk, ItemId, State, Status};
+use super::{Bulk, ItemId, Room, State, Status};
 use crate::page::protocol::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
@@ -34,8 +34,6 @@ pub struct Comparison {
 /// Everything about the comparison.
 #[derive(Debug, Clone)]
 pub struct CompareState {
-    /// Whether the page shows it.
-    pub open: bool,
     /// Share of all patches that `PatchCore` remembers.
     pub coreset: f64,
     /// Steps that STPM trains.
@@ -57,7 +55,6 @@ pub struct CompareState {
 impl Default for CompareState {
     fn default() -> Self {
         Self {
-            open: false,
             coreset: 0.1,
             steps: STEPS,
             memory: Readiness::Absent,
@@ -73,8 +70,6 @@ impl Default for CompareState {
 /// Something the visitor does about a comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum CompareAction {
-    /// Shows or leaves the room.
-    Open(bool),
     /// Chooses the share of patches that are remembered.
     Coreset(f64),
     /// Prepares a baseline.
@@ -108,7 +103,6 @@ impl CompareState {
     /// A new engine has no baselines.
     pub(super) fn engine_is_new(&mut self) {
         *self = Self {
-            open: self.open,
             coreset: self.coreset,
             steps: self.steps,
             ..Self::default()
@@ -168,7 +162,7 @@ impl State {
             return Some(CompareJob::Command(wish.clone()));
         }
         let item = self.current()?;
-        let wanted = own.open
+        let wanted = self.room == Room::Compare
             && own.working.is_none()
             && !own.is_making()
             && own.of(item.id).is_none()
@@ -181,13 +175,6 @@ impl State {
         let own = &mut self.compare;
         own.error = None;
         match action {
-            CompareAction::Open(open) => {
-                own.open = open;
-                if open {
-                    self.train.open = false;
-                    self.evaluate.open = false;
-                }
-            }
             CompareAction::Coreset(share) => own.coreset = share,
             CompareAction::Prepare(method) => {
                 own.wish = Some(CompareCommand::Prepare {

@@ -87,8 +87,6 @@ impl Order {
 /// Everything about the evaluation room.
 #[derive(Debug, Clone)]
 pub struct EvaluateState {
-    /// Whether the page shows it.
-    pub open: bool,
     /// The labelled folder.
     pub files: Option<Rc<LabelledFiles>>,
     /// How far it is.
@@ -118,7 +116,6 @@ pub struct EvaluateState {
 impl Default for EvaluateState {
     fn default() -> Self {
         Self {
-            open: false,
             files: None,
             progress: Progress::Idle,
             pictures: Vec::new(),
@@ -138,8 +135,6 @@ impl Default for EvaluateState {
 /// Something the visitor does about an evaluation.
 #[derive(Debug)]
 pub enum EvaluateAction {
-    /// Shows or leaves the room.
-    Open(bool),
     /// Measures the loaded model; the time in milliseconds.
     Begin(f64),
     /// Gives up.
@@ -198,10 +193,8 @@ impl EvaluateState {
     pub(super) fn take(&mut self, files: Vec<UserFile>) {
         let paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
         let set = labelled::classify_paths(&paths);
-        let open = self.open;
         let run = self.run + 1;
         *self = Self {
-            open,
             run,
             files: Some(LabelledFiles { set, files }.into()),
             ..Self::default()
@@ -350,13 +343,6 @@ impl State {
     pub(super) fn evaluate(&mut self, action: EvaluateAction) {
         let own = &mut self.evaluate;
         match action {
-            EvaluateAction::Open(open) => {
-                own.open = open;
-                if open {
-                    self.compare.open = false;
-                    self.train.open = false;
-                }
-            }
             EvaluateAction::Begin(now) => {
                 own.restart();
                 own.crashes = 0;

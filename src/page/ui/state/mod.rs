@@ -210,9 +210,25 @@ pub enum Job {
     SwitchToGpuEngine,
 }
 
+/// What the page shows: one room at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Room {
+    /// The queue, the image shown and its verdict.
+    #[default]
+    Inspect,
+    /// Good images, synthetic anomalies, training.
+    Train,
+    /// Methods side by side.
+    Compare,
+    /// The model on a labelled folder.
+    Evaluate,
+}
+
 /// The page.
 #[derive(Debug, Clone)]
 pub struct State {
+    /// The room that is shown.
+    pub room: Room,
     /// Where to compute, as chosen or fallen back to.
     pub backend: BackendChoice,
     /// Counts the workers; a new number asks for a new worker.
@@ -269,6 +285,7 @@ impl State {
     /// A page that has just opened, with what its address asks for.
     pub fn new(backend: BackendChoice, model: Option<Rc<str>>) -> Self {
         Self {
+            room: Room::default(),
             backend,
             generation: 1,
             gpu_engine: backend == BackendChoice::Webgpu,
@@ -304,7 +321,7 @@ impl State {
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
-        let command = self.train.next_job();
+        let command = self.train.next_job(self.room == Room::Train);
         if let Some(step) = command.filter(|step| !self.waits_for_model(step)) {
             return Some(self.with_gpu_engine(Job::Train(step)));
         }

@@ -6,8 +6,8 @@ use web_sys::{Blob, HtmlVideoElement};
 use yew::Reducible;
 
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, State, Status,
-    StudyAction, TrainAction, View,
+    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, Room, State,
+    Status, StudyAction, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -29,6 +29,8 @@ pub enum Action {
     Begin(Job, u32),
     /// An example's file was fetched.
     Fetched(ItemId, Blob),
+    /// Shows another room.
+    Enter(Room),
     /// Images of the visitor.
     Add(Vec<UserFile>),
     /// The visitor picked an example of the shelf.
@@ -92,12 +94,15 @@ impl State {
             Action::Engine(..) | Action::Crash(..) => {}
             Action::Begin(next, job) => self.begin(next, job),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
-            Action::Add(images) if self.train.open || self.compare.open => self.collect(images),
-            Action::Add(images) if self.evaluate.open => self.evaluate.take(images),
-            Action::Add(images) => self.add(images),
+            Action::Enter(room) => self.enter(room),
+            Action::Add(images) => match self.room {
+                Room::Inspect => self.add(images),
+                Room::Train | Room::Compare => self.collect(images),
+                Room::Evaluate => self.evaluate.take(images),
+            },
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
-            Action::Move(places) => self.shift(places),
+            Action::Move(offset) => self.shift(offset),
             Action::Remove(id) => self.remove(id),
             Action::Clear => {
                 self.items.clear();
@@ -112,13 +117,7 @@ impl State {
                 self.restart();
             }
             Action::Retry => self.retry(),
-            Action::Train(action) => {
-                if matches!(action, TrainAction::Open(true)) {
-                    self.evaluate.open = false;
-                    self.compare.open = false;
-                }
-                self.train(action);
-            }
+            Action::Train(action) => self.train(action),
             Action::Compare(action) => self.compare(action),
             Action::Study(action) => self.study(action),
             Action::Ablate(component) => self.ablate(component),
@@ -127,6 +126,15 @@ impl State {
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
+        }
+    }
+
+    fn enter(&mut self, room: Room) {
+        self.room = room;
+        match room {
+            Room::Train => self.train.enter(),
+            Room::Compare => self.compare.error = None,
+            Room::Inspect | Room::Evaluate => {}
         }
     }
 
@@ -259,7 +267,7 @@ impl State {
         self.selected = Some(id);
     }
 
-    fn shift(&mut self, places: isize) {
+    fn shift(&mut self, offset: isize) {
         let Some(last) = self.items.len().checked_sub(1) else {
             return;
         };
@@ -268,7 +276,7 @@ impl State {
             .iter()
             .position(|item| Some(item.id) == self.selected)
             .unwrap_or(0);
-        self.selected = Some(self.items[here.saturating_add_signed(places).min(last)].id);
+        self.selected = Some(self.items[here.saturating_add_signed(offset).min(last)].id);
     }
 
     fn remove(&mut self, id: ItemId) {

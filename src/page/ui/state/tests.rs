@@ -482,7 +482,7 @@ mod teaching {
         fn with_images(count: usize) -> Self {
             let mut page = Self::ready();
             page.settle();
-            page.train(TrainAction::Open(true));
+            page.act(Action::Enter(Room::Train));
             for index in 0..count {
                 // without content, as native tests have no blobs; the engine takes them all the same
                 let id = page.0.counter + 1;
@@ -712,7 +712,7 @@ fn first_results_come_from_the_quick_engine() {
     assert!(!page.0.gpu_engine);
     page.bring_up();
     // a new inspector needs the whole one, which loads the same model
-    page.act(Action::Train(TrainAction::Open(true)));
+    page.act(Action::Enter(Room::Train));
     let (next, _) = page.begin();
     assert_eq!(next, Job::SwitchToGpuEngine);
     assert!(page.0.gpu_engine && page.0.generation == 2);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
-use super::{Bulk, ModelSource, State};
+use super::{Bulk, ModelSource, Room, State};
 use crate::page::protocol::{
     KeptRun, ManifestFile, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo,
 };
@@ -234,8 +234,6 @@ pub struct Inspector {
 /// Everything about new and kept inspectors.
 #[derive(Debug, Clone)]
 pub struct TrainState {
-    /// Whether the page shows it.
-    pub open: bool,
     /// Name of the next inspector.
     pub name: Rc<str>,
     /// Good images.
@@ -289,7 +287,6 @@ impl Default for TrainState {
         let mut settings = Settings::preset(Preset::Compact);
         settings.training.held_out = TrainConfig::share_held_out(0);
         Self {
-            open: false,
             name: "My inspector".into(),
             images: Vec::new(),
             removed: Vec::new(),
@@ -320,8 +317,6 @@ impl Default for TrainState {
 /// Something the visitor, or the browser's storage, does about inspectors.
 #[derive(Debug)]
 pub enum TrainAction {
-    /// Shows or leaves the room.
-    Open(bool),
     /// Names the next inspector.
     Name(String),
     /// Texture images.
@@ -421,7 +416,7 @@ impl TrainState {
     }
 
     /// What the engine should do next for a new inspector.
-    pub(super) fn next_job(&self) -> Option<TrainJob> {
+    pub(super) fn next_job(&self, is_shown: bool) -> Option<TrainJob> {
         if let Some(command) = self.outbox.front() {
             return Some(TrainJob::Command(command.clone().into()));
         }
@@ -434,12 +429,12 @@ impl TrainState {
         if let Some(trained) = &self.unkept {
             return Some(TrainJob::Keep(trained.clone()));
         }
-        if self.open && self.kinds_wanted {
+        if is_shown && self.kinds_wanted {
             return Some(TrainJob::Command(
                 TrainCommand::ShowTextures { side: KIND_SIDE }.into(),
             ));
         }
-        if self.open && self.preview_wanted && !self.previewing && self.ready() > 0 {
+        if is_shown && self.preview_wanted && !self.previewing && self.ready() > 0 {
             let preview = TrainCommand::Preview {
                 settings: self.settings.clone(),
                 textures: self.textures,
@@ -496,6 +491,12 @@ impl TrainState {
         let images = self.removed.iter().map(|image| image.id).collect();
         self.outbox.push_back(TrainCommand::Remove { images });
         self.draw();
+    }
+
+    /// The visitor comes into the room: what is not painted yet is painted now.
+    pub(super) fn enter(&mut self) {
+        self.preview_wanted |= self.preview.is_none();
+        self.kinds_wanted |= self.kinds.is_none();
     }
 
     /// Asks for another preview.
@@ -601,11 +602,6 @@ impl State {
         }
         let train = &mut self.train;
         match action {
-            TrainAction::Open(open) => {
-                train.open = open;
-                train.preview_wanted |= train.preview.is_none();
-                train.kinds_wanted |= train.kinds.is_none();
-            }
             TrainAction::Name(name) => train.name = name.into(),
             TrainAction::Remove(id) => train.remove(|image| image.id == id),
             TrainAction::Clear => train.remove(|_| true),
@@ -656,7 +652,7 @@ impl State {
             }
             TrainAction::Stop(keep) => train.outbox.push_back(TrainCommand::Stop { keep }),
             TrainAction::Resume(run) => {
-                train.open = true;
+                self.room = Room::Train;
                 train.phase = Phase::Starting(0, 0);
                 train.course = None;
                 train.unfinished.retain(|kept| kept.info.run != run);

@@ -1,6 +1,6 @@
 //! How the page's state follows its worker: answers, failures, crashes.
 
-use super::{AblateState, Bulk, Engine, ItemId, Load, Model, ModelSource, Prediction, State, Status};
+use super::{AblateState, Bulk, Engine, ItemId, Load, Model, ModelSource, Prediction, Room, State, Status};
 use crate::page::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
 
 /// From this crash in a row on, the CPU computes.
@@ -61,7 +61,7 @@ impl State {
                     if !self.go_back(source.clone()) {
                         self.load = Load::Idle;
                     }
-                    let next = if self.train.open {
+                    let next = if self.room == Room::Train {
                         "train with it"
                     } else {
                         "open the model that needs it"

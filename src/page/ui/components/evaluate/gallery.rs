@@ -10,7 +10,7 @@ use crate::page::shared::content::UserFile;
 use crate::page::ui::components::controls::{Choice, Select};
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, EvaluateAction, Order};
+use crate::page::ui::state::{Action, EvaluateAction, Order, Room};
 use destseg_engine::evaluation::{Evaluation, ImageResult};
 use destseg_engine::report;
 
@@ -159,7 +159,7 @@ fn Detail(props: &DetailProps) -> Html {
         Callback::from(move |_: MouseEvent| {
             if let Some((content, _)) = &content {
                 let content = content.clone();
-                dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
+                dispatch.dispatch(Action::Enter(Room::Inspect));
                 dispatch.dispatch(Action::Add(vec![UserFile {
                     path: path.clone(),
                     content,

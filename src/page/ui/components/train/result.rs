@@ -5,7 +5,7 @@ use yew::prelude::*;
 
 use crate::page::ui::components::Page;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Phase, TrainAction};
+use crate::page::ui::state::{Action, Phase, Room, TrainAction};
 use crate::page::ui::{chart, draw, store};
 
 /// Histogram, what to expect, what to do next.
@@ -35,6 +35,10 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
             let _ = draw::download(&trained.file, &store::file_name(&trained.info.run.name));
         })
     };
+    let inspect = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Enter(Room::Inspect)))
+    };
     let info = &trained.info;
     let (rate, least, most) = info.false_alarms;
     html! {
@@ -59,7 +63,7 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                 </p>
             }
             <div class="dialog-buttons start">
-                <button class="button primary" type="button" data-testid="use-it" onclick={act(|| TrainAction::Open(false))}>
+                <button class="button primary" type="button" data-testid="use-it" onclick={inspect}>
                     { "Inspect images with it" }
                 </button>
                 <button class="button" type="button" data-testid="download-model" onclick={download}>
