@@ -5,6 +5,7 @@
 
 mod compare;
 mod evaluate;
+mod payload;
 mod study;
 mod train;
 
@@ -13,6 +14,7 @@ pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
 pub use destseg_engine::verdict::decision::Thresholds;
 pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
+pub use payload::Payload;
 use serde::{Deserialize, Serialize};
 pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};

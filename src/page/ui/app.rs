@@ -9,12 +9,12 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{ClipboardEvent, DragEvent, Element, KeyboardEvent, UrlSearchParams};
 use yew::prelude::*;
 
-use super::client::{self, Client, ClientSlot, Dispatch};
+use super::client::{self, Client, ClientSlot};
 use super::components::{
     Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
     Tour, TrainRoom, VerdictPanel, Viewer,
 };
-use super::state::{Action, Effort, Engine, Room, State};
+use super::state::{Action, Dispatch, Effort, Engine, Room, State};
 use super::{files, icons, store, test_api};
 use crate::page::protocol::BackendChoice;
 

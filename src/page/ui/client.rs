@@ -10,16 +10,15 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     Blob, ErrorEvent, HtmlVideoElement, MessageEvent, Response, Worker, WorkerOptions, WorkerType,
 };
-use yew::UseReducerDispatcher;
 
 use super::state::{
-    AblateJob, Action, Bulk, CompareJob, EvaluateJob, ItemId, Job, ModelSource, State, StudyJob, TrainAction,
-    TrainJob,
+    AblateJob, Action, Bulk, CompareJob, Dispatch, EvaluateJob, ItemId, Job, ModelSource, State, StudyJob,
+    TrainAction, TrainJob,
 };
 use super::store;
 use super::video::{self, Frame};
 use crate::page::protocol::{
-    Command, CompareCommand, CompareEvent, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest,
+    Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload,
     TrainCommand, TrainEvent,
 };
 use crate::page::shared;
@@ -30,9 +29,6 @@ const CPU_ENGINE: &str = "./worker_cpu_loader.js";
 const GPU_ENGINE: &str = "./worker_gpu_loader.js";
 /// The list of shipped models, next to the page.
 const MANIFEST: &str = "./models/manifest.json";
-
-/// Where actions go.
-pub(crate) type Dispatch = UseReducerDispatcher<State>;
 
 /// A running worker; dropping it ends the worker.
 pub(crate) struct Client {
@@ -114,20 +110,16 @@ fn read(generation: u32, data: &JsValue) -> Action {
 
 /// What came with an event.
 fn bulk(event: &Event, buffer: &ArrayBuffer) -> Option<Bulk> {
-    match event {
-        Event::Train {
-            event: TrainEvent::Trained(_),
-        }
-        | Event::Compare {
-            event: CompareEvent::Ready { .. },
-        } => {
+    let bytes = || Uint8Array::new(buffer).to_vec();
+    match event.payload() {
+        Payload::None => None,
+        Payload::Maps => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
+        Payload::Pictures => Some(Bulk::Pictures(bytes())),
+        Payload::Packed => Some(Bulk::Packed(bytes())),
+        Payload::File => {
             let file = Blob::new_with_buffer_source_sequence(&js_sys::Array::of1(buffer));
             file.ok().map(Bulk::File)
         }
-        Event::Train { .. } | Event::Evaluate { .. } | Event::Studied { .. } => {
-            Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec()))
-        }
-        _ => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
     }
 }
 

@@ -8,9 +8,8 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 
-use super::client::Dispatch;
 use super::format;
-use super::state::{Action, ModelSource, TrainAction};
+use super::state::{Action, Dispatch, ModelSource, TrainAction};
 use crate::page::shared::content::{Content, UserFile, open_zip};
 use destseg_engine::files::zip;
 

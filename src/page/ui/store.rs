@@ -9,9 +9,8 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Blob;
 
-use super::client::Dispatch;
 use super::draw;
-use super::state::{Action, Inspector, ModelSource, TrainAction, Trained};
+use super::state::{Action, Dispatch, Inspector, ModelSource, TrainAction, Trained};
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::Content;
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};

@@ -43,8 +43,7 @@ pub(crate) use train::TrainRoom;
 pub(crate) use verdict::VerdictPanel;
 pub(crate) use viewer::Viewer;
 
-use super::client::Dispatch;
-use super::state::State;
+use super::state::{Dispatch, State};
 
 /// What every component sees: the state of the moment, and where actions go.
 #[derive(Clone, Properties)]

@@ -361,10 +361,7 @@ impl State {
     }
 
     pub(super) fn on_evaluate_event(&mut self, event: EvaluateEvent, bulk: Option<Bulk>) {
-        let picture = match bulk {
-            Some(Bulk::Pictures(bytes)) => bytes,
-            _ => Vec::new(),
-        };
+        let picture = Bulk::pictures(bulk);
         if matches!(event, EvaluateEvent::ImageMeasured { .. }) {
             self.crashes = 0;
         }

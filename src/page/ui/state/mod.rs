@@ -23,6 +23,7 @@ pub use compare::{CompareAction, CompareJob, CompareState, Comparison, Readiness
 pub use evaluate::{EvaluateAction, EvaluateJob, EvaluateState, LabelledFiles, Order, Progress};
 pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
+pub(crate) use reducer::Dispatch;
 pub use study::{StudyAction, StudyJob, StudyState};
 pub use train::{
     Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, TrainAction,
@@ -87,18 +88,28 @@ pub enum ModelSource {
 pub enum Bulk {
     /// Maps, one value after the other.
     Maps(Vec<f32>),
-    /// RGBA pictures, one after the other.
+    /// Pictures, one after the other.
     Pictures(Vec<u8>),
+    /// Several things, as the event's numbers say.
+    Packed(Vec<u8>),
     /// A model file.
     File(Blob),
 }
 
 impl Bulk {
+    /// The bytes of pictures; none where something else came, or nothing.
+    fn pictures(bulk: Option<Self>) -> Vec<u8> {
+        match bulk {
+            Some(Self::Pictures(bytes)) => bytes,
+            Some(Self::Maps(_) | Self::Packed(_) | Self::File(_)) | None => Vec::new(),
+        }
+    }
+
     /// The values of maps; none where something else came, or nothing.
     fn values(bulk: Option<Self>) -> Vec<f32> {
         match bulk {
             Some(Self::Maps(values)) => values,
-            _ => Vec::new(),
+            Some(Self::Pictures(_) | Self::Packed(_) | Self::File(_)) | None => Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use web_sys::{Blob, HtmlVideoElement};
-use yew::Reducible;
+use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
     Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, Room, State,
@@ -15,6 +15,9 @@ use destseg_engine::config::Component;
 
 /// The label of an example without a defect.
 const GOOD: &str = "good";
+
+/// Where actions go.
+pub(crate) type Dispatch = UseReducerDispatcher<State>;
 
 /// An event of the page.
 #[derive(Debug)]

@@ -130,7 +130,7 @@ impl State {
         };
         let damage = info.damage;
         let bytes = match bulk {
-            Some(Bulk::Pictures(bytes)) => bytes,
+            Some(Bulk::Packed(bytes)) => bytes,
             _ => Vec::new(),
         };
         match (Study::new(info, &bytes), damage) {

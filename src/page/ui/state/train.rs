@@ -694,10 +694,6 @@ impl State {
     /// Follows what the engine says about the new inspector.
     pub(super) fn on_train_event(&mut self, event: TrainEvent, bulk: Option<Bulk>) {
         let train = &mut self.train;
-        let pictures = |bulk| match bulk {
-            Some(Bulk::Pictures(pictures)) => pictures,
-            _ => Vec::new(),
-        };
         match event {
             TrainEvent::Added {
                 image,
@@ -719,7 +715,7 @@ impl State {
             TrainEvent::Previewed { side, samples, ms } => {
                 train.previewing = false;
                 train.preview_error = None;
-                let pictures = pictures(bulk);
+                let pictures = Bulk::pictures(bulk);
                 train.preview = Some(Rc::new(Preview {
                     side,
                     samples,
@@ -728,7 +724,7 @@ impl State {
                 }));
             }
             TrainEvent::TexturesShown { side } => {
-                let pictures = pictures(bulk);
+                let pictures = Bulk::pictures(bulk);
                 train.kinds = Some(Rc::new(Kinds { side, pictures }));
             }
             TrainEvent::PreviewFailed { message } => {
@@ -757,7 +753,7 @@ impl State {
             }
             TrainEvent::HeldOutPredicted { step, side } => {
                 if let Some(course) = &mut train.course {
-                    let pictures = pictures(bulk);
+                    let pictures = Bulk::pictures(bulk);
                     course.held_out = Some(Rc::new(HeldOutPrediction { step, side, pictures }));
                 }
             }

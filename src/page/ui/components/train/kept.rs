@@ -61,7 +61,7 @@ fn unfinished(page: &Page, run: &KeptRun) -> Html {
 }
 
 fn entry(page: &Page, inspector: &Inspector, doomed: &UseStateHandle<Option<String>>) -> Html {
-    let with = |work: fn(&Inspector, &crate::page::ui::client::Dispatch)| {
+    let with = |work: fn(&Inspector, &crate::page::ui::state::Dispatch)| {
         let (dispatch, inspector) = (page.dispatch.clone(), inspector.clone());
         Callback::from(move |_: MouseEvent| work(&inspector, &dispatch))
     };
