@@ -18,8 +18,8 @@ use super::state::{
 use super::store;
 use super::video::{self, Frame};
 use crate::page::protocol::{
-    Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload,
-    TrainCommand, TrainEvent,
+    Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload, TrainCommand,
+    TrainEvent,
 };
 use crate::page::shared;
 use crate::page::shared::content::{self as given, Content};

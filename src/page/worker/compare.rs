@@ -1,5 +1,6 @@
 //! Other methods beside the loaded model: prepared from the good images, then asked about the same image.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use destseg_engine::backend::device::Device;
@@ -37,8 +38,7 @@ enum Making {
 /// Baselines, and the one that is being made.
 #[derive(Default)]
 pub(super) struct Comparing {
-    memory: Option<Detector>,
-    student: Option<Detector>,
+    baselines: BTreeMap<Method, Detector>,
     making: Option<(Making, f64)>,
     teacher: Option<Weights>,
 }
@@ -150,7 +150,8 @@ impl Comparing {
                 let file = builder
                     .finish(&synthesiser(), PRECISION, "images of the page", "in a browser")
                     .await?;
-                self.memory = Some(Detector::of_memory(&file, teacher, device)?);
+                let detector = Detector::of_memory(&file, teacher, device)?;
+                self.baselines.insert(Method::Patchcore, detector);
                 let patches = Some((file.patches(), builder.patch_count()));
                 (
                     Method::Patchcore,
@@ -166,7 +167,8 @@ impl Comparing {
                     ..ModelHeader::new(ModelConfig::stpm(Preset::Compact))
                 };
                 let file = ModelFile { header, weights };
-                self.student = Some(Detector::new(&file, teacher, device)?);
+                let detector = Detector::new(&file, teacher, device)?;
+                self.baselines.insert(Method::Stpm, detector);
                 (
                     Method::Stpm,
                     file.to_bytes(PRECISION)?,
@@ -190,8 +192,7 @@ impl Comparing {
     pub(super) async fn predict(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
         let image = image::decode(bytes)?;
         let (mut predictions, mut maps) = (Vec::new(), Vec::new());
-        let all = [loaded, self.student.as_ref(), self.memory.as_ref()];
-        for detector in all.into_iter().flatten() {
+        for detector in loaded.into_iter().chain(self.baselines.values()) {
             predictions.push(predict(detector, &image, &mut maps).await?);
         }
         let buffer = Float32Array::from(maps.as_slice()).buffer();

@@ -14,9 +14,8 @@ use super::legend::Legend;
 use super::stage::{self, Pending};
 use super::study::Closer;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Item, Prediction, State, View};
+use crate::page::ui::state::{Action, Item, Model, Prediction, State, View};
 use crate::page::ui::{draw, format};
-use destseg_engine::config::Method;
 use destseg_engine::data::contour;
 
 /// Name, picture, legend; saves the picture.
@@ -208,7 +207,7 @@ fn Inspection(props: &InspectionProps) -> Html {
                 <Inside prediction={prediction.clone()} colors={view.colors} dest_span={state.dest_span()}
                     pointer={*pointer} {onpoint} />
                 <Ablation page={page.clone()} item={item.clone()} prediction={prediction.clone()} />
-                if state.model.as_ref().is_some_and(|model| model.info.method != Method::Patchcore) {
+                if state.model.as_ref().is_some_and(Model::has_student) {
                     <Closer page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
                         (x as f32 + 0.5) / size.0.max(1) as f32, (y as f32 + 0.5) / size.1.max(1) as f32))} />
                 }

@@ -1,5 +1,6 @@
 //! Comparing methods: which baselines there are, and what all say about the image shown.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use web_sys::Blob;
@@ -12,12 +13,9 @@ use destseg_engine::data::map::AnomalyMap;
 /// Steps of STPM: on twenty images it has learned by then what it will.
 const STEPS: usize = 80;
 
-/// How far a baseline is.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Status of a baseline.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Readiness {
-    /// There is none.
-    #[default]
-    Absent,
     /// It is being prepared: what goes on, how much is done of how much.
     Making(Rc<str>, usize, usize),
     /// It is ready, and its file.
@@ -38,16 +36,14 @@ pub struct CompareState {
     pub coreset: f64,
     /// Steps that STPM trains.
     pub steps: usize,
-    /// How far `PatchCore` is.
-    pub memory: Readiness,
-    /// How far STPM is.
-    pub student: Readiness,
-    /// Why the last wish was not fulfilled.
+    /// Methods that are prepared, or being prepared.
+    baselines: BTreeMap<Method, Readiness>,
+    /// Why the last command failed.
     pub error: Option<Rc<str>>,
     /// What is known of an image.
     pub result: Option<(ItemId, Rc<Comparison>)>,
     /// To be sent to the engine.
-    wish: Option<CompareCommand>,
+    command: Option<CompareCommand>,
     /// The look in the engine.
     working: Option<(u32, ItemId)>,
 }
@@ -57,11 +53,10 @@ impl Default for CompareState {
         Self {
             coreset: 0.1,
             steps: STEPS,
-            memory: Readiness::Absent,
-            student: Readiness::Absent,
+            baselines: BTreeMap::new(),
             error: None,
             result: None,
-            wish: None,
+            command: None,
             working: None,
         }
     }
@@ -93,11 +88,20 @@ impl CompareState {
         self.result.as_ref().filter(|own| own.0 == item).map(|own| &own.1)
     }
 
+    /// Status of a method's baseline; none where it is not prepared.
+    pub fn baseline(&self, method: Method) -> Option<&Readiness> {
+        self.baselines.get(&method)
+    }
+
     /// Whether a baseline is being prepared.
     pub fn is_making(&self) -> bool {
-        [&self.memory, &self.student]
-            .iter()
-            .any(|own| matches!(own, Readiness::Making(..)))
+        let mut all = self.baselines.values();
+        all.any(|own| matches!(own, Readiness::Making(..)))
+    }
+
+    fn stop_making(&mut self) {
+        self.baselines
+            .retain(|_, own| !matches!(own, Readiness::Making(..)));
     }
 
     /// A new engine has no baselines.
@@ -114,16 +118,9 @@ impl CompareState {
         self.result = None;
     }
 
-    fn slot(&mut self, method: Method) -> &mut Readiness {
-        match method {
-            Method::Patchcore => &mut self.memory,
-            _ => &mut self.student,
-        }
-    }
-
     pub(super) fn begin(&mut self, step: &CompareJob, job: u32) {
         match step {
-            CompareJob::Command(_) => self.wish = None,
+            CompareJob::Command(_) => self.command = None,
             CompareJob::Predict(item) => self.working = Some((job, *item)),
         }
     }
@@ -137,11 +134,7 @@ impl CompareState {
 
     pub(super) fn fail(&mut self, message: &str) {
         self.error = Some(message.into());
-        for slot in [&mut self.memory, &mut self.student] {
-            if matches!(slot, Readiness::Making(..)) {
-                *slot = Readiness::Absent;
-            }
-        }
+        self.stop_making();
         if let Some((_, item)) = self.working.take() {
             // an empty answer: it is not asked for again until something changes
             self.result = Some((
@@ -156,10 +149,10 @@ impl CompareState {
 }
 
 impl State {
-    pub(super) fn next_contest(&self) -> Option<CompareJob> {
+    pub(super) fn next_comparison(&self) -> Option<CompareJob> {
         let own = &self.compare;
-        if let Some(wish) = &own.wish {
-            return Some(CompareJob::Command(wish.clone()));
+        if let Some(command) = &own.command {
+            return Some(CompareJob::Command(command.clone()));
         }
         let item = self.current()?;
         let wanted = self.room == Room::Compare
@@ -177,21 +170,18 @@ impl State {
         match action {
             CompareAction::Coreset(share) => own.coreset = share,
             CompareAction::Prepare(method) => {
-                own.wish = Some(CompareCommand::Prepare {
+                own.command = Some(CompareCommand::Prepare {
                     method,
                     coreset: own.coreset,
                     steps: own.steps,
                     teachers,
                 });
-                *own.slot(method) = Readiness::Making("beginning".into(), 0, 0);
+                let readiness = Readiness::Making("beginning".into(), 0, 0);
+                own.baselines.insert(method, readiness);
             }
             CompareAction::Stop => {
-                own.wish = Some(CompareCommand::Stop);
-                for slot in [&mut own.memory, &mut own.student] {
-                    if matches!(slot, Readiness::Making(..)) {
-                        *slot = Readiness::Absent;
-                    }
-                }
+                own.command = Some(CompareCommand::Stop);
+                own.stop_making();
             }
         }
     }
@@ -205,15 +195,14 @@ impl State {
                 done,
                 total,
             } => {
-                let slot = own.slot(method);
                 // one that was stopped meanwhile stays so
-                if matches!(slot, Readiness::Making(..)) {
-                    *slot = Readiness::Making(doing.into(), done, total);
+                if let Some(own @ Readiness::Making(..)) = own.baselines.get_mut(&method) {
+                    *own = Readiness::Making(doing.into(), done, total);
                 }
             }
             CompareEvent::Ready { method, baseline } => {
                 if let Some(Bulk::File(file)) = bulk {
-                    *own.slot(method) = Readiness::Ready(baseline, file);
+                    own.baselines.insert(method, Readiness::Ready(baseline, file));
                     own.result = None;
                 }
             }
@@ -246,7 +235,7 @@ mod tests {
         State::new(BackendChoice::Cpu, None)
     }
 
-    fn look(method: Method, size: (usize, usize)) -> PredictionSummary {
+    fn summary(method: Method, size: (usize, usize)) -> PredictionSummary {
         PredictionSummary {
             method,
             score: 0.5,
@@ -261,7 +250,10 @@ mod tests {
     fn maps_are_told_apart() {
         let mut state = state();
         state.compare.begin(&CompareJob::Predict(3), 9);
-        let predictions = vec![look(Method::Destseg, (2, 1)), look(Method::Patchcore, (1, 3))];
+        let predictions = vec![
+            summary(Method::Destseg, (2, 1)),
+            summary(Method::Patchcore, (1, 3)),
+        ];
         let event = CompareEvent::Compared { job: 9, predictions };
         state.on_compare_event(event, Some(Bulk::Maps(vec![1.0, 2.0, 3.0, 4.0, 5.0])));
         let found = state.compare.of(3).expect("is of this image");
@@ -284,12 +276,13 @@ mod tests {
             total: 4,
         };
         state.on_compare_event(progress(1), None);
-        assert_eq!(state.compare.memory, Readiness::Making("choosing".into(), 1, 4));
+        let making = Readiness::Making("choosing".into(), 1, 4);
+        assert_eq!(state.compare.baseline(Method::Patchcore), Some(&making));
         state.compare(CompareAction::Stop);
         state.on_compare_event(progress(2), None);
-        assert_eq!(state.compare.memory, Readiness::Absent);
+        assert_eq!(state.compare.baseline(Method::Patchcore), None);
         assert_eq!(
-            state.next_contest(),
+            state.next_comparison(),
             Some(CompareJob::Command(CompareCommand::Stop))
         );
     }
@@ -300,7 +293,7 @@ mod tests {
         state.compare(CompareAction::Prepare(Method::Stpm));
         let message = "Too few images.".to_owned();
         state.on_compare_event(CompareEvent::Failed { message }, None);
-        assert_eq!(state.compare.student, Readiness::Absent);
+        assert_eq!(state.compare.baseline(Method::Stpm), None);
         assert_eq!(state.compare.error.as_deref(), Some("Too few images."));
         state.compare(CompareAction::Coreset(0.05));
         assert!(state.compare.error.is_none());

@@ -33,6 +33,7 @@ pub use verdict::{Certainty, Verdict};
 use web_sys::{Blob, HtmlVideoElement};
 
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
+use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::render::ColorMap;
 use destseg_engine::verdict::decision::SENSITIVITY;
@@ -143,6 +144,16 @@ pub struct Model {
     pub source: ModelSource,
     /// What the engine said about it.
     pub info: Rc<ModelInfo>,
+}
+
+impl Model {
+    /// Whether there are features of teacher and student to look at.
+    pub fn has_student(&self) -> bool {
+        match self.info.method {
+            Method::Destseg | Method::Stpm => true,
+            Method::Patchcore => false,
+        }
+    }
 }
 
 /// How results are shown.
@@ -339,10 +350,10 @@ impl State {
         match &self.load {
             Load::Wanted(source) => Some(Job::Load(source.clone())),
             Load::Idle if self.model_loaded => {
-                let measure = self.next_measure().map(Job::Evaluate);
-                measure
+                let evaluation = self.next_evaluation().map(Job::Evaluate);
+                evaluation
                     .or_else(|| {
-                        self.next_contest()
+                        self.next_comparison()
                             .map(|step| self.with_gpu_engine(Job::Compare(step)))
                     })
                     .or_else(|| self.next_study().map(Job::Study))
@@ -380,7 +391,7 @@ impl State {
         next.map(|item| item.id)
     }
 
-    fn next_measure(&self) -> Option<EvaluateJob> {
+    fn next_evaluation(&self) -> Option<EvaluateJob> {
         let model = self.model.as_ref()?;
         self.evaluate.next_job(&model.info.name, &self.teachers())
     }

@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Bulk, ItemId, State};
+use super::{Bulk, ItemId, Model, State};
 use crate::page::protocol::{Damage, StudyInfo};
 use crate::page::ui::study::Study;
-use destseg_engine::config::Method;
 
 /// Everything about the closer look.
 #[derive(Debug, Clone, Default)]
@@ -86,10 +85,7 @@ impl State {
     pub(super) fn next_study(&self) -> Option<StudyJob> {
         let own = &self.study;
         let item = self.current()?;
-        let has_student = self
-            .model
-            .as_ref()
-            .is_some_and(|model| model.info.method != Method::Patchcore);
+        let has_student = self.model.as_ref().is_some_and(Model::has_student);
         if !self.view.inside || own.working.is_some() || !has_student {
             return None;
         }

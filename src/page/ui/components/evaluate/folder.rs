@@ -30,7 +30,7 @@ pub(crate) fn Folder(page: &Page) -> Html {
             <p class="hint">
                 { "Drop a folder or zip archive whose folders say what the images show: " }
                 <code>{ "good" }</code>{ " and " }<code>{ "defective" }</code>
-                { ", or the layout of MVTec AD. Masks, white where defective, belong into " }
+                { ", or the layout of MVTec AD. Masks, white where defective, go in " }
                 <code>{ "masks" }</code>{ " or " }<code>{ "ground_truth" }</code>{ "; they are optional." }
             </p>
             <div class="collect-buttons">
