@@ -6,7 +6,6 @@ mod camera;
 mod compare;
 mod evaluate;
 mod item;
-mod plan;
 mod reducer;
 mod study;
 #[cfg(test)]

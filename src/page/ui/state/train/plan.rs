@@ -39,7 +39,7 @@ impl State {
     }
 
     /// Whether a training is to start from the model that the engine is only about to have.
-    pub(super) fn waits_for_model(&self, next: &TrainJob) -> bool {
+    pub(in crate::page::ui::state) fn waits_for_model(&self, next: &TrainJob) -> bool {
         let starts = matches!(next, TrainJob::Command(command) if matches!(**command, TrainCommand::Begin { fine_tune: true, .. }));
         starts && self.is_loading()
     }
