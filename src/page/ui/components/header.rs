@@ -81,7 +81,7 @@ pub(crate) fn Header(page: &Page) -> Html {
                 </div>
             </div>
             <div class="header-controls">
-                <button class="button" type="button" data-testid="teach-open" aria-pressed={is_in(Room::Train).to_string()}
+                <button class="button" type="button" data-testid="train-open" aria-pressed={is_in(Room::Train).to_string()}
                     onclick={enter(Room::Train)}>{ icon(icons::TEACH) }{ "New inspector" }</button>
                 <button class="button" type="button" data-testid="evaluate-open"
                     aria-pressed={is_in(Room::Evaluate).to_string()} onclick={enter(Room::Evaluate)}>

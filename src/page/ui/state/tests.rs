@@ -464,7 +464,7 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
     assert_eq!(page.0.median_ms(), Some((jobs[0] + jobs[1]) / 2.0));
 }
 
-mod teaching {
+mod training {
     use super::*;
     use crate::page::protocol::{RunInfo, StepInfo, Textures, TrainCommand, TrainEvent};
     use destseg_engine::config::Preset;

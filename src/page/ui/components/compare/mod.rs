@@ -57,7 +57,7 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                     <add::CameraButton ..page.clone() />
                     <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.train.ready()) }</span>
                 </div>
-                <div class="contenders">
+                <div class="baselines">
                     { for BASELINES.map(|method| baseline(page, method)) }
                 </div>
                 if let Some(message) = &own.error {
@@ -153,7 +153,7 @@ fn baseline(page: &Page, method: Method) -> Html {
     };
     let name = method.label();
     html! {
-        <div class="contender" data-testid={format!("contender-{}", name.to_lowercase())}
+        <div class="baseline" data-testid={format!("baseline-{}", name.to_lowercase())}
             data-ready={matches!(readiness, Some(Readiness::Ready(..))).to_string()}>
             <h3>{ name }</h3>
             <p class="hint" aria-live="polite">{ words }</p>

@@ -24,8 +24,8 @@ use run::Training;
 pub(crate) fn TrainRoom(page: &Page) -> Html {
     let done = matches!(page.state.train.phase, Phase::Done(_));
     html! {
-        <main class="teach" id="result" data-testid="teach">
-            <div class="teach-steps">
+        <main class="train" id="result" data-testid="train-room">
+            <div class="train-steps">
                 <Collect ..page.clone() />
                 <Synthetic ..page.clone() />
                 <Training ..page.clone() />
@@ -33,8 +33,8 @@ pub(crate) fn TrainRoom(page: &Page) -> Html {
                     <TrainedResult ..page.clone() />
                 }
             </div>
-            <div class="teach-side">
-                <section class="panel teach-intro">
+            <div class="train-side">
+                <section class="panel">
                     <h2>{ "Your own inspector" }</h2>
                     <p class="hint">
                         { "Photos of good parts are enough. Defects are painted on them, and a network learns to \

@@ -69,7 +69,7 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                 <button class="button" type="button" data-testid="download-model" onclick={download}>
                     { icon(icons::SAVE) }{ "Download" }
                 </button>
-                <button class="button" type="button" data-testid="teach-again" onclick={act(|| TrainAction::Again)}>
+                <button class="button" type="button" data-testid="train-again" onclick={act(|| TrainAction::Again)}>
                     { "Train another" }
                 </button>
             </div>

@@ -140,7 +140,7 @@ fn plan(page: &Page) -> Html {
             <div class="control-grid">
                 <label class="field">
                     <span class="field-label">{ "Name" }</span>
-                    <input class="text" type="text" maxlength="60" value={train.name.to_string()} data-testid="teach-name"
+                    <input class="text" type="text" maxlength="60" value={train.name.to_string()} data-testid="train-name"
                         oninput={name} />
                 </label>
                 <Select label="Training" testid="effort" choices={efforts} value={train.effort.id()} onchange={effort} />

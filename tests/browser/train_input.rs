@@ -83,7 +83,7 @@ async fn archives(page: Page) -> Result<()> {
         "{room:#}"
     );
     ensure!(room["can_train"] == true, "{room:#}");
-    page.screenshot("teach-archive").await?;
+    page.screenshot("train-archive").await?;
 
     // hostile ones: each is said in a sentence, and what was collected stays
     let zeros = vec![0; 40_000_000];
@@ -155,7 +155,7 @@ async fn archives(page: Page) -> Result<()> {
     }
     let room = room::shown(&page).await?;
     ensure!(room["count"] == "101 ready, 3 not usable", "{room:#}");
-    page.screenshot("teach-archive-hostile").await
+    page.screenshot("train-archive-hostile").await
 }
 
 fn same(notice: &Value, expected: &str) -> bool {

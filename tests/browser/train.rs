@@ -35,7 +35,7 @@ async fn taught(page: Page) -> Result<()> {
         .await?;
 
     // collect
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     page.choose_entry("input-size", "128").await?;
     // the open model is offered as a start; here the page's steps are compared with those from random weights
     let offered = "return document.querySelector('[data-testid=fine-tune]')?.checked ?? null";
@@ -60,7 +60,7 @@ async fn taught(page: Page) -> Result<()> {
 
     // preview
     until(&page, "a preview", SOON, |room| room["samples"] == 4).await?;
-    page.screenshot("teach-preview").await?;
+    page.screenshot("train-preview").await?;
 
     // train, interrupted by a reload after the first saving
     page.click("[data-testid=train]").await?;
@@ -71,7 +71,7 @@ async fn taught(page: Page) -> Result<()> {
     ensure!(!begun["look"].is_null(), "nothing to look at: {begun:#}");
     let saved = begun["saved"].as_str().context("nothing about saving")?;
     ensure!(saved.starts_with("Kept"), "{saved}");
-    page.screenshot("teach-training").await?;
+    page.screenshot("train-training").await?;
     let enough = |room: &Value| room["step"].as_f64() >= Some(5.0);
     until(&page, "five steps", TRAINING, enough).await?;
     // it must not be over before the reload
@@ -90,7 +90,7 @@ async fn taught(page: Page) -> Result<()> {
         );
     }
     page.open_to_first_map("?backend=cpu", SOON).await?;
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     until(&page, "the interrupted training", SOON, |room| {
         room["unfinished"] == 1
     })
@@ -103,13 +103,13 @@ async fn taught(page: Page) -> Result<()> {
     })
     .await?;
     ensure!(done["failed"].is_null(), "{done:#}");
-    page.screenshot("teach-result").await?;
+    page.screenshot("train-result").await?;
     page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
         .await?;
 
     // another visit finds it, and its file is the command line's
     page.open_to_first_map("?backend=cpu", SOON).await?;
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     until(&page, "the kept inspector", SOON, |room| {
         room["kept"] == json!(["My inspector"])
     })
@@ -129,7 +129,7 @@ async fn taught(page: Page) -> Result<()> {
         println!("{name} was in use after {took} ms");
         ensure!(took.as_f64() < Some(1000.0), "it took {took} ms to use {name}");
     }
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     let name = files[7]
         .file_name()
         .and_then(|name| name.to_str())
@@ -169,7 +169,7 @@ async fn fluid(page: Page) -> Result<()> {
         if was_fluid(&page, "it trained and calibrated", round).await? {
             break;
         }
-        page.click("[data-testid=teach-again]").await?;
+        page.click("[data-testid=train-again]").await?;
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ async fn identical(page: Page) -> Result<()> {
         .await?;
     let mut settings = native_training::settings(SIDE, 8, [1, 1]);
     same(&page, "as it opens", &native(&files, &settings, false, 0)?).await?;
-    page.screenshot("teach-controls").await?;
+    page.screenshot("train-controls").await?;
 
     // each kind of anomaly alone
     for kind in AnomalyKind::ALL {
@@ -175,7 +175,7 @@ async fn identical(page: Page) -> Result<()> {
     page.click("[data-testid=foreground-only]").await?;
     settings.training.synthesis.foreground_only = true;
     same(&page, "on the part alone", &native(&files, &settings, true, 7)?).await?;
-    page.screenshot("teach-controls-changed").await?;
+    page.screenshot("train-controls-changed").await?;
     Ok(())
 }
 

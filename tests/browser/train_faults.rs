@@ -126,7 +126,7 @@ async fn full(page: Page) -> Result<()> {
     .await?;
     notice(&room, "storage for this page is full")?;
     check_sentence(room["saved"].as_str().unwrap_or_default(), "not kept")?;
-    page.screenshot("teach-storage-full").await?;
+    page.screenshot("train-storage-full").await?;
     page.click("[data-testid=pause]").await?;
     // the inspector is made and used all the same, and can be downloaded
     let done = until(&page, "the inspector", TRAINING, |room| {
@@ -169,7 +169,7 @@ async fn private(page: Page) -> Result<()> {
     ensure!(done["failed"].is_null() && done["kept"] == json!([]), "{done:#}");
     page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
         .await?;
-    page.screenshot("teach-private").await?;
+    page.screenshot("train-private").await?;
     // the engine's end is the training's, which is said
     Ok(())
 }

@@ -69,7 +69,7 @@ async fn trained(page: Page) -> Result<()> {
     tokio::time::timeout(LONG, preparing)
         .await
         .context("nothing about preparations")??;
-    page.screenshot("teach-gpu-preparing").await?;
+    page.screenshot("train-gpu-preparing").await?;
 
     // into stage 2, so that every layer has had a gradient
     until(&page, "stage 2", LONG, |room| step(room) > STEPS[0]).await?;
@@ -149,7 +149,7 @@ async fn lost(page: Page) -> Result<()> {
         println!("{notice}");
         check_sentence(notice.as_str().unwrap_or_default(), "")?;
     }
-    page.screenshot("teach-gpu-lost").await?;
+    page.screenshot("train-gpu-lost").await?;
     let done = until(&page, "the inspector", LONG, |room| !room["trained"].is_null()).await?;
     ensure!(done["failed"].is_null(), "{done:#}");
     let started = page.execute("return workers.length", vec![]).await?;

@@ -109,7 +109,7 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
     page.wait("the new model", limit, |page| page.model.contains("My inspector"))
         .await?;
 
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     let bytes = std::fs::read(&files[0])?;
     let copies = |name: &str, count: usize| -> Result<Vec<_>> {
         let copy = |index: usize| images::write(page.folder(), &format!("{name}{index}.png"), &bytes);

@@ -56,7 +56,7 @@ async fn trained(page: Page) -> Result<()> {
     })
     .await?;
     check_sentence(room["estimate"].as_str().unwrap_or_default(), "teacher")?;
-    page.screenshot("teach-paper-asks").await?;
+    page.screenshot("train-paper-asks").await?;
     let teacher = fold(TeacherKind::Resnet18, &formula_teacher())?;
     let teacher = teacher_to_bytes(TeacherKind::Resnet18, &teacher, Precision::F32)?;
     let path = page.folder().join("resnet18.safetensors");
