@@ -23,10 +23,10 @@ pub enum CompareCommand {
     },
     /// Stops preparing.
     Stop,
-    /// Looks at an image with the loaded model and all baselines; the buffer is its file. Answer:
+    /// Predicts on an image with the loaded model and all baselines; the buffer is its file. Answer:
     /// [`CompareEvent::Compared`] or [`CompareEvent::Failed`].
     Predict {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
     },
 }
@@ -55,12 +55,12 @@ pub enum CompareEvent {
     },
     /// What all say about an image; the buffer holds their maps, `f32`, little endian, one after the other.
     Compared {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The loaded model first.
         predictions: Vec<PredictionSummary>,
     },
-    /// A baseline or a look failed.
+    /// A baseline or a prediction failed.
     Failed {
         /// Why and what to do, one sentence.
         message: String,

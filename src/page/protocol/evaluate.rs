@@ -1,4 +1,4 @@
-//! The messages about measuring a model on a labelled set.
+//! The messages of evaluating a model on a labelled set.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub enum EvaluateCommand {
         /// Teachers that the page can fetch, for helpers.
         teachers: Vec<ManifestFile>,
     },
-    /// Looks at the next image; the buffer holds the image file and behind it the mask file, if there is
+    /// Measures the next image; the buffer holds the image file and behind it the mask file, if there is
     /// one. Answer: [`EvaluateEvent::ImageMeasured`] or [`EvaluateEvent::Failed`].
     Image {
         /// The evaluation.
@@ -35,8 +35,8 @@ pub enum EvaluateCommand {
         /// Whether there is a mask behind it.
         has_mask: bool,
     },
-    /// Looks at an image for another engine; the buffer is the image file. Answer: [`EvaluateEvent::Predicted`] or
-    /// [`EvaluateEvent::Failed`].
+    /// Predicts on an image as the helper of another engine; the buffer is the image file. Answer:
+    /// [`EvaluateEvent::Predicted`] or [`EvaluateEvent::Failed`].
     Predict {
         /// The evaluation.
         run: u32,
@@ -85,7 +85,7 @@ pub enum EvaluateEvent {
         /// How many of them at the same time.
         at_once: usize,
     },
-    /// What was seen of an image; the buffer holds its small picture and behind it the maps, `f32`, little
+    /// The prediction of an image; the buffer holds its small picture and behind it the maps, `f32`, little
     /// endian: that of the segmentation network, if there is one, and the DeST map.
     Predicted {
         /// The evaluation.
@@ -103,7 +103,7 @@ pub enum EvaluateEvent {
         index: usize,
         /// Its numbers.
         result: Box<ImageResult>,
-        /// Bytes that the pixels seen so far take in the engine.
+        /// Bytes that the pixels measured so far take in the engine.
         bytes: usize,
     },
     /// The figures.

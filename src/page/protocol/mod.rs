@@ -51,23 +51,23 @@ pub enum Command {
         /// Where to fetch the teachers that a compact model file only names.
         teachers: Vec<ManifestFile>,
     },
-    /// Analyses an image file with the loaded model; the buffer is its content. Answer:
+    /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
     /// [`Event::Inspected`] or [`Event::Failed`].
     Inspect {
         /// Names this prediction in the answer.
         job: u32,
     },
-    /// Looks at a picture of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
+    /// Predicts on a frame of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
     /// [`Event::Camera`] or [`Event::Failed`].
     Camera {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
     },
-    /// Something about a new inspector. Answers: [`Event::Train`].
+    /// A command of training. Answers: [`Event::Train`].
     Train {
         /// What; in a box, because a recipe has many settings.
         command: Box<TrainCommand>,
@@ -75,29 +75,29 @@ pub enum Command {
     /// Gives the features behind a prediction; the buffer is the image file, and what was painted. Answer:
     /// [`Event::Studied`] or [`Event::Failed`].
     Study {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
         /// What is done to the image before.
         damage: Damage,
         /// Bytes of the image file.
         image_bytes: usize,
     },
-    /// Looks at an image with a shipped network that lacks a component; the buffer is the image file. Answer:
+    /// Predicts on an image with a shipped network that lacks a component; the buffer is the image file. Answer:
     /// [`Event::Ablated`] or [`Event::Failed`].
     Ablate {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
         /// Where the network is.
         model: ManifestFile,
         /// Where to fetch its teacher, if it is not there yet.
         teacher: ManifestFile,
     },
-    /// Something about comparing methods. Answers: [`Event::Compare`].
+    /// A command of the comparison. Answers: [`Event::Compare`].
     Compare {
         /// What.
         command: CompareCommand,
     },
-    /// Something about measuring the model. Answers: [`Event::Evaluate`].
+    /// A command of the evaluation. Answers: [`Event::Evaluate`].
     Evaluate {
         /// What.
         command: EvaluateCommand,
@@ -147,38 +147,38 @@ pub enum Event {
         /// The numbers; the maps are in the buffer.
         result: PredictionInfo,
     },
-    /// Result of a look at the camera's picture; the buffer is the map that decides, `f32`, little endian.
+    /// The prediction of a frame of the camera; the buffer is the map that decides, `f32`, little endian.
     Camera {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The numbers.
         summary: PredictionSummary,
     },
-    /// News of a new inspector.
+    /// An event of training.
     Train {
         /// What.
         event: TrainEvent,
     },
     /// The features behind a prediction; the buffer is as [`StudyInfo`] says.
     Studied {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The numbers.
         study: StudyInfo,
     },
     /// What the network without a component says; the buffer is its map, `f32`, little endian.
     Ablated {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The numbers.
         summary: PredictionSummary,
     },
-    /// News of a comparison.
+    /// An event of the comparison.
     Compare {
         /// What.
         event: CompareEvent,
     },
-    /// News of an evaluation.
+    /// An event of the evaluation.
     Evaluate {
         /// What.
         event: EvaluateEvent,
@@ -190,7 +190,7 @@ pub enum Event {
         /// What is wrong and what to do.
         message: String,
     },
-    /// This is the quick engine, and what was asked for needs the whole one: the page starts that.
+    /// This is the CPU engine, and the command needs the GPU engine: the page starts that.
     NeedsGpuEngine,
     /// The engine is gone (panic, lost GPU): the page starts a new one.
     Fatal {
@@ -291,7 +291,7 @@ pub struct ManifestModel {
     pub examples: Vec<Example>,
 }
 
-/// A small network that lacks a component, or the whole one that it is compared with: all of a model are
+/// A small network that lacks a component, or the complete one that it is compared with: all of a model are
 /// trained alike, on that model's images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AblatedModel {
@@ -300,7 +300,7 @@ pub struct AblatedModel {
     pub file: ManifestFile,
     /// Id of the model with these images.
     pub of: String,
-    /// What is missing; nothing in the whole one.
+    /// What is missing; nothing in the complete one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Component>,
 }

@@ -1,4 +1,4 @@
-//! The messages about a new inspector: its good images, the preview of synthetic anomalies, its training.
+//! The messages of training a new inspector: its good images, the preview of synthetic anomalies, its training.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum Textures {
     Own,
 }
 
-/// From the page to the engine, about a new inspector. The engine takes them between two steps of a
+/// From the page to the engine, about training. The engine takes them between two steps of a
 /// training, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -97,7 +97,7 @@ pub enum TrainCommand {
     },
 }
 
-/// From the engine to the page, about a new inspector.
+/// From the engine to the page, about training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
@@ -150,7 +150,7 @@ pub enum TrainEvent {
     Started(RunInfo),
     /// A step is done.
     Stepped(StepInfo),
-    /// The network's view of a held-out image so far. The buffer holds five RGBA pictures of
+    /// The prediction of a held-out image so far. The buffer holds five RGBA pictures of
     /// `side * side`: the image with a synthetic anomaly, the anomaly's mask, its heat map, the image as
     /// it is, its heat map.
     HeldOutPredicted {

@@ -125,10 +125,10 @@ fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
     }
     let (state, dispatch) = (state.clone(), dispatch.clone());
     use_effect(move || {
-        if let Some(next) = state.next_job() {
-            let job = state.counter + 1;
-            dispatch.dispatch(Action::Begin(next.clone(), job));
-            client::perform(next, job, &state, &slot, &dispatch);
+        if let Some(job) = state.next_job() {
+            let number = state.counter + 1;
+            dispatch.dispatch(Action::Begin(job.clone(), number));
+            client::perform(job, number, &state, &slot, &dispatch);
         }
     });
 }

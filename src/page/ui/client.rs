@@ -24,7 +24,7 @@ use crate::page::protocol::{
 use crate::page::shared;
 use crate::page::shared::content::{self as given, Content};
 
-/// The scripts that start the quick engine and the whole one, next to the page.
+/// The scripts that start the CPU engine and the GPU engine, next to the page.
 const CPU_ENGINE: &str = "./worker_cpu_loader.js";
 const GPU_ENGINE: &str = "./worker_gpu_loader.js";
 /// The list of shipped models, next to the page.
@@ -41,7 +41,7 @@ pub(crate) struct Client {
 pub(crate) type ClientSlot = Rc<RefCell<Option<Client>>>;
 
 impl Client {
-    /// Starts a worker with the whole engine or the quick one, whose events come as actions with this
+    /// Starts a worker with the GPU engine or the CPU engine, whose events come as actions with this
     /// generation.
     ///
     /// # Errors
@@ -139,49 +139,51 @@ fn describe(event: &web_sys::Event) -> &'static str {
     }
 }
 
-/// Carries out a step: reads the bytes it needs and sends the command. What goes wrong on the way
+/// Carries out a job: reads the bytes it needs and sends the command. What goes wrong on the way
 /// comes back like a failure of the engine.
-pub(crate) fn perform(next: Job, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
-    let next = match next {
-        Job::Train(next) => return perform_teaching(next, state, slot, dispatch),
-        Job::Evaluate(next) => return perform_measuring(next, state, slot, dispatch),
+pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let job = match job {
+        Job::Train(job) => return perform_train(job, state, slot, dispatch),
+        Job::Evaluate(job) => return perform_evaluate(job, state, slot, dispatch),
         // the new generation is all there is to it
         Job::SwitchToGpuEngine => return,
-        next => next,
+        job => job,
     };
     let generation = state.generation;
-    let item = match &next {
+    let item = match &job {
         Job::Inspect(id) => state.item(*id).cloned(),
-        Job::Study(next) => state.item(next.item).cloned(),
-        Job::Ablate(next) => state.item(next.item).cloned(),
+        Job::Study(job) => state.item(job.item).cloned(),
+        Job::Ablate(job) => state.item(job.item).cloned(),
         Job::Compare(CompareJob::Predict(id)) => state.item(*id).cloned(),
         _ => None,
     };
     let manifest = state.manifest.clone().unwrap_or_default();
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     spawn_local(async move {
-        let failed = (!matches!(next, Job::Start(_))).then_some(job);
+        let failed = (!matches!(job, Job::Start(_))).then_some(number);
         let image = async {
             match item {
                 Some(item) => content(&item.content, &item.example, item.id, &dispatch).await,
                 None => Err("The image is no longer there.".into()),
             }
         };
-        let prepared = match next {
+        let prepared = match job {
             Job::Start(backend) => Ok((Command::Start { backend }, None)),
             Job::Train(_) | Job::Evaluate(_) | Job::SwitchToGpuEngine => return,
-            Job::Load(source) => load_command(job, source, &manifest).await,
+            Job::Load(source) => load_command(number, source, &manifest).await,
             Job::Compare(CompareJob::Command(command)) => Ok((Command::Compare { command }, None)),
             Job::Compare(CompareJob::Predict(_)) => image.await.map(|image| {
-                let command = CompareCommand::Predict { job };
+                let command = CompareCommand::Predict { job: number };
                 (Command::Compare { command }, Some(image))
             }),
-            Job::Study(next) => image.await.map(|image| study_command(job, &next, &image)),
-            Job::Ablate(next) => image
+            Job::Study(job) => image.await.map(|image| study_command(number, &job, &image)),
+            Job::Ablate(job) => image
                 .await
-                .and_then(|image| Ok((ablate_command(job, next, &manifest)?, Some(image)))),
-            Job::Camera(video) => camera_command(job, &video).await,
-            Job::Inspect(_) => image.await.map(|image| (Command::Inspect { job }, Some(image))),
+                .and_then(|image| Ok((ablate_command(number, job, &manifest)?, Some(image)))),
+            Job::Camera(video) => camera_command(number, &video).await,
+            Job::Inspect(_) => image
+                .await
+                .map(|image| (Command::Inspect { job: number }, Some(image))),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
         if let Err(message) = sent {
@@ -207,11 +209,11 @@ fn send(
     }
 }
 
-/// Carries out a step for a new inspector.
-fn perform_teaching(next: TrainJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+/// Carries out a job of training.
+fn perform_train(job: TrainJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
     let generation = state.generation;
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
-    match next {
+    match job {
         TrainJob::Command(command) => {
             if let Err(message) = send(&slot, generation, &Command::Train { command }, None) {
                 let event = TrainEvent::Failed { message };
@@ -263,8 +265,8 @@ fn perform_teaching(next: TrainJob, state: &State, slot: &ClientSlot, dispatch: 
     }
 }
 
-/// Carries out a step of an evaluation: image and mask travel in one buffer.
-fn perform_measuring(next: EvaluateJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+/// Carries out a job of an evaluation: image and mask travel in one buffer.
+fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
     let generation = state.generation;
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     let failed = {
@@ -276,7 +278,7 @@ fn perform_measuring(next: EvaluateJob, state: &State, slot: &ClientSlot, dispat
             dispatch.dispatch(Action::Engine(generation, event, None));
         }
     };
-    let (run, index) = match next {
+    let (run, index) = match job {
         EvaluateJob::Command(command) => {
             let run = command.run();
             if let Err(message) = send(&slot, generation, &Command::Evaluate { command: *command }, None) {
@@ -329,9 +331,9 @@ fn perform_measuring(next: EvaluateJob, state: &State, slot: &ClientSlot, dispat
 }
 
 /// Image file and painted pixels travel in one buffer.
-fn study_command(job: u32, next: &StudyJob, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
-    let painted: &[u8] = match next.damage {
-        Damage::Painted => &next.painted,
+fn study_command(number: u32, job: &StudyJob, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
+    let painted: &[u8] = match job.damage {
+        Damage::Painted => &job.painted,
         Damage::None | Damage::Synthetic(_) => &[],
     };
     let image = Uint8Array::new(image);
@@ -339,8 +341,8 @@ fn study_command(job: u32, next: &StudyJob, image: &ArrayBuffer) -> (Command, Op
     both.set(&image, 0);
     both.set(&Uint8Array::from(painted), image.length());
     let command = Command::Study {
-        job,
-        damage: next.damage,
+        job: number,
+        damage: job.damage,
         image_bytes: image.length() as usize,
     };
     (command, Some(both.buffer()))
@@ -348,7 +350,7 @@ fn study_command(job: u32, next: &StudyJob, image: &ArrayBuffer) -> (Command, Op
 
 /// The camera's picture of the moment.
 async fn camera_command(
-    job: u32,
+    number: u32,
     video: &HtmlVideoElement,
 ) -> Result<(Command, Option<ArrayBuffer>), String> {
     let Some(Frame {
@@ -359,15 +361,19 @@ async fn camera_command(
     else {
         return Err("The camera's picture could not be read: take a photo instead.".into());
     };
-    Ok((Command::Camera { job, width, height }, Some(pixels)))
+    Ok((
+        Command::Camera {
+            job: number,
+            width,
+            height,
+        },
+        Some(pixels),
+    ))
 }
 
-/// The network and its teacher, which is that of the whole one.
-fn ablate_command(job: u32, next: AblateJob, manifest: &Manifest) -> Result<Command, String> {
-    let whole = manifest
-        .models
-        .iter()
-        .find(|model| model.file.id == next.model.of);
+/// The network and its teacher, which is also that of the complete network.
+fn ablate_command(number: u32, job: AblateJob, manifest: &Manifest) -> Result<Command, String> {
+    let whole = manifest.models.iter().find(|model| model.file.id == job.model.of);
     let teacher = whole.and_then(|whole| {
         let mut teachers = manifest.teachers.iter();
         teachers.find(|teacher| teacher.id == whole.teacher)
@@ -375,8 +381,12 @@ fn ablate_command(job: u32, next: AblateJob, manifest: &Manifest) -> Result<Comm
     let teacher = teacher
         .cloned()
         .ok_or("The list of models is incomplete: reload the page.")?;
-    let model = next.model.file;
-    Ok(Command::Ablate { job, model, teacher })
+    let model = job.model.file;
+    Ok(Command::Ablate {
+        job: number,
+        model,
+        teacher,
+    })
 }
 
 async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
@@ -391,7 +401,7 @@ async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
 }
 
 async fn load_command(
-    job: u32,
+    number: u32,
     source: ModelSource,
     manifest: &Manifest,
 ) -> Result<(Command, Option<ArrayBuffer>), String> {
@@ -408,14 +418,21 @@ async fn load_command(
             let (Some(model), Some(teacher)) = (model, teacher) else {
                 return Err("The list of models is incomplete: choose another model.".into());
             };
-            Ok((Command::LoadShipped { job, model, teacher }, None))
+            Ok((
+                Command::LoadShipped {
+                    job: number,
+                    model,
+                    teacher,
+                },
+                None,
+            ))
         }
         ModelSource::File { name, blob } | ModelSource::Kept { name, blob, .. } => {
             let buffer = given::read(&blob).await?;
             let teachers = manifest.teachers.clone();
             Ok((
                 Command::LoadFile {
-                    job,
+                    job: number,
                     name: name.to_string(),
                     teachers,
                 },

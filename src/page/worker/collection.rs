@@ -1,5 +1,4 @@
-//! A new inspector: its good images, the preview of synthetic anomalies, and its training, one step at a
-//! time.
+//! The collection of a new inspector: its good images, its textures, and the preview of synthetic anomalies.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ const MOST_TEXTURES: usize = 64;
 /// Bytes of good images at most, as the network sees them: more would leave a browser no memory to train.
 const MOST_BYTES: usize = 1_000_000_000;
 
-/// What is collected, and the training that goes on.
+/// What is collected.
 #[derive(Default)]
 pub(super) struct Collection {
     images: Vec<TrainingImage>,
@@ -35,14 +34,14 @@ struct TrainingImage {
     views: Vec<Arc<RgbImage>>,
 }
 
-/// Sends news to the page.
+/// Posts an event of training.
 pub(super) fn post_train(event: TrainEvent, bytes: Option<&[u8]>) {
     let buffer = bytes.map(|bytes| Uint8Array::from(bytes).buffer());
     post(&Event::Train { event }, buffer.as_ref());
 }
 
 impl Collection {
-    /// Takes on what needs neither network nor device; gives back what does.
+    /// Runs commands that need neither network nor device; gives back the others.
     pub(super) fn collect(&mut self, command: TrainCommand, bytes: &[u8]) -> Option<TrainCommand> {
         match command {
             TrainCommand::Add { image, side, fit } => match self.add(image, bytes, side, fit) {

@@ -1,4 +1,4 @@
-//! Other methods beside the loaded model: prepared from the good images, then asked about the same image.
+//! Other methods beside the loaded model: prepared from the good images, then run on the same image.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use destseg_engine::{Error, Result};
 const PRECISION: Precision = Precision::F16;
 /// Images of a step of STPM, which a page can hold.
 const BATCH: usize = 8;
-/// Steps between two predictions at the held-out images.
+/// Steps between two evaluations of the held-out images.
 const SELECT_EVERY: usize = 20;
 /// Share of the images that is held out for the thresholds.
 const HELD_OUT: f64 = 0.2;
 
-/// A baseline in the making.
+/// A baseline that is being prepared.
 enum Making {
     Memory(Box<MemoryBuilder>),
     Student(Box<Trainer>),
 }
 
-/// Baselines, and the one that is being made.
+/// Baselines, and the one that is being prepared.
 #[derive(Default)]
 pub(super) struct Comparing {
     baselines: BTreeMap<Method, Detector>,

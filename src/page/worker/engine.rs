@@ -28,7 +28,7 @@ impl Engine {
         }
     }
 
-    /// Hears what a helper says.
+    /// Takes an event of a helper.
     pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
         self.evaluating.on_event(number, event, bytes);
     }

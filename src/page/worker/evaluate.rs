@@ -45,7 +45,7 @@ impl Evaluating {
         Self { run: None, deliver }
     }
 
-    /// Does one command; what goes wrong is told, a lost device is an error. `file` is the model's, where
+    /// Runs one command. Failures are posted as events; only a lost device is an error. `file` is the model's, where
     /// helpers may have it.
     pub(super) async fn handle(
         &mut self,
@@ -143,7 +143,7 @@ impl Evaluating {
         own.ok_or_else(|| Error::Metric("the evaluation was given up: start it again".into()))
     }
 
-    /// Hears what a helper says.
+    /// Takes an event of a helper.
     pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
         let Some(own) = &mut self.run else { return };
         match event {
@@ -177,7 +177,7 @@ impl Evaluating {
 }
 
 impl Run {
-    /// Measures what was seen of an image that the page sent.
+    /// Measures the prediction of an image that the page sent.
     fn take(
         &mut self,
         command: &Command,

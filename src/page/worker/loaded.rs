@@ -24,7 +24,7 @@ use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
-/// Whether this is the whole engine, or the quick one.
+/// Whether this is the GPU engine, or the CPU engine.
 const IS_GPU_ENGINE: bool = cfg!(feature = "burn");
 /// Largest model file that is kept, and copied to each helper of an evaluation.
 const LARGEST_SHARED: usize = 16 << 20;
@@ -178,7 +178,7 @@ impl Loaded {
         Ok(event)
     }
 
-    /// Opens a memory of `PatchCore` as the current model.
+    /// Opens a memory bank of `PatchCore` as the current model.
     async fn open_memory(
         &mut self,
         job: u32,
@@ -217,7 +217,7 @@ impl Loaded {
             calibration: detector.calibration().map(Calibration::thresholds),
         };
         self.detector = Some(detector);
-        // helpers have the quick engine, which opens no memories
+        // helpers are CPU engines, which cannot open a memory bank
         self.file = None;
         self.trained = None;
         Ok(Event::ModelReady { job, model })
@@ -283,7 +283,7 @@ impl Loaded {
         let ModelFile { header, mut weights } = file;
         let own = weights.take_prefix(prefix::TEACHER);
         if !own.is_empty() {
-            // new inspectors of this network learn from it, too
+            // new inspectors of this network are trained with this teacher, too
             let weights = own.with_prefix(prefix::TEACHER);
             let teacher = Teacher { weights, bytes: 0 };
             self.teachers
@@ -295,7 +295,7 @@ impl Loaded {
         Ok(Event::ModelReady { job, model })
     }
 
-    /// Looks at a picture of the camera: RGBA pixels, row by row.
+    /// The prediction of a frame of the camera: RGBA pixels, row by row.
     pub(super) async fn predict_frame(
         &self,
         (width, height): (u32, u32),
@@ -344,7 +344,7 @@ impl Loaded {
     }
 }
 
-/// What a command without a model hears.
+/// The error of a command that needs a model.
 pub(super) fn no_model() -> Error {
     Error::Model("no model is loaded yet: choose one first".into())
 }

@@ -1,8 +1,8 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
 //! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
 //!
-//! It comes in two sizes of one protocol. The quick one has no Burn and is a fraction of the other's size: it looks
-//! at images on the CPU, and says [`Event::NeedsGpuEngine`] to what needs the whole one.
+//! There are two engines with one protocol. The CPU engine has no Burn and is a fraction of the GPU engine's
+//! size: it predicts on the CPU, and answers [`Event::NeedsGpuEngine`] to what only the GPU engine can do.
 
 #[cfg(feature = "burn")]
 mod collection;
@@ -38,18 +38,18 @@ use crate::page::shared;
 use destseg_engine::platform::yield_now;
 use engine::Engine;
 
-/// What waits for the engine, with the content of the buffer that came with it.
+/// A message for the engine, with the content of the buffer that came with it.
 enum Message {
-    /// The page wants something.
+    /// A command of the page.
     Command(Command, Vec<u8>),
-    /// The helper with this number says something.
+    /// An event of the helper with this number.
     Helper(usize, Event, Vec<u8>),
 }
 
-/// Puts a job into the inbox.
+/// Puts a message into the inbox.
 type Deliver = Rc<dyn Fn(Message)>;
 
-/// Jobs that wait for the engine.
+/// Messages that wait for the engine.
 #[derive(Default)]
 struct Inbox {
     waiting: VecDeque<Message>,
@@ -130,7 +130,7 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
             Some(Message::Helper(number, event, bytes)) => engine.on_event(number, event, &bytes),
             None if engine.is_working() => {
                 engine.work().await;
-                // what the page says is heard between two steps
+                // commands are taken between two steps
                 yield_now().await;
             }
             None => break,

@@ -12,7 +12,7 @@ use super::{Deliver, Message, content, scope};
 use crate::page::protocol::{BackendChoice, Command, EvaluateCommand, Event, ManifestFile};
 use crate::page::shared;
 
-/// The script of the quick engine, which is enough for them.
+/// The script of the CPU engine, which is enough for them.
 const WORKER: &str = "./worker_cpu_loader.js";
 /// Helpers at most: each needs memory for a model.
 const MOST: usize = 4;
@@ -39,7 +39,7 @@ struct Helper {
     worker: Worker,
     /// Whether it listens.
     is_ready: bool,
-    /// What it is told first.
+    /// The commands that it gets first.
     start: Vec<Assignment>,
     /// Its images, by their indices.
     assignments: BTreeMap<usize, Assignment>,

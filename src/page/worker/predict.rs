@@ -1,4 +1,4 @@
-//! One look at one image, as comparisons and ablations show it.
+//! The prediction of one image, as comparison, ablation and camera show it.
 
 use crate::page::protocol::PredictionSummary;
 use destseg_engine::Result;

@@ -24,9 +24,9 @@ use destseg_engine::{Error, Result};
 
 /// Milliseconds between two savings.
 const SAVE_EVERY_MS: f64 = 30_000.0;
-/// Least milliseconds between two looks at the specimen.
+/// Least milliseconds between two predictions of the specimen.
 const PREDICT_EVERY_MS: f64 = 3_000.0;
-/// Looking takes at most one part in this many of the time.
+/// Predicting takes at most one part in this many of the time.
 const PREDICT_SHARE: f64 = 20.0;
 /// Images trained on that are looked at again, at most.
 const MOST_CHECKED: usize = 300;
@@ -58,7 +58,7 @@ pub(super) struct Run {
     prediction_took_ms: f64,
 }
 
-/// Where a run computes.
+/// The device of a run.
 pub(super) struct ComputeDevice {
     pub(super) device: Device,
     /// In words.
@@ -251,8 +251,8 @@ impl Run {
         Ok(true)
     }
 
-    /// Shows the page what the network finds in the specimen by now: by the DeST map in stage 1.
-    async fn predict(&mut self) -> Result<()> {
+    /// Posts the prediction of the specimen so far: the DeST map in stage 1.
+    async fn predict_held_out(&mut self) -> Result<()> {
         let start = now_ms();
         let (good, sample) = &self.specimen;
         let detector = self.trainer.detector().await?;
@@ -307,7 +307,7 @@ impl Run {
         Ok(folder)
     }
 
-    /// Keeps the state of the run. A browser that refuses is told about once.
+    /// Keeps the state of the run. If the browser refuses, the page is told once.
     pub(super) async fn save(&mut self) -> Result<()> {
         let Some(folder) = &self.folder else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Where new inspectors are made, and memories to compare them with: what only the whole engine can do.
+//! Training and comparison: what only the GPU engine can do.
 
 use super::collection::{Collection, post_train};
 use super::compare::Comparing;
@@ -12,7 +12,7 @@ use destseg_engine::config::TeacherKind;
 use destseg_engine::error::sentence;
 use destseg_engine::{Error, Result};
 
-/// The new inspector, and the methods that are compared.
+/// The collection, the training that runs, and the methods that are compared.
 #[derive(Default)]
 pub(super) struct Training {
     collection: Collection,
@@ -21,7 +21,7 @@ pub(super) struct Training {
 }
 
 impl Training {
-    /// Does something for a new inspector.
+    /// Runs a command of training.
     pub(super) async fn handle_train(&mut self, loaded: &mut Loaded, command: TrainCommand, bytes: &[u8]) {
         let result = match self.collection.collect(command, bytes) {
             Some(command) => self.train(loaded, command).await,
@@ -30,7 +30,7 @@ impl Training {
         self.report(result);
     }
 
-    /// Does something for a comparison.
+    /// Runs a command of the comparison.
     pub(super) async fn handle_compare(
         &mut self,
         loaded: &mut Loaded,
@@ -40,7 +40,7 @@ impl Training {
         report_compare(self.compare(loaded, command, bytes).await);
     }
 
-    /// Whether there is a training or a memory to go on with.
+    /// Whether there is a training or a baseline to go on with.
     pub(super) fn is_working(&self) -> bool {
         self.comparing.is_making() || self.run.as_ref().is_some_and(Run::is_working)
     }
@@ -222,7 +222,7 @@ fn compute_device(loaded: &Loaded) -> Result<ComputeDevice> {
     })
 }
 
-/// Tells the page what went wrong with a comparison.
+/// Posts what went wrong with a comparison.
 fn report_compare(result: Result<()>) {
     match result {
         Ok(()) => {}

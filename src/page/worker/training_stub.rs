@@ -1,4 +1,4 @@
-//! What stands in for the workshop in the quick engine: the page is told that the whole one is needed.
+//! Training and comparison in the CPU engine: both need the GPU engine, and the page is told so.
 
 use super::loaded::Loaded;
 use super::post;

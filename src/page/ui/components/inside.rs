@@ -29,7 +29,7 @@ pub(crate) struct InsideProps {
     pub(crate) dest_span: f32,
     /// Pixel of the image under the pointer.
     pub(crate) pointer: Option<(u32, u32)>,
-    /// Hears where the pointer is.
+    /// Called where the pointer moves.
     pub(crate) onpoint: Callback<Option<(u32, u32)>>,
 }
 
@@ -66,7 +66,7 @@ impl Which {
             Self::Product => Some(&prediction.dest),
             Self::Segmentation => prediction.segmentation.as_ref(),
         };
-        // a memory has no student to compare with
+        // a memory bank has no student to compare with
         map.filter(|map| !map.values().is_empty())
     }
 

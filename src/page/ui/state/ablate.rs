@@ -1,4 +1,4 @@
-//! The network without one of its components, beside the whole one.
+//! The network without one of its components, beside the complete one.
 
 use std::rc::Rc;
 
@@ -13,14 +13,14 @@ pub struct AblateState {
     /// What the visitor leaves out.
     pub chosen: Option<Component>,
     /// What small networks say of the image shown last; without a component, or nothing.
-    prediction: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
-    /// Why the last look failed.
+    predictions: Vec<(Option<Component>, ItemId, Rc<Comparison>)>,
+    /// Why the last prediction failed.
     pub error: Option<Rc<str>>,
-    /// The look in the engine.
+    /// The job in the engine.
     working: Option<(u32, AblateJob)>,
 }
 
-/// A look that the engine should take.
+/// A prediction to ask the engine for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AblateJob {
     /// At this image.
@@ -30,18 +30,18 @@ pub struct AblateJob {
 }
 
 impl AblateState {
-    /// What the small network without a component, or the whole one, says about an image.
+    /// What the small network without a component, or the complete one, says about an image.
     pub fn of(&self, lacks: Option<Component>, item: ItemId) -> Option<&Rc<Comparison>> {
         let found = self
-            .prediction
+            .predictions
             .iter()
             .find(|prediction| (prediction.0, prediction.1) == (lacks, item));
         found.map(|prediction| &prediction.2)
     }
 
-    pub(super) fn begin(&mut self, next: AblateJob, job: u32) {
-        self.prediction.retain(|prediction| prediction.1 == next.item);
-        self.working = Some((job, next));
+    pub(super) fn begin(&mut self, job: AblateJob, number: u32) {
+        self.predictions.retain(|prediction| prediction.1 == job.item);
+        self.working = Some((number, job));
     }
 
     pub(super) fn fail(&mut self, job: u32, message: &str) {
@@ -51,14 +51,14 @@ impl AblateState {
     }
 
     pub(super) fn on_event(&mut self, job: u32, summary: PredictionSummary, bulk: Option<Bulk>) {
-        let Some((_, next)) = self.working.take_if(|own| own.0 == job) else {
+        let Some((_, begun)) = self.working.take_if(|own| own.0 == job) else {
             return;
         };
         match AnomalyMap::new(summary.size.0, summary.size.1, Bulk::values(bulk)) {
             Some(map) => {
                 let predictions = vec![(summary, map)];
-                self.prediction
-                    .push((next.model.lacks, next.item, Comparison { predictions }.into()));
+                self.predictions
+                    .push((begun.model.lacks, begun.item, Comparison { predictions }.into()));
             }
             None => self.error = Some("The engine's answer was incomplete: choose again.".into()),
         }
@@ -66,7 +66,7 @@ impl AblateState {
 }
 
 impl State {
-    /// The small network of the loaded model's images without a component, or the whole one.
+    /// The small network of the loaded model's images without a component, or the complete one.
     pub fn ablated(&self, lacks: Option<Component>) -> Option<&AblatedModel> {
         let manifest = self.manifest.as_ref()?;
         let ModelSource::Shipped(index) = self.model.as_ref()?.source else {
@@ -112,7 +112,7 @@ mod tests {
 
     const LACKS: Option<Component> = Some(Component::Denoising);
 
-    fn next(item: ItemId, lacks: Option<Component>) -> AblateJob {
+    fn job(item: ItemId, lacks: Option<Component>) -> AblateJob {
         let file = ManifestFile {
             id: "a-without-it".into(),
             file: "a".into(),
@@ -138,14 +138,14 @@ mod tests {
     #[test]
     fn looks_are_of_their_image_and_component() {
         let mut own = AblateState::default();
-        own.begin(next(3, LACKS), 9);
+        own.begin(job(3, LACKS), 9);
         own.on_event(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_none(), "another job's answer");
         own.on_event(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_some());
         assert!(own.of(None, 3).is_none());
         assert!(own.of(LACKS, 4).is_none());
-        own.begin(next(4, LACKS), 10);
+        own.begin(job(4, LACKS), 10);
         assert!(own.of(LACKS, 3).is_none(), "maps of images left are let go");
         own.on_event(10, look(), None);
         assert!(own.error.is_some(), "half an answer is none");

@@ -1,4 +1,4 @@
-//! Verdicts on the camera's picture as it comes: one look after the other, as quickly as the engine goes.
+//! Live verdicts on the camera: one prediction after the other, as fast as the engine is.
 
 use std::rc::Rc;
 
@@ -8,20 +8,20 @@ use super::{Bulk, Room, State};
 use crate::page::protocol::PredictionSummary;
 use destseg_engine::data::map::AnomalyMap;
 
-/// What is watched, and what the model said of it last.
+/// The camera, and the last prediction.
 #[derive(Debug, Clone, Default)]
 pub struct CameraState {
     /// The camera's picture, while the visitor wants verdicts on it.
     pub video: Option<HtmlVideoElement>,
     /// The last result.
     pub prediction: Option<Rc<CameraPrediction>>,
-    /// Why the camera is no longer watched.
+    /// Why the live verdict ended.
     pub error: Option<Rc<str>>,
-    /// The look in the engine.
+    /// The job in the engine.
     working: Option<u32>,
 }
 
-/// One look at the camera's picture.
+/// A prediction of one frame of the camera.
 #[derive(Debug, PartialEq)]
 pub struct CameraPrediction {
     /// Tells it from the one before.
@@ -60,7 +60,7 @@ impl CameraState {
         }
     }
 
-    /// The engine is another one, which knows of no look.
+    /// The engine is a new one: the job in the old one gets no answer.
     pub(super) fn engine_is_new(&mut self) {
         self.working = None;
     }
@@ -79,7 +79,7 @@ impl State {
         own.video.clone().filter(|_| own.working.is_none())
     }
 
-    /// Watches a camera's picture, or no longer.
+    /// Begins the live verdict on a camera, or ends it.
     pub(super) fn set_camera(&mut self, video: Option<HtmlVideoElement>) {
         self.camera.video = video;
         self.camera.prediction = None;

@@ -44,7 +44,7 @@ pub struct CompareState {
     pub result: Option<(ItemId, Rc<Comparison>)>,
     /// To be sent to the engine.
     command: Option<CompareCommand>,
-    /// The look in the engine.
+    /// The job in the engine.
     working: Option<(u32, ItemId)>,
 }
 
@@ -73,7 +73,7 @@ pub enum CompareAction {
     Stop,
 }
 
-/// What the engine should do for a comparison.
+/// A job of the comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CompareJob {
     /// Something without a file.
@@ -118,14 +118,14 @@ impl CompareState {
         self.result = None;
     }
 
-    pub(super) fn begin(&mut self, step: &CompareJob, job: u32) {
-        match step {
+    pub(super) fn begin(&mut self, job: &CompareJob, number: u32) {
+        match job {
             CompareJob::Command(_) => self.command = None,
-            CompareJob::Predict(item) => self.working = Some((job, *item)),
+            CompareJob::Predict(item) => self.working = Some((number, *item)),
         }
     }
 
-    /// A look failed before the engine had it.
+    /// The job failed before the engine had it.
     pub(super) fn on_failure(&mut self, job: u32, message: &str) {
         if self.working.is_some_and(|own| own.0 == job) {
             self.fail(message);

@@ -1,4 +1,4 @@
-//! Measuring the model on a labelled folder: what was given, how far it is, what is shown of it.
+//! Measuring the model on a labelled folder: the folder, the progress, and what is shown of the result.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ pub struct LabelledFiles {
     pub files: Vec<UserFile>,
 }
 
-/// How far an evaluation is.
+/// Status of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
     /// It has not begun.
@@ -89,7 +89,7 @@ impl Order {
 pub struct EvaluateState {
     /// The labelled folder.
     pub files: Option<Rc<LabelledFiles>>,
-    /// How far it is.
+    /// Status.
     pub progress: Progress,
     /// A small JPEG picture of each image, by its index.
     pub pictures: Vec<Rc<Vec<u8>>>,
@@ -236,8 +236,8 @@ impl EvaluateState {
         }
     }
 
-    pub(super) fn begin(&mut self, step: &EvaluateJob) {
-        match step {
+    pub(super) fn begin(&mut self, job: &EvaluateJob) {
+        match job {
             EvaluateJob::Image { .. } => {
                 if let Progress::Running { sent, .. } = &mut self.progress {
                     *sent += 1;

@@ -18,13 +18,13 @@ pub struct Item {
     pub example: Option<Rc<Example>>,
     /// The file's content; an example's comes once it is fetched.
     pub content: Option<Content>,
-    /// How far it is.
+    /// Status.
     pub status: Status,
     /// How often the engine went down while it worked on this image.
     pub crashes: u32,
 }
 
-/// How far an image is.
+/// Status of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {
     /// In the queue.

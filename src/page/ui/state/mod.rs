@@ -206,28 +206,28 @@ pub struct Notice {
     pub text: Rc<str>,
 }
 
-/// What the engine should be told next.
+/// A job for the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Job {
     /// To choose its device.
     Start(BackendChoice),
     /// To load a model.
     Load(ModelSource),
-    /// To analyse an image.
+    /// To give the prediction of an image.
     Inspect(ItemId),
-    /// To do something for a new inspector.
+    /// A job of training.
     Train(TrainJob),
-    /// To measure the model.
+    /// A job of the evaluation.
     Evaluate(EvaluateJob),
-    /// To compare methods.
+    /// A job of the comparison.
     Compare(CompareJob),
     /// To give the features behind a result.
     Study(StudyJob),
-    /// To look at an image with a network that lacks a component.
+    /// To give the prediction of a network that lacks a component.
     Ablate(AblateJob),
-    /// To look at the camera's picture.
+    /// To give the prediction of the camera's next frame.
     Camera(HtmlVideoElement),
-    /// To make way for the whole engine.
+    /// To make way for the GPU engine.
     SwitchToGpuEngine,
 }
 
@@ -254,7 +254,7 @@ pub struct State {
     pub backend: BackendChoice,
     /// Counts the workers; a new number asks for a new worker.
     pub generation: u32,
-    /// Whether the worker has the whole engine, or the quick one for first results.
+    /// Whether the worker is the GPU engine, or the small CPU engine for first results.
     pub gpu_engine: bool,
     /// Crashes since the last result.
     pub crashes: u32,
@@ -335,7 +335,7 @@ impl State {
         }
     }
 
-    /// What the engine should be told now; nothing while it is busy or has nothing to do.
+    /// The next job; none while the engine is busy or there is nothing to do.
     pub fn next_job(&self) -> Option<Job> {
         match self.engine {
             Engine::Listening => return Some(Job::Start(self.backend)),
@@ -365,7 +365,7 @@ impl State {
         }
     }
 
-    /// A step of the whole engine, or first of all that.
+    /// A job that needs the GPU engine; where there is none yet, that comes first.
     fn with_gpu_engine(&self, step: Job) -> Job {
         if self.gpu_engine {
             step

@@ -28,7 +28,7 @@ pub enum Action {
     Engine(u32, Event, Option<Bulk>),
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
-    /// The page has taken on this step, as this job.
+    /// The page has begun this job, with this number.
     Begin(Job, u32),
     /// An example's file was fetched.
     Fetched(ItemId, Blob),
@@ -62,7 +62,7 @@ pub enum Action {
     Ablate(Option<Component>),
     /// Something about measuring the model.
     Evaluate(EvaluateAction),
-    /// Watches the camera's picture, or no longer.
+    /// Begins the live verdict on a camera, or ends it.
     Camera(Option<HtmlVideoElement>),
     /// Changes how results are shown.
     View(View),
@@ -95,7 +95,7 @@ impl State {
             }
             Action::Crash(generation, message) if generation == self.generation => self.crash(&message),
             Action::Engine(..) | Action::Crash(..) => {}
-            Action::Begin(next, job) => self.begin(next, job),
+            Action::Begin(job, number) => self.begin(job, number),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
             Action::Enter(room) => self.enter(room),
             Action::Add(images) => match self.room {
@@ -293,27 +293,27 @@ impl State {
         }
     }
 
-    fn begin(&mut self, next: Job, job: u32) {
-        self.counter = self.counter.max(job);
-        match next {
+    fn begin(&mut self, job: Job, number: u32) {
+        self.counter = self.counter.max(number);
+        match job {
             Job::Start(_) => self.engine = Engine::Preparing,
             Job::Load(source) => {
                 self.load = Load::Running {
                     source,
-                    job,
+                    job: number,
                     received: 0,
                     total: 0,
                 }
             }
-            Job::Train(next) => self.train.begin(&next),
-            Job::Compare(next) => self.compare.begin(&next, job),
-            Job::Study(next) => self.study.begin(&next, job),
-            Job::Ablate(next) => self.ablate.begin(next, job),
-            Job::Camera(_) => self.camera.begin(job),
+            Job::Train(job) => self.train.begin(&job),
+            Job::Compare(job) => self.compare.begin(&job, number),
+            Job::Study(job) => self.study.begin(&job, number),
+            Job::Ablate(job) => self.ablate.begin(job, number),
+            Job::Camera(_) => self.camera.begin(number),
             Job::SwitchToGpuEngine => self.switch_to_gpu_engine(),
-            Job::Evaluate(next) => self.evaluate.begin(&next),
+            Job::Evaluate(job) => self.evaluate.begin(&job),
             Job::Inspect(id) => {
-                self.working = Some((job, id));
+                self.working = Some((number, id));
                 self.with_item(id, |item| item.status = Status::Working);
             }
         }

@@ -19,7 +19,7 @@ pub struct StudyState {
     painted: Rc<Vec<u8>>,
     /// What is to be done to the image.
     wanted: Option<Damage>,
-    /// The look in the engine.
+    /// The job in the engine.
     working: Option<(u32, ItemId)>,
 }
 
@@ -34,7 +34,7 @@ pub enum StudyAction {
     Clear,
 }
 
-/// A look that the engine should take.
+/// Features to ask the engine for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyJob {
     /// At this image.
@@ -69,8 +69,8 @@ impl StudyState {
         *self = Self::default();
     }
 
-    pub(super) fn begin(&mut self, next: &StudyJob, job: u32) {
-        self.working = Some((job, next.item));
+    pub(super) fn begin(&mut self, job: &StudyJob, number: u32) {
+        self.working = Some((number, job.item));
         self.wanted = None;
     }
 

@@ -275,7 +275,7 @@ fn a_result_ends_the_row_of_crashes() {
 }
 
 #[test]
-fn a_dead_workers_words_are_ignored() {
+fn events_of_a_dead_worker_are_ignored() {
     let mut page = Page::ready();
     let (_, job) = page.begin();
     page.fatal();
@@ -706,12 +706,12 @@ mod training {
 }
 
 #[test]
-fn first_results_come_from_the_quick_engine() {
+fn first_results_come_from_the_cpu_engine() {
     assert!(Page::with(BackendChoice::Webgpu).0.gpu_engine);
     let mut page = Page::with(BackendChoice::Auto);
     assert!(!page.0.gpu_engine);
     page.bring_up();
-    // a new inspector needs the whole one, which loads the same model
+    // training needs the GPU engine, which loads the same model
     page.act(Action::Enter(Room::Train));
     let (next, _) = page.begin();
     assert_eq!(next, Job::SwitchToGpuEngine);
@@ -722,7 +722,7 @@ fn first_results_come_from_the_quick_engine() {
 }
 
 #[test]
-fn a_file_that_the_quick_engine_cannot_open_is_opened_by_the_whole_one() {
+fn a_file_that_the_cpu_engine_cannot_open_is_opened_by_the_gpu_engine() {
     let mut page = Page::with(BackendChoice::Cpu);
     page.bring_up();
     page.act(Action::OpenModel(ModelSource::Shipped(1)));

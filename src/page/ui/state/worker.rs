@@ -223,7 +223,7 @@ impl State {
         self.restart();
     }
 
-    /// Asks for the whole engine, with what the quick one had.
+    /// Replaces the CPU engine by the GPU engine, which loads the same model.
     pub(super) fn switch_to_gpu_engine(&mut self) {
         self.gpu_engine = true;
         self.requeue();

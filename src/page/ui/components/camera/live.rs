@@ -11,7 +11,7 @@ use crate::page::ui::state::{Action, CameraPrediction, State, Verdict};
 use crate::page::ui::{draw, format};
 use destseg_engine::data::contour;
 
-/// Looks that the shown rate is of.
+/// Predictions that the shown rate is of.
 const RATE_OVER: usize = 20;
 
 /// Properties of [`Overlay`] and [`Readout`].
@@ -131,7 +131,7 @@ fn waiting(state: &State) -> String {
     }
 }
 
-/// Looks per second, once there were a few.
+/// Predictions per second, once there were a few.
 #[hook]
 fn use_rate(job: Option<u32>) -> Option<f64> {
     const FEWEST: usize = 4;

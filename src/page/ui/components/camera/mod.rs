@@ -25,7 +25,7 @@ use live::{Overlay, Readout};
 pub(crate) struct CameraProps {
     /// Takes the photos, and judges what the camera sees.
     pub(crate) page: Page,
-    /// Hears that the dialog was closed.
+    /// Called when the dialog was closed.
     pub(crate) onclose: Callback<()>,
 }
 

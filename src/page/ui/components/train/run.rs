@@ -289,7 +289,7 @@ fn progress(page: &Page, course: &Course) -> Html {
     }
 }
 
-/// The pictures of a look, in words.
+/// The pictures of a held-out prediction, in words.
 const LOOK: [&str; 5] = [
     "With a defect",
     "The defect",

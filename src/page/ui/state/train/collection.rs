@@ -19,11 +19,11 @@ pub struct TrainingImage {
     pub name: Rc<str>,
     /// The file's content; none if it was refused before it was read.
     pub content: Option<Content>,
-    /// How far it is.
+    /// Status.
     pub status: TrainingImageStatus,
 }
 
-/// How far an image of a collection is.
+/// Status of an image of a collection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainingImageStatus {
     /// To be given to the engine.

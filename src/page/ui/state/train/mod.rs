@@ -161,7 +161,7 @@ impl TrainState {
         self.batch = batch.map(|batch: usize| batch.max(2));
     }
 
-    /// What the engine should do next for a new inspector.
+    /// The next job of training.
     pub(super) fn next_job(&self, is_shown: bool) -> Option<TrainJob> {
         if let Some(command) = self.outbox.front() {
             return Some(TrainJob::Command(command.clone().into()));
@@ -178,8 +178,8 @@ impl TrainState {
         self.next_preview(is_shown)
     }
 
-    pub(super) fn begin(&mut self, step: &TrainJob) {
-        match step {
+    pub(super) fn begin(&mut self, job: &TrainJob) {
+        match job {
             TrainJob::Collect(id) => self.with(*id, |image| image.status = TrainingImageStatus::Adding),
             TrainJob::Keep(_) => self.unkept = None,
             TrainJob::Command(command) if matches!(**command, TrainCommand::ShowTextures { .. }) => {
@@ -205,7 +205,7 @@ impl TrainState {
     }
 }
 
-/// What is to be done for a new inspector.
+/// A job of training.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainJob {
     /// To read an image and give it to the engine.

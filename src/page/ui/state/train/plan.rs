@@ -7,7 +7,7 @@ use destseg_engine::config::{Preset, Settings};
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
 const MOST_MEMORY: u64 = 2_500_000_000;
-/// An prediction by the paper's network takes about as long as so many by the compact one (`docs/teaching.md`).
+/// A prediction by the paper's network takes about as long as so many by the compact one (`docs/teaching.md`).
 const PAPER_WORK: f64 = 11.0;
 
 impl TrainState {
@@ -39,8 +39,8 @@ impl State {
     }
 
     /// Whether a training is to start from the model that the engine is only about to have.
-    pub(in crate::page::ui::state) fn waits_for_model(&self, next: &TrainJob) -> bool {
-        let starts = matches!(next, TrainJob::Command(command) if matches!(**command, TrainCommand::Begin { fine_tune: true, .. }));
+    pub(in crate::page::ui::state) fn waits_for_model(&self, job: &TrainJob) -> bool {
+        let starts = matches!(job, TrainJob::Command(command) if matches!(**command, TrainCommand::Begin { fine_tune: true, .. }));
         starts && self.is_loading()
     }
 

@@ -152,7 +152,7 @@ impl TrainState {
             .then(|| "Give the inspector a name first.".into())
     }
 
-    /// After the engine's end: a new one knows nothing. A training goes on from what was kept of it.
+    /// The engine is a new one and knows nothing: images are read again, and a training resumes from its last checkpoint.
     pub(in crate::page::ui::state) fn engine_is_new(&mut self, teachers: Vec<ManifestFile>) {
         self.outbox.clear();
         self.teachers.clear();
