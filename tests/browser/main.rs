@@ -7,7 +7,6 @@
 mod analysis;
 mod bad_input;
 mod camera;
-mod closer;
 mod compare;
 mod dropped;
 mod evaluate;
@@ -23,6 +22,7 @@ mod room;
 mod site;
 mod speed;
 mod spy;
+mod study;
 mod train;
 mod train_faults;
 mod train_gpu;

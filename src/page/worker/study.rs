@@ -1,4 +1,4 @@
-//! A closer look at one image: what teacher and student make of it, clean and damaged.
+//! A look inside one image: what teacher and student make of it, clean and damaged.
 
 use js_sys::{ArrayBuffer, Uint8Array};
 use rand::SeedableRng as _;

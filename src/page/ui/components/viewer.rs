@@ -12,7 +12,7 @@ use super::ablate::Ablation;
 use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
-use super::study::Closer;
+use super::study::StudyPanel;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Item, Model, Prediction, State, View};
 use crate::page::ui::{draw, format};
@@ -208,7 +208,7 @@ fn Inspection(props: &InspectionProps) -> Html {
                     pointer={*pointer} {onpoint} />
                 <Ablation page={page.clone()} item={item.clone()} prediction={prediction.clone()} />
                 if state.model.as_ref().is_some_and(Model::has_student) {
-                    <Closer page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
+                    <StudyPanel page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
                         (x as f32 + 0.5) / size.0.max(1) as f32, (y as f32 + 0.5) / size.1.max(1) as f32))} />
                 }
             }

@@ -124,7 +124,7 @@ mod tests {
         AblateJob { item, model }
     }
 
-    fn look() -> PredictionSummary {
+    fn summary() -> PredictionSummary {
         PredictionSummary {
             method: Method::Destseg,
             score: 0.5,
@@ -136,18 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_of_their_image_and_component() {
+    fn predictions_are_of_their_image_and_component() {
         let mut own = AblateState::default();
         own.begin(job(3, LACKS), 9);
-        own.on_event(8, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        own.on_event(8, summary(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_none(), "another job's answer");
-        own.on_event(9, look(), Some(Bulk::Maps(vec![0.0, 1.0])));
+        own.on_event(9, summary(), Some(Bulk::Maps(vec![0.0, 1.0])));
         assert!(own.of(LACKS, 3).is_some());
         assert!(own.of(None, 3).is_none());
         assert!(own.of(LACKS, 4).is_none());
         own.begin(job(4, LACKS), 10);
         assert!(own.of(LACKS, 3).is_none(), "maps of images left are let go");
-        own.on_event(10, look(), None);
+        own.on_event(10, summary(), None);
         assert!(own.error.is_some(), "half an answer is none");
     }
 }

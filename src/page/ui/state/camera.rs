@@ -105,7 +105,7 @@ mod tests {
         state
     }
 
-    fn look() -> PredictionSummary {
+    fn summary() -> PredictionSummary {
         PredictionSummary {
             method: Default::default(),
             score: 0.5,
@@ -121,17 +121,17 @@ mod tests {
     }
 
     #[test]
-    fn one_look_at_a_time() {
+    fn one_prediction_at_a_time() {
         let mut state = watching();
         assert!(state.next_camera().is_some());
         state.camera.begin(4);
         assert!(state.next_camera().is_none());
-        state.camera.on_event(3, look(), map());
+        state.camera.on_event(3, summary(), map());
         assert!(
             state.camera.prediction.is_none() && state.next_camera().is_none(),
-            "another look's answer"
+            "another job's answer"
         );
-        state.camera.on_event(4, look(), map());
+        state.camera.on_event(4, summary(), map());
         assert!(state.camera.prediction.is_some() && state.next_camera().is_some());
         state.camera.begin(5);
         state.camera.engine_is_new();
@@ -143,15 +143,15 @@ mod tests {
         let mut state = watching();
         state.camera.begin(4);
         state.set_camera(None);
-        state.camera.on_event(4, look(), map());
+        state.camera.on_event(4, summary(), map());
         assert!(state.camera.prediction.is_none() && state.next_camera().is_none());
     }
 
     #[test]
     fn failures_end_it_with_a_sentence() {
         for fail in [
-            (|live| live.on_event(4, look(), None)) as fn(&mut CameraState),
-            |live| live.fail(4, "No."),
+            (|camera| camera.on_event(4, summary(), None)) as fn(&mut CameraState),
+            |camera| camera.fail(4, "No."),
             CameraState::crash,
         ] {
             let mut state = watching();

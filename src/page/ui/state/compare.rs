@@ -78,7 +78,7 @@ pub enum CompareAction {
 pub enum CompareJob {
     /// Something without a file.
     Command(CompareCommand),
-    /// To look at an image.
+    /// To ask all methods for the prediction of an image.
     Predict(ItemId),
 }
 

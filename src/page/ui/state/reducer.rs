@@ -56,7 +56,7 @@ pub enum Action {
     Train(TrainAction),
     /// Something about comparing methods.
     Compare(CompareAction),
-    /// Something about the closer look.
+    /// Something about the look inside.
     Study(StudyAction),
     /// Leaves a component out of the network, or none.
     Ablate(Option<Component>),

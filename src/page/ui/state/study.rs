@@ -1,4 +1,4 @@
-//! The closer look at the image shown: what is wanted of the engine, and what it gave.
+//! The look inside the image shown: what is wanted of the engine, and what it gave.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::{Bulk, ItemId, Model, State};
 use crate::page::protocol::{Damage, StudyInfo};
 use crate::page::ui::study::Study;
 
-/// Everything about the closer look.
+/// Everything about the look inside.
 #[derive(Debug, Clone, Default)]
 pub struct StudyState {
     /// Features of the image as it is.
@@ -23,7 +23,7 @@ pub struct StudyState {
     working: Option<(u32, ItemId)>,
 }
 
-/// Something the visitor does about the closer look.
+/// Something the visitor does about the look inside.
 #[derive(Debug)]
 pub enum StudyAction {
     /// Takes a synthetic anomaly.

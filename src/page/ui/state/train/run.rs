@@ -58,7 +58,7 @@ pub struct HeldOutPrediction {
     pub step: usize,
     /// Side of each picture in pixels.
     pub side: usize,
-    /// Five RGBA pictures, as in [`TrainEvent::HeldOutPredicted`].
+    /// Five RGBA pictures, as in [`TrainEvent::HeldOutPredicted`](crate::page::protocol::TrainEvent::HeldOutPredicted).
     pub pictures: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ pub struct Course {
     pub info: RunInfo,
     /// The steps done in this visit.
     pub steps: Vec<StepInfo>,
-    /// The latest look at the held-out image.
+    /// The latest prediction of the held-out image.
     pub held_out: Option<Rc<HeldOutPrediction>>,
     /// Steps that an interruption would not lose.
     pub saved: Option<usize>,

@@ -1,4 +1,4 @@
-//! The closer look: features follow the pointer, and the student repairs what is painted.
+//! The look inside: features follow the pointer, and the student repairs what is painted.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Gpu, in_browser};
 use crate::page::{Page, SOON};
 
-/// What the closer look shows.
+/// What the look inside shows.
 const SHOWN: &str = r#"
     const all = id => [...document.querySelectorAll(`[data-testid="${id}"]`)];
     return {
@@ -79,7 +79,7 @@ async fn looked(page: Page) -> Result<()> {
         seen.push(json!([settled["cosines"], readout]));
     }
     ensure!(seen[0] != seen[1], "the values do not follow: {seen:#?}");
-    page.screenshot("closer-features").await?;
+    page.screenshot("study-features").await?;
 
     // without the segmentation network the product of the distances decides
     page.click("[data-testid=without-segmentation]").await?;
@@ -123,7 +123,7 @@ async fn looked(page: Page) -> Result<()> {
             damage > Some(0.05) && left < damage
         });
     ensure!(repaired, "the student repairs nothing: {painted:#}");
-    page.screenshot("closer-painted").await?;
+    page.screenshot("study-painted").await?;
     page.click("[data-testid=synthetic-damage]").await?;
     let before = painted["repair"].clone();
     until(&page, "another defect", |look| {
