@@ -17,8 +17,8 @@ const SHOWN: &str = r#"
     const text = id => all(id)[0]?.innerText.trim() ?? null;
     return {
         count: text("compare-count"), error: text("compare-error"),
-        memory: text("contender-patchcore"), ready: all("contender-patchcore")[0]?.dataset.ready,
-        student: text("contender-stpm"), trained: all("contender-stpm")[0]?.dataset.ready,
+        memory: text("baseline-patchcore"), ready: all("baseline-patchcore")[0]?.dataset.ready,
+        student: text("baseline-stpm"), trained: all("baseline-stpm")[0]?.dataset.ready,
         columns: all("compare-column").map(column => ({ method: column.dataset.method, score: Number(column.dataset.score),
             words: column.innerText, colours: (canvas => canvas.width > 0 ? new Set(new Uint32Array(canvas.getContext("2d")
                 .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size : 0)(column.querySelector("canvas")) })),

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use burn::tensor::Device;
-use destseg_engine::evaluation::{Evaluation, Metrics, Session, Sighting, Subject};
+use destseg_engine::evaluation::{Evaluation, Metrics, Session, Prediction, Subject};
 use destseg_engine::inspect::Detector;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
@@ -62,7 +62,7 @@ async fn measured(page: Page) -> Result<()> {
             maps.score
         );
         let map = |values| AnomalyMap::new(side, side, values).context("a map has another size");
-        let seen = Sighting {
+        let seen = Prediction {
             size: image.size,
             picture: Vec::new(),
             milliseconds: 0.0,

@@ -7,7 +7,6 @@
 mod analysis;
 mod bad_input;
 mod camera;
-mod closer;
 mod compare;
 mod dropped;
 mod evaluate;
@@ -23,13 +22,14 @@ mod room;
 mod site;
 mod speed;
 mod spy;
-mod teach;
-mod teach_faults;
-mod teach_gpu;
-mod teach_input;
-mod teach_memory;
-mod teach_paper;
-mod teach_preview;
+mod study;
+mod train;
+mod train_faults;
+mod train_gpu;
+mod train_input;
+mod train_memory;
+mod train_paper;
+mod train_preview;
 mod tour;
 
 #[path = "../support/formula.rs"]

@@ -51,7 +51,7 @@ pub(crate) async fn enter(page: &Page, query: &str) -> Result<()> {
     page.open(query).await?;
     page.wait("the page", SOON, |page| !page.backend.is_empty())
         .await?;
-    page.click("[data-testid=teach-open]").await?;
+    page.click("[data-testid=train-open]").await?;
     until(page, "the room", SOON, |room| room["advice"].is_string()).await?;
     Ok(())
 }

@@ -8,11 +8,18 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::compressed_len;
 
 /// What the page needs before its first result, beside the model and the picture.
-const FIRST: [&str; 9] = [
+const FIRST: [&str; 16] = [
     "index.html",
     "boot.js",
-    "style.css",
     "chart.css",
+    "base.css",
+    "inspect.css",
+    "camera.css",
+    "train.css",
+    "evaluate.css",
+    "study.css",
+    "compare.css",
+    "tour.css",
     "ui.js",
     "ui_bg.wasm",
     "worker_cpu_loader.js",

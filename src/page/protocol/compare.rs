@@ -7,10 +7,10 @@ use destseg_engine::config::Method;
 
 /// From the page to the engine, about a comparison. Good images are those collected for a new inspector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "contest", rename_all = "snake_case")]
-pub enum Contest {
-    /// Prepares a contender of the good images. Answers: [`ContestEvent::Progress`], then
-    /// [`ContestEvent::Ready`] or [`ContestEvent::Failed`].
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum CompareCommand {
+    /// Prepares a baseline of the good images. Answers: [`CompareEvent::Progress`], then
+    /// [`CompareEvent::Ready`] or [`CompareEvent::Failed`].
     Prepare {
         /// `PatchCore` or STPM.
         method: Method,
@@ -23,19 +23,19 @@ pub enum Contest {
     },
     /// Stops preparing.
     Stop,
-    /// Looks at an image with the loaded model and all contenders; the buffer is its file. Answer:
-    /// [`ContestEvent::Compared`] or [`ContestEvent::Failed`].
-    Look {
-        /// Names this look in the answer.
+    /// Predicts on an image with the loaded model and all baselines; the buffer is its file. Answer:
+    /// [`CompareEvent::Compared`] or [`CompareEvent::Failed`].
+    Predict {
+        /// Names this job in the answer.
         job: u32,
     },
 }
 
 /// From the engine to the page, about a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "contest_event", rename_all = "snake_case")]
-pub enum ContestEvent {
-    /// A contender is being prepared.
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum CompareEvent {
+    /// A baseline is being prepared.
     Progress {
         /// Which.
         method: Method,
@@ -46,21 +46,21 @@ pub enum ContestEvent {
         /// Of how much.
         total: usize,
     },
-    /// A contender is ready; the buffer is its file.
+    /// A baseline is ready; the buffer is its file.
     Ready {
         /// Which.
         method: Method,
         /// What is known of it.
-        contender: Contender,
+        baseline: Baseline,
     },
     /// What all say about an image; the buffer holds their maps, `f32`, little endian, one after the other.
     Compared {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The loaded model first.
-        looks: Vec<Look>,
+        predictions: Vec<PredictionSummary>,
     },
-    /// A contender or a look failed.
+    /// A baseline or a prediction failed.
     Failed {
         /// Why and what to do, one sentence.
         message: String,
@@ -69,7 +69,7 @@ pub enum ContestEvent {
 
 /// A method that is ready.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Contender {
+pub struct Baseline {
     /// Good images that it was made of.
     pub images: usize,
     /// Patches that are remembered, and how many there were.
@@ -82,7 +82,7 @@ pub struct Contender {
 
 /// What a method says about an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Look {
+pub struct PredictionSummary {
     /// The method.
     pub method: Method,
     /// Image score.

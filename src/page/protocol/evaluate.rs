@@ -1,16 +1,16 @@
-//! The messages about measuring a model on a labelled set.
+//! The messages of evaluating a model on a labelled set.
 
 use serde::{Deserialize, Serialize};
 
 use super::ManifestFile;
-use destseg_engine::evaluation::{Evaluation, ImageResult};
 use destseg_engine::data::labelled::Class;
+use destseg_engine::evaluation::{Evaluation, ImageResult};
 
 /// From the page to the engine, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "measure", rename_all = "snake_case")]
-pub enum Measure {
-    /// Begins anew, with the loaded model. Answer: [`MeasureEvent::Begun`] or [`MeasureEvent::Failed`].
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum EvaluateCommand {
+    /// Begins anew, with the loaded model. Answer: [`EvaluateEvent::Begun`] or [`EvaluateEvent::Failed`].
     Begin {
         /// Names the evaluation in the answers.
         run: u32,
@@ -19,13 +19,13 @@ pub enum Measure {
         /// Teachers that the page can fetch, for helpers.
         teachers: Vec<ManifestFile>,
     },
-    /// Looks at the next image; the buffer holds the image file and behind it the mask file, if there is
-    /// one. Answer: [`MeasureEvent::Seen`] or [`MeasureEvent::Failed`].
+    /// Measures the next image; the buffer holds the image file and behind it the mask file, if there is
+    /// one. Answer: [`EvaluateEvent::ImageMeasured`] or [`EvaluateEvent::Failed`].
     Image {
         /// The evaluation.
         run: u32,
-        /// Its place in the set.
-        place: usize,
+        /// Its index in the set.
+        index: usize,
         /// Its path in the set.
         name: String,
         /// What it is said to be.
@@ -35,20 +35,20 @@ pub enum Measure {
         /// Whether there is a mask behind it.
         has_mask: bool,
     },
-    /// Looks at an image for another engine; the buffer is the image file. Answer: [`MeasureEvent::Looked`] or
-    /// [`MeasureEvent::Failed`].
-    Look {
+    /// Predicts on an image as the helper of another engine; the buffer is the image file. Answer:
+    /// [`EvaluateEvent::Predicted`] or [`EvaluateEvent::Failed`].
+    Predict {
         /// The evaluation.
         run: u32,
-        /// Its place in the set.
-        place: usize,
+        /// Its index in the set.
+        index: usize,
     },
     /// Gives up; there is no answer.
     Cancel {
         /// The evaluation.
         run: u32,
     },
-    /// Asks for the figures. Answer: [`MeasureEvent::Measured`] or [`MeasureEvent::Failed`].
+    /// Asks for the figures. Answer: [`EvaluateEvent::Finished`] or [`EvaluateEvent::Failed`].
     Finish {
         /// The evaluation.
         run: u32,
@@ -61,13 +61,13 @@ pub enum Measure {
     },
 }
 
-impl Measure {
+impl EvaluateCommand {
     /// The evaluation that it is about.
     pub fn run(&self) -> u32 {
         match self {
             Self::Begin { run, .. }
             | Self::Image { run, .. }
-            | Self::Look { run, .. }
+            | Self::Predict { run, .. }
             | Self::Cancel { run }
             | Self::Finish { run, .. } => *run,
         }
@@ -76,8 +76,8 @@ impl Measure {
 
 /// From the engine to the page, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "measured", rename_all = "snake_case")]
-pub enum MeasureEvent {
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EvaluateEvent {
     /// Images may come.
     Begun {
         /// The evaluation.
@@ -85,29 +85,29 @@ pub enum MeasureEvent {
         /// How many of them at the same time.
         at_once: usize,
     },
-    /// What was seen of an image; the buffer holds its small picture and behind it the maps, `f32`, little
+    /// The prediction of an image; the buffer holds its small picture and behind it the maps, `f32`, little
     /// endian: that of the segmentation network, if there is one, and the DeST map.
-    Looked {
+    Predicted {
         /// The evaluation.
         run: u32,
-        /// Its place in the set.
-        place: usize,
+        /// Its index in the set.
+        index: usize,
         /// The numbers, or why there are none.
-        seen: Result<SightingInfo, String>,
+        prediction: Result<HelperPrediction, String>,
     },
     /// An image is measured. The buffer is a small JPEG picture of it.
-    Seen {
+    ImageMeasured {
         /// The evaluation.
         run: u32,
-        /// Its place in the set.
-        place: usize,
+        /// Its index in the set.
+        index: usize,
         /// Its numbers.
         result: Box<ImageResult>,
-        /// Bytes that the pixels seen so far take in the engine.
+        /// Bytes that the pixels measured so far take in the engine.
         bytes: usize,
     },
     /// The figures.
-    Measured {
+    Finished {
         /// The evaluation.
         run: u32,
         /// All of it.
@@ -124,7 +124,7 @@ pub enum MeasureEvent {
 
 /// What a network says of an image, without what the buffer holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SightingInfo {
+pub struct HelperPrediction {
     /// Columns and rows of the image.
     pub size: (u32, u32),
     /// Time that the network took.

@@ -5,20 +5,22 @@
 
 mod compare;
 mod evaluate;
+mod payload;
 mod study;
-mod teach;
+mod train;
 
+pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
+pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
 pub use destseg_engine::verdict::decision::Thresholds;
-pub use compare::{Contender, Contest, ContestEvent, Look};
-pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
-pub use evaluate::{Measure, MeasureEvent, SightingInfo};
+pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
+pub use payload::Payload;
 use serde::{Deserialize, Serialize};
 pub use study::{Damage, StudyInfo};
-pub use teach::{KeptRun, RunInfo, SampleInfo, StepInfo, Task, TaskEvent, Textures, TrainedInfo};
+pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,56 +51,56 @@ pub enum Command {
         /// Where to fetch the teachers that a compact model file only names.
         teachers: Vec<ManifestFile>,
     },
-    /// Analyses an image file with the loaded model; the buffer is its content. Answer:
-    /// [`Event::Analysed`] or [`Event::Failed`].
-    Analyse {
-        /// Names this analysis in the answer.
+    /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
+    /// [`Event::Inspected`] or [`Event::Failed`].
+    Inspect {
+        /// Names this prediction in the answer.
         job: u32,
     },
-    /// Looks at a picture of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
-    /// [`Event::Watched`] or [`Event::Failed`].
-    Watch {
-        /// Names this look in the answer.
+    /// Predicts on a frame of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
+    /// [`Event::Camera`] or [`Event::Failed`].
+    Camera {
+        /// Names this job in the answer.
         job: u32,
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
     },
-    /// Something about a new inspector. Answers: [`Event::Teach`].
-    Teach {
+    /// A command of training. Answers: [`Event::Train`].
+    Train {
         /// What; in a box, because a recipe has many settings.
-        task: Box<Task>,
+        command: Box<TrainCommand>,
     },
-    /// Gives the features behind an analysis; the buffer is the image file, and what was painted. Answer:
+    /// Gives the features behind a prediction; the buffer is the image file, and what was painted. Answer:
     /// [`Event::Studied`] or [`Event::Failed`].
     Study {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
         /// What is done to the image before.
         damage: Damage,
         /// Bytes of the image file.
         image_bytes: usize,
     },
-    /// Looks at an image with a shipped network that lacks a component; the buffer is the image file. Answer:
+    /// Predicts on an image with a shipped network that lacks a component; the buffer is the image file. Answer:
     /// [`Event::Ablated`] or [`Event::Failed`].
     Ablate {
-        /// Names this look in the answer.
+        /// Names this job in the answer.
         job: u32,
         /// Where the network is.
         model: ManifestFile,
         /// Where to fetch its teacher, if it is not there yet.
         teacher: ManifestFile,
     },
-    /// Something about comparing methods. Answers: [`Event::Contest`].
-    Contest {
+    /// A command of the comparison. Answers: [`Event::Compare`].
+    Compare {
         /// What.
-        task: Contest,
+        command: CompareCommand,
     },
-    /// Something about measuring the model. Answers: [`Event::Measure`].
-    Measure {
+    /// A command of the evaluation. Answers: [`Event::Evaluate`].
+    Evaluate {
         /// What.
-        task: Measure,
+        command: EvaluateCommand,
     },
 }
 
@@ -136,60 +138,60 @@ pub enum Event {
         /// Its id.
         teacher: String,
     },
-    /// Result of an analysis. The buffer holds `f32` maps, little endian, row by row: the segmentation
+    /// Result of a prediction. The buffer holds `f32` maps, little endian, row by row: the segmentation
     /// network's, if the model has one, and the DeST map, `map_width * map_height` each; then the three
     /// levels' distances.
-    Analysed {
-        /// The analysis this answers.
+    Inspected {
+        /// The prediction this answers.
         job: u32,
         /// The numbers; the maps are in the buffer.
-        result: AnalysisInfo,
+        result: PredictionInfo,
     },
-    /// Result of a look at the camera's picture; the buffer is the map that decides, `f32`, little endian.
-    Watched {
-        /// The look this answers.
+    /// The prediction of a frame of the camera; the buffer is the map that decides, `f32`, little endian.
+    Camera {
+        /// The job this answers.
         job: u32,
         /// The numbers.
-        look: Look,
+        summary: PredictionSummary,
     },
-    /// News of a new inspector.
-    Teach {
+    /// An event of training.
+    Train {
         /// What.
-        event: TaskEvent,
+        event: TrainEvent,
     },
-    /// The features behind an analysis; the buffer is as [`StudyInfo`] says.
+    /// The features behind a prediction; the buffer is as [`StudyInfo`] says.
     Studied {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The numbers.
         study: StudyInfo,
     },
     /// What the network without a component says; the buffer is its map, `f32`, little endian.
     Ablated {
-        /// The look this answers.
+        /// The job this answers.
         job: u32,
         /// The numbers.
-        look: Look,
+        summary: PredictionSummary,
     },
-    /// News of a comparison.
-    Contest {
+    /// An event of the comparison.
+    Compare {
         /// What.
-        event: ContestEvent,
+        event: CompareEvent,
     },
-    /// News of an evaluation.
-    Measure {
+    /// An event of the evaluation.
+    Evaluate {
         /// What.
-        event: MeasureEvent,
+        event: EvaluateEvent,
     },
     /// A command failed; the engine goes on. One sentence for the visitor.
     Failed {
-        /// The load or analysis that failed; none for [`Command::Start`].
+        /// The load or prediction that failed; none for [`Command::Start`].
         job: Option<u32>,
         /// What is wrong and what to do.
         message: String,
     },
-    /// This is the quick engine, and what was asked for needs the whole one: the page starts that.
-    Outgrown,
+    /// This is the CPU engine, and the command needs the GPU engine: the page starts that.
+    NeedsGpuEngine,
     /// The engine is gone (panic, lost GPU): the page starts a new one.
     Fatal {
         /// What happened, one sentence.
@@ -229,7 +231,7 @@ pub struct ModelInfo {
 
 /// The numbers of one analysed image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnalysisInfo {
+pub struct PredictionInfo {
     /// Width of the upright image in pixels.
     pub width: u32,
     /// Height of the upright image in pixels.
@@ -289,7 +291,7 @@ pub struct ManifestModel {
     pub examples: Vec<Example>,
 }
 
-/// A small network that lacks a component, or the whole one that it is compared with: all of a model are
+/// A small network that lacks a component, or the complete one that it is compared with: all of a model are
 /// trained alike, on that model's images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AblatedModel {
@@ -298,7 +300,7 @@ pub struct AblatedModel {
     pub file: ManifestFile,
     /// Id of the model with these images.
     pub of: String,
-    /// What is missing; nothing in the whole one.
+    /// What is missing; nothing in the complete one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Component>,
 }

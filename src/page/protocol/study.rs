@@ -1,4 +1,4 @@
-//! The messages about a closer look: features of teacher and student, and how they change with a defect.
+//! The messages about a look inside: features of teacher and student, and how they change with a defect.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub enum Damage {
     Painted,
 }
 
-/// Numbers of a closer look. The buffer holds RGBA pictures of `side * side` (the image as the network sees
+/// Numbers of a look inside. The buffer holds RGBA pictures of `side * side` (the image as the network sees
 /// it, and damaged) and then `f32` features, little endian, level by level from fine to coarse: those of the
 /// teacher of the clean image, of the teacher of the damaged image and of the student of the damaged image,
 /// channel by channel, row by row. Every pixel's features have length 1.

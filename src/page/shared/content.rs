@@ -12,7 +12,7 @@ use destseg_engine::files::zip::{self, Entry, Method};
 
 /// An image of the visitor, or one sentence why it is refused.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Given {
+pub struct UserFile {
     /// Where it was in its folder or archive, with plain slashes; its name, if it came alone. Two may have
     /// the same.
     pub path: Rc<str>,
@@ -38,9 +38,9 @@ pub struct Packed {
 
 /// What a folder or archive holds.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FolderContents {
     /// Images, in the order of the archive.
-    pub images: Vec<Given>,
+    pub images: Vec<UserFile>,
     /// Paths of files that are no images.
     pub others: Vec<String>,
 }
@@ -70,7 +70,7 @@ impl Content {
 ///
 /// # Errors
 /// One sentence, if it is no archive that can be used.
-pub async fn open_zip(zip: &Blob) -> Result<Found, String> {
+pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
     let say = |err: destseg_engine::Error| destseg_engine::error::sentence(&err.to_string());
     let size = zip.size();
     let tail = slice(zip, (size - zip::TAIL as f64).max(0.0), size).await?;
@@ -83,12 +83,12 @@ pub async fn open_zip(zip: &Blob) -> Result<Found, String> {
             let archive = zip.clone();
             Content::Packed(Packed { archive, entry }.into())
         };
-        Given {
+        UserFile {
             path: path.into(),
             content: entry.map(packed),
         }
     });
-    Ok(Found {
+    Ok(FolderContents {
         images: images.collect(),
         others: listing.others,
     })

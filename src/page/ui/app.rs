@@ -9,13 +9,13 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{ClipboardEvent, DragEvent, Element, KeyboardEvent, UrlSearchParams};
 use yew::prelude::*;
 
-use super::client::{self, Client, ClientSlot, Dispatch};
+use super::client::{self, Client, ClientSlot};
 use super::components::{
     Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
-    TeachRoom, Tour, VerdictPanel, Viewer,
+    Tour, TrainRoom, VerdictPanel, Viewer,
 };
-use super::state::{Action, Effort, Engine, State};
-use super::{files, hook, icons, store};
+use super::state::{Action, Dispatch, Effort, Engine, Room, State};
+use super::{files, icons, store, test_api};
 use crate::page::protocol::BackendChoice;
 
 /// The whole page.
@@ -40,13 +40,25 @@ pub(crate) fn App() -> Html {
             <a class="skip" href="#result">{ "Skip to the result" }</a>
             <Header ..page.clone() />
             <Notices ..page.clone() />
-            if page.state.teach.open {
-                <TeachRoom ..page.clone() />
-            } else if page.state.compare.open {
-                <CompareRoom ..page.clone() />
-            } else if page.state.evaluate.open {
-                <EvaluateRoom ..page.clone() />
-            } else {
+            { room(&page) }
+            <Tour ..page.clone() />
+            <StatusLine ..page />
+            if *dragging {
+                <div class="drop-hint" aria-hidden="true">
+                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
+                </div>
+            }
+        </div>
+    }
+}
+
+/// What the page shows between its head and its foot.
+fn room(page: &Page) -> Html {
+    match page.state.room {
+        Room::Train => html! { <TrainRoom ..page.clone() /> },
+        Room::Compare => html! { <CompareRoom ..page.clone() /> },
+        Room::Evaluate => html! { <EvaluateRoom ..page.clone() /> },
+        Room::Inspect => html! {
             <main class="workspace">
                 <div class="column">
                     <Add ..page.clone() />
@@ -60,15 +72,7 @@ pub(crate) fn App() -> Html {
                     <Display ..page.clone() />
                 </div>
             </main>
-            }
-            <Tour ..page.clone() />
-            <StatusLine ..page />
-            if *dragging {
-                <div class="drop-hint" aria-hidden="true">
-                    <p>{ icons::icon(icons::PICTURE) }{ "Drop images, folders, zip archives or a model file" }</p>
-                </div>
-            }
-        </div>
+        },
     }
 }
 
@@ -92,11 +96,11 @@ fn from_address() -> State {
         Some([student.parse().ok()?, segmentation.parse().ok()?])
     });
     if let Some(steps) = steps {
-        state.teach.effort = Effort::Own(steps);
+        state.train.effort = Effort::Own(steps);
         state.compare.steps = steps[0];
     }
     let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());
-    state.teach.set_sizes(number("side"), number("batch"));
+    state.train.set_sizes(number("side"), number("batch"));
     state
 }
 
@@ -107,12 +111,12 @@ fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
     let stopped = matches!(state.engine, Engine::Stopped(_));
     {
         let (slot, dispatch) = (slot.clone(), dispatch.clone());
-        let worker = (state.generation, state.whole, stopped);
-        use_effect_with(worker, move |&(generation, whole, stopped)| {
+        let worker = (state.generation, state.gpu_engine, stopped);
+        use_effect_with(worker, move |&(generation, gpu_engine, stopped)| {
             // the old worker ends before the new one asks for memory
             slot.replace(None);
             if !stopped {
-                match Client::start(generation, whole, &dispatch) {
+                match Client::start(generation, gpu_engine, &dispatch) {
                     Ok(client) => drop(slot.replace(Some(client))),
                     Err(message) => dispatch.dispatch(Action::Crash(generation, message)),
                 }
@@ -121,10 +125,10 @@ fn use_worker(state: &Rc<State>, dispatch: &Dispatch) {
     }
     let (state, dispatch) = (state.clone(), dispatch.clone());
     use_effect(move || {
-        if let Some(step) = state.next_step() {
-            let job = state.counter + 1;
-            dispatch.dispatch(Action::Begin(step.clone(), job));
-            client::perform(step, job, &state, &slot, &dispatch);
+        if let Some(job) = state.next_job() {
+            let number = state.counter + 1;
+            dispatch.dispatch(Action::Begin(job.clone(), number));
+            client::perform(job, number, &state, &slot, &dispatch);
         }
     });
 }
@@ -146,7 +150,7 @@ fn use_manifest(dispatch: &Dispatch) {
 fn use_hook(state: &Rc<State>) {
     let latest = use_memo((), |()| {
         let latest = Rc::new(RefCell::new(state.clone()));
-        hook::install(latest.clone());
+        test_api::install(latest.clone());
         latest
     });
     latest.replace(state.clone());

@@ -10,28 +10,25 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     Blob, ErrorEvent, HtmlVideoElement, MessageEvent, Response, Worker, WorkerOptions, WorkerType,
 };
-use yew::UseReducerDispatcher;
 
 use super::state::{
-    AblateStep, Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep,
-    TeachAction, TeachStep,
+    AblateJob, Action, Bulk, CompareJob, Dispatch, EvaluateJob, ItemId, Job, ModelSource, State, StudyJob,
+    TrainAction, TrainJob,
 };
 use super::store;
 use super::video::{self, Frame};
 use crate::page::protocol::{
-    Command, Contest, ContestEvent, Damage, Event, Manifest, Measure, MeasureEvent, Task, TaskEvent,
+    Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload, TrainCommand,
+    TrainEvent,
 };
 use crate::page::shared;
 use crate::page::shared::content::{self as given, Content};
 
-/// The scripts that start the quick engine and the whole one, next to the page.
-const QUICK: &str = "./worker_cpu_loader.js";
-const WHOLE: &str = "./worker_gpu_loader.js";
+/// The scripts that start the CPU engine and the GPU engine, next to the page.
+const CPU_ENGINE: &str = "./worker_cpu_loader.js";
+const GPU_ENGINE: &str = "./worker_gpu_loader.js";
 /// The list of shipped models, next to the page.
 const MANIFEST: &str = "./models/manifest.json";
-
-/// Where actions go.
-pub(crate) type Dispatch = UseReducerDispatcher<State>;
 
 /// A running worker; dropping it ends the worker.
 pub(crate) struct Client {
@@ -44,15 +41,15 @@ pub(crate) struct Client {
 pub(crate) type ClientSlot = Rc<RefCell<Option<Client>>>;
 
 impl Client {
-    /// Starts a worker with the whole engine or the quick one, whose events come as actions with this
+    /// Starts a worker with the GPU engine or the CPU engine, whose events come as actions with this
     /// generation.
     ///
     /// # Errors
     /// A sentence, if the browser has no module workers.
-    pub(crate) fn start(generation: u32, whole: bool, dispatch: &Dispatch) -> Result<Self, String> {
+    pub(crate) fn start(generation: u32, gpu_engine: bool, dispatch: &Dispatch) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let script = if whole { WHOLE } else { QUICK };
+        let script = if gpu_engine { GPU_ENGINE } else { CPU_ENGINE };
         let worker = Worker::new_with_options(script, &options).map_err(
             |_| "This browser cannot run the engine: use a current Chrome, Edge, Firefox or Safari.",
         )?;
@@ -113,20 +110,16 @@ fn read(generation: u32, data: &JsValue) -> Action {
 
 /// What came with an event.
 fn bulk(event: &Event, buffer: &ArrayBuffer) -> Option<Bulk> {
-    match event {
-        Event::Teach {
-            event: TaskEvent::Trained(_),
-        }
-        | Event::Contest {
-            event: ContestEvent::Ready { .. },
-        } => {
+    let bytes = || Uint8Array::new(buffer).to_vec();
+    match event.payload() {
+        Payload::None => None,
+        Payload::Maps => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
+        Payload::Pictures => Some(Bulk::Pictures(bytes())),
+        Payload::Packed => Some(Bulk::Packed(bytes())),
+        Payload::File => {
             let file = Blob::new_with_buffer_source_sequence(&js_sys::Array::of1(buffer));
             file.ok().map(Bulk::File)
         }
-        Event::Teach { .. } | Event::Measure { .. } | Event::Studied { .. } => {
-            Some(Bulk::Pictures(Uint8Array::new(buffer).to_vec()))
-        }
-        _ => Some(Bulk::Maps(Float32Array::new(buffer).to_vec())),
     }
 }
 
@@ -146,49 +139,51 @@ fn describe(event: &web_sys::Event) -> &'static str {
     }
 }
 
-/// Carries out a step: reads the bytes it needs and sends the command. What goes wrong on the way
+/// Carries out a job: reads the bytes it needs and sends the command. What goes wrong on the way
 /// comes back like a failure of the engine.
-pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
-    let step = match step {
-        Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
-        Step::Evaluate(step) => return perform_measuring(step, state, slot, dispatch),
+pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+    let job = match job {
+        Job::Train(job) => return perform_train(job, state, slot, dispatch),
+        Job::Evaluate(job) => return perform_evaluate(job, state, slot, dispatch),
         // the new generation is all there is to it
-        Step::Outgrow => return,
-        step => step,
+        Job::SwitchToGpuEngine => return,
+        job => job,
     };
     let generation = state.generation;
-    let item = match &step {
-        Step::Analyse(id) => state.item(*id).cloned(),
-        Step::Study(step) => state.item(step.item).cloned(),
-        Step::Ablate(step) => state.item(step.item).cloned(),
-        Step::Compare(CompareStep::Look(id)) => state.item(*id).cloned(),
+    let item = match &job {
+        Job::Inspect(id) => state.item(*id).cloned(),
+        Job::Study(job) => state.item(job.item).cloned(),
+        Job::Ablate(job) => state.item(job.item).cloned(),
+        Job::Compare(CompareJob::Predict(id)) => state.item(*id).cloned(),
         _ => None,
     };
     let manifest = state.manifest.clone().unwrap_or_default();
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     spawn_local(async move {
-        let failed = (!matches!(step, Step::Start(_))).then_some(job);
+        let failed = (!matches!(job, Job::Start(_))).then_some(number);
         let image = async {
             match item {
                 Some(item) => content(&item.content, &item.example, item.id, &dispatch).await,
                 None => Err("The image is no longer there.".into()),
             }
         };
-        let prepared = match step {
-            Step::Start(backend) => Ok((Command::Start { backend }, None)),
-            Step::Teach(_) | Step::Evaluate(_) | Step::Outgrow => return,
-            Step::Load(source) => load_command(job, source, &manifest).await,
-            Step::Compare(CompareStep::Task(task)) => Ok((Command::Contest { task }, None)),
-            Step::Compare(CompareStep::Look(_)) => image.await.map(|image| {
-                let task = Contest::Look { job };
-                (Command::Contest { task }, Some(image))
+        let prepared = match job {
+            Job::Start(backend) => Ok((Command::Start { backend }, None)),
+            Job::Train(_) | Job::Evaluate(_) | Job::SwitchToGpuEngine => return,
+            Job::Load(source) => load_command(number, source, &manifest).await,
+            Job::Compare(CompareJob::Command(command)) => Ok((Command::Compare { command }, None)),
+            Job::Compare(CompareJob::Predict(_)) => image.await.map(|image| {
+                let command = CompareCommand::Predict { job: number };
+                (Command::Compare { command }, Some(image))
             }),
-            Step::Study(step) => image.await.map(|image| study_command(job, &step, &image)),
-            Step::Ablate(step) => image
+            Job::Study(job) => image.await.map(|image| study_command(number, &job, &image)),
+            Job::Ablate(job) => image
                 .await
-                .and_then(|image| Ok((ablate_command(job, step, &manifest)?, Some(image)))),
-            Step::Watch(video) => watch_command(job, &video).await,
-            Step::Analyse(_) => image.await.map(|image| (Command::Analyse { job }, Some(image))),
+                .and_then(|image| Ok((ablate_command(number, job, &manifest)?, Some(image)))),
+            Job::Camera(video) => camera_command(number, &video).await,
+            Job::Inspect(_) => image
+                .await
+                .map(|image| (Command::Inspect { job: number }, Some(image))),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
         if let Err(message) = sent {
@@ -214,27 +209,27 @@ fn send(
     }
 }
 
-/// Carries out a step for a new inspector.
-fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+/// Carries out a job of training.
+fn perform_train(job: TrainJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
     let generation = state.generation;
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
-    match step {
-        TeachStep::Task(task) => {
-            if let Err(message) = send(&slot, generation, &Command::Teach { task }, None) {
-                let event = TaskEvent::Failed { message };
-                dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+    match job {
+        TrainJob::Command(command) => {
+            if let Err(message) = send(&slot, generation, &Command::Train { command }, None) {
+                let event = TrainEvent::Failed { message };
+                dispatch.dispatch(Action::Engine(generation, Event::Train { event }, None));
             }
         }
-        TeachStep::Collect(image) => {
-            let teach = &state.teach;
-            let (side, fit) = (teach.settings.model.input_size, teach.settings.model.fit);
-            let find = |images: &[super::state::Good]| {
+        TrainJob::Collect(image) => {
+            let train = &state.train;
+            let (side, fit) = (train.settings.model.input_size, train.settings.model.fit);
+            let find = |images: &[super::state::TrainingImage]| {
                 let found = images.iter().find(|good| good.id == image);
                 found.and_then(|good| good.content.clone())
             };
-            let (task, content) = match find(&teach.images) {
-                Some(content) => (Task::Add { image, side, fit }, Some(content)),
-                None => (Task::AddTexture { image }, find(&teach.own_textures)),
+            let (command, content) = match find(&train.images) {
+                Some(content) => (TrainCommand::Add { image, side, fit }, Some(content)),
+                None => (TrainCommand::AddTexture { image }, find(&train.own_textures)),
             };
             spawn_local(async move {
                 let bytes = match content {
@@ -245,59 +240,61 @@ fn perform_teaching(step: TeachStep, state: &State, slot: &ClientSlot, dispatch:
                     send(
                         &slot,
                         generation,
-                        &Command::Teach { task: task.into() },
+                        &Command::Train {
+                            command: command.into(),
+                        },
                         Some(&buffer),
                     )
                 });
                 if let Err(message) = sent {
-                    let event = TaskEvent::Refused { image, message };
-                    dispatch.dispatch(Action::Engine(generation, Event::Teach { event }, None));
+                    let event = TrainEvent::Refused { image, message };
+                    dispatch.dispatch(Action::Engine(generation, Event::Train { event }, None));
                 }
             });
         }
-        TeachStep::Keep(trained) => {
-            let first = state.teach.images.iter().find_map(|image| {
+        TrainJob::Keep(trained) => {
+            let first = state.train.images.iter().find_map(|image| {
                 let size = image.size()?;
                 Some((image.content.clone()?, size))
             });
             spawn_local(async move {
                 let kept = store::keep(&trained, first).await;
-                dispatch.dispatch(Action::Teach(TeachAction::Kept(kept)));
+                dispatch.dispatch(Action::Train(TrainAction::Kept(kept)));
             });
         }
     }
 }
 
-/// Carries out a step of an evaluation: image and mask travel in one buffer.
-fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
+/// Carries out a job of an evaluation: image and mask travel in one buffer.
+fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch: &Dispatch) {
     let generation = state.generation;
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     let failed = {
         let dispatch = dispatch.clone();
         move |run: u32, message: String| {
-            let event = Event::Measure {
-                event: MeasureEvent::Failed { run, message },
+            let event = Event::Evaluate {
+                event: EvaluateEvent::Failed { run, message },
             };
             dispatch.dispatch(Action::Engine(generation, event, None));
         }
     };
-    let (run, place) = match step {
-        EvaluateStep::Task(task) => {
-            let run = task.run();
-            if let Err(message) = send(&slot, generation, &Command::Measure { task: *task }, None) {
+    let (run, index) = match job {
+        EvaluateJob::Command(command) => {
+            let run = command.run();
+            if let Err(message) = send(&slot, generation, &Command::Evaluate { command: *command }, None) {
                 failed(run, message);
             }
             return;
         }
-        EvaluateStep::Image { run, place } => (run, place),
+        EvaluateJob::Image { run, index } => (run, index),
     };
     let (Some((image, mask)), Some(about)) = (
-        state.evaluate.contents(place),
+        state.evaluate.contents(index),
         state
             .evaluate
             .files
             .as_ref()
-            .and_then(|files| files.set.images.get(place).cloned()),
+            .and_then(|files| files.set.images.get(index).cloned()),
     ) else {
         return failed(run, "The folder is no longer there: choose it again.".into());
     };
@@ -314,9 +311,9 @@ fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispa
         if let Some(mask) = &mask {
             both.set(mask, image.length());
         }
-        let task = Measure::Image {
+        let command = EvaluateCommand::Image {
             run,
-            place,
+            index,
             name: about.name,
             class: about.class,
             image_bytes: image.length() as usize,
@@ -325,7 +322,7 @@ fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispa
         if let Err(message) = send(
             &slot,
             generation,
-            &Command::Measure { task },
+            &Command::Evaluate { command },
             Some(&both.buffer()),
         ) {
             failed(run, message);
@@ -334,9 +331,9 @@ fn perform_measuring(step: EvaluateStep, state: &State, slot: &ClientSlot, dispa
 }
 
 /// Image file and painted pixels travel in one buffer.
-fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
-    let painted: &[u8] = match step.damage {
-        Damage::Painted => &step.painted,
+fn study_command(number: u32, job: &StudyJob, image: &ArrayBuffer) -> (Command, Option<ArrayBuffer>) {
+    let painted: &[u8] = match job.damage {
+        Damage::Painted => &job.painted,
         Damage::None | Damage::Synthetic(_) => &[],
     };
     let image = Uint8Array::new(image);
@@ -344,15 +341,18 @@ fn study_command(job: u32, step: &StudyStep, image: &ArrayBuffer) -> (Command, O
     both.set(&image, 0);
     both.set(&Uint8Array::from(painted), image.length());
     let command = Command::Study {
-        job,
-        damage: step.damage,
+        job: number,
+        damage: job.damage,
         image_bytes: image.length() as usize,
     };
     (command, Some(both.buffer()))
 }
 
 /// The camera's picture of the moment.
-async fn watch_command(job: u32, video: &HtmlVideoElement) -> Result<(Command, Option<ArrayBuffer>), String> {
+async fn camera_command(
+    number: u32,
+    video: &HtmlVideoElement,
+) -> Result<(Command, Option<ArrayBuffer>), String> {
     let Some(Frame {
         width,
         height,
@@ -361,15 +361,19 @@ async fn watch_command(job: u32, video: &HtmlVideoElement) -> Result<(Command, O
     else {
         return Err("The camera's picture could not be read: take a photo instead.".into());
     };
-    Ok((Command::Watch { job, width, height }, Some(pixels)))
+    Ok((
+        Command::Camera {
+            job: number,
+            width,
+            height,
+        },
+        Some(pixels),
+    ))
 }
 
-/// The network and its teacher, which is that of the whole one.
-fn ablate_command(job: u32, step: AblateStep, manifest: &Manifest) -> Result<Command, String> {
-    let whole = manifest
-        .models
-        .iter()
-        .find(|model| model.file.id == step.model.of);
+/// The network and its teacher, which is also that of the complete network.
+fn ablate_command(number: u32, job: AblateJob, manifest: &Manifest) -> Result<Command, String> {
+    let whole = manifest.models.iter().find(|model| model.file.id == job.model.of);
     let teacher = whole.and_then(|whole| {
         let mut teachers = manifest.teachers.iter();
         teachers.find(|teacher| teacher.id == whole.teacher)
@@ -377,8 +381,12 @@ fn ablate_command(job: u32, step: AblateStep, manifest: &Manifest) -> Result<Com
     let teacher = teacher
         .cloned()
         .ok_or("The list of models is incomplete: reload the page.")?;
-    let model = step.model.file;
-    Ok(Command::Ablate { job, model, teacher })
+    let model = job.model.file;
+    Ok(Command::Ablate {
+        job: number,
+        model,
+        teacher,
+    })
 }
 
 async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
@@ -393,7 +401,7 @@ async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
 }
 
 async fn load_command(
-    job: u32,
+    number: u32,
     source: ModelSource,
     manifest: &Manifest,
 ) -> Result<(Command, Option<ArrayBuffer>), String> {
@@ -410,14 +418,21 @@ async fn load_command(
             let (Some(model), Some(teacher)) = (model, teacher) else {
                 return Err("The list of models is incomplete: choose another model.".into());
             };
-            Ok((Command::LoadShipped { job, model, teacher }, None))
+            Ok((
+                Command::LoadShipped {
+                    job: number,
+                    model,
+                    teacher,
+                },
+                None,
+            ))
         }
         ModelSource::File { name, blob } | ModelSource::Kept { name, blob, .. } => {
             let buffer = given::read(&blob).await?;
             let teachers = manifest.teachers.clone();
             Ok((
                 Command::LoadFile {
-                    job,
+                    job: number,
                     name: name.to_string(),
                     teachers,
                 },

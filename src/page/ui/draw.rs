@@ -7,9 +7,9 @@ use web_sys::{
     ImageOrientation, ResizeQuality,
 };
 
+use crate::page::shared::content::Content;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::render::{self, ColorMap};
-use crate::page::shared::content::Content;
 
 /// The outline is one part in this many of the image's longer side wide.
 const OUTLINE_PARTS: f64 = 320.0;

@@ -8,11 +8,10 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 
-use super::client::Dispatch;
 use super::format;
-use super::state::{Action, ModelSource, TeachAction};
+use super::state::{Action, Dispatch, ModelSource, TrainAction};
+use crate::page::shared::content::{Content, UserFile, open_zip};
 use destseg_engine::files::zip;
-use crate::page::shared::content::{Content, Given, open_zip};
 
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;
@@ -34,7 +33,7 @@ pub(crate) fn take_textures(files: Vec<Chosen>, dispatch: &Dispatch) {
     spawn_local(async move {
         let Gathered { images, remarks } = gather(files).await;
         if !images.is_empty() {
-            dispatch.dispatch(Action::Teach(TeachAction::AddTextures(images)));
+            dispatch.dispatch(Action::Train(TrainAction::AddTextures(images)));
         }
         for remark in remarks {
             dispatch.dispatch(Action::Notify(remark));
@@ -46,7 +45,7 @@ pub(crate) fn take_textures(files: Vec<Chosen>, dispatch: &Dispatch) {
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     /// Images, also those of folders and archives.
-    pub(crate) images: Vec<Given>,
+    pub(crate) images: Vec<UserFile>,
     /// What is to be said about the rest, one sentence each.
     pub(crate) remarks: Vec<String>,
 }
@@ -125,7 +124,7 @@ pub(crate) async fn gather(files: Vec<Chosen>) -> Gathered {
         } else if in_folder && !zip::is_image(&path) {
             others.push(path);
         } else {
-            gathered.images.push(Given {
+            gathered.images.push(UserFile {
                 path: path.into(),
                 content: check(file, zip::MOST_BYTES, "images").map(Content::File),
             });

@@ -8,11 +8,11 @@ mod components;
 mod draw;
 mod files;
 mod format;
-mod hook;
 mod icons;
 pub mod state;
 mod store;
 pub mod study;
+mod test_api;
 mod video;
 
 /// Shows the page in the document's body.

@@ -9,9 +9,8 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Blob;
 
-use super::client::Dispatch;
 use super::draw;
-use super::state::{Action, Inspector, ModelSource, TeachAction, Trained};
+use super::state::{Action, Dispatch, Inspector, ModelSource, TrainAction, Trained};
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::Content;
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
@@ -54,7 +53,7 @@ fn list_again(dispatch: Dispatch, looks: u32) {
     spawn_local(async move {
         let inspectors = inspectors().await;
         let (runs, elsewhere) = unfinished().await;
-        dispatch.dispatch(Action::Teach(TeachAction::Stored(inspectors, runs)));
+        dispatch.dispatch(Action::Train(TrainAction::Stored(inspectors, runs)));
         if elsewhere && looks > 1 {
             Timeout::new(BETWEEN_LOOKS_MS, move || list_again(dispatch, looks - 1)).forget();
         }

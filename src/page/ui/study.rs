@@ -1,4 +1,4 @@
-//! What features of teacher and student say about a place: the arithmetic behind the closer look.
+//! What features of teacher and student say about a place: the arithmetic behind the look inside.
 
 use crate::page::protocol::StudyInfo;
 
@@ -28,18 +28,18 @@ pub struct Study {
     pub levels: [[Level; 3]; 3],
 }
 
-/// Place of the teacher of the clean image in [`Study::levels`].
+/// Index of the teacher of the clean image in [`Study::levels`].
 pub const CLEAN: usize = 0;
-/// Place of the teacher of the damaged image.
+/// Index of the teacher of the damaged image.
 pub const TEACHER: usize = 1;
-/// Place of the student.
+/// Index of the student.
 pub const STUDENT: usize = 2;
 
 impl Level {
     /// A pixel's value in a channel.
     pub fn at(&self, channel: usize, x: usize, y: usize) -> f32 {
-        let place = (channel * self.height + y) * self.width + x;
-        self.values.get(place).copied().unwrap_or_default()
+        let index = (channel * self.height + y) * self.width + x;
+        self.values.get(index).copied().unwrap_or_default()
     }
 
     /// All values of a channel.
@@ -88,11 +88,11 @@ pub fn disagreement(a: &Level, b: &Level, pixel: Option<(usize, usize)>) -> Vec<
 /// nowhere.
 pub fn distance(a: &Level, b: &Level, mask: &[bool]) -> Option<f32> {
     let chosen: Vec<usize> = (0..a.width * a.height)
-        .filter(|&place| mask.get(place).copied().unwrap_or(false))
+        .filter(|&index| mask.get(index).copied().unwrap_or(false))
         .collect();
     let sum: f32 = chosen
         .iter()
-        .map(|place| 1.0 - cosine(a, b, (place % a.width, place / a.width)))
+        .map(|index| 1.0 - cosine(a, b, (index % a.width, index / a.width)))
         .sum();
     (!chosen.is_empty()).then(|| sum / chosen.len() as f32)
 }
@@ -139,8 +139,8 @@ impl Study {
                 > VISIBLE
         };
         (0..width * height)
-            .map(|place| {
-                let (x, y) = (place % width, place / width);
+            .map(|index| {
+                let (x, y) = (index % width, index / width);
                 let columns = x * side / width..(x + 1) * side / width;
                 let rows = y * side / height..(y + 1) * side / height;
                 let count = columns.len() * rows.len();
@@ -162,12 +162,12 @@ impl Study {
         });
         let area = own[network].width * own[network].height;
         (0..area)
-            .flat_map(|place| {
+            .flat_map(|pixel| {
                 let value = |index: usize| {
                     let (low, high) = ranges[index];
                     let value = own[network]
                         .channel(channels[index])
-                        .get(place)
+                        .get(pixel)
                         .copied()
                         .unwrap_or(low);
                     if high > low {
@@ -182,7 +182,7 @@ impl Study {
     }
 
     /// The three channels that the damage changes most for the teacher, within `mask`.
-    pub fn telling(&self, level: usize, mask: &[bool]) -> [usize; 3] {
+    pub fn most_changed_channels(&self, level: usize, mask: &[bool]) -> [usize; 3] {
         let [clean, damaged, _] = &self.levels[level];
         let mut channels: Vec<(usize, f32)> = (0..clean.channels)
             .map(|channel| {
@@ -196,7 +196,7 @@ impl Study {
             })
             .collect();
         channels.sort_by(|a, b| b.1.total_cmp(&a.1));
-        std::array::from_fn(|place| channels.get(place).map_or(0, |&(channel, _)| channel))
+        std::array::from_fn(|index| channels.get(index).map_or(0, |&(channel, _)| channel))
     }
 }
 
@@ -267,6 +267,6 @@ mod tests {
         );
         assert_eq!(clean[..4], [0, 0, 0, 255]);
         assert_eq!(student[12..], [255, 255, 255, 255]);
-        assert_eq!(own.telling(0, &[true; 4])[0], 0);
+        assert_eq!(own.most_changed_channels(0, &[true; 4])[0], 0);
     }
 }

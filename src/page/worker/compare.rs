@@ -1,12 +1,14 @@
-//! Other methods beside the loaded model: prepared from the good images, then asked about the same image.
+//! Other methods beside the loaded model: prepared from the good images, then run on the same image.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use destseg_engine::backend::device::Device;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
-use super::look::look;
 use super::post;
+use super::predict::predict;
+use crate::page::protocol::{Baseline, CompareEvent, Event};
 use destseg_engine::config::{BankConfig, Method, ModelConfig, Preset, TrainConfig};
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::inspect::Detector;
@@ -14,37 +16,35 @@ use destseg_engine::methods::file::{ModelFile, ModelHeader};
 use destseg_engine::files::storage::Precision;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{Contender, ContestEvent, Event};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
-use destseg_engine::train::{MemoryBuilder, MemoryProgress, Trainer};
+use destseg_engine::train::{BankBuilder, BankProgress, Trainer};
 use destseg_engine::{Error, Result};
 
-/// How contenders are stored.
+/// How baselines are stored.
 const PRECISION: Precision = Precision::F16;
 /// Images of a step of STPM, which a page can hold.
 const BATCH: usize = 8;
-/// Steps between two looks at the held-out images.
+/// Steps between two evaluations of the held-out images.
 const SELECT_EVERY: usize = 20;
 /// Share of the images that is held out for the thresholds.
 const HELD_OUT: f64 = 0.2;
 
-/// A contender in the making.
+/// A baseline that is being prepared.
 enum Making {
-    Memory(Box<MemoryBuilder>),
+    Memory(Box<BankBuilder>),
     Student(Box<Trainer>),
 }
 
-/// Contenders, and the one that is being made.
+/// Baselines, and the one that is being prepared.
 #[derive(Default)]
 pub(super) struct Comparing {
-    memory: Option<Detector>,
-    student: Option<Detector>,
+    baselines: BTreeMap<Method, Detector>,
     making: Option<(Making, f64)>,
     teacher: Option<Weights>,
 }
 
-fn tell(event: ContestEvent, bytes: Option<&ArrayBuffer>) {
-    post(&Event::Contest { event }, bytes);
+fn post_compare(event: CompareEvent, bytes: Option<&ArrayBuffer>) {
+    post(&Event::Compare { event }, bytes);
 }
 
 /// The generator of the synthetic defects that thresholds are found with.
@@ -77,7 +77,7 @@ impl Comparing {
                     held_out: HELD_OUT,
                     ..BankConfig::preset(Preset::Compact)
                 };
-                Making::Memory(MemoryBuilder::new(config, &teacher, images, device)?.into())
+                Making::Memory(BankBuilder::new(config, &teacher, images, device)?.into())
             }
             Method::Stpm => {
                 let model = ModelConfig::stpm(Preset::Compact);
@@ -108,8 +108,8 @@ impl Comparing {
         let (method, progress) = match making {
             Making::Memory(builder) => {
                 let progress = builder.step().await?.map(|progress| match progress {
-                    MemoryProgress::Images(done, total) => ("looking at good images", done, total),
-                    MemoryProgress::Patches(done, total) => ("choosing patches", done, total),
+                    BankProgress::Images(done, total) => ("looking at good images", done, total),
+                    BankProgress::Patches(done, total) => ("choosing patches", done, total),
                 });
                 (Method::Patchcore, progress)
             }
@@ -125,8 +125,8 @@ impl Comparing {
         match progress {
             Some((doing, done, total)) => {
                 let doing = doing.into();
-                tell(
-                    ContestEvent::Progress {
+                post_compare(
+                    CompareEvent::Progress {
                         method,
                         doing,
                         done,
@@ -150,7 +150,8 @@ impl Comparing {
                 let file = builder
                     .finish(&synthesiser(), PRECISION, "images of the page", "in a browser")
                     .await?;
-                self.memory = Some(Detector::of_memory(&file, teacher, device)?);
+                let detector = Detector::of_memory(&file, teacher, device)?;
+                self.baselines.insert(Method::Patchcore, detector);
                 let patches = Some((file.patches(), builder.patch_count()));
                 (
                     Method::Patchcore,
@@ -166,7 +167,8 @@ impl Comparing {
                     ..ModelHeader::new(ModelConfig::stpm(Preset::Compact))
                 };
                 let file = ModelFile { header, weights };
-                self.student = Some(Detector::new(&file, teacher, device)?);
+                let detector = Detector::new(&file, teacher, device)?;
+                self.baselines.insert(Method::Stpm, detector);
                 (
                     Method::Stpm,
                     file.to_bytes(PRECISION)?,
@@ -175,27 +177,26 @@ impl Comparing {
                 )
             }
         };
-        let contender = Contender {
+        let baseline = Baseline {
             images,
             patches,
             bytes: bytes.len(),
             ms: now_ms() - start,
         };
         let file = Uint8Array::from(bytes.as_slice()).buffer();
-        tell(ContestEvent::Ready { method, contender }, Some(&file));
+        post_compare(CompareEvent::Ready { method, baseline }, Some(&file));
         Ok(())
     }
 
-    /// What the loaded model and all contenders say about an image file.
-    pub(super) async fn look(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
+    /// What the loaded model and all baselines say about an image file.
+    pub(super) async fn predict(&self, job: u32, loaded: Option<&Detector>, bytes: &[u8]) -> Result<()> {
         let image = image::decode(bytes)?;
-        let (mut looks, mut maps) = (Vec::new(), Vec::new());
-        let all = [loaded, self.student.as_ref(), self.memory.as_ref()];
-        for detector in all.into_iter().flatten() {
-            looks.push(look(detector, &image, &mut maps).await?);
+        let (mut predictions, mut maps) = (Vec::new(), Vec::new());
+        for detector in loaded.into_iter().chain(self.baselines.values()) {
+            predictions.push(predict(detector, &image, &mut maps).await?);
         }
         let buffer = Float32Array::from(maps.as_slice()).buffer();
-        tell(ContestEvent::Compared { job, looks }, Some(&buffer));
+        post_compare(CompareEvent::Compared { job, predictions }, Some(&buffer));
         Ok(())
     }
 }

@@ -1,21 +1,21 @@
 //! What the engine does for each command.
 
-use js_sys::Uint8Array;
+use js_sys::ArrayBuffer;
 
-use super::evaluate::Measuring;
-use super::loaded::{Loaded, no_model};
+use super::evaluate::Evaluating;
+use super::loaded::Loaded;
 use super::study::study;
-use super::workshop::Workshop;
+use super::training::Training;
 use super::{Deliver, post, post_fatal};
-use destseg_engine::Error;
-use destseg_engine::error::sentence;
 use crate::page::protocol::{Command, Event};
+use destseg_engine::error::sentence;
+use destseg_engine::{Error, Result};
 
 /// The model in place and what is done with it.
 pub(super) struct Engine {
     loaded: Loaded,
-    measuring: Measuring,
-    workshop: Workshop,
+    evaluating: Evaluating,
+    training: Training,
 }
 
 impl Engine {
@@ -23,98 +23,95 @@ impl Engine {
     pub(super) fn new(deliver: Deliver) -> Self {
         Self {
             loaded: Loaded::default(),
-            measuring: Measuring::new(deliver),
-            workshop: Workshop::default(),
+            evaluating: Evaluating::new(deliver),
+            training: Training::default(),
         }
     }
 
-    /// Hears what a helper says.
-    pub(super) fn hear(&mut self, number: usize, event: Event, bytes: &[u8]) {
-        self.measuring.hear(number, event, bytes);
+    /// Takes an event of a helper.
+    pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
+        self.evaluating.on_event(number, event, bytes);
     }
 
     /// Runs one command to its end; every failure becomes an event.
     pub(super) async fn handle(&mut self, command: Command, bytes: Vec<u8>) {
         let loaded = &mut self.loaded;
-        let (job, result) = match command {
-            Command::Start { backend } => (None, loaded.start(backend).await.map(Event::DeviceReady)),
+        match command {
+            Command::Start { backend } => {
+                let result = loaded.start(backend).await;
+                reply(None, result, |device| (Event::DeviceReady(device), None));
+            }
             Command::LoadShipped { job, model, teacher } => {
-                (Some(job), loaded.load_shipped(job, &model, &teacher).await)
+                let result = loaded.load_shipped(job, &model, &teacher).await;
+                reply(Some(job), result, |event| (event, None));
             }
             Command::LoadFile { job, name, teachers } => {
-                (Some(job), loaded.load_file(job, name, bytes, &teachers).await)
+                let result = loaded.load_file(job, name, bytes, &teachers).await;
+                reply(Some(job), result, |event| (event, None));
             }
-            Command::Teach { task } => return self.workshop.take(loaded, *task, &bytes).await,
-            Command::Contest { task } => return self.workshop.contest(loaded, task, &bytes).await,
+            Command::Inspect { job } => {
+                let result = loaded.inspect(&bytes).await;
+                reply(Some(job), result, |(result, maps)| {
+                    (Event::Inspected { job, result }, Some(maps))
+                });
+            }
+            Command::Camera { job, width, height } => {
+                let result = loaded.predict_frame((width, height), &bytes).await;
+                reply(Some(job), result, |(summary, map)| {
+                    (Event::Camera { job, summary }, Some(map))
+                });
+            }
+            Command::Ablate { job, model, teacher } => {
+                let result = loaded.ablate(&model, &teacher, &bytes).await;
+                reply(Some(job), result, |(summary, map)| {
+                    (Event::Ablated { job, summary }, Some(map))
+                });
+            }
             Command::Study {
                 job,
                 damage,
                 image_bytes,
             } => {
-                let studied = match &loaded.detector {
-                    Some(detector) => study(detector, damage, image_bytes, &bytes).await,
-                    None => Err(no_model()),
-                };
-                match studied {
-                    Ok((study, buffer)) => {
-                        let buffer = Uint8Array::from(buffer.as_slice()).buffer();
-                        post(&Event::Studied { job, study }, Some(&buffer));
-                        return;
-                    }
-                    Err(err) => (Some(job), Err(err)),
-                }
+                let result = study(loaded, damage, image_bytes, &bytes).await;
+                reply(Some(job), result, |(study, buffer)| {
+                    (Event::Studied { job, study }, Some(buffer))
+                });
             }
-            Command::Ablate { job, model, teacher } => match loaded.ablate(&model, &teacher, &bytes).await {
-                Ok((look, map)) => {
-                    post(&Event::Ablated { job, look }, Some(&map));
-                    return;
-                }
-                Err(err) => (Some(job), Err(err)),
-            },
-            Command::Measure { task } => {
+            Command::Train { command } => self.training.handle_train(loaded, *command, &bytes).await,
+            Command::Compare { command } => self.training.handle_compare(loaded, command, &bytes).await,
+            Command::Evaluate { command } => {
                 let (detector, file) = (loaded.detector.as_ref(), loaded.shared_file());
-                let handled = self.measuring.handle(detector, file, task, bytes).await;
-                if let Err(err) = handled {
+                // its own failures are events; what is left is a lost device
+                if let Err(err) = self.evaluating.handle(detector, file, command, bytes).await {
                     post_fatal(&sentence(&err.to_string()));
                 }
-                return;
             }
-            Command::Watch { job, width, height } => match loaded.watch((width, height), &bytes).await {
-                Ok((look, map)) => {
-                    post(&Event::Watched { job, look }, Some(&map));
-                    return;
-                }
-                Err(err) => (Some(job), Err(err)),
-            },
-            Command::Analyse { job } => match loaded.analyse(&bytes).await {
-                Ok((result, maps)) => {
-                    post(&Event::Analysed { job, result }, Some(&maps));
-                    return;
-                }
-                Err(err) => (Some(job), Err(err)),
-            },
-        };
-        match result {
-            Ok(event) => post(&event, None),
-            // a lost device does not come back inside this worker
-            Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
-            Err(err) => post(
-                &Event::Failed {
-                    job,
-                    message: sentence(&err.to_string()),
-                },
-                None,
-            ),
         }
     }
 
     /// Whether there is something to go on with between commands.
     pub(super) fn is_working(&self) -> bool {
-        self.workshop.is_working()
+        self.training.is_working()
     }
 
     /// Goes on with it.
     pub(super) async fn work(&mut self) {
-        self.workshop.work(&self.loaded).await;
+        self.training.work(&self.loaded).await;
+    }
+}
+
+/// Posts the answer to a command with its buffer, or why there is none.
+fn reply<T>(job: Option<u32>, result: Result<T>, answer: impl FnOnce(T) -> (Event, Option<ArrayBuffer>)) {
+    match result {
+        Ok(value) => {
+            let (event, buffer) = answer(value);
+            post(&event, buffer.as_ref());
+        }
+        // a lost device does not come back inside this worker
+        Err(Error::Device(reason)) => post_fatal(&sentence(&reason)),
+        Err(err) => {
+            let message = sentence(&err.to_string());
+            post(&Event::Failed { job, message }, None);
+        }
     }
 }

@@ -1,16 +1,16 @@
-//! Measuring the loaded model on the images that the page sends one by one, with helpers where there are
+//! Evaluating the loaded model on the images that the page sends one by one, with helpers where there are
 //! processors for them.
 
 use js_sys::Uint8Array;
 
 use super::loaded::no_model;
 use super::pool::{Pool, Shared};
-use super::{Deliver, Job, post};
-use destseg_engine::error::sentence;
-use destseg_engine::evaluation::{Session, Sighting, Subject};
-use destseg_engine::inspect::Detector;
+use super::{Deliver, Message, post};
+use crate::page::protocol::{Command, EvaluateCommand, EvaluateEvent, Event, HelperPrediction};
 use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{Command, Event, Measure, MeasureEvent, SightingInfo};
+use destseg_engine::error::sentence;
+use destseg_engine::evaluation::{Prediction, Session, Subject};
+use destseg_engine::inspect::Detector;
 use destseg_engine::{Error, Result};
 
 /// Images that are here or on their way at the same time without helpers: while one is measured, the next is
@@ -25,41 +25,41 @@ struct Run {
 }
 
 /// Measures; one evaluation at a time.
-pub(super) struct Measuring {
+pub(super) struct Evaluating {
     run: Option<Run>,
     deliver: Deliver,
 }
 
-fn tell(event: MeasureEvent, bytes: Option<&[u8]>) {
+fn post_evaluate(event: EvaluateEvent, bytes: Option<&[u8]>) {
     let buffer = bytes.map(|bytes| Uint8Array::from(bytes).buffer());
-    post(&Event::Measure { event }, buffer.as_ref());
+    post(&Event::Evaluate { event }, buffer.as_ref());
 }
 
 fn fail(run: u32, err: &Error) {
     let message = sentence(&err.to_string());
-    tell(MeasureEvent::Failed { run, message }, None);
+    post_evaluate(EvaluateEvent::Failed { run, message }, None);
 }
 
-impl Measuring {
+impl Evaluating {
     pub(super) fn new(deliver: Deliver) -> Self {
         Self { run: None, deliver }
     }
 
-    /// Does one task; what goes wrong is told, a lost device is an error. `file` is the model's, where
+    /// Runs one command. Failures are posted as events; only a lost device is an error. `file` is the model's, where
     /// helpers may have it.
     pub(super) async fn handle(
         &mut self,
         detector: Option<&Detector>,
         file: Option<&[u8]>,
-        task: Measure,
+        command: EvaluateCommand,
         bytes: Vec<u8>,
     ) -> Result<()> {
-        let run = task.run();
+        let run = command.run();
         let Some(detector) = detector else {
             fail(run, &no_model());
             return Ok(());
         };
-        match self.work(detector, file, task, bytes).await {
+        match self.work(detector, file, command, bytes).await {
             Err(Error::Device(reason)) => Err(Error::Device(reason)),
             Err(err) => {
                 fail(run, &err);
@@ -73,11 +73,11 @@ impl Measuring {
         &mut self,
         detector: &Detector,
         file: Option<&[u8]>,
-        task: Measure,
+        command: EvaluateCommand,
         bytes: Vec<u8>,
     ) -> Result<()> {
-        match task {
-            Measure::Begin {
+        match command {
+            EvaluateCommand::Begin {
                 run: number,
                 images,
                 teachers,
@@ -93,31 +93,38 @@ impl Measuring {
                     session: Session::new(detector),
                     pool,
                 });
-                tell(MeasureEvent::Begun { run: number, at_once }, None);
+                post_evaluate(EvaluateEvent::Begun { run: number, at_once }, None);
             }
-            Measure::Image {
+            EvaluateCommand::Image {
                 run,
-                place,
+                index,
                 image_bytes,
                 ..
             } => {
                 let own = self.current(run)?;
-                if let Some((command, bytes)) = own.pool.give(place, (Command::Measure { task }, bytes)) {
+                if let Some((command, bytes)) = own.pool.give(index, (Command::Evaluate { command }, bytes)) {
                     let image = bytes.get(..image_bytes).unwrap_or(&bytes);
-                    let seen = Sighting::of(detector, image).await?;
-                    own.take(&command, &bytes, seen)?;
+                    let prediction = Prediction::of(detector, image).await?;
+                    own.take(&command, &bytes, prediction)?;
                 }
             }
-            Measure::Look { run, place } => {
-                let seen = Sighting::of(detector, &bytes).await?;
+            EvaluateCommand::Predict { run, index } => {
+                let prediction = Prediction::of(detector, &bytes).await?;
                 let mut buffer = Vec::new();
-                let seen = seen.map(|seen| packed(&seen, &mut buffer));
-                tell(MeasureEvent::Looked { run, place, seen }, Some(&buffer));
+                let prediction = prediction.map(|prediction| packed(&prediction, &mut buffer));
+                post_evaluate(
+                    EvaluateEvent::Predicted {
+                        run,
+                        index,
+                        prediction,
+                    },
+                    Some(&buffer),
+                );
             }
-            Measure::Cancel { run } => {
+            EvaluateCommand::Cancel { run } => {
                 self.run.take_if(|own| own.number == run);
             }
-            Measure::Finish {
+            EvaluateCommand::Finish {
                 run,
                 category,
                 model,
@@ -125,7 +132,7 @@ impl Measuring {
             } => {
                 let evaluation = self.current(run)?.session.finish(&category, &model, notes).into();
                 self.run = None;
-                tell(MeasureEvent::Measured { run, evaluation }, None);
+                post_evaluate(EvaluateEvent::Finished { run, evaluation }, None);
             }
         }
         Ok(())
@@ -136,26 +143,31 @@ impl Measuring {
         own.ok_or_else(|| Error::Metric("the evaluation was given up: start it again".into()))
     }
 
-    /// Hears what a helper says.
-    pub(super) fn hear(&mut self, number: usize, event: Event, bytes: &[u8]) {
+    /// Takes an event of a helper.
+    pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
         let Some(own) = &mut self.run else { return };
         match event {
             Event::Ready { .. } => own.pool.ready(number),
-            Event::Measure {
-                event: MeasureEvent::Looked { run, place, seen },
+            Event::Evaluate {
+                event:
+                    EvaluateEvent::Predicted {
+                        run,
+                        index,
+                        prediction,
+                    },
             } => {
-                let seen = seen.and_then(|info| {
+                let prediction = prediction.and_then(|info| {
                     unpacked(&info, bytes).ok_or_else(|| "the helper's answer was incomplete".into())
                 });
-                if let Some((command, files)) = own.pool.done(number, place)
-                    && let Err(err) = own.take(&command, &files, seen)
+                if let Some((command, files)) = own.pool.done(number, index)
+                    && let Err(err) = own.take(&command, &files, prediction)
                 {
                     fail(run, &err);
                 }
             }
-            Event::Fatal { .. } | Event::Failed { .. } | Event::Outgrown | Event::Measure { .. } => {
+            Event::Fatal { .. } | Event::Failed { .. } | Event::NeedsGpuEngine | Event::Evaluate { .. } => {
                 for (command, bytes) in own.pool.lost(number) {
-                    (self.deliver)(Job::Command(command, bytes));
+                    (self.deliver)(Message::Command(command, bytes));
                 }
             }
             // it prepares itself
@@ -165,18 +177,18 @@ impl Measuring {
 }
 
 impl Run {
-    /// Measures what was seen of an image that the page sent.
+    /// Measures the prediction of an image that the page sent.
     fn take(
         &mut self,
         command: &Command,
         bytes: &[u8],
-        seen: std::result::Result<Sighting, String>,
+        prediction: std::result::Result<Prediction, String>,
     ) -> Result<()> {
-        let Command::Measure {
-            task:
-                Measure::Image {
+        let Command::Evaluate {
+            command:
+                EvaluateCommand::Image {
                     run,
-                    place,
+                    index,
                     name,
                     class,
                     image_bytes,
@@ -194,37 +206,37 @@ impl Run {
             image,
             mask,
         };
-        let seen = self.session.take(*place, subject, seen)?;
-        let event = MeasureEvent::Seen {
+        let prediction = self.session.take(*index, subject, prediction)?;
+        let event = EvaluateEvent::ImageMeasured {
             run: *run,
-            place: *place,
-            result: seen.result.into(),
+            index: *index,
+            result: prediction.result.into(),
             bytes: self.session.bytes(),
         };
-        tell(event, Some(&seen.picture));
+        post_evaluate(event, Some(&prediction.picture));
         Ok(())
     }
 }
 
 /// The numbers; picture and maps go into `buffer`.
-fn packed(seen: &Sighting, buffer: &mut Vec<u8>) -> SightingInfo {
-    buffer.extend_from_slice(&seen.picture);
-    let maps = seen.segmentation.iter().chain([&seen.dest]);
+fn packed(prediction: &Prediction, buffer: &mut Vec<u8>) -> HelperPrediction {
+    buffer.extend_from_slice(&prediction.picture);
+    let maps = prediction.segmentation.iter().chain([&prediction.dest]);
     let values = maps.clone().flat_map(|map| map.values());
     buffer.extend(values.flat_map(|value| value.to_le_bytes()));
-    SightingInfo {
-        size: seen.size,
-        milliseconds: seen.milliseconds,
-        score: seen.score,
-        dest_score: seen.dest_score,
-        picture_bytes: seen.picture.len(),
-        map: (seen.dest.width(), seen.dest.height()),
+    HelperPrediction {
+        size: prediction.size,
+        milliseconds: prediction.milliseconds,
+        score: prediction.score,
+        dest_score: prediction.dest_score,
+        picture_bytes: prediction.picture.len(),
+        map: (prediction.dest.width(), prediction.dest.height()),
         maps: maps.count(),
     }
 }
 
 /// None if numbers and buffer do not fit together.
-fn unpacked(info: &SightingInfo, bytes: &[u8]) -> Option<Sighting> {
+fn unpacked(info: &HelperPrediction, bytes: &[u8]) -> Option<Prediction> {
     let (picture, values) = bytes.split_at_checked(info.picture_bytes)?;
     let (width, height) = info.map;
     let area = size_of::<f32>() * width * height;
@@ -237,7 +249,7 @@ fn unpacked(info: &SightingInfo, bytes: &[u8]) -> Option<Sighting> {
         AnomalyMap::new(width, height, values.collect())
     });
     let segmentation = if info.maps == 2 { Some(maps.next()??) } else { None };
-    Some(Sighting {
+    Some(Prediction {
         size: info.size,
         picture: picture.to_vec(),
         milliseconds: info.milliseconds,

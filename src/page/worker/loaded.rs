@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use js_sys::{ArrayBuffer, Float32Array};
 
 use super::download::download;
-use super::look::look;
 use super::post;
-use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::config::{Method, ModelConfig, TeacherKind};
+use super::predict::predict;
+use crate::page::protocol::{
+    BackendChoice, DeviceInfo, Event, ManifestFile, ManifestModel, ModelInfo, PredictionInfo,
+    PredictionSummary,
+};
 use destseg_engine::backend::device::{self, Device};
+use destseg_engine::config::{Method, ModelConfig, TeacherKind};
 use destseg_engine::data::image;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
@@ -18,13 +21,11 @@ use destseg_engine::methods::patchcore::MemoryFile;
 use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{
-    AnalysisInfo, BackendChoice, DeviceInfo, Event, Look, ManifestFile, ManifestModel, ModelInfo,
-};
+use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
-/// Whether this is the whole engine, or the quick one.
-const WHOLE: bool = cfg!(feature = "burn");
+/// Whether this is the GPU engine, or the CPU engine.
+const IS_GPU_ENGINE: bool = cfg!(feature = "burn");
 /// Largest model file that is kept, and copied to each helper of an evaluation.
 const LARGEST_SHARED: usize = 16 << 20;
 
@@ -64,7 +65,7 @@ impl Loaded {
         model: &ManifestFile,
         teacher: &ManifestFile,
         bytes: &[u8],
-    ) -> Result<(Look, ArrayBuffer)> {
+    ) -> Result<(PredictionSummary, ArrayBuffer)> {
         let detector = match self.ablated.remove(&model.id) {
             Some(detector) => detector,
             None => {
@@ -75,9 +76,9 @@ impl Loaded {
             }
         };
         let mut map = Vec::new();
-        let look = look(&detector, &image::decode(bytes)?, &mut map).await?;
+        let summary = predict(&detector, &image::decode(bytes)?, &mut map).await?;
         self.ablated.insert(model.id.clone(), detector);
-        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+        Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
     /// The folded weights of a teacher, fetched if they are not there yet.
@@ -145,7 +146,7 @@ impl Loaded {
         let start = now_ms();
         let file = match open(&bytes)? {
             Opened::Model(file) => *file,
-            Opened::Memory(_) if !WHOLE => return Ok(Event::Outgrown),
+            Opened::Memory(_) if !IS_GPU_ENGINE => return Ok(Event::NeedsGpuEngine),
             Opened::Memory(file) => {
                 return self
                     .open_memory(job, name, &file, bytes.len(), start, teachers)
@@ -177,7 +178,7 @@ impl Loaded {
         Ok(event)
     }
 
-    /// Opens a memory of `PatchCore` as the current model.
+    /// Opens a memory bank of `PatchCore` as the current model.
     async fn open_memory(
         &mut self,
         job: u32,
@@ -216,7 +217,7 @@ impl Loaded {
             calibration: detector.calibration().map(Calibration::thresholds),
         };
         self.detector = Some(detector);
-        // helpers have the quick engine, which opens no memories
+        // helpers are CPU engines, which cannot open a memory bank
         self.file = None;
         self.trained = None;
         Ok(Event::ModelReady { job, model })
@@ -282,7 +283,7 @@ impl Loaded {
         let ModelFile { header, mut weights } = file;
         let own = weights.take_prefix(prefix::TEACHER);
         if !own.is_empty() {
-            // new inspectors of this network learn from it, too
+            // new inspectors of this network are trained with this teacher, too
             let weights = own.with_prefix(prefix::TEACHER);
             let teacher = Teacher { weights, bytes: 0 };
             self.teachers
@@ -294,12 +295,12 @@ impl Loaded {
         Ok(Event::ModelReady { job, model })
     }
 
-    /// Looks at a picture of the camera: RGBA pixels, row by row.
-    pub(super) async fn watch(
+    /// The prediction of a frame of the camera: RGBA pixels, row by row.
+    pub(super) async fn predict_frame(
         &self,
         (width, height): (u32, u32),
         rgba: &[u8],
-    ) -> Result<(Look, ArrayBuffer)> {
+    ) -> Result<(PredictionSummary, ArrayBuffer)> {
         let detector = self.detector.as_ref().ok_or_else(no_model)?;
         let (pixels, _) = rgba.as_chunks::<4>();
         let rgb = pixels
@@ -308,11 +309,11 @@ impl Loaded {
         let image = image::RgbImage::from_raw(width, height, rgb.collect())
             .ok_or_else(|| Error::Image("the camera's picture is incomplete: look again".into()))?;
         let mut map = Vec::new();
-        let look = look(detector, &image, &mut map).await?;
-        Ok((look, Float32Array::from(map.as_slice()).buffer()))
+        let summary = predict(detector, &image, &mut map).await?;
+        Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
-    pub(super) async fn analyse(&self, bytes: &[u8]) -> Result<(AnalysisInfo, ArrayBuffer)> {
+    pub(super) async fn inspect(&self, bytes: &[u8]) -> Result<(PredictionInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
             return Err(no_model());
         };
@@ -326,7 +327,7 @@ impl Loaded {
             score,
             dest_score,
         } = detector.detect(&image).await?;
-        let result = AnalysisInfo {
+        let result = PredictionInfo {
             width: image.width(),
             height: image.height(),
             map_width: dest.width(),
@@ -343,7 +344,7 @@ impl Loaded {
     }
 }
 
-/// What a command without a model hears.
+/// The error of a command that needs a model.
 pub(super) fn no_model() -> Error {
     Error::Model("no model is loaded yet: choose one first".into())
 }

@@ -1,27 +1,27 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
 //! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
 //!
-//! It comes in two sizes of one protocol. The quick one has no Burn and is a fraction of the other's size: it looks
-//! at images on the CPU, and says [`Event::Outgrown`] to what needs the whole one.
+//! There are two engines with one protocol. The CPU engine has no Burn and is a fraction of the GPU engine's
+//! size: it predicts on the CPU, and answers [`Event::NeedsGpuEngine`] to what only the GPU engine can do.
 
+#[cfg(feature = "burn")]
+mod collection;
 #[cfg(feature = "burn")]
 mod compare;
 mod download;
 mod engine;
 mod evaluate;
 mod loaded;
-mod look;
 mod pool;
+mod predict;
 #[cfg(feature = "burn")]
 mod run;
 mod study;
 #[cfg(feature = "burn")]
-mod teach;
-#[cfg(feature = "burn")]
-mod workshop;
+mod training;
 #[cfg(not(feature = "burn"))]
-#[path = "no_workshop.rs"]
-mod workshop;
+#[path = "training_stub.rs"]
+mod training;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -33,26 +33,26 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use destseg_engine::platform::yield_now;
 use crate::page::protocol::{Command, Event, PROTOCOL_VERSION};
 use crate::page::shared;
+use destseg_engine::platform::yield_now;
 use engine::Engine;
 
-/// What waits for the engine, with the content of the buffer that came with it.
-enum Job {
-    /// The page wants something.
+/// A message for the engine, with the content of the buffer that came with it.
+enum Message {
+    /// A command of the page.
     Command(Command, Vec<u8>),
-    /// The helper with this number says something.
+    /// An event of the helper with this number.
     Helper(usize, Event, Vec<u8>),
 }
 
-/// Puts a job into the inbox.
-type Deliver = Rc<dyn Fn(Job)>;
+/// Puts a message into the inbox.
+type Deliver = Rc<dyn Fn(Message)>;
 
-/// Jobs that wait for the engine.
+/// Messages that wait for the engine.
 #[derive(Default)]
 struct Inbox {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Message>,
     busy: bool,
 }
 
@@ -86,7 +86,7 @@ pub fn run() {
             post_fatal("The page sent a message that this engine does not understand: reload the page.");
             return;
         };
-        deliver(Job::Command(command, content(buffer)));
+        deliver(Message::Command(command, content(buffer)));
     });
     let scope = scope();
     scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -126,11 +126,11 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
     loop {
         let next = inbox.borrow_mut().waiting.pop_front();
         match next {
-            Some(Job::Command(command, bytes)) => engine.handle(command, bytes).await,
-            Some(Job::Helper(number, event, bytes)) => engine.hear(number, event, &bytes),
+            Some(Message::Command(command, bytes)) => engine.handle(command, bytes).await,
+            Some(Message::Helper(number, event, bytes)) => engine.on_event(number, event, &bytes),
             None if engine.is_working() => {
                 engine.work().await;
-                // what the page says is heard between two steps
+                // commands are taken between two steps
                 yield_now().await;
             }
             None => break,

@@ -8,11 +8,11 @@ use wasm_bindgen::JsCast as _;
 use wasm_bindgen::closure::Closure;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::{Deliver, Job, content, scope};
-use crate::page::protocol::{BackendChoice, Command, Event, ManifestFile, Measure};
+use super::{Deliver, Message, content, scope};
+use crate::page::protocol::{BackendChoice, Command, EvaluateCommand, Event, ManifestFile};
 use crate::page::shared;
 
-/// The script of the quick engine, which is enough for them.
+/// The script of the CPU engine, which is enough for them.
 const WORKER: &str = "./worker_cpu_loader.js";
 /// Helpers at most: each needs memory for a model.
 const MOST: usize = 4;
@@ -32,22 +32,22 @@ pub(super) struct Shared<'a> {
 }
 
 /// An image that a helper has: what the page said, and both files.
-type Task = (Command, Vec<u8>);
+type Assignment = (Command, Vec<u8>);
 
 /// A worker that looks at images.
 struct Helper {
     worker: Worker,
     /// Whether it listens.
     is_ready: bool,
-    /// What it is told first.
-    start: Vec<Task>,
-    /// Its images, by their places.
-    tasks: BTreeMap<usize, Task>,
+    /// The commands that it gets first.
+    start: Vec<Assignment>,
+    /// Its images, by their indices.
+    assignments: BTreeMap<usize, Assignment>,
     _on_message: Closure<dyn Fn(MessageEvent)>,
     _on_error: Closure<dyn Fn()>,
 }
 
-/// All helpers; one that is lost leaves its place empty.
+/// All helpers; one that is lost leaves its slot empty.
 #[derive(Default)]
 pub(super) struct Pool(Vec<Option<Helper>>);
 
@@ -79,22 +79,22 @@ impl Pool {
     }
 
     /// Gives an image to the helper that has the fewest, or back where there is none.
-    pub(super) fn give(&mut self, place: usize, task: Task) -> Option<Task> {
+    pub(super) fn give(&mut self, index: usize, assignment: Assignment) -> Option<Assignment> {
         let idle = self
             .0
             .iter_mut()
             .flatten()
-            .min_by_key(|helper| helper.tasks.len());
+            .min_by_key(|helper| helper.assignments.len());
         let Some(helper) = idle else {
-            return Some(task);
+            return Some(assignment);
         };
-        helper.give(place, task);
+        helper.give(index, assignment);
         None
     }
 
     /// What a helper has done.
-    pub(super) fn done(&mut self, number: usize, place: usize) -> Option<Task> {
-        self.0.get_mut(number)?.as_mut()?.tasks.remove(&place)
+    pub(super) fn done(&mut self, number: usize, index: usize) -> Option<Assignment> {
+        self.0.get_mut(number)?.as_mut()?.assignments.remove(&index)
     }
 
     /// A helper listens now.
@@ -105,10 +105,10 @@ impl Pool {
     }
 
     /// A helper is lost; its images.
-    pub(super) fn lost(&mut self, number: usize) -> Vec<Task> {
+    pub(super) fn lost(&mut self, number: usize) -> Vec<Assignment> {
         let helper = self.0.get_mut(number).and_then(Option::take);
         helper.map_or_else(Vec::new, |mut helper| {
-            std::mem::take(&mut helper.tasks).into_values().collect()
+            std::mem::take(&mut helper.assignments).into_values().collect()
         })
     }
 }
@@ -126,10 +126,10 @@ impl Helper {
         let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             let (event, buffer) =
                 shared::decode::<Event>(&event.data()).unwrap_or_else(|| (lost("it is garbled"), None));
-            told(Job::Helper(number, event, content(buffer)));
+            told(Message::Helper(number, event, content(buffer)));
         });
         let on_error =
-            Closure::<dyn Fn()>::new(move || gone(Job::Helper(number, lost("it is gone"), Vec::new())));
+            Closure::<dyn Fn()>::new(move || gone(Message::Helper(number, lost("it is gone"), Vec::new())));
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let load = Command::LoadFile {
@@ -145,7 +145,7 @@ impl Helper {
                 (Command::Start { backend }, Vec::new()),
                 (load, shared.file.to_vec()),
             ],
-            tasks: BTreeMap::new(),
+            assignments: BTreeMap::new(),
             _on_message: on_message,
             _on_error: on_error,
         })
@@ -156,28 +156,28 @@ impl Helper {
         for (command, bytes) in std::mem::take(&mut self.start) {
             self.send(&command, &bytes);
         }
-        for (&place, task) in &self.tasks {
-            self.look(place, task);
+        for (&index, assignment) in &self.assignments {
+            self.send_image(index, assignment);
         }
     }
 
-    fn give(&mut self, place: usize, task: Task) {
+    fn give(&mut self, index: usize, assignment: Assignment) {
         if self.is_ready {
-            self.look(place, &task);
+            self.send_image(index, &assignment);
         }
-        self.tasks.insert(place, task);
+        self.assignments.insert(index, assignment);
     }
 
-    fn look(&self, place: usize, (command, bytes): &Task) {
-        let Command::Measure {
-            task: Measure::Image { run, image_bytes, .. },
+    fn send_image(&self, index: usize, (command, bytes): &Assignment) {
+        let Command::Evaluate {
+            command: EvaluateCommand::Image { run, image_bytes, .. },
         } = command
         else {
             return;
         };
-        let task = Measure::Look { run: *run, place };
+        let command = EvaluateCommand::Predict { run: *run, index };
         let image = bytes.get(..*image_bytes).unwrap_or(bytes);
-        self.send(&Command::Measure { task }, image);
+        self.send(&Command::Evaluate { command }, image);
     }
 
     fn send(&self, command: &Command, bytes: &[u8]) {

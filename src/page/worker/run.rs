@@ -6,7 +6,10 @@ use std::sync::Arc;
 use destseg_engine::backend::device::Device;
 use web_sys::Blob;
 
-use super::teach::{synthesiser, tell};
+use super::collection::{post_train, synthesiser};
+use crate::page::protocol::{KeptRun, StepInfo, Textures, TrainEvent, TrainedInfo};
+use crate::page::shared::content;
+use crate::page::shared::store::{Folder, Lock, RUN_RECORD, RUNS};
 use destseg_engine::config::TeacherKind;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::methods::file::{ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes};
@@ -14,20 +17,17 @@ use destseg_engine::arch::prefix;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::{now_ms, yield_now};
-use crate::page::protocol::{KeptRun, StepInfo, TaskEvent, Textures, TrainedInfo};
 use destseg_engine::render::{self, ColorMap};
 use destseg_engine::synthesis::{Sample, preview};
 use destseg_engine::train::{Stage, Trainer};
-use crate::page::shared::content;
-use crate::page::shared::store::{Folder, Lock, RUN_RECORD, RUNS};
 use destseg_engine::{Error, Result};
 
 /// Milliseconds between two savings.
 const SAVE_EVERY_MS: f64 = 30_000.0;
-/// Least milliseconds between two looks at the specimen.
-const LOOK_EVERY_MS: f64 = 3_000.0;
-/// Looking takes at most one part in this many of the time.
-const LOOK_SHARE: f64 = 20.0;
+/// Least milliseconds between two predictions of the specimen.
+const PREDICT_EVERY_MS: f64 = 3_000.0;
+/// Predicting takes at most one part in this many of the time.
+const PREDICT_SHARE: f64 = 20.0;
 /// Images trained on that are looked at again, at most.
 const MOST_CHECKED: usize = 300;
 /// How the model is stored.
@@ -54,12 +54,12 @@ pub(super) struct Run {
     folder: Option<Folder>,
     lock: Option<Lock>,
     saved_ms: f64,
-    looked_ms: f64,
-    look_took_ms: f64,
+    predicted_ms: f64,
+    prediction_took_ms: f64,
 }
 
-/// Where a run computes.
-pub(super) struct Place {
+/// The device of a run.
+pub(super) struct ComputeDevice {
     pub(super) device: Device,
     /// In words.
     pub(super) name: String,
@@ -110,24 +110,24 @@ impl Run {
         kept: KeptRun,
         material: Material,
         teacher: &Weights,
-        place: Place,
+        device: ComputeDevice,
     ) -> Result<Self> {
         // shared, not copied: two thousand images are hundreds of megabytes
         let (images, textures) = (material.images.clone(), material.textures.clone());
         let start = material.start.clone();
-        let mut run = Self::new(kept, material, teacher, place).await?;
+        let mut run = Self::new(kept, material, teacher, device).await?;
         if let Some(weights) = start {
             run.trainer.start_from(&weights)?;
         }
         match run.keep(&images, &textures).await {
             Ok(folder) => run.folder = Some(folder),
-            Err(message) => tell(TaskEvent::NotSaved { message }, None),
+            Err(message) => post_train(TrainEvent::NotSaved { message }, None),
         }
         Ok(run)
     }
 
     /// Goes on with a run that the browser kept.
-    pub(super) async fn resume(kept: Kept, teacher: &Weights, place: Place) -> Result<Self> {
+    pub(super) async fn resume(kept: Kept, teacher: &Weights, device: ComputeDevice) -> Result<Self> {
         let Kept { run: kept, folder } = kept;
         let name = kept.info.run.clone();
         let side = kept.settings.model.input_size as u32;
@@ -142,7 +142,7 @@ impl Run {
             textures,
             start: None,
         };
-        let mut run = Self::new(kept, material, teacher, place).await?;
+        let mut run = Self::new(kept, material, teacher, device).await?;
         if run.lock.is_none() && Lock::held().await.contains(&name) {
             return Err(Error::Training(
                 "this training goes on in another tab: watch it there".into(),
@@ -157,7 +157,12 @@ impl Run {
         Ok(run)
     }
 
-    async fn new(mut kept: KeptRun, material: Material, teacher: &Weights, place: Place) -> Result<Self> {
+    async fn new(
+        mut kept: KeptRun,
+        material: Material,
+        teacher: &Weights,
+        device: ComputeDevice,
+    ) -> Result<Self> {
         let Material { images, textures, .. } = material;
         let synthesiser = synthesiser(&kept.settings, textures);
         let settings = kept.settings.clone();
@@ -167,7 +172,7 @@ impl Run {
             teacher,
             images,
             synthesiser,
-            &place.device,
+            &device.device,
         )?;
         kept.info.images = trainer.image_count();
         kept.info.held_out = trainer.held_out_count();
@@ -181,12 +186,12 @@ impl Run {
             trainer,
             paused: false,
             in_segmentation: false,
-            device: place.name,
+            device: device.name,
             folder: None,
             lock,
             saved_ms: now_ms(),
-            looked_ms: f64::NEG_INFINITY,
-            look_took_ms: 0.0,
+            predicted_ms: f64::NEG_INFINITY,
+            prediction_took_ms: 0.0,
         })
     }
 
@@ -197,7 +202,7 @@ impl Run {
 
     /// Compiles the GPU's kernels, and says so.
     pub(super) async fn prepare(&self) -> Result<()> {
-        let mut report = |done, total| tell(TaskEvent::Preparing { done, total }, None);
+        let mut report = |done, total| post_train(TrainEvent::Preparing { done, total }, None);
         self.trainer.warm_up(&mut report).await
     }
 
@@ -236,9 +241,9 @@ impl Run {
             parts: report.parts,
             ms: now_ms() - start,
         };
-        tell(TaskEvent::Stepped(step), None);
-        if now_ms() - self.looked_ms > LOOK_EVERY_MS.max(LOOK_SHARE * self.look_took_ms) {
-            self.look().await?;
+        post_train(TrainEvent::Stepped(step), None);
+        if now_ms() - self.predicted_ms > PREDICT_EVERY_MS.max(PREDICT_SHARE * self.prediction_took_ms) {
+            self.predict_held_out().await?;
         }
         if self.folder.is_some() && now_ms() - self.saved_ms > SAVE_EVERY_MS {
             self.save().await?;
@@ -246,8 +251,8 @@ impl Run {
         Ok(true)
     }
 
-    /// Shows the page what the network finds in the specimen by now: by the DeST map in stage 1.
-    async fn look(&mut self) -> Result<()> {
+    /// Posts the prediction of the specimen so far: the DeST map in stage 1.
+    async fn predict_held_out(&mut self) -> Result<()> {
         let start = now_ms();
         let (good, sample) = &self.specimen;
         let detector = self.trainer.detector().await?;
@@ -278,9 +283,9 @@ impl Run {
         preview::rgba(good.as_raw(), &mut pictures);
         preview::rgba(&heat(good, &maps[1]), &mut pictures);
         let step = self.trainer.steps_done();
-        tell(TaskEvent::Looked { step, side }, Some(&pictures));
-        self.looked_ms = now_ms();
-        self.look_took_ms = self.looked_ms - start;
+        post_train(TrainEvent::HeldOutPredicted { step, side }, Some(&pictures));
+        self.predicted_ms = now_ms();
+        self.prediction_took_ms = self.predicted_ms - start;
         Ok(())
     }
 
@@ -302,7 +307,7 @@ impl Run {
         Ok(folder)
     }
 
-    /// Keeps the state of the run. A browser that refuses is told about once.
+    /// Keeps the state of the run. If the browser refuses, the page is told once.
     pub(super) async fn save(&mut self) -> Result<()> {
         let Some(folder) = &self.folder else {
             return Ok(());
@@ -317,9 +322,9 @@ impl Run {
             folder.write(RUN_RECORD, &record).await
         };
         match written.await {
-            Ok(()) => tell(TaskEvent::Saved { step: kept.info.done }, None),
+            Ok(()) => post_train(TrainEvent::Saved { step: kept.info.done }, None),
             Err(message) => {
-                tell(TaskEvent::NotSaved { message }, None);
+                post_train(TrainEvent::NotSaved { message }, None);
                 self.folder = None;
             }
         }
@@ -331,7 +336,7 @@ impl Run {
     /// page has kept the model.
     pub(super) async fn finish(mut self) -> Result<()> {
         self.save().await?;
-        tell(TaskEvent::Calibrating, None);
+        post_train(TrainEvent::Calibrating, None);
         yield_now().await;
         let steps = self.trainer.steps_done();
         let (mut weights, calibration) = self.trainer.finish(PRECISION).await?;
@@ -374,7 +379,7 @@ impl Run {
             ..ModelHeader::new(settings.model)
         };
         let file = ModelFile { header, weights }.to_bytes(PRECISION)?;
-        tell(TaskEvent::Trained(trained), Some(&file));
+        post_train(TrainEvent::Trained(trained), Some(&file));
         Ok(())
     }
 
@@ -383,7 +388,7 @@ impl Run {
         if let Ok(runs) = Folder::open(&[RUNS]).await {
             runs.remove(&self.kept.info.run).await;
         }
-        tell(TaskEvent::Discarded, None);
+        post_train(TrainEvent::Discarded, None);
     }
 }
 

@@ -1,13 +1,14 @@
-//! A closer look at one image: what teacher and student make of it, clean and damaged.
+//! A look inside one image: what teacher and student make of it, clean and damaged.
 
+use js_sys::{ArrayBuffer, Uint8Array};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
+use super::loaded::{Loaded, no_model};
+use crate::page::protocol::{Damage, StudyInfo};
 use destseg_engine::config::{AugmentConfig, SynthesisConfig};
 use destseg_engine::data::image::{self, Rgb, RgbImage};
-use destseg_engine::inspect::Detector;
 use destseg_engine::platform::now_ms;
-use crate::page::protocol::{Damage, StudyInfo};
 use destseg_engine::synthesis::preview::{corrupted, rgba};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::{Error, Result};
@@ -17,11 +18,12 @@ const TRIES: u64 = 16;
 
 /// Looks at an image file, whose first `image_bytes` of `bytes` it is; painted pixels come behind.
 pub(super) async fn study(
-    detector: &Detector,
+    loaded: &Loaded,
     damage: Damage,
     image_bytes: usize,
     bytes: &[u8],
-) -> Result<(StudyInfo, Vec<u8>)> {
+) -> Result<(StudyInfo, ArrayBuffer)> {
+    let detector = loaded.detector.as_ref().ok_or_else(no_model)?;
     let (file, painted) = bytes.split_at_checked(image_bytes).unwrap_or((bytes, &[]));
     let picture = image::decode(file)?;
     let start = now_ms();
@@ -59,7 +61,7 @@ pub(super) async fn study(
         whole,
         ms: now_ms() - start,
     };
-    Ok((info, buffer))
+    Ok((info, Uint8Array::from(buffer.as_slice()).buffer()))
 }
 
 /// The image with an anomaly as training paints them.

@@ -162,7 +162,7 @@ fn count(number: usize, one: &str, many: &str) -> String {
 
 /// Sorts out a folder by the paths of its files, with `/` between their parts. What is no image is left
 /// out.
-pub fn sort<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
+pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
     let all: Vec<Parsed<'_>> = paths
         .iter()
         .enumerate()
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_layout_of_mvtec() {
-        let set = sort(&[
+        let set = classify_paths(&[
             "bottle/train/good/000.png",
             "bottle/test/good/000.png",
             "bottle/test/crack/000.png",
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn good_and_defective_with_and_without_masks() {
-        let set = sort(&["a/good/1.jpg", "a/defective/2.jpg", "a/masks/2.png"]);
+        let set = classify_paths(&["a/good/1.jpg", "a/defective/2.jpg", "a/masks/2.png"]);
         assert_eq!(
             shown(&set),
             [
@@ -358,7 +358,7 @@ mod tests {
             ]
         );
         assert!(set.notes.is_empty(), "{:?}", set.notes);
-        let set = sort(&["good/1.jpg", "scratch/2.jpg", "scratch/2_mask.png", "dent/3.jpg"]);
+        let set = classify_paths(&["good/1.jpg", "scratch/2.jpg", "scratch/2_mask.png", "dent/3.jpg"]);
         assert_eq!(
             shown(&set)[1..],
             [
@@ -366,7 +366,7 @@ mod tests {
                 ("scratch/2.jpg", "scratch", Some(2))
             ]
         );
-        let set = sort(&[
+        let set = classify_paths(&[
             "x/good/1.jpg",
             "x/scratch/2.jpg",
             "x/scratch/2_mask.png",
@@ -380,13 +380,13 @@ mod tests {
             ]
         );
         assert!(set.notes[0].contains("1 defective image has no mask (the first: bad/dent/3.jpg)"));
-        let set = sort(&["set/bad/7.png", "set/good/7.png", "set/gt/bad/7.png"]);
+        let set = classify_paths(&["set/bad/7.png", "set/good/7.png", "set/gt/bad/7.png"]);
         assert_eq!(shown(&set)[1], ("bad/7.png", "defective", Some(2)));
     }
 
     #[test]
     fn what_is_odd_is_said() {
-        let notes = |paths: &[&str]| sort(paths).notes.join(" ");
+        let notes = |paths: &[&str]| classify_paths(paths).notes.join(" ");
         assert!(notes(&["notes.txt"]).contains("no images to evaluate"));
         assert!(notes(&["d/good/1.png"]).contains("No image is labelled defective"));
         assert!(notes(&["d/bad/1.png"]).contains("No image is labelled good"));

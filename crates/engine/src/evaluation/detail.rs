@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CategoryReport, Metrics};
-use crate::verdict::decision::{SENSITIVITY, Thresholds};
 use crate::data::labelled::Class;
 use crate::metrics::Curve;
+use crate::verdict::decision::{SENSITIVITY, Thresholds};
 
 /// Points of an outline, in parts of the measure's square.
 pub type Outline = Vec<(f32, f32)>;
@@ -243,21 +243,21 @@ impl Evaluation {
     /// Places of all images, worst decisions at a threshold first; those without class or score last.
     pub fn by_error(&self, threshold: f32) -> Vec<usize> {
         let span = self.span();
-        let mut places: Vec<usize> = (0..self.images.len()).collect();
-        let error = |place: &usize| {
-            let error = self.images[*place].error(threshold, span);
+        let mut indices: Vec<usize> = (0..self.images.len()).collect();
+        let error = |index: &usize| {
+            let error = self.images[*index].error(threshold, span);
             error.unwrap_or(f32::NEG_INFINITY)
         };
-        places.sort_by(|a, b| error(b).total_cmp(&error(a)));
-        places
+        indices.sort_by(|a, b| error(b).total_cmp(&error(a)));
+        indices
     }
 
     /// Places of all images, highest score first.
     pub fn by_score(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.images.len()).collect();
-        let score = |place: &usize| self.images[*place].score.unwrap_or(f32::NEG_INFINITY);
-        places.sort_by(|a, b| score(b).total_cmp(&score(a)));
-        places
+        let mut indices: Vec<usize> = (0..self.images.len()).collect();
+        let score = |index: &usize| self.images[*index].score.unwrap_or(f32::NEG_INFINITY);
+        indices.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        indices
     }
 }
 

@@ -2,9 +2,9 @@
 //! test set, measured by the field's figures.
 
 mod detail;
+mod prediction;
 pub mod published;
 mod session;
-mod sighting;
 mod summary;
 pub mod table;
 
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::Method;
 
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
-pub use session::{Seen, Session, Subject, evaluate};
-pub use sighting::Sighting;
+pub use prediction::Prediction;
+pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 
 /// The six figures of one output, each in [0, 1]; none where the test set does not define it.

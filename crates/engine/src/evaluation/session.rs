@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
-use super::sighting::{Sighting, instances, outlines};
+use super::prediction::{Prediction, instances, outlines};
 use super::{CategoryReport, Decisions, Metrics};
 use crate::data::dataset::{TestSet, truth};
-use crate::verdict::decision::Thresholds;
 use crate::data::image::decode_mask;
-use crate::inspect::Detector;
 use crate::data::labelled::Class;
 use crate::data::map::AnomalyMap;
+use crate::inspect::Detector;
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
+use crate::verdict::decision::Thresholds;
 use crate::{Error, Result};
 
 /// One image of the set, as its files hold it.
@@ -28,9 +28,9 @@ pub struct Subject<'a> {
     pub mask: Option<&'a [u8]>,
 }
 
-/// What was seen of one image.
+/// A measured image: its numbers and a small picture.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct MeasuredImage {
     /// The numbers.
     pub result: ImageResult,
     /// A small picture of it as JPEG file; empty where the image could not be used.
@@ -53,7 +53,7 @@ pub struct Session {
     method: crate::config::Method,
     good: Pixels,
     kinds: BTreeMap<String, Pixels>,
-    /// With their places in the set: they may come in any order.
+    /// With their indices in the set: they may come in any order.
     images: Vec<(usize, ImageResult)>,
 }
 
@@ -75,41 +75,41 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
-    pub async fn add(&mut self, detector: &Detector, subject: Subject<'_>) -> Result<Seen> {
-        let sighting = Sighting::of(detector, subject.image).await?;
-        self.take(self.images.len(), subject, sighting)
+    pub async fn add(&mut self, detector: &Detector, subject: Subject<'_>) -> Result<MeasuredImage> {
+        let prediction = Prediction::of(detector, subject.image).await?;
+        self.take(self.images.len(), subject, prediction)
     }
 
-    /// Takes in what was seen of the image at a place of the set, here or elsewhere, or why there is nothing.
+    /// Takes in what was seen of the image with this index in the set, here or elsewhere, or why there is nothing.
     ///
     /// # Errors
     /// [`Error::Metric`] for maps that are not numbers.
     pub fn take(
         &mut self,
-        place: usize,
+        index: usize,
         subject: Subject<'_>,
-        sighting: std::result::Result<Sighting, String>,
-    ) -> Result<Seen> {
+        prediction: std::result::Result<Prediction, String>,
+    ) -> Result<MeasuredImage> {
         let mut result = ImageResult {
             name: subject.name.into(),
             class: subject.class.clone(),
             ..ImageResult::default()
         };
         let mut picture = Vec::new();
-        match sighting {
-            Ok(sighting) => {
-                result.size = sighting.size;
-                result.milliseconds = sighting.milliseconds;
-                self.measure(&mut result, &sighting, subject.mask)?;
-                picture = sighting.picture;
+        match prediction {
+            Ok(prediction) => {
+                result.size = prediction.size;
+                result.milliseconds = prediction.milliseconds;
+                self.measure(&mut result, &prediction, subject.mask)?;
+                picture = prediction.picture;
             }
             Err(reason) => result.problem = Some(reason),
         }
-        self.images.push((place, result.clone()));
-        Ok(Seen { result, picture })
+        self.images.push((index, result.clone()));
+        Ok(MeasuredImage { result, picture })
     }
 
-    fn measure(&mut self, result: &mut ImageResult, found: &Sighting, mask: Option<&[u8]>) -> Result<()> {
+    fn measure(&mut self, result: &mut ImageResult, found: &Prediction, mask: Option<&[u8]>) -> Result<()> {
         let side = self.side;
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
@@ -174,7 +174,7 @@ impl Session {
 
     /// The figures of all images so far. `notes` say what is odd about the set.
     pub fn finish(&mut self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
-        self.images.sort_by_key(|(place, _)| *place);
+        self.images.sort_by_key(|(index, _)| *index);
         notes.extend(self.notes());
         let images = |score: fn(&ImageResult) -> Option<f32>, kind: Option<&str>| {
             let of_kind = |class: &Class| match (class, kind) {

@@ -8,11 +8,11 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::Look;
-use destseg_engine::data::contour;
+use crate::page::protocol::PredictionSummary;
 use crate::page::ui::state::{Comparison, Item};
 use crate::page::ui::{draw, format};
+use destseg_engine::data::contour;
+use destseg_engine::data::map::AnomalyMap;
 
 /// Pixels of a picture's longer side.
 const SHOWN: u32 = 512;
@@ -52,16 +52,16 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
         name,
         bytes,
     } = props;
-    let Some((look, map)) = comparison.looks.get(*index) else {
+    let Some((summary, map)) = comparison.predictions.get(*index) else {
         return Html::default();
     };
-    let range = (0.0, span(look, map));
+    let range = (0.0, span(summary, map));
     {
         let (canvas, comparison, index) = (canvas.clone(), comparison.clone(), *index);
         let (content, colors, id) = (item.content.clone(), page.state.view.colors, item.id);
         let own = item
-            .analysis()
-            .map(|analysis| (analysis.info.width, analysis.info.height));
+            .prediction()
+            .map(|prediction| (prediction.info.width, prediction.info.height));
         let key = (
             id,
             Rc::as_ptr(&comparison) as usize,
@@ -73,7 +73,7 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
             let gone = Rc::new(Cell::new(false));
             let cancelled = gone.clone();
             spawn_local(async move {
-                let Some((_, map)) = comparison.looks.get(index) else {
+                let Some((_, map)) = comparison.predictions.get(index) else {
                     return;
                 };
                 let own = own.unwrap_or((map.width() as u32, map.height() as u32));
@@ -85,7 +85,7 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
                 let size = fitted.unwrap_or((map.width() as u32, map.height() as u32));
                 if let (Some(canvas), false) = (canvas.cast::<HtmlCanvasElement>(), cancelled.get()) {
                     let heat = draw::heat_canvas(map, colors, range);
-                    let threshold = comparison.looks[index]
+                    let threshold = comparison.predictions[index]
                         .0
                         .thresholds
                         .map(|thresholds| thresholds.pixel);
@@ -106,22 +106,22 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
             move || gone.set(true)
         });
     }
-    let decision = look.thresholds.map(|thresholds| {
-        if look.score >= thresholds.image {
+    let decision = summary.thresholds.map(|thresholds| {
+        if summary.score >= thresholds.image {
             "defective"
         } else {
             "good"
         }
     });
     html! {
-        <li class="compare-column" data-testid="compare-column" data-method={look.method.label()} data-score={look.score.to_string()}>
+        <li class="compare-column" data-testid="compare-column" data-method={summary.method.label()} data-score={summary.score.to_string()}>
             <h3>{ name }</h3>
             <canvas ref={canvas} role="img" aria-label={format!("{}, map of {name}", item.name)} />
             <dl class="facts">
                 <div><dt>{ "Decision" }</dt><dd>{ decision.unwrap_or("not calibrated") }</dd></div>
-                <div><dt>{ "Score" }</dt><dd>{ format::value(look.score) }
-                    { look.thresholds.map(|thresholds| format!(" (threshold {})", format::value(thresholds.image))) }</dd></div>
-                <div><dt>{ "Time" }</dt><dd>{ format::time(look.ms) }</dd></div>
+                <div><dt>{ "Score" }</dt><dd>{ format::value(summary.score) }
+                    { summary.thresholds.map(|thresholds| format!(" (threshold {})", format::value(thresholds.image))) }</dd></div>
+                <div><dt>{ "Time" }</dt><dd>{ format::time(summary.ms) }</dd></div>
                 if let Some(bytes) = bytes {
                     <div><dt>{ "Size" }</dt><dd>{ format!("{} MB", format::megabytes(*bytes)) }</dd></div>
                 }
@@ -131,12 +131,12 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
 }
 
 /// The map's value that has the hottest colour.
-pub(crate) fn span(look: &Look, map: &AnomalyMap) -> f32 {
-    if look.probabilities {
+pub(crate) fn span(summary: &PredictionSummary, map: &AnomalyMap) -> f32 {
+    if summary.probabilities {
         return 1.0;
     }
     // the threshold of pixels lies in the middle of the colours
-    let span = look
+    let span = summary
         .thresholds
         .map_or_else(|| map.maximum(), |thresholds| 2.0 * thresholds.pixel);
     span.max(f32::MIN_POSITIVE)

@@ -18,7 +18,7 @@ pub(crate) struct SelectProps {
     pub(crate) choices: Vec<Choice>,
     /// Value of the present choice.
     pub(crate) value: AttrValue,
-    /// Hears the value of a new choice.
+    /// Gets the value of a new choice.
     pub(crate) onchange: Callback<String>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct SliderProps {
     /// Whether it does nothing at present.
     #[prop_or_default]
     pub(crate) disabled: bool,
-    /// Hears new positions.
+    /// Gets new positions.
     pub(crate) oninput: Callback<f32>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct ToggleProps {
     pub(crate) testid: AttrValue,
     /// Whether it is on.
     pub(crate) on: bool,
-    /// Hears clicks.
+    /// Called on clicks.
     pub(crate) onclick: Callback<()>,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct FileButtonProps {
     /// Style classes of the button.
     #[prop_or_default]
     pub(crate) class: Classes,
-    /// Hears the chosen files.
+    /// Gets the chosen files.
     pub(crate) onfiles: Callback<Vec<crate::page::ui::files::Chosen>>,
     /// Icon and text.
     pub(crate) children: Children,

@@ -4,9 +4,9 @@ use yew::prelude::*;
 
 use super::Page;
 use super::controls::{Choice, Select, Slider, Toggle};
-use destseg_engine::render::ColorMap;
 use crate::page::ui::format;
 use crate::page::ui::state::{Action, MapKind, View};
+use destseg_engine::render::ColorMap;
 
 /// Overlay, opacity, colours, outline, threshold and map.
 #[component]

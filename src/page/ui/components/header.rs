@@ -7,7 +7,7 @@ use super::controls::{Choice, FileButton, Select};
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::files;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, CompareAction, EvaluateAction, ModelSource, TeachAction, View};
+use crate::page::ui::state::{Action, ModelSource, Room, View};
 use crate::page::ui::store;
 
 /// Menu value of a model file of the visitor; the manifest's models have their index.
@@ -20,7 +20,7 @@ const KEPT: &str = "kept:";
 pub(crate) fn Header(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let open = {
-        let (dispatch, kept) = (dispatch.clone(), state.teach.kept.clone());
+        let (dispatch, kept) = (dispatch.clone(), state.train.kept.clone());
         Callback::from(move |value: String| {
             if let Ok(index) = value.parse() {
                 dispatch.dispatch(Action::OpenModel(ModelSource::Shipped(index)));
@@ -48,24 +48,16 @@ pub(crate) fn Header(page: &Page) -> Html {
             }
         })
     };
-    let teach = {
-        let (dispatch, open) = (dispatch.clone(), !state.teach.open);
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Teach(TeachAction::Open(open))))
-    };
-    let evaluate = {
-        let (dispatch, open) = (dispatch.clone(), !state.evaluate.open);
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(open))))
-    };
-    let compare = {
-        let (dispatch, open) = (dispatch.clone(), !state.compare.open);
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Compare(CompareAction::Open(open))))
+    // the button of the room that is open leaves it
+    let is_in = |room: Room| state.room == room;
+    let enter = |room: Room| {
+        let (dispatch, room) = (dispatch.clone(), if is_in(room) { Room::Inspect } else { room });
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Enter(room)))
     };
     let tour = {
         let (dispatch, view) = (dispatch.clone(), state.view);
         Callback::from(move |_: MouseEvent| {
-            dispatch.dispatch(Action::Teach(TeachAction::Open(false)));
-            dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
-            dispatch.dispatch(Action::Compare(CompareAction::Open(false)));
+            dispatch.dispatch(Action::Enter(Room::Inspect));
             dispatch.dispatch(Action::View(View {
                 tour: Some(0),
                 ..view
@@ -89,14 +81,14 @@ pub(crate) fn Header(page: &Page) -> Html {
                 </div>
             </div>
             <div class="header-controls">
-                <button class="button" type="button" data-testid="teach-open" aria-pressed={state.teach.open.to_string()}
-                    onclick={teach}>{ icon(icons::TEACH) }{ "New inspector" }</button>
+                <button class="button" type="button" data-testid="train-open" aria-pressed={is_in(Room::Train).to_string()}
+                    onclick={enter(Room::Train)}>{ icon(icons::TEACH) }{ "New inspector" }</button>
                 <button class="button" type="button" data-testid="evaluate-open"
-                    aria-pressed={state.evaluate.open.to_string()} onclick={evaluate}>
+                    aria-pressed={is_in(Room::Evaluate).to_string()} onclick={enter(Room::Evaluate)}>
                     { icon(icons::MEASURE) }{ "Evaluate" }
                 </button>
                 <button class="button" type="button" data-testid="compare-open"
-                    aria-pressed={state.compare.open.to_string()} onclick={compare}>
+                    aria-pressed={is_in(Room::Compare).to_string()} onclick={enter(Room::Compare)}>
                     { icon(icons::COMPARE) }{ "Compare" }
                 </button>
                 <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
@@ -118,7 +110,7 @@ fn models(page: &Page) -> (Vec<Choice>, AttrValue) {
         .enumerate()
         .map(|(index, model)| (index.to_string().into(), model.name.clone().into()))
         .collect();
-    choices.extend(state.teach.kept.iter().map(|kept| {
+    choices.extend(state.train.kept.iter().map(|kept| {
         let value = format!("{KEPT}{}", kept.id);
         (value.into(), kept.name.clone().into())
     }));

@@ -6,10 +6,10 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::stage;
+use crate::page::ui::state::Prediction;
+use crate::page::ui::{draw, format};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::render::{self, ColorMap};
-use crate::page::ui::state::Analysis;
-use crate::page::ui::{draw, format};
 
 /// Cosine distance that has the hottest colour: features at a right angle have nothing in common, and
 /// good parts stay far below.
@@ -22,21 +22,21 @@ const CROSS: f64 = 0.03;
 #[derive(Properties)]
 pub(crate) struct InsideProps {
     /// What is shown.
-    pub(crate) analysis: Rc<Analysis>,
+    pub(crate) prediction: Rc<Prediction>,
     /// Colours of all maps.
     pub(crate) colors: ColorMap,
     /// The value of the DeST map that has the hottest colour.
     pub(crate) dest_span: f32,
     /// Pixel of the image under the pointer.
     pub(crate) pointer: Option<(u32, u32)>,
-    /// Hears where the pointer is.
+    /// Called where the pointer moves.
     pub(crate) onpoint: Callback<Option<(u32, u32)>>,
 }
 
 impl PartialEq for InsideProps {
     fn eq(&self, other: &Self) -> bool {
         let rest = |props: &Self| (props.colors, props.dest_span, props.pointer);
-        Rc::ptr_eq(&self.analysis, &other.analysis) && rest(self) == rest(other)
+        Rc::ptr_eq(&self.prediction, &other.prediction) && rest(self) == rest(other)
     }
 }
 
@@ -60,13 +60,13 @@ impl Which {
         Self::Segmentation,
     ];
 
-    fn map(self, analysis: &Analysis) -> Option<&AnomalyMap> {
+    fn map(self, prediction: &Prediction) -> Option<&AnomalyMap> {
         let map = match self {
-            Self::Level(level) => analysis.levels.get(level),
-            Self::Product => Some(&analysis.dest),
-            Self::Segmentation => analysis.segmentation.as_ref(),
+            Self::Level(level) => prediction.levels.get(level),
+            Self::Product => Some(&prediction.dest),
+            Self::Segmentation => prediction.segmentation.as_ref(),
         };
-        // a memory has no student to compare with
+        // a memory bank has no student to compare with
         map.filter(|map| !map.values().is_empty())
     }
 
@@ -120,16 +120,16 @@ pub(crate) fn Inside(props: &InsideProps) -> Html {
 
 fn figure(props: &InsideProps, which: Which) -> Option<Html> {
     let InsideProps {
-        analysis,
+        prediction,
         colors,
         pointer,
         onpoint,
         ..
     } = props;
-    let map = which.map(analysis)?;
-    let size = (analysis.info.width, analysis.info.height);
+    let map = which.map(prediction)?;
+    let size = (prediction.info.width, prediction.info.height);
     let (value, word) = match pointer {
-        Some(at) => (stage::value_at(analysis, map, *at), "here"),
+        Some(at) => (stage::value_at(prediction, map, *at), "here"),
         None => (map.maximum(), "highest"),
     };
     let follow = onpoint.reform(move |event: PointerEvent| stage::pixel_at(&event, size));
@@ -153,7 +153,7 @@ fn figure(props: &InsideProps, which: Which) -> Option<Html> {
     Some(html! {
         <li key={title} data-testid="inside-map" data-map={title}>
             <div class="inside-map" role="img" aria-label={label} onpointermove={follow} onpointerleave={leave}>
-                <Painted analysis={analysis.clone()} {which} colors={*colors} span={which.span(props.dest_span)} />
+                <Painted prediction={prediction.clone()} {which} colors={*colors} span={which.span(props.dest_span)} />
                 <svg viewBox={format!("0 0 {} {}", size.0, size.1)} focusable="false">{ cross }</svg>
             </div>
             <h4>{ title }<span class="count">{ format!("{} × {}", map.width(), map.height()) }</span></h4>
@@ -166,7 +166,7 @@ fn figure(props: &InsideProps, which: Which) -> Option<Html> {
 /// Properties of [`Painted`].
 #[derive(Properties)]
 struct PaintedProps {
-    analysis: Rc<Analysis>,
+    prediction: Rc<Prediction>,
     which: Which,
     colors: ColorMap,
     span: f32,
@@ -175,7 +175,7 @@ struct PaintedProps {
 impl PartialEq for PaintedProps {
     fn eq(&self, other: &Self) -> bool {
         let rest = |props: &Self| (props.which, props.colors, props.span);
-        Rc::ptr_eq(&self.analysis, &other.analysis) && rest(self) == rest(other)
+        Rc::ptr_eq(&self.prediction, &other.prediction) && rest(self) == rest(other)
     }
 }
 
@@ -184,11 +184,11 @@ impl PartialEq for PaintedProps {
 fn Painted(props: &PaintedProps) -> Html {
     let canvas = use_node_ref();
     {
-        let (canvas, analysis) = (canvas.clone(), props.analysis.clone());
+        let (canvas, prediction) = (canvas.clone(), props.prediction.clone());
         let (which, colors, span) = (props.which, props.colors, props.span);
-        let key = (Rc::as_ptr(&analysis) as usize, which, colors, span);
+        let key = (Rc::as_ptr(&prediction) as usize, which, colors, span);
         use_effect_with(key, move |_| {
-            if let (Some(canvas), Some(map)) = (canvas.cast::<HtmlCanvasElement>(), which.map(&analysis)) {
+            if let (Some(canvas), Some(map)) = (canvas.cast::<HtmlCanvasElement>(), which.map(&prediction)) {
                 let pixels = render::heat_map_rgba(map, colors, (0.0, span));
                 // without a context the values are still there
                 let _ = draw::paint(&canvas, &pixels, map.width(), map.height());

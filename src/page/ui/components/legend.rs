@@ -4,8 +4,8 @@ use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::render::ColorMap;
 use crate::page::ui::{draw, format};
+use destseg_engine::render::ColorMap;
 
 /// Steps of the gradient.
 const STEPS: usize = 256;

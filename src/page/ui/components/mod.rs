@@ -1,6 +1,6 @@
 //! What the page is made of, one component per file. All get the same [`Page`].
 
-mod ablation;
+mod ablate;
 mod add;
 mod camera;
 mod column;
@@ -12,16 +12,15 @@ mod examples;
 mod header;
 mod inside;
 mod legend;
-mod live;
 mod notices;
 mod queue;
 mod regions;
 mod stage;
 mod status;
 mod study;
-mod teach;
 mod thumbnail;
 mod tour;
+mod train;
 mod verdict;
 mod viewer;
 
@@ -39,13 +38,12 @@ pub(crate) use notices::Notices;
 pub(crate) use queue::Queue;
 pub(crate) use regions::Regions;
 pub(crate) use status::StatusLine;
-pub(crate) use teach::TeachRoom;
 pub(crate) use tour::Tour;
+pub(crate) use train::TrainRoom;
 pub(crate) use verdict::VerdictPanel;
 pub(crate) use viewer::Viewer;
 
-use super::client::Dispatch;
-use super::state::State;
+use super::state::{Dispatch, State};
 
 /// What every component sees: the state of the moment, and where actions go.
 #[derive(Clone, Properties)]

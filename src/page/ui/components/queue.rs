@@ -62,7 +62,7 @@ fn summary(page: &Page) -> String {
     let defects = state
         .items
         .iter()
-        .filter_map(Item::analysis)
+        .filter_map(Item::prediction)
         .filter(|result| state.verdict(result).is_defect())
         .count();
     match state.items.len() {
@@ -79,7 +79,9 @@ fn entry(page: &Page, item: &Item) -> Html {
         Callback::from(move |_: MouseEvent| dispatch.dispatch(make(id)))
     };
     let selected = page.state.selected == Some(item.id);
-    let score = item.analysis().map(|analysis| analysis.info.score.to_string());
+    let score = item
+        .prediction()
+        .map(|prediction| prediction.info.score.to_string());
     html! {
         <li key={item.id} class={classes!("queue-item", selected.then_some("selected"))} data-testid="queue-item"
             data-state={item.status.id()} data-name={item.name.to_string()} data-score={score}>
@@ -105,8 +107,8 @@ fn badge(page: &Page, item: &Item) -> Html {
         Status::Failed(message) => {
             html! { <span class="badge failed" title={message.to_string()}>{ "not usable" }</span> }
         }
-        Status::Done(analysis) => {
-            let verdict = page.state.verdict(analysis);
+        Status::Done(prediction) => {
+            let verdict = page.state.verdict(prediction);
             let (class, word) = if verdict.is_defect() {
                 ("defect", "defect")
             } else {

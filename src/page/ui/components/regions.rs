@@ -5,9 +5,9 @@ use std::rc::Rc;
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::regions::{Instance, instances};
 use crate::page::ui::format;
 use crate::page::ui::state::Item;
+use destseg_engine::data::regions::{Instance, instances};
 
 /// Rows at most; the rest is counted.
 const ROWS: usize = 6;
@@ -16,23 +16,23 @@ const ROWS: usize = 6;
 #[component]
 pub(crate) fn Regions(page: &Page) -> Html {
     let state = &page.state;
-    let Some(analysis) = state.current().and_then(Item::analysis) else {
+    let Some(prediction) = state.current().and_then(Item::prediction) else {
         return Html::default();
     };
-    html! { <Found analysis={analysis.clone()} kind={state.view.kind} threshold={state.threshold()} /> }
+    html! { <Found prediction={prediction.clone()} kind={state.view.kind} threshold={state.threshold()} /> }
 }
 
 /// What the list depends on; moving other controls does not find the regions again.
 #[derive(Clone, Properties)]
 struct FoundProps {
-    analysis: Rc<crate::page::ui::state::Analysis>,
+    prediction: Rc<crate::page::ui::state::Prediction>,
     kind: crate::page::ui::state::MapKind,
     threshold: f32,
 }
 
 impl PartialEq for FoundProps {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.analysis, &other.analysis)
+        Rc::ptr_eq(&self.prediction, &other.prediction)
             && self.kind == other.kind
             && self.threshold == other.threshold
     }
@@ -41,12 +41,12 @@ impl PartialEq for FoundProps {
 #[component]
 fn Found(props: &FoundProps) -> Html {
     let FoundProps {
-        analysis,
+        prediction,
         kind,
         threshold,
     } = props;
-    let size = (analysis.info.width, analysis.info.height);
-    let found = instances(analysis.map(*kind), *threshold, size);
+    let size = (prediction.info.width, prediction.info.height);
+    let found = instances(prediction.map(*kind), *threshold, size);
     let summary = match found.len() {
         0 => "none".into(),
         count => format!("{count} above {}", format::value(*threshold)),

@@ -6,10 +6,10 @@ use web_sys::{Element, PointerEvent};
 use yew::prelude::*;
 
 use super::Page;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Analysis, Engine, Load, MapKind, State, Status};
+use crate::page::ui::state::{Engine, Load, MapKind, Prediction, State, Status};
+use destseg_engine::data::map::AnomalyMap;
 
 /// The stage without a result: what is awaited, what went wrong, or how to begin.
 #[component]
@@ -111,17 +111,17 @@ pub(crate) fn pixel_at(event: &PointerEvent, (width, height): (u32, u32)) -> Opt
 }
 
 /// A pixel's place and map value in words.
-pub(crate) fn readout(analysis: &Analysis, kind: MapKind, (x, y): (u32, u32)) -> String {
-    let value = value_at(analysis, analysis.map(kind), (x, y));
+pub(crate) fn readout(prediction: &Prediction, kind: MapKind, (x, y): (u32, u32)) -> String {
+    let value = value_at(prediction, prediction.map(kind), (x, y));
     format!("x {x}, y {y}: {}", format::value(value))
 }
 
 /// A map's value at a pixel of the image.
-pub(crate) fn value_at(analysis: &Analysis, map: &AnomalyMap, (x, y): (u32, u32)) -> f32 {
+pub(crate) fn value_at(prediction: &Prediction, map: &AnomalyMap, (x, y): (u32, u32)) -> f32 {
     let place =
         |at: u32, image: u32, map: usize| (u64::from(at) * map as u64 / u64::from(image.max(1))) as usize;
-    let column = place(x, analysis.info.width, map.width());
-    let row = place(y, analysis.info.height, map.height());
+    let column = place(x, prediction.info.width, map.width());
+    let row = place(y, prediction.info.height, map.height());
     let value = map.values().get(row * map.width() + column);
     value.copied().unwrap_or_default()
 }

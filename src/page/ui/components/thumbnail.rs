@@ -28,8 +28,8 @@ pub(crate) fn Thumbnail(props: &ThumbnailProps) -> Html {
     let canvas = use_node_ref();
     let item = &props.item;
     let size = item
-        .analysis()
-        .map(|analysis| (analysis.info.width, analysis.info.height));
+        .prediction()
+        .map(|prediction| (prediction.info.width, prediction.info.height));
     {
         let (canvas, content) = (canvas.clone(), item.content.clone());
         let is_own = item.example.is_none();

@@ -4,10 +4,10 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use super::Page;
-use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Analysis, State, StudyAction, View};
+use crate::page::ui::state::{Action, Prediction, Room, State, StudyAction, View};
+use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 
 /// Seed of the defect that the tour takes.
 const DEFECT: u64 = 7;
@@ -29,13 +29,13 @@ pub(crate) const STEPS: usize = TARGETS.len();
 pub(crate) fn Tour(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let view = state.view;
-    let in_a_room = state.teach.open || state.evaluate.open || state.compare.open;
+    let in_a_room = state.room != Room::Inspect;
     let step = view.tour.filter(|_| !in_a_room);
-    let ready = state.current().and_then(|item| item.analysis()).cloned();
+    let ready = state.current().and_then(|item| item.prediction()).cloned();
     // what is pointed at may only now be there
     let has_features = state
         .current()
-        .is_some_and(|item| state.looking.of(item.id).is_some());
+        .is_some_and(|item| state.study.of(item.id).is_some());
     use_effect_with((step, ready.is_some(), has_features), move |&(step, ..)| {
         let document = web_sys::window().and_then(|window| window.document());
         let target = step.and_then(|step| TARGETS.get(step)).copied();
@@ -51,7 +51,7 @@ pub(crate) fn Tour(page: &Page) -> Html {
             }
         }
     });
-    let (Some(step), Some(analysis)) = (step, ready) else {
+    let (Some(step), Some(prediction)) = (step, ready) else {
         return Html::default();
     };
     let go = |to: Option<usize>| {
@@ -67,7 +67,7 @@ pub(crate) fn Tour(page: &Page) -> Html {
             }
         })
     };
-    let (title, words) = text(step, state, &analysis);
+    let (title, words) = text(step, state, &prediction);
     html! {
         <aside class="tour" role="dialog" aria-labelledby="tour-title" aria-live="polite" data-testid="tour" data-step={step.to_string()}>
             <h2 id="tour-title">{ format!("{} of {STEPS}: {title}", step + 1) }
@@ -95,13 +95,13 @@ pub(crate) fn Tour(page: &Page) -> Html {
 fn has_damage(state: &State) -> bool {
     state
         .current()
-        .is_some_and(|item| state.looking.damaged_of(item.id).is_some())
+        .is_some_and(|item| state.study.damaged_of(item.id).is_some())
 }
 
 /// Title and words of a step.
-fn text(step: usize, state: &State, analysis: &Analysis) -> (&'static str, String) {
-    let verdict = state.verdict(analysis);
-    let [fine, middle, coarse] = analysis
+fn text(step: usize, state: &State, prediction: &Prediction) -> (&'static str, String) {
+    let verdict = state.verdict(prediction);
+    let [fine, middle, coarse] = prediction
         .levels
         .each_ref()
         .map(|level| format::value(level.maximum()));
@@ -129,8 +129,8 @@ fn text(step: usize, state: &State, analysis: &Analysis) -> (&'static str, Strin
             format!(
                 "Multiplied, the three leave {} at most: only places that are strange at every size remain. A third \
                  network, trained on painted defects, makes the final map from them: {} at most.",
-                format::value(analysis.dest.maximum()),
-                analysis
+                format::value(prediction.dest.maximum()),
+                prediction
                     .segmentation
                     .as_ref()
                     .map_or_else(|| "none".into(), |map| format::value(map.maximum()))
@@ -147,7 +147,7 @@ fn text(step: usize, state: &State, analysis: &Analysis) -> (&'static str, Strin
                 } else {
                     "called good"
                 },
-                format::time(analysis.info.inference_ms)
+                format::time(prediction.info.inference_ms)
             ),
         ),
     }
@@ -157,7 +157,7 @@ fn text(step: usize, state: &State, analysis: &Analysis) -> (&'static str, Strin
 fn repaired(state: &State) -> String {
     let idea =
         "Look at a painted defect: the teacher passes it on, the student gives what it knows of good parts.";
-    let study = state.current().and_then(|item| state.looking.damaged_of(item.id));
+    let study = state.current().and_then(|item| state.study.damaged_of(item.id));
     let measured = study.and_then(|study| best_repair(study));
     measured.map_or_else(
         || idea.to_owned(),

@@ -5,18 +5,18 @@ use yew::prelude::*;
 use super::Page;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Analysis, Certainty, Status, Verdict};
+use crate::page::ui::state::{Certainty, Prediction, Status, Verdict};
 
 /// Verdict, score, certainty and time; read out when it changes.
 #[component]
 pub(crate) fn VerdictPanel(page: &Page) -> Html {
     let item = page.state.current();
     let (class, content) = match item.map(|item| &item.status) {
-        Some(Status::Done(analysis)) => {
-            let verdict = page.state.verdict(analysis);
+        Some(Status::Done(prediction)) => {
+            let verdict = page.state.verdict(prediction);
             (
                 if verdict.is_defect() { "defect" } else { "good" },
-                judged(analysis, &verdict),
+                judged(prediction, &verdict),
             )
         }
         Some(Status::Failed(_)) => (
@@ -37,7 +37,7 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
     }
 }
 
-fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
+fn judged(prediction: &Prediction, verdict: &Verdict) -> Html {
     let sure = match (verdict.certainty(), verdict.is_defect()) {
         (Certainty::Borderline, _) => "Borderline: check it by eye",
         (Certainty::Likely, true) => "Fairly sure: above the decision",
@@ -49,7 +49,7 @@ fn judged(analysis: &Analysis, verdict: &Verdict) -> Html {
         format::value(verdict.score),
         format::value(verdict.thresholds.image),
     );
-    let info = &analysis.info;
+    let info = &prediction.info;
     html! {
         <>
             <h2 data-testid="verdict">{ headline(verdict) }</h2>

@@ -8,27 +8,26 @@ use web_sys::{HtmlCanvasElement, ImageBitmap};
 use yew::prelude::*;
 
 use super::Page;
-use super::ablation::Ablation;
+use super::ablate::Ablation;
 use super::inside::Inside;
 use super::legend::Legend;
 use super::stage::{self, Pending};
-use super::study::Closer;
-use destseg_engine::config::Method;
-use destseg_engine::data::contour;
+use super::study::StudyPanel;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Analysis, Item, State, View};
+use crate::page::ui::state::{Action, Item, Model, Prediction, State, View};
 use crate::page::ui::{draw, format};
+use destseg_engine::data::contour;
 
 /// Name, picture, legend; saves the picture.
 #[component]
 pub(crate) fn Viewer(page: &Page) -> Html {
     let state = &page.state;
     let item = state.current();
-    let shown = item.and_then(|item| Some((item, item.analysis()?)));
+    let shown = item.and_then(|item| Some((item, item.prediction()?)));
     html! {
         <section id="result" class="panel viewer" aria-label="Image" tabindex="-1">
-            if let Some((item, analysis)) = shown {
-                <Inspection key={item.id} page={page.clone()} item={item.clone()} analysis={analysis.clone()} />
+            if let Some((item, prediction)) = shown {
+                <Inspection key={item.id} page={page.clone()} item={item.clone()} prediction={prediction.clone()} />
             } else {
                 <div class="viewer-head">
                     <h2>{ item.map_or_else(|| "No image".to_owned(), |item| item.name.to_string()) }</h2>
@@ -45,7 +44,7 @@ pub(crate) fn Viewer(page: &Page) -> Html {
 struct InspectionProps {
     page: Page,
     item: Item,
-    analysis: Rc<Analysis>,
+    prediction: Rc<Prediction>,
 }
 
 impl PartialEq for InspectionProps {
@@ -56,10 +55,13 @@ impl PartialEq for InspectionProps {
 
 /// The image's decoded file: none while it is decoded, or if the browser cannot.
 #[hook]
-fn use_bitmap(item: &Item, analysis: &Analysis) -> (bool, Option<ImageBitmap>) {
+fn use_bitmap(item: &Item, prediction: &Prediction) -> (bool, Option<ImageBitmap>) {
     let bitmap = use_state(|| (false, None::<ImageBitmap>));
     let setter = bitmap.setter();
-    let (content, size) = (item.content.clone(), (analysis.info.width, analysis.info.height));
+    let (content, size) = (
+        item.content.clone(),
+        (prediction.info.width, prediction.info.height),
+    );
     use_effect_with(item.id, move |_| {
         let gone = Rc::new(Cell::new(false));
         let cancelled = gone.clone();
@@ -92,21 +94,25 @@ fn use_bitmap(item: &Item, analysis: &Analysis) -> (bool, Option<ImageBitmap>) {
 /// An analysed image.
 #[component]
 fn Inspection(props: &InspectionProps) -> Html {
-    let InspectionProps { page, item, analysis } = props;
+    let InspectionProps {
+        page,
+        item,
+        prediction,
+    } = props;
     let state = &page.state;
     let view = state.view;
     let canvas = use_node_ref();
-    let (decoded, bitmap) = use_bitmap(item, analysis);
-    let map_key = (Rc::as_ptr(analysis) as usize, view.kind);
+    let (decoded, bitmap) = use_bitmap(item, prediction);
+    let map_key = (Rc::as_ptr(prediction) as usize, view.kind);
     let heat = use_memo((map_key, view.colors, state.range()), |&(_, colors, range)| {
-        draw::heat_canvas(analysis.map(view.kind), colors, range)
+        draw::heat_canvas(prediction.map(view.kind), colors, range)
     });
     let outlines = use_memo((map_key, state.threshold()), |&(_, threshold)| {
-        contour::contours(analysis.map(view.kind), threshold)
+        contour::contours(prediction.map(view.kind), threshold)
     });
     let has_picture = bitmap.is_some();
-    let size = (analysis.info.width, analysis.info.height);
-    let map_size = (analysis.info.map_width, analysis.info.map_height);
+    let size = (prediction.info.width, prediction.info.height);
+    let map_size = (prediction.info.map_width, prediction.info.map_height);
     {
         let (canvas, bitmap) = (canvas.clone(), bitmap.clone());
         let (heat, outlines) = (heat.clone(), outlines.clone());
@@ -169,7 +175,7 @@ fn Inspection(props: &InspectionProps) -> Html {
         let pointer = pointer.setter();
         move |_: PointerEvent| pointer.set(None)
     };
-    let under = pointer.map(|at| stage::readout(analysis, view.kind, at));
+    let under = pointer.map(|at| stage::readout(prediction, view.kind, at));
     let stage = classes!("stage", view.actual_size.then_some("actual"));
     html! {
         <>
@@ -188,7 +194,7 @@ fn Inspection(props: &InspectionProps) -> Html {
                 <canvas ref={canvas} width={size.0.to_string()} height={size.1.to_string()}
                     data-testid="heatmap-canvas" role="img"
                     onpointermove={follow} onpointerleave={leave}
-                    aria-label={description(state, item, analysis)} />
+                    aria-label={description(state, item, prediction)} />
             </div>
             <div class="viewer-foot">
                 <Legend ..page.clone() />
@@ -198,11 +204,11 @@ fn Inspection(props: &InspectionProps) -> Html {
                 <p class="readout" data-testid="readout">{ under }</p>
             </div>
             if view.inside {
-                <Inside analysis={analysis.clone()} colors={view.colors} dest_span={state.dest_span()}
+                <Inside prediction={prediction.clone()} colors={view.colors} dest_span={state.dest_span()}
                     pointer={*pointer} {onpoint} />
-                <Ablation page={page.clone()} item={item.clone()} analysis={analysis.clone()} />
-                if state.model.as_ref().is_some_and(|model| model.info.method != Method::Patchcore) {
-                    <Closer page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
+                <Ablation page={page.clone()} item={item.clone()} prediction={prediction.clone()} />
+                if state.model.as_ref().is_some_and(Model::has_student) {
+                    <StudyPanel page={page.clone()} item={item.id} place={pointer.map(|(x, y)| (
                         (x as f32 + 0.5) / size.0.max(1) as f32, (y as f32 + 0.5) / size.1.max(1) as f32))} />
                 }
             }
@@ -224,8 +230,8 @@ fn layers<'a>(
 }
 
 /// What the picture shows, for those who do not see it.
-fn description(state: &State, item: &Item, analysis: &Analysis) -> String {
-    let map = analysis.map(state.view.kind);
+fn description(state: &State, item: &Item, prediction: &Prediction) -> String {
+    let map = prediction.map(state.view.kind);
     let above = map
         .values()
         .iter()

@@ -1,70 +1,62 @@
-//! Comparing methods: which contenders there are, and what all say about the image shown.
+//! Comparing methods: which baselines there are, and what all say about the image shown.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use web_sys::Blob;
 
-use super::{Bulk, ItemId, State, Status};
+use super::{Bulk, ItemId, Room, State, Status};
+use crate::page::protocol::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{Contender, Contest, ContestEvent, Look};
 
 /// Steps of STPM: on twenty images it has learned by then what it will.
 const STEPS: usize = 80;
 
-/// How far a contender is.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Status of a baseline.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Readiness {
-    /// There is none.
-    #[default]
-    Absent,
     /// It is being prepared: what goes on, how much is done of how much.
     Making(Rc<str>, usize, usize),
     /// It is ready, and its file.
-    Ready(Contender, Blob),
+    Ready(Baseline, Blob),
 }
 
 /// What all methods say about an image.
 #[derive(Debug, PartialEq)]
 pub struct Comparison {
     /// The numbers and the map of each.
-    pub looks: Vec<(Look, AnomalyMap)>,
+    pub predictions: Vec<(PredictionSummary, AnomalyMap)>,
 }
 
 /// Everything about the comparison.
 #[derive(Debug, Clone)]
-pub struct Compare {
-    /// Whether the page shows it.
-    pub open: bool,
+pub struct CompareState {
     /// Share of all patches that `PatchCore` remembers.
     pub coreset: f64,
     /// Steps that STPM trains.
     pub steps: usize,
-    /// How far `PatchCore` is.
-    pub memory: Readiness,
-    /// How far STPM is.
-    pub student: Readiness,
-    /// Why the last wish was not fulfilled.
+    /// Methods that are prepared, or being prepared.
+    baselines: BTreeMap<Method, Readiness>,
+    /// Why the last command failed.
     pub error: Option<Rc<str>>,
     /// What is known of an image.
     pub result: Option<(ItemId, Rc<Comparison>)>,
     /// To be sent to the engine.
-    wish: Option<Contest>,
-    /// The look in the engine.
+    command: Option<CompareCommand>,
+    /// The job in the engine.
     working: Option<(u32, ItemId)>,
 }
 
-impl Default for Compare {
+impl Default for CompareState {
     fn default() -> Self {
         Self {
-            open: false,
             coreset: 0.1,
             steps: STEPS,
-            memory: Readiness::Absent,
-            student: Readiness::Absent,
+            baselines: BTreeMap::new(),
             error: None,
             result: None,
-            wish: None,
+            command: None,
             working: None,
         }
     }
@@ -73,42 +65,48 @@ impl Default for Compare {
 /// Something the visitor does about a comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum CompareAction {
-    /// Shows or leaves the room.
-    Open(bool),
     /// Chooses the share of patches that are remembered.
     Coreset(f64),
-    /// Prepares a contender.
+    /// Prepares a baseline.
     Prepare(Method),
     /// Stops preparing.
     Stop,
 }
 
-/// What the engine should do for a comparison.
+/// A job of the comparison.
 #[derive(Debug, Clone, PartialEq)]
-pub enum CompareStep {
+pub enum CompareJob {
     /// Something without a file.
-    Task(Contest),
-    /// To look at an image.
-    Look(ItemId),
+    Command(CompareCommand),
+    /// To ask all methods for the prediction of an image.
+    Predict(ItemId),
 }
 
-impl Compare {
+impl CompareState {
     /// What is known of this image.
     pub fn of(&self, item: ItemId) -> Option<&Rc<Comparison>> {
         self.result.as_ref().filter(|own| own.0 == item).map(|own| &own.1)
     }
 
-    /// Whether a contender is being prepared.
-    pub fn is_making(&self) -> bool {
-        [&self.memory, &self.student]
-            .iter()
-            .any(|own| matches!(own, Readiness::Making(..)))
+    /// Status of a method's baseline; none where it is not prepared.
+    pub fn baseline(&self, method: Method) -> Option<&Readiness> {
+        self.baselines.get(&method)
     }
 
-    /// A new engine has no contenders.
+    /// Whether a baseline is being prepared.
+    pub fn is_making(&self) -> bool {
+        let mut all = self.baselines.values();
+        all.any(|own| matches!(own, Readiness::Making(..)))
+    }
+
+    fn stop_making(&mut self) {
+        self.baselines
+            .retain(|_, own| !matches!(own, Readiness::Making(..)));
+    }
+
+    /// A new engine has no baselines.
     pub(super) fn engine_is_new(&mut self) {
         *self = Self {
-            open: self.open,
             coreset: self.coreset,
             steps: self.steps,
             ..Self::default()
@@ -120,22 +118,15 @@ impl Compare {
         self.result = None;
     }
 
-    fn slot(&mut self, method: Method) -> &mut Readiness {
-        match method {
-            Method::Patchcore => &mut self.memory,
-            _ => &mut self.student,
+    pub(super) fn begin(&mut self, job: &CompareJob, number: u32) {
+        match job {
+            CompareJob::Command(_) => self.command = None,
+            CompareJob::Predict(item) => self.working = Some((number, *item)),
         }
     }
 
-    pub(super) fn begin(&mut self, step: &CompareStep, job: u32) {
-        match step {
-            CompareStep::Task(_) => self.wish = None,
-            CompareStep::Look(item) => self.working = Some((job, *item)),
-        }
-    }
-
-    /// A look failed before the engine had it.
-    pub(super) fn hear_failure(&mut self, job: u32, message: &str) {
+    /// The job failed before the engine had it.
+    pub(super) fn on_failure(&mut self, job: u32, message: &str) {
         if self.working.is_some_and(|own| own.0 == job) {
             self.fail(message);
         }
@@ -143,31 +134,33 @@ impl Compare {
 
     pub(super) fn fail(&mut self, message: &str) {
         self.error = Some(message.into());
-        for slot in [&mut self.memory, &mut self.student] {
-            if matches!(slot, Readiness::Making(..)) {
-                *slot = Readiness::Absent;
-            }
-        }
+        self.stop_making();
         if let Some((_, item)) = self.working.take() {
             // an empty answer: it is not asked for again until something changes
-            self.result = Some((item, Comparison { looks: Vec::new() }.into()));
+            self.result = Some((
+                item,
+                Comparison {
+                    predictions: Vec::new(),
+                }
+                .into(),
+            ));
         }
     }
 }
 
 impl State {
-    pub(super) fn next_contest(&self) -> Option<CompareStep> {
+    pub(super) fn next_comparison(&self) -> Option<CompareJob> {
         let own = &self.compare;
-        if let Some(wish) = &own.wish {
-            return Some(CompareStep::Task(wish.clone()));
+        if let Some(command) = &own.command {
+            return Some(CompareJob::Command(command.clone()));
         }
         let item = self.current()?;
-        let wanted = own.open
+        let wanted = self.room == Room::Compare
             && own.working.is_none()
             && !own.is_making()
             && own.of(item.id).is_none()
             && !matches!(item.status, Status::Failed(_));
-        wanted.then_some(CompareStep::Look(item.id))
+        wanted.then_some(CompareJob::Predict(item.id))
     }
 
     pub(super) fn compare(&mut self, action: CompareAction) {
@@ -175,69 +168,60 @@ impl State {
         let own = &mut self.compare;
         own.error = None;
         match action {
-            CompareAction::Open(open) => {
-                own.open = open;
-                if open {
-                    self.teach.open = false;
-                    self.evaluate.open = false;
-                }
-            }
             CompareAction::Coreset(share) => own.coreset = share,
             CompareAction::Prepare(method) => {
-                own.wish = Some(Contest::Prepare {
+                own.command = Some(CompareCommand::Prepare {
                     method,
                     coreset: own.coreset,
                     steps: own.steps,
                     teachers,
                 });
-                *own.slot(method) = Readiness::Making("beginning".into(), 0, 0);
+                let readiness = Readiness::Making("beginning".into(), 0, 0);
+                own.baselines.insert(method, readiness);
             }
             CompareAction::Stop => {
-                own.wish = Some(Contest::Stop);
-                for slot in [&mut own.memory, &mut own.student] {
-                    if matches!(slot, Readiness::Making(..)) {
-                        *slot = Readiness::Absent;
-                    }
-                }
+                own.command = Some(CompareCommand::Stop);
+                own.stop_making();
             }
         }
     }
 
-    pub(super) fn hear_of_contest(&mut self, event: ContestEvent, bulk: Option<Bulk>) {
+    pub(super) fn on_compare_event(&mut self, event: CompareEvent, bulk: Option<Bulk>) {
         let own = &mut self.compare;
         match event {
-            ContestEvent::Progress {
+            CompareEvent::Progress {
                 method,
                 doing,
                 done,
                 total,
             } => {
-                let slot = own.slot(method);
                 // one that was stopped meanwhile stays so
-                if matches!(slot, Readiness::Making(..)) {
-                    *slot = Readiness::Making(doing.into(), done, total);
+                if let Some(own @ Readiness::Making(..)) = own.baselines.get_mut(&method) {
+                    *own = Readiness::Making(doing.into(), done, total);
                 }
             }
-            ContestEvent::Ready { method, contender } => {
+            CompareEvent::Ready { method, baseline } => {
                 if let Some(Bulk::File(file)) = bulk {
-                    *own.slot(method) = Readiness::Ready(contender, file);
+                    own.baselines.insert(method, Readiness::Ready(baseline, file));
                     own.result = None;
                 }
             }
-            ContestEvent::Compared { job, looks } => {
+            CompareEvent::Compared { job, predictions } => {
                 let Some((_, item)) = own.working.take_if(|own| own.0 == job) else {
                     return;
                 };
                 let mut values = Bulk::values(bulk);
                 let mut pairs = Vec::new();
-                for look in looks {
-                    let rest = values.split_off((look.size.0 * look.size.1).min(values.len()));
+                for summary in predictions {
+                    let rest = values.split_off((summary.size.0 * summary.size.1).min(values.len()));
                     let own = std::mem::replace(&mut values, rest);
-                    pairs.extend(AnomalyMap::new(look.size.0, look.size.1, own).map(|map| (look, map)));
+                    pairs.extend(
+                        AnomalyMap::new(summary.size.0, summary.size.1, own).map(|map| (summary, map)),
+                    );
                 }
-                self.compare.result = Some((item, Comparison { looks: pairs }.into()));
+                self.compare.result = Some((item, Comparison { predictions: pairs }.into()));
             }
-            ContestEvent::Failed { message } => own.fail(&message),
+            CompareEvent::Failed { message } => own.fail(&message),
         }
     }
 }
@@ -251,8 +235,8 @@ mod tests {
         State::new(BackendChoice::Cpu, None)
     }
 
-    fn look(method: Method, size: (usize, usize)) -> Look {
-        Look {
+    fn summary(method: Method, size: (usize, usize)) -> PredictionSummary {
+        PredictionSummary {
             method,
             score: 0.5,
             thresholds: None,
@@ -265,12 +249,15 @@ mod tests {
     #[test]
     fn maps_are_told_apart() {
         let mut state = state();
-        state.compare.begin(&CompareStep::Look(3), 9);
-        let looks = vec![look(Method::Destseg, (2, 1)), look(Method::Patchcore, (1, 3))];
-        let event = ContestEvent::Compared { job: 9, looks };
-        state.hear_of_contest(event, Some(Bulk::Maps(vec![1.0, 2.0, 3.0, 4.0, 5.0])));
+        state.compare.begin(&CompareJob::Predict(3), 9);
+        let predictions = vec![
+            summary(Method::Destseg, (2, 1)),
+            summary(Method::Patchcore, (1, 3)),
+        ];
+        let event = CompareEvent::Compared { job: 9, predictions };
+        state.on_compare_event(event, Some(Bulk::Maps(vec![1.0, 2.0, 3.0, 4.0, 5.0])));
         let found = state.compare.of(3).expect("is of this image");
-        let values: Vec<&[f32]> = found.looks.iter().map(|(_, map)| map.values()).collect();
+        let values: Vec<&[f32]> = found.predictions.iter().map(|(_, map)| map.values()).collect();
         assert_eq!(values, [&[1.0, 2.0][..], &[3.0, 4.0, 5.0]]);
         assert!(state.compare.of(4).is_none());
         state.compare.model_is_new();
@@ -282,18 +269,22 @@ mod tests {
         let mut state = state();
         state.compare(CompareAction::Prepare(Method::Patchcore));
         assert!(state.compare.is_making());
-        let progress = |done| ContestEvent::Progress {
+        let progress = |done| CompareEvent::Progress {
             method: Method::Patchcore,
             doing: "choosing".into(),
             done,
             total: 4,
         };
-        state.hear_of_contest(progress(1), None);
-        assert_eq!(state.compare.memory, Readiness::Making("choosing".into(), 1, 4));
+        state.on_compare_event(progress(1), None);
+        let making = Readiness::Making("choosing".into(), 1, 4);
+        assert_eq!(state.compare.baseline(Method::Patchcore), Some(&making));
         state.compare(CompareAction::Stop);
-        state.hear_of_contest(progress(2), None);
-        assert_eq!(state.compare.memory, Readiness::Absent);
-        assert_eq!(state.next_contest(), Some(CompareStep::Task(Contest::Stop)));
+        state.on_compare_event(progress(2), None);
+        assert_eq!(state.compare.baseline(Method::Patchcore), None);
+        assert_eq!(
+            state.next_comparison(),
+            Some(CompareJob::Command(CompareCommand::Stop))
+        );
     }
 
     #[test]
@@ -301,8 +292,8 @@ mod tests {
         let mut state = state();
         state.compare(CompareAction::Prepare(Method::Stpm));
         let message = "Too few images.".to_owned();
-        state.hear_of_contest(ContestEvent::Failed { message }, None);
-        assert_eq!(state.compare.student, Readiness::Absent);
+        state.on_compare_event(CompareEvent::Failed { message }, None);
+        assert_eq!(state.compare.baseline(Method::Stpm), None);
         assert_eq!(state.compare.error.as_deref(), Some("Too few images."));
         state.compare(CompareAction::Coreset(0.05));
         assert!(state.compare.error.is_none());

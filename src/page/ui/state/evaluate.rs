@@ -1,12 +1,12 @@
-//! Measuring the model on a labelled folder: what was given, how far it is, what is shown of it.
+//! Measuring the model on a labelled folder: the folder, the progress, and what is shown of the result.
 
 use std::rc::Rc;
 
 use super::{Bulk, State};
-use destseg_engine::evaluation::{Evaluation, ImageResult};
+use crate::page::protocol::{EvaluateCommand, EvaluateEvent, ManifestFile};
+use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::data::labelled::{self, LabelledSet};
-use crate::page::protocol::{ManifestFile, Measure, MeasureEvent};
-use crate::page::shared::content::{Content, Given};
+use destseg_engine::evaluation::{Evaluation, ImageResult};
 
 /// At this crash an evaluation is given up.
 const CRASHES: u32 = 2;
@@ -20,10 +20,10 @@ pub struct LabelledFiles {
     /// What the files are.
     pub set: LabelledSet,
     /// The files, as the set counts them.
-    pub files: Vec<Given>,
+    pub files: Vec<UserFile>,
 }
 
-/// How far an evaluation is.
+/// Status of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
     /// It has not begun.
@@ -39,7 +39,7 @@ pub enum Progress {
         /// Images sent to the engine.
         sent: usize,
         /// Images measured.
-        seen: usize,
+        measured: usize,
     },
     /// Figures are being computed.
     Finishing,
@@ -86,14 +86,12 @@ impl Order {
 
 /// Everything about the evaluation room.
 #[derive(Debug, Clone)]
-pub struct Evaluate {
-    /// Whether the page shows it.
-    pub open: bool,
+pub struct EvaluateState {
     /// The labelled folder.
     pub files: Option<Rc<LabelledFiles>>,
-    /// How far it is.
+    /// Status.
     pub progress: Progress,
-    /// A small JPEG picture of each image, by its place.
+    /// A small JPEG picture of each image, by its index.
     pub pictures: Vec<Rc<Vec<u8>>>,
     /// The latest results, for the visitor to see that it goes on.
     pub latest: Option<Rc<ImageResult>>,
@@ -105,7 +103,7 @@ pub struct Evaluate {
     pub threshold: Option<f32>,
     /// What comes first in the list.
     pub order: Order,
-    /// The image that is shown large, by its place.
+    /// The image that is shown large, by its index.
     pub shown: Option<usize>,
     /// How often the engine went down meanwhile.
     crashes: u32,
@@ -115,10 +113,9 @@ pub struct Evaluate {
     given_up: Option<u32>,
 }
 
-impl Default for Evaluate {
+impl Default for EvaluateState {
     fn default() -> Self {
         Self {
-            open: false,
             files: None,
             progress: Progress::Idle,
             pictures: Vec::new(),
@@ -138,8 +135,6 @@ impl Default for Evaluate {
 /// Something the visitor does about an evaluation.
 #[derive(Debug)]
 pub enum EvaluateAction {
-    /// Shows or leaves the room.
-    Open(bool),
     /// Measures the loaded model; the time in milliseconds.
     Begin(f64),
     /// Gives up.
@@ -154,19 +149,19 @@ pub enum EvaluateAction {
 
 /// What the engine should do for an evaluation.
 #[derive(Debug, Clone, PartialEq)]
-pub enum EvaluateStep {
+pub enum EvaluateJob {
     /// Something without files.
-    Task(Box<Measure>),
-    /// To measure the image at this place of the set.
+    Command(Box<EvaluateCommand>),
+    /// To measure the image at this index of the set.
     Image {
         /// The evaluation.
         run: u32,
-        /// Its place.
-        place: usize,
+        /// Its index.
+        index: usize,
     },
 }
 
-impl Evaluate {
+impl EvaluateState {
     /// Whether an evaluation goes on.
     pub fn is_running(&self) -> bool {
         matches!(
@@ -195,13 +190,11 @@ impl Evaluate {
     }
 
     /// Takes in a folder.
-    pub(super) fn take(&mut self, files: Vec<Given>) {
+    pub(super) fn take(&mut self, files: Vec<UserFile>) {
         let paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
-        let set = labelled::sort(&paths);
-        let open = self.open;
+        let set = labelled::classify_paths(&paths);
         let run = self.run + 1;
         *self = Self {
-            open,
             run,
             files: Some(LabelledFiles { set, files }.into()),
             ..Self::default()
@@ -209,58 +202,60 @@ impl Evaluate {
     }
 
     /// What the engine should do next; `model` is the loaded model's name, `teachers` can be fetched.
-    pub(super) fn next_step(&self, model: &str, teachers: &[ManifestFile]) -> Option<EvaluateStep> {
+    pub(super) fn next_job(&self, model: &str, teachers: &[ManifestFile]) -> Option<EvaluateJob> {
         if let Some(run) = self.given_up {
-            return Some(EvaluateStep::Task(Measure::Cancel { run }.into()));
+            return Some(EvaluateJob::Command(EvaluateCommand::Cancel { run }.into()));
         }
         let files = self.files.as_ref()?;
         let count = files.set.images.len();
         let run = self.run;
         match self.progress {
             Progress::Wanted => {
-                let begin = Measure::Begin {
+                let begin = EvaluateCommand::Begin {
                     run,
                     images: count,
                     teachers: teachers.to_vec(),
                 };
-                Some(EvaluateStep::Task(begin.into()))
+                Some(EvaluateJob::Command(begin.into()))
             }
-            Progress::Running { sent, seen, .. } if seen >= count && sent >= count => {
-                let finish = Measure::Finish {
+            Progress::Running { sent, measured, .. } if measured >= count && sent >= count => {
+                let finish = EvaluateCommand::Finish {
                     run,
                     category: files.set.name.clone().unwrap_or_else(|| "the images".into()),
                     model: model.into(),
                     notes: files.set.notes.clone(),
                 };
-                Some(EvaluateStep::Task(finish.into()))
+                Some(EvaluateJob::Command(finish.into()))
             }
-            Progress::Running { at_once, sent, seen } if sent < count && sent - seen < at_once => {
-                Some(EvaluateStep::Image { run, place: sent })
-            }
+            Progress::Running {
+                at_once,
+                sent,
+                measured,
+            } if sent < count && sent - measured < at_once => Some(EvaluateJob::Image { run, index: sent }),
             _ => None,
         }
     }
 
-    pub(super) fn begin(&mut self, step: &EvaluateStep) {
-        match step {
-            EvaluateStep::Image { .. } => {
+    pub(super) fn begin(&mut self, job: &EvaluateJob) {
+        match job {
+            EvaluateJob::Image { .. } => {
                 if let Progress::Running { sent, .. } = &mut self.progress {
                     *sent += 1;
                 }
             }
-            EvaluateStep::Task(task) => match **task {
-                Measure::Begin { .. } => self.progress = Progress::Beginning,
-                Measure::Finish { .. } => self.progress = Progress::Finishing,
-                Measure::Cancel { .. } => self.given_up = None,
-                Measure::Image { .. } | Measure::Look { .. } => {}
+            EvaluateJob::Command(command) => match **command {
+                EvaluateCommand::Begin { .. } => self.progress = Progress::Beginning,
+                EvaluateCommand::Finish { .. } => self.progress = Progress::Finishing,
+                EvaluateCommand::Cancel { .. } => self.given_up = None,
+                EvaluateCommand::Image { .. } | EvaluateCommand::Predict { .. } => {}
             },
         }
     }
 
-    /// The file at a place of the set's list, and its mask's.
-    pub fn contents(&self, place: usize) -> Option<(Readable, Option<Readable>)> {
+    /// The file at a index of the set's list, and its mask's.
+    pub fn contents(&self, index: usize) -> Option<(Readable, Option<Readable>)> {
         let files = self.files.as_ref()?;
-        let image = files.set.images.get(place)?;
+        let image = files.set.images.get(index)?;
         let content = |file: usize| files.files.get(file).map(|given| given.content.clone());
         Some((content(image.file)?, image.mask.and_then(content)))
     }
@@ -287,13 +282,13 @@ impl Evaluate {
             self.restart();
             return;
         }
-        let seen = match self.progress {
-            Progress::Running { seen, .. } => seen,
+        let measured = match self.progress {
+            Progress::Running { measured, .. } => measured,
             _ => 0,
         };
         let files = self.files.as_ref();
         let at = files
-            .and_then(|files| files.set.images.get(seen))
+            .and_then(|files| files.set.images.get(measured))
             .map(|image| &image.name);
         let at = at.map_or_else(String::new, |name| {
             format!(", perhaps because of {name}: leave that out")
@@ -308,34 +303,34 @@ impl Evaluate {
         }
     }
 
-    pub(super) fn hear(&mut self, event: MeasureEvent, picture: Vec<u8>) {
+    pub(super) fn on_event(&mut self, event: EvaluateEvent, picture: Vec<u8>) {
         match event {
-            MeasureEvent::Begun { run, at_once } if run == self.run => {
+            EvaluateEvent::Begun { run, at_once } if run == self.run => {
                 self.progress = Progress::Running {
                     at_once,
                     sent: 0,
-                    seen: 0,
+                    measured: 0,
                 };
             }
-            MeasureEvent::Seen {
+            EvaluateEvent::ImageMeasured {
                 run,
-                place,
+                index,
                 result,
                 bytes,
             } if run == self.run => {
-                if let Progress::Running { seen, .. } = &mut self.progress {
-                    *seen += 1;
-                    if let Some(own) = self.pictures.get_mut(place) {
+                if let Progress::Running { measured, .. } = &mut self.progress {
+                    *measured += 1;
+                    if let Some(own) = self.pictures.get_mut(index) {
                         *own = picture.into();
                     }
                     self.latest = Some(Rc::new(*result));
                     self.bytes = bytes;
                 }
             }
-            MeasureEvent::Measured { run, evaluation } if run == self.run => {
+            EvaluateEvent::Finished { run, evaluation } if run == self.run => {
                 self.progress = Progress::Done((*evaluation).into());
             }
-            MeasureEvent::Failed { run, message } if run == self.run => {
+            EvaluateEvent::Failed { run, message } if run == self.run => {
                 self.progress = Progress::Failed(message.into());
             }
             // of an evaluation that was given up
@@ -348,13 +343,6 @@ impl State {
     pub(super) fn evaluate(&mut self, action: EvaluateAction) {
         let own = &mut self.evaluate;
         match action {
-            EvaluateAction::Open(open) => {
-                own.open = open;
-                if open {
-                    self.compare.open = false;
-                    self.teach.open = false;
-                }
-            }
             EvaluateAction::Begin(now) => {
                 own.restart();
                 own.crashes = 0;
@@ -368,19 +356,16 @@ impl State {
             }
             EvaluateAction::Threshold(threshold) => own.threshold = threshold,
             EvaluateAction::Order(order) => own.order = order,
-            EvaluateAction::Show(place) => own.shown = place,
+            EvaluateAction::Show(index) => own.shown = index,
         }
     }
 
-    pub(super) fn hear_of_evaluation(&mut self, event: MeasureEvent, bulk: Option<Bulk>) {
-        let picture = match bulk {
-            Some(Bulk::Pictures(bytes)) => bytes,
-            _ => Vec::new(),
-        };
-        if matches!(event, MeasureEvent::Seen { .. }) {
+    pub(super) fn on_evaluate_event(&mut self, event: EvaluateEvent, bulk: Option<Bulk>) {
+        let picture = Bulk::pictures(bulk);
+        if matches!(event, EvaluateEvent::ImageMeasured { .. }) {
             self.crashes = 0;
         }
-        self.evaluate.hear(event, picture);
+        self.evaluate.on_event(event, picture);
     }
 }
 

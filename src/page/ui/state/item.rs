@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::ItemId;
-use destseg_engine::data::map::AnomalyMap;
-use crate::page::protocol::{AnalysisInfo, Example};
+use crate::page::protocol::{Example, PredictionInfo};
 use crate::page::shared::content::Content;
+use destseg_engine::data::map::AnomalyMap;
 
 /// An image of the queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,13 +18,13 @@ pub struct Item {
     pub example: Option<Rc<Example>>,
     /// The file's content; an example's comes once it is fetched.
     pub content: Option<Content>,
-    /// How far it is.
+    /// Status.
     pub status: Status,
     /// How often the engine went down while it worked on this image.
     pub crashes: u32,
 }
 
-/// How far an image is.
+/// Status of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {
     /// In the queue.
@@ -32,7 +32,7 @@ pub enum Status {
     /// In the engine.
     Working,
     /// Analysed.
-    Done(Rc<Analysis>),
+    Done(Rc<Prediction>),
     /// Refused, with the sentence that says why.
     Failed(Rc<str>),
 }
@@ -51,9 +51,9 @@ impl Status {
 
 impl Item {
     /// The result, once there is one.
-    pub fn analysis(&self) -> Option<&Rc<Analysis>> {
+    pub fn prediction(&self) -> Option<&Rc<Prediction>> {
         match &self.status {
-            Status::Done(analysis) => Some(analysis),
+            Status::Done(prediction) => Some(prediction),
             _ => None,
         }
     }
@@ -61,9 +61,9 @@ impl Item {
 
 /// A result.
 #[derive(Debug, PartialEq)]
-pub struct Analysis {
+pub struct Prediction {
     /// Sizes, scores and times.
-    pub info: AnalysisInfo,
+    pub info: PredictionInfo,
     /// The segmentation network's map, if the model has one.
     pub segmentation: Option<AnomalyMap>,
     /// The product of teacher-student distances.
@@ -72,9 +72,9 @@ pub struct Analysis {
     pub levels: [AnomalyMap; 3],
 }
 
-impl Analysis {
+impl Prediction {
     /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
-    pub fn new(info: AnalysisInfo, mut values: Vec<f32>) -> Option<Self> {
+    pub fn new(info: PredictionInfo, mut values: Vec<f32>) -> Option<Self> {
         // from the end: the first map may be absent
         let mut last = |width: usize, height: usize| {
             let start = values.len().checked_sub(width.checked_mul(height)?)?;

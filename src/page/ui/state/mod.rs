@@ -1,40 +1,41 @@
 //! Everything the page knows. No browser calls: [`State::apply`](State::reduce) says how it changes,
-//! [`State::next_step`] what the engine should do next, and the page carries that out.
+//! [`State::next_job`] what the engine should do next, and the page carries that out.
 
-mod ablation;
-mod assess;
+mod ablate;
+mod camera;
 mod compare;
 mod evaluate;
 mod item;
-mod live;
-mod plan;
 mod reducer;
 mod study;
-mod teach;
 #[cfg(test)]
 mod tests;
+mod train;
+mod verdict;
 mod worker;
 
 use std::rc::Rc;
 
-pub use ablation::{AblateStep, Ablating};
-pub use assess::{Certainty, Verdict};
-pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
-pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
-pub use item::{Analysis, Item, MapKind, Status};
-pub use live::{Glimpse, Live};
+pub use ablate::{AblateJob, AblateState};
+pub use camera::{CameraPrediction, CameraState};
+pub use compare::{CompareAction, CompareJob, CompareState, Comparison, Readiness};
+pub use evaluate::{EvaluateAction, EvaluateJob, EvaluateState, LabelledFiles, Order, Progress};
+pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
-pub use study::{Looking, StudyAction, StudyStep};
-pub use teach::{
-    Course, ENOUGH_IMAGES, Effort, Good, GoodStatus, Inspector, Kinds, Look, Phase, Preview, Teach,
-    TeachAction, TeachStep, Trained,
+pub(crate) use reducer::Dispatch;
+pub use study::{StudyAction, StudyJob, StudyState};
+pub use train::{
+    Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, TrainAction,
+    TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
 };
+pub use verdict::{Certainty, Verdict};
 use web_sys::{Blob, HtmlVideoElement};
 
-use destseg_engine::verdict::decision::SENSITIVITY;
-use destseg_engine::data::map::AnomalyMap;
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
+use destseg_engine::config::Method;
+use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::render::ColorMap;
+use destseg_engine::verdict::decision::SENSITIVITY;
 
 /// Names an image of the queue, for as long as the page is open.
 pub type ItemId = u32;
@@ -87,18 +88,28 @@ pub enum ModelSource {
 pub enum Bulk {
     /// Maps, one value after the other.
     Maps(Vec<f32>),
-    /// RGBA pictures, one after the other.
+    /// Pictures, one after the other.
     Pictures(Vec<u8>),
+    /// Several things, as the event's numbers say.
+    Packed(Vec<u8>),
     /// A model file.
     File(Blob),
 }
 
 impl Bulk {
+    /// The bytes of pictures; none where something else came, or nothing.
+    fn pictures(bulk: Option<Self>) -> Vec<u8> {
+        match bulk {
+            Some(Self::Pictures(bytes)) => bytes,
+            Some(Self::Maps(_) | Self::Packed(_) | Self::File(_)) | None => Vec::new(),
+        }
+    }
+
     /// The values of maps; none where something else came, or nothing.
     fn values(bulk: Option<Self>) -> Vec<f32> {
         match bulk {
             Some(Self::Maps(values)) => values,
-            _ => Vec::new(),
+            Some(Self::Pictures(_) | Self::Packed(_) | Self::File(_)) | None => Vec::new(),
         }
     }
 }
@@ -132,6 +143,16 @@ pub struct Model {
     pub source: ModelSource,
     /// What the engine said about it.
     pub info: Rc<ModelInfo>,
+}
+
+impl Model {
+    /// Whether there are features of teacher and student to look at.
+    pub fn has_student(&self) -> bool {
+        match self.info.method {
+            Method::Destseg | Method::Stpm => true,
+            Method::Patchcore => false,
+        }
+    }
 }
 
 /// How results are shown.
@@ -185,40 +206,56 @@ pub struct Notice {
     pub text: Rc<str>,
 }
 
-/// What the engine should be told next.
+/// A job for the engine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum Job {
     /// To choose its device.
     Start(BackendChoice),
     /// To load a model.
     Load(ModelSource),
-    /// To analyse an image.
-    Analyse(ItemId),
-    /// To do something for a new inspector.
-    Teach(TeachStep),
-    /// To measure the model.
-    Evaluate(EvaluateStep),
-    /// To compare methods.
-    Compare(CompareStep),
+    /// To give the prediction of an image.
+    Inspect(ItemId),
+    /// A job of training.
+    Train(TrainJob),
+    /// A job of the evaluation.
+    Evaluate(EvaluateJob),
+    /// A job of the comparison.
+    Compare(CompareJob),
     /// To give the features behind a result.
-    Study(StudyStep),
-    /// To look at an image with a network that lacks a component.
-    Ablate(AblateStep),
-    /// To look at the camera's picture.
-    Watch(HtmlVideoElement),
-    /// To make way for the whole engine.
-    Outgrow,
+    Study(StudyJob),
+    /// To give the prediction of a network that lacks a component.
+    Ablate(AblateJob),
+    /// To give the prediction of the camera's next frame.
+    Camera(HtmlVideoElement),
+    /// To make way for the GPU engine.
+    SwitchToGpuEngine,
+}
+
+/// What the page shows: one room at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Room {
+    /// The queue, the image shown and its verdict.
+    #[default]
+    Inspect,
+    /// Good images, synthetic anomalies, training.
+    Train,
+    /// Methods side by side.
+    Compare,
+    /// The model on a labelled folder.
+    Evaluate,
 }
 
 /// The page.
 #[derive(Debug, Clone)]
 pub struct State {
+    /// The room that is shown.
+    pub room: Room,
     /// Where to compute, as chosen or fallen back to.
     pub backend: BackendChoice,
     /// Counts the workers; a new number asks for a new worker.
     pub generation: u32,
-    /// Whether the worker has the whole engine, or the quick one for first results.
-    pub whole: bool,
+    /// Whether the worker is the GPU engine, or the small CPU engine for first results.
+    pub gpu_engine: bool,
     /// Crashes since the last result.
     pub crashes: u32,
     /// Where the worker stands.
@@ -234,31 +271,31 @@ pub struct State {
     /// The model that results belong to.
     pub model: Option<Model>,
     /// Whether the present worker has that model.
-    pub equipped: bool,
+    pub model_loaded: bool,
     /// The model on its way.
     pub load: Load,
     /// The queue.
     pub items: Vec<Item>,
     /// The image shown.
     pub selected: Option<ItemId>,
-    /// The analysis in the engine: its job and its image.
+    /// The prediction in the engine: its job and its image.
     pub working: Option<(u32, ItemId)>,
     /// Inference times of this model, in milliseconds.
     pub times: Vec<f64>,
     /// How results are shown.
     pub view: View,
     /// New and kept inspectors.
-    pub teach: Teach,
+    pub train: TrainState,
     /// Methods side by side.
-    pub compare: Compare,
+    pub compare: CompareState,
     /// The features behind the result shown.
-    pub looking: Looking,
+    pub study: StudyState,
     /// The network without one of its components.
-    pub ablating: Ablating,
+    pub ablate: AblateState,
     /// The camera's picture and the verdict on it.
-    pub live: Live,
+    pub camera: CameraState,
     /// Measuring the model on a labelled folder.
-    pub evaluate: Evaluate,
+    pub evaluate: EvaluateState,
     /// What the visitor should know.
     pub notices: Vec<Notice>,
     /// The last number given to an image, job or notice.
@@ -269,9 +306,10 @@ impl State {
     /// A page that has just opened, with what its address asks for.
     pub fn new(backend: BackendChoice, model: Option<Rc<str>>) -> Self {
         Self {
+            room: Room::default(),
             backend,
             generation: 1,
-            whole: backend == BackendChoice::Webgpu,
+            gpu_engine: backend == BackendChoice::Webgpu,
             crashes: 0,
             engine: Engine::Starting,
             device: None,
@@ -279,66 +317,70 @@ impl State {
             requested: model,
             shelf: None,
             model: None,
-            equipped: false,
+            model_loaded: false,
             load: Load::Idle,
             items: Vec::new(),
             selected: None,
             working: None,
             times: Vec::new(),
             view: View::default(),
-            teach: Teach::default(),
-            compare: Compare::default(),
-            looking: Looking::default(),
-            ablating: Ablating::default(),
-            live: Live::default(),
-            evaluate: Evaluate::default(),
+            train: TrainState::default(),
+            compare: CompareState::default(),
+            study: StudyState::default(),
+            ablate: AblateState::default(),
+            camera: CameraState::default(),
+            evaluate: EvaluateState::default(),
             notices: Vec::new(),
             counter: 0,
         }
     }
 
-    /// What the engine should be told now; nothing while it is busy or has nothing to do.
-    pub fn next_step(&self) -> Option<Step> {
+    /// The next job; none while the engine is busy or there is nothing to do.
+    pub fn next_job(&self) -> Option<Job> {
         match self.engine {
-            Engine::Listening => return Some(Step::Start(self.backend)),
+            Engine::Listening => return Some(Job::Start(self.backend)),
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
-        let task = self.teach.next_task();
-        if let Some(step) = task.filter(|step| !self.waits_for_model(step)) {
-            return Some(self.whole_for(Step::Teach(step)));
+        let command = self.train.next_job(self.room == Room::Train);
+        if let Some(step) = command.filter(|step| !self.waits_for_model(step)) {
+            return Some(self.with_gpu_engine(Job::Train(step)));
         }
         match &self.load {
-            Load::Wanted(source) => Some(Step::Load(source.clone())),
-            Load::Idle if self.equipped => {
-                let measure = self.next_measure().map(Step::Evaluate);
-                measure
+            Load::Wanted(source) => Some(Job::Load(source.clone())),
+            Load::Idle if self.model_loaded => {
+                let evaluation = self.next_evaluation().map(Job::Evaluate);
+                evaluation
                     .or_else(|| {
-                        self.next_contest()
-                            .map(|step| self.whole_for(Step::Compare(step)))
+                        self.next_comparison()
+                            .map(|step| self.with_gpu_engine(Job::Compare(step)))
                     })
-                    .or_else(|| self.next_study().map(Step::Study))
-                    .or_else(|| self.next_ablation().map(Step::Ablate))
-                    .or_else(|| self.next_analysis().map(Step::Analyse))
-                    .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
-                    .or_else(|| self.next_watch().map(Step::Watch))
+                    .or_else(|| self.next_study().map(Job::Study))
+                    .or_else(|| self.next_ablation().map(Job::Ablate))
+                    .or_else(|| self.next_inspection().map(Job::Inspect))
+                    .or_else(|| self.is_gpu_due().then_some(Job::SwitchToGpuEngine))
+                    .or_else(|| self.next_camera().map(Job::Camera))
             }
             _ => None,
         }
     }
 
-    /// A step of the whole engine, or first of all that.
-    fn whole_for(&self, step: Step) -> Step {
-        if self.whole { step } else { Step::Outgrow }
+    /// A job that needs the GPU engine; where there is none yet, that comes first.
+    fn with_gpu_engine(&self, step: Job) -> Job {
+        if self.gpu_engine {
+            step
+        } else {
+            Job::SwitchToGpuEngine
+        }
     }
 
     /// Whether the first results are there, so that the engine for the GPU may take its time.
     fn is_gpu_due(&self) -> bool {
         let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
-        waits && !self.whole && !self.times.is_empty() && self.working.is_none()
+        waits && !self.gpu_engine && !self.times.is_empty() && self.working.is_none()
     }
 
-    fn next_analysis(&self) -> Option<ItemId> {
+    fn next_inspection(&self) -> Option<ItemId> {
         if self.working.is_some() {
             return None;
         }
@@ -348,9 +390,9 @@ impl State {
         next.map(|item| item.id)
     }
 
-    fn next_measure(&self) -> Option<EvaluateStep> {
+    fn next_evaluation(&self) -> Option<EvaluateJob> {
         let model = self.model.as_ref()?;
-        self.evaluate.next_step(&model.info.name, &self.teachers())
+        self.evaluate.next_job(&model.info.name, &self.teachers())
     }
 
     /// Whether nothing goes on until the visitor does something.
@@ -409,8 +451,8 @@ impl State {
         let maps = self
             .items
             .iter()
-            .filter_map(Item::analysis)
-            .map(|analysis| &analysis.dest);
+            .filter_map(Item::prediction)
+            .map(|prediction| &prediction.dest);
         maps.flat_map(AnomalyMap::values)
             .copied()
             .fold(DEST_SPAN, f32::max)
@@ -442,9 +484,9 @@ impl State {
     }
 
     /// What a result means with the present model.
-    pub fn verdict(&self, analysis: &Analysis) -> Verdict {
+    pub fn verdict(&self, prediction: &Prediction) -> Verdict {
         let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        Verdict::new(analysis.info.score, calibration, self.view.sensitivity)
+        Verdict::new(prediction.info.score, calibration, self.view.sensitivity)
     }
 
     /// Median inference time in milliseconds.

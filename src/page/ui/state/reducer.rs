@@ -3,18 +3,21 @@
 use std::rc::Rc;
 
 use web_sys::{Blob, HtmlVideoElement};
-use yew::Reducible;
+use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
-    Step, StudyAction, TeachAction, View,
+    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, Room, State,
+    Status, StudyAction, TrainAction, View,
 };
-use destseg_engine::config::Component;
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
-use crate::page::shared::content::{Content, Given};
+use crate::page::shared::content::{Content, UserFile};
+use destseg_engine::config::Component;
 
 /// The label of an example without a defect.
 const GOOD: &str = "good";
+
+/// Where actions go.
+pub(crate) type Dispatch = UseReducerDispatcher<State>;
 
 /// An event of the page.
 #[derive(Debug)]
@@ -25,12 +28,14 @@ pub enum Action {
     Engine(u32, Event, Option<Bulk>),
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
-    /// The page has taken on this step, as this job.
-    Begin(Step, u32),
+    /// The page has begun this job, with this number.
+    Begin(Job, u32),
     /// An example's file was fetched.
     Fetched(ItemId, Blob),
+    /// Shows another room.
+    Enter(Room),
     /// Images of the visitor.
-    Add(Vec<Given>),
+    Add(Vec<UserFile>),
     /// The visitor picked an example of the shelf.
     AddExample(Rc<Example>),
     /// Shows an image.
@@ -48,17 +53,17 @@ pub enum Action {
     /// Tries again after the engine stopped, or a model failed.
     Retry,
     /// Something about new and kept inspectors.
-    Teach(TeachAction),
+    Train(TrainAction),
     /// Something about comparing methods.
     Compare(CompareAction),
-    /// Something about the closer look.
+    /// Something about the look inside.
     Study(StudyAction),
     /// Leaves a component out of the network, or none.
     Ablate(Option<Component>),
     /// Something about measuring the model.
     Evaluate(EvaluateAction),
-    /// Watches the camera's picture, or no longer.
-    Watch(Option<HtmlVideoElement>),
+    /// Begins the live verdict on a camera, or ends it.
+    Camera(Option<HtmlVideoElement>),
     /// Changes how results are shown.
     View(View),
     /// Tells the visitor something.
@@ -86,18 +91,21 @@ impl State {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
             Action::Manifest(Err(message)) => self.notify(message),
             Action::Engine(generation, event, bulk) if generation == self.generation => {
-                self.hear(event, bulk);
+                self.on_event(event, bulk);
             }
             Action::Crash(generation, message) if generation == self.generation => self.crash(&message),
             Action::Engine(..) | Action::Crash(..) => {}
-            Action::Begin(step, job) => self.begin(step, job),
+            Action::Begin(job, number) => self.begin(job, number),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
-            Action::Add(images) if self.teach.open || self.compare.open => self.collect(images),
-            Action::Add(images) if self.evaluate.open => self.evaluate.take(images),
-            Action::Add(images) => self.add(images),
+            Action::Enter(room) => self.enter(room),
+            Action::Add(images) => match self.room {
+                Room::Inspect => self.add(images),
+                Room::Train | Room::Compare => self.collect(images),
+                Room::Evaluate => self.evaluate.take(images),
+            },
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
-            Action::Move(places) => self.shift(places),
+            Action::Move(offset) => self.shift(offset),
             Action::Remove(id) => self.remove(id),
             Action::Clear => {
                 self.items.clear();
@@ -106,27 +114,30 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Backend(backend) => {
                 self.backend = backend;
-                self.whole |= backend == BackendChoice::Webgpu;
+                self.gpu_engine |= backend == BackendChoice::Webgpu;
                 self.crashes = 0;
                 self.requeue();
                 self.restart();
             }
             Action::Retry => self.retry(),
-            Action::Teach(action) => {
-                if matches!(action, TeachAction::Open(true)) {
-                    self.evaluate.open = false;
-                    self.compare.open = false;
-                }
-                self.teach(action);
-            }
+            Action::Train(action) => self.train(action),
             Action::Compare(action) => self.compare(action),
             Action::Study(action) => self.study(action),
             Action::Ablate(component) => self.ablate(component),
             Action::Evaluate(action) => self.evaluate(action),
-            Action::Watch(video) => self.watch(video),
+            Action::Camera(video) => self.set_camera(video),
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
+        }
+    }
+
+    fn enter(&mut self, room: Room) {
+        self.room = room;
+        match room {
+            Room::Train => self.train.enter(),
+            Room::Compare => self.compare.error = None,
+            Room::Inspect | Room::Evaluate => {}
         }
     }
 
@@ -208,9 +219,9 @@ impl State {
         }
     }
 
-    fn add(&mut self, images: Vec<Given>) {
+    fn add(&mut self, images: Vec<UserFile>) {
         let first_new = self.items.len();
-        for Given { path: name, content } in images {
+        for UserFile { path: name, content } in images {
             let id = self.number();
             let (content, status) = match content {
                 Ok(content) => (Some(content), Status::Waiting),
@@ -259,7 +270,7 @@ impl State {
         self.selected = Some(id);
     }
 
-    fn shift(&mut self, places: isize) {
+    fn shift(&mut self, offset: isize) {
         let Some(last) = self.items.len().checked_sub(1) else {
             return;
         };
@@ -268,7 +279,7 @@ impl State {
             .iter()
             .position(|item| Some(item.id) == self.selected)
             .unwrap_or(0);
-        self.selected = Some(self.items[here.saturating_add_signed(places).min(last)].id);
+        self.selected = Some(self.items[here.saturating_add_signed(offset).min(last)].id);
     }
 
     fn remove(&mut self, id: ItemId) {
@@ -282,27 +293,27 @@ impl State {
         }
     }
 
-    fn begin(&mut self, step: Step, job: u32) {
-        self.counter = self.counter.max(job);
-        match step {
-            Step::Start(_) => self.engine = Engine::Preparing,
-            Step::Load(source) => {
+    fn begin(&mut self, job: Job, number: u32) {
+        self.counter = self.counter.max(number);
+        match job {
+            Job::Start(_) => self.engine = Engine::Preparing,
+            Job::Load(source) => {
                 self.load = Load::Running {
                     source,
-                    job,
+                    job: number,
                     received: 0,
                     total: 0,
                 }
             }
-            Step::Teach(step) => self.teach.begin(&step),
-            Step::Compare(step) => self.compare.begin(&step, job),
-            Step::Study(step) => self.looking.begin(&step, job),
-            Step::Ablate(step) => self.ablating.begin(step, job),
-            Step::Watch(_) => self.live.begin(job),
-            Step::Outgrow => self.outgrow(),
-            Step::Evaluate(step) => self.evaluate.begin(&step),
-            Step::Analyse(id) => {
-                self.working = Some((job, id));
+            Job::Train(job) => self.train.begin(&job),
+            Job::Compare(job) => self.compare.begin(&job, number),
+            Job::Study(job) => self.study.begin(&job, number),
+            Job::Ablate(job) => self.ablate.begin(job, number),
+            Job::Camera(_) => self.camera.begin(number),
+            Job::SwitchToGpuEngine => self.switch_to_gpu_engine(),
+            Job::Evaluate(job) => self.evaluate.begin(&job),
+            Job::Inspect(id) => {
+                self.working = Some((number, id));
                 self.with_item(id, |item| item.status = Status::Working);
             }
         }

@@ -1,15 +1,14 @@
-//! The closer look at the image shown: what is wanted of the engine, and what it gave.
+//! The look inside the image shown: what is wanted of the engine, and what it gave.
 
 use std::rc::Rc;
 
-use super::{Bulk, ItemId, State};
-use destseg_engine::config::Method;
+use super::{Bulk, ItemId, Model, State};
 use crate::page::protocol::{Damage, StudyInfo};
 use crate::page::ui::study::Study;
 
-/// Everything about the closer look.
+/// Everything about the look inside.
 #[derive(Debug, Clone, Default)]
-pub struct Looking {
+pub struct StudyState {
     /// Features of the image as it is.
     pub plain: Option<(ItemId, Rc<Study>)>,
     /// Features of the damaged image.
@@ -20,11 +19,11 @@ pub struct Looking {
     painted: Rc<Vec<u8>>,
     /// What is to be done to the image.
     wanted: Option<Damage>,
-    /// The look in the engine.
+    /// The job in the engine.
     working: Option<(u32, ItemId)>,
 }
 
-/// Something the visitor does about the closer look.
+/// Something the visitor does about the look inside.
 #[derive(Debug)]
 pub enum StudyAction {
     /// Takes a synthetic anomaly.
@@ -35,9 +34,9 @@ pub enum StudyAction {
     Clear,
 }
 
-/// A look that the engine should take.
+/// Features to ask the engine for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StudyStep {
+pub struct StudyJob {
     /// At this image.
     pub item: ItemId,
     /// Damaged like this.
@@ -46,7 +45,7 @@ pub struct StudyStep {
     pub painted: Rc<Vec<u8>>,
 }
 
-impl Looking {
+impl StudyState {
     /// The features of this image as it is.
     pub fn of(&self, item: ItemId) -> Option<&Rc<Study>> {
         self.plain.as_ref().filter(|own| own.0 == item).map(|own| &own.1)
@@ -70,8 +69,8 @@ impl Looking {
         *self = Self::default();
     }
 
-    pub(super) fn begin(&mut self, step: &StudyStep, job: u32) {
-        self.working = Some((job, step.item));
+    pub(super) fn begin(&mut self, job: &StudyJob, number: u32) {
+        self.working = Some((number, job.item));
         self.wanted = None;
     }
 
@@ -83,24 +82,21 @@ impl Looking {
 }
 
 impl State {
-    pub(super) fn next_study(&self) -> Option<StudyStep> {
-        let own = &self.looking;
+    pub(super) fn next_study(&self) -> Option<StudyJob> {
+        let own = &self.study;
         let item = self.current()?;
-        let has_student = self
-            .model
-            .as_ref()
-            .is_some_and(|model| model.info.method != Method::Patchcore);
+        let has_student = self.model.as_ref().is_some_and(Model::has_student);
         if !self.view.inside || own.working.is_some() || !has_student {
             return None;
         }
-        item.analysis()?;
+        item.prediction()?;
         let failed = own.error.as_ref().is_some_and(|error| error.0 == item.id);
         let damage = match own.wanted {
             Some(damage) => damage,
             None if own.of(item.id).is_none() && !failed => Damage::None,
             None => return None,
         };
-        Some(StudyStep {
+        Some(StudyJob {
             item: item.id,
             damage,
             painted: own.painted.clone(),
@@ -108,7 +104,7 @@ impl State {
     }
 
     pub(super) fn study(&mut self, action: StudyAction) {
-        let own = &mut self.looking;
+        let own = &mut self.study;
         match action {
             StudyAction::Synthetic(seed) => own.wanted = Some(Damage::Synthetic(seed)),
             StudyAction::Painted(painted) => {
@@ -123,14 +119,14 @@ impl State {
         own.error = None;
     }
 
-    pub(super) fn hear_of_study(&mut self, job: u32, info: StudyInfo, bulk: Option<Bulk>) {
-        let own = &mut self.looking;
+    pub(super) fn on_studied(&mut self, job: u32, info: StudyInfo, bulk: Option<Bulk>) {
+        let own = &mut self.study;
         let Some((_, item)) = own.working.take_if(|own| own.0 == job) else {
             return;
         };
         let damage = info.damage;
         let bytes = match bulk {
-            Some(Bulk::Pictures(bytes)) => bytes,
+            Some(Bulk::Packed(bytes)) => bytes,
             _ => Vec::new(),
         };
         match (Study::new(info, &bytes), damage) {

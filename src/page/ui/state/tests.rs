@@ -5,8 +5,8 @@ use std::rc::Rc;
 use yew::Reducible as _;
 
 use super::*;
-use crate::page::protocol::{AnalysisInfo, Event, Example, ManifestFile, PROTOCOL_VERSION, Thresholds};
-use crate::page::shared::content::Given;
+use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION, PredictionInfo, Thresholds};
+use crate::page::shared::content::UserFile;
 
 fn file(id: &str) -> ManifestFile {
     ManifestFile {
@@ -62,7 +62,7 @@ fn info() -> ModelInfo {
 }
 
 fn analysed(job: u32, score: f32, dest: f32) -> Action {
-    let result = AnalysisInfo {
+    let result = PredictionInfo {
         width: 4,
         height: 4,
         map_width: 2,
@@ -75,7 +75,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
     };
     Action::Engine(
         1,
-        Event::Analysed { job, result },
+        Event::Inspected { job, result },
         Some(Bulk::Maps(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4])),
     )
 }
@@ -86,7 +86,7 @@ struct Page(Rc<State>);
 impl Page {
     fn open() -> Self {
         let mut page = Self::with(BackendChoice::Auto);
-        Rc::make_mut(&mut page.0).whole = true;
+        Rc::make_mut(&mut page.0).gpu_engine = true;
         page
     }
 
@@ -107,24 +107,24 @@ impl Page {
         self.0 = self.0.clone().reduce(action);
     }
 
-    fn hear(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         self.act(Action::Engine(self.0.generation, event, None));
     }
 
     /// Takes the next step and gives its job.
-    fn begin(&mut self) -> (Step, u32) {
-        let step = self.0.next_step().expect("there is a step");
+    fn begin(&mut self) -> (Job, u32) {
+        let next = self.0.next_job().expect("there is a step");
         let job = self.0.counter + 1;
-        self.act(Action::Begin(step.clone(), job));
-        (step, job)
+        self.act(Action::Begin(next.clone(), job));
+        (next, job)
     }
 
-    /// A new worker comes up far enough to take tasks.
+    /// A new worker comes up far enough to take commands.
     fn prepare_device(&mut self) {
-        self.hear(Event::Ready {
+        self.on_event(Event::Ready {
             protocol: PROTOCOL_VERSION,
         });
-        assert_eq!(self.begin().0, Step::Start(self.0.backend));
+        assert_eq!(self.begin().0, Job::Start(self.0.backend));
         let device = DeviceInfo {
             backend: BackendChoice::Cpu,
             adapter: "1 thread".into(),
@@ -133,14 +133,14 @@ impl Page {
             largest_tensor: None,
             notice: None,
         };
-        self.hear(Event::DeviceReady(device));
+        self.on_event(Event::DeviceReady(device));
     }
 
     fn bring_up(&mut self) {
         self.prepare_device();
-        let (step, job) = self.begin();
-        assert!(matches!(step, Step::Load(_)));
-        self.hear(Event::ModelReady { job, model: info() });
+        let (next, job) = self.begin();
+        assert!(matches!(next, Job::Load(_)));
+        self.on_event(Event::ModelReady { job, model: info() });
     }
 
     fn names(&self) -> Vec<&str> {
@@ -157,7 +157,7 @@ impl Page {
     }
 
     fn fatal(&mut self) {
-        self.hear(Event::Fatal {
+        self.on_event(Event::Fatal {
             message: "The engine stopped.".into(),
         });
     }
@@ -167,13 +167,13 @@ impl Page {
 fn opens_with_the_first_model_and_its_first_defect() {
     let mut page = Page::ready();
     assert_eq!(page.names(), ["stain_001.png"]);
-    let (step, job) = page.begin();
-    assert_eq!(step, Step::Analyse(page.0.items[0].id));
+    let (next, job) = page.begin();
+    assert_eq!(next, Job::Inspect(page.0.items[0].id));
     assert_eq!(page.statuses(), ["working"]);
-    assert_eq!(page.0.next_step(), None, "one analysis at a time");
+    assert_eq!(page.0.next_job(), None, "one inspection at a time");
     page.act(analysed(job, 0.8, 0.1));
     assert_eq!(page.statuses(), ["done"]);
-    let verdict = page.0.verdict(page.0.items[0].analysis().expect("done"));
+    let verdict = page.0.verdict(page.0.items[0].prediction().expect("done"));
     assert!(verdict.is_defect() && verdict.thresholds.image == 0.4);
     assert_eq!(page.0.threshold(), 0.3);
 }
@@ -202,10 +202,10 @@ fn the_selected_image_goes_first() {
     page.example(0);
     page.example(2);
     assert_eq!(page.names(), ["stain_001.png", "good_001.png", "hole_001.png"]);
-    let (step, job) = page.begin();
-    assert_eq!(step, Step::Analyse(page.0.items[2].id));
+    let (next, job) = page.begin();
+    assert_eq!(next, Job::Inspect(page.0.items[2].id));
     page.act(analysed(job, 0.1, 0.1));
-    assert_eq!(page.begin().0, Step::Analyse(page.0.items[0].id));
+    assert_eq!(page.begin().0, Job::Inspect(page.0.items[0].id));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn an_example_is_queued_once_and_keys_move_the_selection() {
     page.act(Action::Remove(page.0.items[1].id));
     assert_eq!(page.0.selected, Some(page.0.items[0].id));
     page.act(Action::Clear);
-    assert_eq!((page.0.selected, page.0.next_step()), (None, None));
+    assert_eq!((page.0.selected, page.0.next_job()), (None, None));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_crash_restarts_the_engine_and_runs_the_image_once_more() {
         "the second crash in a row falls back"
     );
     page.bring_up();
-    assert_eq!(page.0.next_step(), None);
+    assert_eq!(page.0.next_job(), None);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn four_crashes_in_a_row_stop_and_retry_starts_again() {
     }
     page.fatal();
     assert!(matches!(page.0.engine, Engine::Stopped(_)));
-    assert_eq!(page.0.next_step(), None);
+    assert_eq!(page.0.next_job(), None);
     page.act(Action::Retry);
     page.bring_up();
     assert_eq!(page.names(), ["stain_001.png"], "the images are still there");
@@ -275,7 +275,7 @@ fn a_result_ends_the_row_of_crashes() {
 }
 
 #[test]
-fn a_dead_workers_words_are_ignored() {
+fn events_of_a_dead_worker_are_ignored() {
     let mut page = Page::ready();
     let (_, job) = page.begin();
     page.fatal();
@@ -295,9 +295,9 @@ fn another_model_brings_its_own_examples() {
         page.0.items[0].example.as_ref().map(|e| &*e.alt),
         Some("tablets, stain")
     );
-    let (step, job) = page.begin();
-    assert_eq!(step, Step::Load(ModelSource::Shipped(1)));
-    page.hear(Event::Progress {
+    let (next, job) = page.begin();
+    assert_eq!(next, Job::Load(ModelSource::Shipped(1)));
+    page.on_event(Event::Progress {
         job,
         received: 3,
         total: 9,
@@ -310,8 +310,8 @@ fn another_model_brings_its_own_examples() {
             ..
         }
     ));
-    page.hear(Event::ModelReady { job, model: info() });
-    assert!(matches!(page.begin().0, Step::Analyse(_)));
+    page.on_event(Event::ModelReady { job, model: info() });
+    assert!(matches!(page.begin().0, Job::Inspect(_)));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_model_that_fails_leaves_the_one_in_place() {
     let mut page = Page::ready();
     page.act(Action::OpenModel(ModelSource::Shipped(1)));
     let (_, job) = page.begin();
-    page.hear(Event::Failed {
+    page.on_event(Event::Failed {
         job: Some(job),
         message: "No model.".into(),
     });
@@ -328,7 +328,7 @@ fn a_model_that_fails_leaves_the_one_in_place() {
         page.0.items[0].example.as_ref().map(|e| &*e.alt),
         Some("fabric, stain")
     );
-    assert!(matches!(page.begin().0, Step::Analyse(_)));
+    assert!(matches!(page.begin().0, Job::Inspect(_)));
 }
 
 #[test]
@@ -336,14 +336,14 @@ fn a_teacher_leaves_the_model_in_place() {
     let mut page = Page::ready();
     page.act(Action::OpenModel(ModelSource::Shipped(1)));
     let (_, job) = page.begin();
-    page.hear(Event::TeacherReady {
+    page.on_event(Event::TeacherReady {
         job,
         teacher: "resnet18".into(),
     });
     assert_eq!(page.0.load, Load::Idle);
     assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(0)));
     assert!(page.0.notices[0].text.contains("resnet18"));
-    assert!(matches!(page.begin().0, Step::Analyse(_)));
+    assert!(matches!(page.begin().0, Job::Inspect(_)));
 }
 
 #[test]
@@ -367,11 +367,11 @@ fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
         largest_tensor: None,
         notice: None,
     };
-    page.hear(Event::DeviceReady(device));
+    page.on_event(Event::DeviceReady(device));
     for index in [1, 0] {
-        let (step, job) = page.begin();
-        assert_eq!(step, Step::Load(ModelSource::Shipped(index)));
-        page.hear(Event::Failed {
+        let (next, job) = page.begin();
+        assert_eq!(next, Job::Load(ModelSource::Shipped(index)));
+        page.on_event(Event::Failed {
             job: Some(job),
             message: "No model.".into(),
         });
@@ -380,26 +380,26 @@ fn a_new_worker_goes_back_to_the_old_model_but_not_for_ever() {
         page.0.load,
         Load::Failed(ModelSource::Shipped(0), "No model.".into())
     );
-    assert_eq!((page.0.next_step(), page.0.is_stuck()), (None, true));
+    assert_eq!((page.0.next_job(), page.0.is_stuck()), (None, true));
     assert_eq!(page.0.notices.len(), 2, "of the crash and of the other model");
     page.act(Action::Retry);
-    assert!(matches!(page.0.next_step(), Some(Step::Load(_))));
+    assert!(matches!(page.0.next_job(), Some(Job::Load(_))));
 }
 
 #[test]
 fn refused_and_failed_images_keep_their_sentence() {
     let mut page = Page::ready();
     let (_, job) = page.begin();
-    page.hear(Event::Failed {
+    page.on_event(Event::Failed {
         job: Some(job),
         message: "Not an image.".into(),
     });
-    page.act(Action::Add(vec![Given {
+    page.act(Action::Add(vec![UserFile {
         path: "big.png".into(),
         content: Err("Too big.".into()),
     }]));
     assert_eq!(page.statuses(), ["failed", "failed"]);
-    assert_eq!(page.0.next_step(), None);
+    assert_eq!(page.0.next_job(), None);
     page.example(1);
     assert_eq!(
         page.statuses(),
@@ -411,11 +411,11 @@ fn refused_and_failed_images_keep_their_sentence() {
 #[test]
 fn a_device_that_fails_falls_back_to_the_cpu() {
     let mut page = Page::open();
-    page.hear(Event::Ready {
+    page.on_event(Event::Ready {
         protocol: PROTOCOL_VERSION,
     });
     page.begin();
-    page.hear(Event::Failed {
+    page.on_event(Event::Failed {
         job: None,
         message: "No adapter.".into(),
     });
@@ -425,7 +425,7 @@ fn a_device_that_fails_falls_back_to_the_cpu() {
 #[test]
 fn another_protocol_or_a_missing_script_stops() {
     let mut page = Page::open();
-    page.hear(Event::Ready {
+    page.on_event(Event::Ready {
         protocol: PROTOCOL_VERSION + 1,
     });
     assert!(matches!(page.0.engine, Engine::Stopped(_)));
@@ -464,54 +464,54 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
     assert_eq!(page.0.median_ms(), Some((jobs[0] + jobs[1]) / 2.0));
 }
 
-mod teaching {
+mod training {
     use super::*;
+    use crate::page::protocol::{RunInfo, StepInfo, Textures, TrainCommand, TrainEvent};
     use destseg_engine::config::Preset;
-    use crate::page::protocol::{RunInfo, StepInfo, Task, TaskEvent, Textures};
 
     impl Page {
-        fn teach(&mut self, action: TeachAction) {
-            self.act(Action::Teach(action));
+        fn train(&mut self, action: TrainAction) {
+            self.act(Action::Train(action));
         }
 
-        fn tell(&mut self, event: TaskEvent) {
-            self.hear(Event::Teach { event });
+        fn train_event(&mut self, event: TrainEvent) {
+            self.on_event(Event::Train { event });
         }
 
         /// A page whose room for new inspectors has so many good images.
         fn with_images(count: usize) -> Self {
             let mut page = Self::ready();
             page.settle();
-            page.teach(TeachAction::Open(true));
+            page.act(Action::Enter(Room::Train));
             for index in 0..count {
                 // without content, as native tests have no blobs; the engine takes them all the same
                 let id = page.0.counter + 1;
-                page.act(Action::Add(vec![Given {
+                page.act(Action::Add(vec![UserFile {
                     path: format!("{index}.png").into(),
                     content: Err("no".into()),
                 }]));
-                let event = TaskEvent::Added {
+                let event = TrainEvent::Added {
                     image: id,
                     width: 8,
                     height: 8,
                     copy_of: None,
                 };
-                page.tell(event);
+                page.train_event(event);
             }
             page
         }
 
-        /// Takes all steps there are and gives the tasks among them.
-        fn settle(&mut self) -> Vec<Task> {
-            let mut tasks = Vec::new();
-            while let Some(step) = self.0.next_step() {
+        /// Takes all steps there are and gives the commands among them.
+        fn settle(&mut self) -> Vec<TrainCommand> {
+            let mut commands = Vec::new();
+            while let Some(next) = self.0.next_job() {
                 let job = self.0.counter + 1;
-                self.act(Action::Begin(step.clone(), job));
-                if let Step::Teach(TeachStep::Task(task)) = step {
-                    tasks.push(*task);
+                self.act(Action::Begin(next.clone(), job));
+                if let Job::Train(TrainJob::Command(command)) = next {
+                    commands.push(*command);
                 }
             }
-            tasks
+            commands
         }
 
         fn started(&mut self, done: usize) {
@@ -525,7 +525,7 @@ mod teaching {
                 done,
                 began: 0.0,
             };
-            self.tell(TaskEvent::Started(info));
+            self.train_event(TrainEvent::Started(info));
         }
 
         fn stepped(&mut self, step: usize) {
@@ -535,92 +535,95 @@ mod teaching {
                 parts: None,
                 ms: 100.0,
             };
-            self.tell(TaskEvent::Stepped(step));
+            self.train_event(TrainEvent::Stepped(step));
         }
     }
 
     #[test]
     fn images_of_the_room_do_not_join_the_queue() {
         let page = Page::with_images(3);
-        assert_eq!(page.0.teach.ready(), 3);
+        assert_eq!(page.0.train.ready(), 3);
         assert!(page.0.items.iter().all(|item| item.example.is_some()));
-        let obstacle = page.0.teach.obstacle().expect("too few");
+        let obstacle = page.0.train.obstacle().expect("too few");
         assert_eq!(obstacle, "Add 1 more good image first.");
-        assert_eq!(Page::with_images(4).0.teach.obstacle(), None);
+        assert_eq!(Page::with_images(4).0.train.obstacle(), None);
     }
 
     #[test]
     fn a_changed_control_draws_one_preview_at_a_time() {
         let mut page = Page::with_images(4);
-        let is_preview = |task: &Task| matches!(task, Task::Preview { .. });
-        assert_eq!(page.settle().iter().filter(|task| is_preview(task)).count(), 1);
-        page.teach(TeachAction::Another);
-        page.teach(TeachAction::Textures(Textures::GoodImages));
+        let is_preview = |command: &TrainCommand| matches!(command, TrainCommand::Preview { .. });
+        assert_eq!(
+            page.settle().iter().filter(|command| is_preview(command)).count(),
+            1
+        );
+        page.train(TrainAction::Another);
+        page.train(TrainAction::Textures(Textures::GoodImages));
         assert!(page.settle().is_empty(), "one is being drawn");
-        page.tell(TaskEvent::Previewed {
+        page.train_event(TrainEvent::Previewed {
             side: 8,
             samples: vec![],
             ms: 1.0,
         });
-        let tasks = page.settle();
+        let commands = page.settle();
         assert!(
             matches!(
-                tasks[..],
-                [Task::Preview {
+                commands[..],
+                [TrainCommand::Preview {
                     textures: Textures::GoodImages,
                     seed: 1,
                     ..
                 }]
             ),
-            "{tasks:?}"
+            "{commands:?}"
         );
     }
 
     #[test]
     fn removed_images_can_be_brought_back() {
         let mut page = Page::with_images(5);
-        page.teach(TeachAction::Clear);
-        assert_eq!(page.0.teach.ready(), 0);
+        page.train(TrainAction::Clear);
+        assert_eq!(page.0.train.ready(), 0);
         assert!(
             page.settle()
                 .iter()
-                .any(|task| matches!(task, Task::Remove { images } if images.len() == 5))
+                .any(|command| matches!(command, TrainCommand::Remove { images } if images.len() == 5))
         );
-        page.teach(TeachAction::Undo);
-        assert_eq!(page.0.teach.images.len(), 5);
-        assert!(page.0.teach.removed.is_empty());
+        page.train(TrainAction::Undo);
+        assert_eq!(page.0.train.images.len(), 5);
+        assert!(page.0.train.removed.is_empty());
     }
 
     #[test]
     fn a_training_is_followed_and_goes_on_after_a_crash() {
         let mut page = Page::with_images(4);
         page.settle();
-        page.teach(TeachAction::Train);
-        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
-        assert!(matches!(page.settle()[..], [Task::Train { .. }]));
+        page.train(TrainAction::Train);
+        assert_eq!(page.0.train.phase, Phase::Starting(0, 0));
+        assert!(matches!(page.settle()[..], [TrainCommand::Begin { .. }]));
         page.started(0);
         for step in 1..=3 {
             page.stepped(step);
-            page.tell(TaskEvent::Saved { step: step.min(2) });
+            page.train_event(TrainEvent::Saved { step: step.min(2) });
         }
-        let course = page.0.teach.course.as_ref().expect("it runs");
+        let course = page.0.train.course.as_ref().expect("it runs");
         assert_eq!((course.done(), course.step_ms()), (3, Some(100.0)));
         assert!(course.in_segmentation());
 
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
-        assert_eq!(page.0.teach.phase, Phase::Starting(0, 0));
+        assert_eq!(page.0.train.phase, Phase::Starting(0, 0));
         page.prepare_device();
-        let tasks = page.settle();
+        let commands = page.settle();
         assert!(
-            tasks
+            commands
                 .iter()
-                .any(|task| matches!(task, Task::Resume { run, .. } if run == "7")),
-            "{tasks:?}"
+                .any(|command| matches!(command, TrainCommand::Resume { run, .. } if run == "7")),
+            "{commands:?}"
         );
         // the step after the last saving is done again
         page.started(2);
         page.stepped(3);
-        let course = page.0.teach.course.as_ref().expect("it runs");
+        let course = page.0.train.course.as_ref().expect("it runs");
         assert_eq!(
             course.steps.iter().map(|step| step.step).collect::<Vec<_>>(),
             [1, 2, 3]
@@ -630,12 +633,12 @@ mod teaching {
     #[test]
     fn what_was_never_kept_is_lost_and_said() {
         let mut page = Page::with_images(4);
-        page.teach(TeachAction::Train);
+        page.train(TrainAction::Train);
         page.settle();
         page.started(0);
         page.stepped(1);
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
-        assert!(matches!(&page.0.teach.phase, Phase::Failed(message) if message.contains("start it again")));
+        assert!(matches!(&page.0.train.phase, Phase::Failed(message) if message.contains("start it again")));
     }
 
     #[test]
@@ -643,10 +646,10 @@ mod teaching {
         let mut page = Page::with_images(4);
         page.act(analysed_by(&page, 100.0));
         let small = page.0.training_estimate_ms().expect("a model was measured");
-        page.teach(TeachAction::Effort(Effort::Thorough));
+        page.train(TrainAction::Effort(Effort::Thorough));
         let long = page.0.training_estimate_ms().expect("a model was measured");
         assert!((long / small - 1560.0 / 400.0).abs() < 1e-6, "{small} {long}");
-        page.teach(TeachAction::FineTune(false));
+        page.train(TrainAction::FineTune(false));
         let scratch = page.0.training_estimate_ms().expect("a model was measured");
         assert!(
             (scratch / small - 2100.0 / 400.0).abs() < 1e-6,
@@ -658,11 +661,11 @@ mod teaching {
     fn a_training_starts_from_the_open_model_where_the_networks_are_alike() {
         let mut page = Page::with_images(4);
         let trained = |page: &mut Page| {
-            page.teach(TeachAction::Train);
-            let mut tasks = page.settle();
-            page.teach(TeachAction::Again);
-            match tasks.pop() {
-                Some(Task::Train {
+            page.train(TrainAction::Train);
+            let mut commands = page.settle();
+            page.train(TrainAction::Again);
+            match commands.pop() {
+                Some(TrainCommand::Begin {
                     fine_tune, settings, ..
                 }) => (fine_tune, settings.training.student.steps),
                 other => panic!("{other:?}"),
@@ -671,59 +674,61 @@ mod teaching {
         page.settle();
         assert!(page.0.possible_start().is_some());
         assert_eq!(trained(&mut page), (true, 100));
-        page.teach(TeachAction::FineTune(false));
+        page.train(TrainAction::FineTune(false));
         assert_eq!(trained(&mut page), (false, 250));
-        page.teach(TeachAction::FineTune(true));
-        page.teach(TeachAction::Preset(Preset::Paper));
+        page.train(TrainAction::FineTune(true));
+        page.train(TrainAction::Preset(Preset::Paper));
         assert!(page.0.starting_model().is_none(), "another network");
-        page.teach(TeachAction::Preset(Preset::Compact));
+        page.train(TrainAction::Preset(Preset::Compact));
         assert!(page.0.starting_model().is_some());
         page.act(Action::Crash(page.0.generation, "It stopped.".into()));
         page.prepare_device();
         assert!(page.0.starting_model().is_some(), "the new engine will have it");
-        page.teach(TeachAction::Train);
-        let tasks = page.settle();
+        page.train(TrainAction::Train);
+        let commands = page.settle();
         assert!(
-            !tasks.iter().any(|task| matches!(task, Task::Train { .. })),
-            "the model comes first: {tasks:?}"
+            !commands
+                .iter()
+                .any(|command| matches!(command, TrainCommand::Begin { .. })),
+            "the model comes first: {commands:?}"
         );
     }
 
-    /// The answer to the analysis in the engine.
+    /// The answer to the prediction in the engine.
     fn analysed_by(page: &Page, ms: f64) -> Action {
-        let (job, _) = page.0.working.expect("an analysis runs");
-        let Action::Engine(_, Event::Analysed { job, mut result }, bulk) = analysed(job, 0.5, 0.5) else {
+        let (job, _) = page.0.working.expect("an inspection runs");
+        let Action::Engine(_, Event::Inspected { job, mut result }, bulk) = analysed(job, 0.5, 0.5) else {
             panic!("another event")
         };
         result.inference_ms = ms;
-        Action::Engine(page.0.generation, Event::Analysed { job, result }, bulk)
+        Action::Engine(page.0.generation, Event::Inspected { job, result }, bulk)
     }
 }
 
 #[test]
-fn first_results_come_from_the_quick_engine() {
-    assert!(Page::with(BackendChoice::Webgpu).0.whole);
+fn first_results_come_from_the_cpu_engine() {
+    assert!(Page::with(BackendChoice::Webgpu).0.gpu_engine);
     let mut page = Page::with(BackendChoice::Auto);
-    assert!(!page.0.whole);
+    assert!(!page.0.gpu_engine);
     page.bring_up();
-    // a new inspector needs the whole one, which loads the same model
-    page.act(Action::Teach(TeachAction::Open(true)));
-    let (step, _) = page.begin();
-    assert_eq!(step, Step::Outgrow);
-    assert!(page.0.whole && page.0.generation == 2);
+    // training needs the GPU engine, which loads the same model
+    page.act(Action::Enter(Room::Train));
+    let (next, _) = page.begin();
+    assert_eq!(next, Job::SwitchToGpuEngine);
+    assert!(page.0.gpu_engine && page.0.generation == 2);
     page.prepare_device();
-    assert!(matches!(page.begin().0, Step::Teach(_)));
-    assert_eq!(page.begin().0, Step::Load(ModelSource::Shipped(0)));
+    assert!(matches!(page.begin().0, Job::Train(_)));
+    assert_eq!(page.begin().0, Job::Load(ModelSource::Shipped(0)));
 }
 
 #[test]
-fn a_file_that_the_quick_engine_cannot_open_is_opened_by_the_whole_one() {
+fn a_file_that_the_cpu_engine_cannot_open_is_opened_by_the_gpu_engine() {
     let mut page = Page::with(BackendChoice::Cpu);
     page.bring_up();
     page.act(Action::OpenModel(ModelSource::Shipped(1)));
     page.begin();
-    page.hear(Event::Outgrown);
-    assert!(page.0.whole && page.0.engine == Engine::Starting);
+    page.on_event(Event::NeedsGpuEngine);
+    assert!(page.0.gpu_engine && page.0.engine == Engine::Starting);
     assert_eq!(page.0.load, Load::Wanted(ModelSource::Shipped(1)));
 }
 
@@ -736,11 +741,11 @@ fn a_gpu_waits_for_the_first_result() {
         gpu_waits: true,
         ..device
     };
-    page.hear(Event::DeviceReady(device));
-    let (step, job) = page.begin();
-    assert!(matches!(step, Step::Analyse(_)));
+    page.on_event(Event::DeviceReady(device));
+    let (next, job) = page.begin();
+    assert!(matches!(next, Job::Inspect(_)));
     page.act(analysed(job, 0.5, 0.1));
-    assert_eq!(page.begin().0, Step::Outgrow);
+    assert_eq!(page.begin().0, Job::SwitchToGpuEngine);
     // what was found stays
     assert!(matches!(page.0.items[0].status, Status::Done(_)));
 }

@@ -1,6 +1,6 @@
 //! How the page's state follows its worker: answers, failures, crashes.
 
-use super::{Ablating, Analysis, Bulk, Engine, ItemId, Load, Model, ModelSource, State, Status};
+use super::{AblateState, Bulk, Engine, ItemId, Load, Model, ModelSource, Prediction, Room, State, Status};
 use crate::page::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
 
 /// From this crash in a row on, the CPU computes.
@@ -10,7 +10,7 @@ const CRASHES_UNTIL_STOP: u32 = 4;
 /// An image that was in the engine at this many crashes is not tried again.
 const CRASHES_PER_IMAGE: u32 = 2;
 impl State {
-    pub(super) fn hear(&mut self, event: Event, bulk: Option<Bulk>) {
+    pub(super) fn on_event(&mut self, event: Event, bulk: Option<Bulk>) {
         match event {
             Event::Ready {
                 protocol: PROTOCOL_VERSION,
@@ -61,7 +61,7 @@ impl State {
                     if !self.go_back(source.clone()) {
                         self.load = Load::Idle;
                     }
-                    let next = if self.teach.open {
+                    let next = if self.room == Room::Train {
                         "train with it"
                     } else {
                         "open the model that needs it"
@@ -69,16 +69,16 @@ impl State {
                     self.notify(format!(
                         "The {teacher} teacher is kept until you leave the page: now {next}."
                     ));
-                    self.teach.teachers.push(teacher.into());
+                    self.train.teachers.push(teacher.into());
                 }
             }
-            Event::Analysed { job, result } => {
+            Event::Inspected { job, result } => {
                 let time = result.inference_ms;
-                let status = match Analysis::new(result, Bulk::values(bulk)) {
-                    Some(analysis) => {
+                let status = match Prediction::new(result, Bulk::values(bulk)) {
+                    Some(prediction) => {
                         self.times.push(time);
                         self.crashes = 0;
-                        Status::Done(analysis.into())
+                        Status::Done(prediction.into())
                     }
                     None => {
                         Status::Failed("The engine's answer was incomplete: analyse the image again.".into())
@@ -86,12 +86,12 @@ impl State {
                 };
                 self.finish(job, status);
             }
-            Event::Teach { event } => self.hear_of_teaching(event, bulk),
-            Event::Contest { event } => self.hear_of_contest(event, bulk),
-            Event::Studied { job, study } => self.hear_of_study(job, study, bulk),
-            Event::Ablated { job, look } => self.ablating.hear(job, look, bulk),
-            Event::Watched { job, look } => self.live.hear(job, look, bulk),
-            Event::Measure { event } => self.hear_of_evaluation(event, bulk),
+            Event::Train { event } => self.on_train_event(event, bulk),
+            Event::Compare { event } => self.on_compare_event(event, bulk),
+            Event::Studied { job, study } => self.on_studied(job, study, bulk),
+            Event::Ablated { job, summary } => self.ablate.on_event(job, summary, bulk),
+            Event::Camera { job, summary } => self.camera.on_event(job, summary, bulk),
+            Event::Evaluate { event } => self.on_evaluate_event(event, bulk),
             Event::Failed { job: None, message } => self.device_failed(message),
             Event::Failed {
                 job: Some(job),
@@ -104,14 +104,14 @@ impl State {
                     self.load_failed(source, message);
                 }
                 _ => {
-                    self.looking.fail(job, &message);
-                    self.ablating.fail(job, &message);
-                    self.live.fail(job, &message);
-                    self.compare.hear_failure(job, &message);
+                    self.study.fail(job, &message);
+                    self.ablate.fail(job, &message);
+                    self.camera.fail(job, &message);
+                    self.compare.on_failure(job, &message);
                     self.finish(job, Status::Failed(message.into()));
                 }
             },
-            Event::Outgrown => self.outgrow(),
+            Event::NeedsGpuEngine => self.switch_to_gpu_engine(),
             Event::Fatal { message } => self.crash(&message),
         }
     }
@@ -119,7 +119,7 @@ impl State {
     /// Puts a model in place. Results of another model are worked out again.
     fn model_is_ready(&mut self, model: Model) {
         self.load = Load::Idle;
-        self.equipped = true;
+        self.model_loaded = true;
         self.times.clear();
         let same = self.model.as_ref().is_some_and(|old| old.source == model.source);
         self.model = Some(model);
@@ -129,9 +129,9 @@ impl State {
         }
         self.evaluate.model_is_new();
         if !same {
-            self.looking.reset();
-            self.ablating = Ablating::default();
-            self.live.seen = None;
+            self.study.reset();
+            self.ablate = AblateState::default();
+            self.camera.prediction = None;
             self.compare.model_is_new();
             self.view.thresholds = [None; 2];
             for item in self
@@ -156,11 +156,11 @@ impl State {
     /// it again. Returns whether there is one.
     fn go_back(&mut self, source: ModelSource) -> bool {
         match self.model.as_ref().map(|model| model.source.clone()) {
-            Some(ModelSource::Shipped(index)) if self.equipped => {
+            Some(ModelSource::Shipped(index)) if self.model_loaded => {
                 self.load = Load::Idle;
                 self.offer(index);
             }
-            Some(_) if self.equipped => self.load = Load::Idle,
+            Some(_) if self.model_loaded => self.load = Load::Idle,
             Some(old) if old != source => self.open_model(old),
             _ => return false,
         }
@@ -195,7 +195,7 @@ impl State {
 
     pub(super) fn crash(&mut self, message: &str) {
         let in_flight = self.requeue();
-        self.live.crash();
+        self.camera.crash();
         if self.engine == Engine::Starting {
             self.engine = Engine::Stopped(message.to_owned());
             return;
@@ -223,9 +223,9 @@ impl State {
         self.restart();
     }
 
-    /// Asks for the whole engine, with what the quick one had.
-    pub(super) fn outgrow(&mut self) {
-        self.whole = true;
+    /// Replaces the CPU engine by the GPU engine, which loads the same model.
+    pub(super) fn switch_to_gpu_engine(&mut self) {
+        self.gpu_engine = true;
         self.requeue();
         self.restart();
     }
@@ -234,14 +234,14 @@ impl State {
     pub(super) fn restart(&mut self) {
         self.generation += 1;
         self.engine = Engine::Starting;
-        self.equipped = false;
+        self.model_loaded = false;
         self.device = None;
         let teachers = self.teachers();
-        self.teach.engine_is_new(teachers);
+        self.train.engine_is_new(teachers);
         self.evaluate.engine_is_new();
-        self.looking.reset();
-        self.ablating = Ablating::default();
-        self.live.engine_is_new();
+        self.study.reset();
+        self.ablate = AblateState::default();
+        self.camera.engine_is_new();
         self.compare.engine_is_new();
         if let Some(source) = self.shown_source().cloned() {
             self.load = Load::Wanted(source);

@@ -49,7 +49,7 @@ impl TestSet {
                 )
             })
             .collect();
-        let set = labelled::sort(&paths);
+        let set = labelled::classify_paths(&paths);
         if set.images.is_empty() {
             let test = root.join("test");
             return Err(if test.is_dir() || !root.join("train").is_dir() {

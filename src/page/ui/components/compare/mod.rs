@@ -5,15 +5,18 @@ use yew::prelude::*;
 use super::column::Column;
 use super::controls::{Choice, FileButton, Select};
 use super::{Page, add};
-use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, CompareAction, Readiness, State};
 use crate::page::ui::{files, format};
+use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
 
 /// Shares of patches to choose from, in percent.
 const SHARES: [u32; 4] = [1, 5, 10, 25];
 
-/// Good images, contenders, and their maps of the same image.
+/// Methods that can be prepared here; the loaded model is the one that they are compared with.
+const BASELINES: [Method; 2] = [Method::Patchcore, Method::Stpm];
+
+/// Good images, baselines, and their maps of the same image.
 #[component]
 pub(crate) fn CompareRoom(page: &Page) -> Html {
     let Page { state, dispatch } = page;
@@ -52,11 +55,10 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                         { icon(icons::FOLDER) }{ "Add a folder" }
                     </FileButton>
                     <add::CameraButton ..page.clone() />
-                    <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.teach.ready()) }</span>
+                    <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.train.ready()) }</span>
                 </div>
-                <div class="contenders">
-                    { contender(page, Method::Patchcore) }
-                    { contender(page, Method::Stpm) }
+                <div class="baselines">
+                    { for BASELINES.map(|method| baseline(page, method)) }
                 </div>
                 if let Some(message) = &own.error {
                     <p class="warning-text" role="alert" data-testid="compare-error">{ icon(icons::WARNING) }{ &**message }</p>
@@ -69,10 +71,10 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                 </div>
                 if let (Some(item), Some(comparison)) = (state.current(), comparison) {
                     <ol class="columns" data-testid="columns">
-                        { for comparison.looks.iter().enumerate().map(|(index, (look, _))| html! {
-                            <Column key={look.method.label()} page={page.clone()} item={item.clone()}
-                                comparison={comparison.clone()} {index} name={look.method.label()}
-                                bytes={bytes(state, index, look.method)} />
+                        { for comparison.predictions.iter().enumerate().map(|(index, (summary, _))| html! {
+                            <Column key={summary.method.label()} page={page.clone()} item={item.clone()}
+                                comparison={comparison.clone()} {index} name={summary.method.label()}
+                                bytes={bytes(state, index, summary.method)} />
                         }) }
                     </ol>
                 } else {
@@ -85,50 +87,45 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
 
 /// Bytes of a method's file and its teacher; the loaded model comes first, whatever its method.
 fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
-    let slot = match (index, method) {
-        (0, _) => return state.model.as_ref().map(|model| model.info.bytes),
-        (_, Method::Patchcore) => &state.compare.memory,
-        _ => &state.compare.student,
-    };
-    let Readiness::Ready(contender, _) = slot else {
+    if index == 0 {
+        return state.model.as_ref().map(|model| model.info.bytes);
+    }
+    let Some(Readiness::Ready(baseline, _)) = state.compare.baseline(method) else {
         return None;
     };
     let mut teachers = state.manifest.iter().flat_map(|manifest| &manifest.teachers);
     let teacher = teachers.find(|teacher| teacher.id == TeacherKind::EfficientnetLite0.id());
-    Some(contender.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
+    Some(baseline.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
 }
 
-/// A method to prepare: how far it is, what can be done.
-fn contender(page: &Page, method: Method) -> Html {
+/// A method to prepare: its status, and what can be done.
+fn baseline(page: &Page, method: Method) -> Html {
     let Page { state, dispatch } = page;
     let own = &state.compare;
     let act = |action: CompareAction| {
         let dispatch = dispatch.clone();
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Compare(action)))
     };
-    let slot = match method {
-        Method::Patchcore => &own.memory,
-        _ => &own.student,
-    };
-    let enough = state.teach.ready() >= FEWEST_IMAGES;
-    let idle = !own.is_making() && !state.teach.is_training();
-    let words = match slot {
-        Readiness::Absent if enough => "not prepared yet".to_owned(),
-        Readiness::Absent => format!("needs {FEWEST_IMAGES} good images or more"),
-        Readiness::Making(doing, done, total) if *total > 0 => format!("{doing}: {done} of {total}"),
-        Readiness::Making(doing, ..) => doing.to_string(),
-        Readiness::Ready(contender, _) => {
-            let patches = contender.patches.map_or_else(String::new, |(kept, all)| {
+    let readiness = own.baseline(method);
+    let enough = state.train.ready() >= FEWEST_IMAGES;
+    let idle = !own.is_making() && !state.train.is_training();
+    let words = match readiness {
+        None if enough => "not prepared yet".to_owned(),
+        None => format!("needs {FEWEST_IMAGES} good images or more"),
+        Some(Readiness::Making(doing, done, total)) if *total > 0 => format!("{doing}: {done} of {total}"),
+        Some(Readiness::Making(doing, ..)) => doing.to_string(),
+        Some(Readiness::Ready(baseline, _)) => {
+            let patches = baseline.patches.map_or_else(String::new, |(kept, all)| {
                 format!(
                     "{kept} of {all} patches ({:.0} %), ",
                     100.0 * kept as f64 / all.max(1) as f64
                 )
             });
             format!(
-                "{patches}{} MB beside the teacher, from {} images in {}; the others set its threshold",
-                format::megabytes(contender.bytes as u64),
-                contender.images,
-                format::time(contender.ms)
+                "{patches}{} MB beside the teacher, from {} images in {}; held-out images set its threshold",
+                format::megabytes(baseline.bytes as u64),
+                baseline.images,
+                format::time(baseline.ms)
             )
         }
     };
@@ -149,28 +146,29 @@ fn contender(page: &Page, method: Method) -> Html {
             }
         })
     };
+    let action = match (readiness, method) {
+        (Some(Readiness::Ready(..)), _) => "Prepare again",
+        (Some(Readiness::Making(..)) | None, Method::Patchcore) => "Build its memory",
+        (Some(Readiness::Making(..)) | None, Method::Stpm | Method::Destseg) => "Train it",
+    };
     let name = method.label();
     html! {
-        <div class="contender" data-testid={format!("contender-{}", name.to_lowercase())}
-            data-ready={matches!(slot, Readiness::Ready(..)).to_string()}>
+        <div class="baseline" data-testid={format!("baseline-{}", name.to_lowercase())}
+            data-ready={matches!(readiness, Some(Readiness::Ready(..))).to_string()}>
             <h3>{ name }</h3>
             <p class="hint" aria-live="polite">{ words }</p>
             if method == Method::Patchcore {
                 <Select label="Remember" testid="coreset" choices={shares} value={format!("{:.0}", 100.0 * own.coreset)}
                     onchange={choose} />
             }
-            if let Readiness::Making(_, done, total) = slot {
+            if let Some(Readiness::Making(_, done, total)) = readiness {
                 <progress aria-label={format!("{name} is being prepared")}
                     value={(*total > 0).then(|| done.to_string())} max={total.to_string()} />
                 <button class="button" type="button" onclick={act(CompareAction::Stop)}>{ "Stop" }</button>
             } else {
                 <button class="button" type="button" disabled={!enough || !idle}
                     data-testid={format!("prepare-{}", name.to_lowercase())} onclick={act(CompareAction::Prepare(method))}>
-                    { match (method, slot) {
-                        (_, Readiness::Ready(..)) => "Prepare again",
-                        (Method::Patchcore, _) => "Build its memory",
-                        _ => "Train it",
-                    } }
+                    { action }
                 </button>
             }
         </div>

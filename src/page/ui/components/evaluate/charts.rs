@@ -5,11 +5,11 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use super::ResultProps;
-use destseg_engine::report::chart::{self, Axes, Histogram};
-use destseg_engine::report::{self, Drawn};
 use crate::page::ui::components::controls::Slider;
 use crate::page::ui::format;
 use crate::page::ui::state::{Action, EvaluateAction};
+use destseg_engine::report::chart::{self, Axes, Histogram};
+use destseg_engine::report::{self, Drawn};
 
 /// All charts of an evaluation.
 #[component]

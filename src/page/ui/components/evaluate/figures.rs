@@ -6,11 +6,11 @@ use web_sys::{Blob, BlobPropertyBag};
 use yew::prelude::*;
 
 use super::ResultProps;
-use destseg_engine::evaluation::{Evaluation, Metrics};
-use destseg_engine::report::{self, MEANINGS, Part};
 use crate::page::ui::draw;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, State};
+use destseg_engine::evaluation::{Evaluation, Metrics};
+use destseg_engine::report::{self, MEANINGS, Part};
 
 /// Files that an evaluation can be saved as.
 const EXPORTS: [(&str, &str, &str); 3] = [

@@ -2,12 +2,12 @@
 
 use yew::prelude::*;
 
-use destseg_engine::data::labelled::LabelledSet;
 use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::FileButton;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, EvaluateAction, Progress};
 use crate::page::ui::{files, format};
+use destseg_engine::data::labelled::LabelledSet;
 
 /// What was given, what goes on.
 #[component]
@@ -23,14 +23,14 @@ pub(crate) fn Folder(page: &Page) -> Html {
         Callback::from(move |chosen| files::take(chosen, &dispatch))
     };
     let model = state.model.as_ref().map(|model| model.info.name.clone());
-    let can_begin = own.count() > 0 && !own.is_running() && state.equipped;
+    let can_begin = own.count() > 0 && !own.is_running() && state.model_loaded;
     html! {
         <section class="panel evaluate-folder" aria-labelledby="evaluate-title">
             <h2 id="evaluate-title">{ "How good is it on your images?" }</h2>
             <p class="hint">
                 { "Drop a folder or zip archive whose folders say what the images show: " }
                 <code>{ "good" }</code>{ " and " }<code>{ "defective" }</code>
-                { ", or the layout of MVTec AD. Masks, white where defective, belong into " }
+                { ", or the layout of MVTec AD. Masks, white where defective, go in " }
                 <code>{ "masks" }</code>{ " or " }<code>{ "ground_truth" }</code>{ "; they are optional." }
             </p>
             <div class="collect-buttons">
@@ -58,7 +58,7 @@ pub(crate) fn Folder(page: &Page) -> Html {
                                 None => "Measure".into(),
                             } }
                         </button>
-                        if !state.equipped {
+                        if !state.model_loaded {
                             <span class="hint" aria-live="polite">{ "The model is not there yet …" }</span>
                         }
                     }
@@ -107,10 +107,10 @@ fn progress(page: &Page) -> Html {
     match &own.progress {
         Progress::Idle => Html::default(),
         Progress::Wanted | Progress::Beginning => bar("Beginning …".into(), None),
-        Progress::Running { seen, .. } => {
-            let left = if *seen > 0 {
-                let each = (js_sys::Date::now() - own.began) / *seen as f64;
-                let left = each * (own.count() - seen) as f64;
+        Progress::Running { measured, .. } => {
+            let left = if *measured > 0 {
+                let each = (js_sys::Date::now() - own.began) / *measured as f64;
+                let left = each * (own.count() - measured) as f64;
                 format!(", {} left", format::duration(left))
             } else {
                 String::new()
@@ -118,11 +118,11 @@ fn progress(page: &Page) -> Html {
             let latest = own.latest.as_ref().map(|result| format!(": {}", result.name));
             bar(
                 format!(
-                    "{seen} of {} images{left}{}",
+                    "{measured} of {} images{left}{}",
                     own.count(),
                     latest.unwrap_or_default()
                 ),
-                Some(*seen),
+                Some(*measured),
             )
         }
         Progress::Finishing => bar("Computing figures …".into(), Some(own.count())),

@@ -6,13 +6,13 @@ use web_sys::{Blob, BlobPropertyBag, Element, HtmlElement, Url};
 use yew::prelude::*;
 
 use super::ResultProps;
-use destseg_engine::evaluation::{Evaluation, ImageResult};
-use destseg_engine::report;
+use crate::page::shared::content::UserFile;
 use crate::page::ui::components::controls::{Choice, Select};
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, EvaluateAction, Order};
-use crate::page::shared::content::Given;
+use crate::page::ui::state::{Action, EvaluateAction, Order, Room};
+use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::report;
 
 /// Images shown at first, and more with each click.
 const SHOWN: usize = 24;
@@ -24,7 +24,7 @@ pub(crate) fn Gallery(props: &ResultProps) -> Html {
     let own = &page.state.evaluate;
     let count = use_state(|| SHOWN);
     let threshold = own.threshold();
-    let places = match own.order {
+    let indices = match own.order {
         Order::Error => evaluation.by_error(threshold),
         Order::Score => evaluation.by_score(),
         Order::Name => (0..evaluation.images.len()).collect(),
@@ -62,36 +62,36 @@ pub(crate) fn Gallery(props: &ResultProps) -> Html {
                 <p class="outline-key"><span class="truth"></span>{ "true defect" }
                     <span class="found"></span>{ "found by the model" }</p>
             </div>
-            if let Some(place) = own.shown {
-                <Detail page={page.clone()} evaluation={evaluation.clone()} {place} />
+            if let Some(index) = own.shown {
+                <Detail page={page.clone()} evaluation={evaluation.clone()} {index} />
             }
             <ul class="gallery">
-                { for places.iter().take(*count).map(|&place| entry(props, place, threshold)) }
+                { for indices.iter().take(*count).map(|&index| entry(props, index, threshold)) }
             </ul>
-            if places.len() > *count {
+            if indices.len() > *count {
                 <button class="button" type="button" onclick={more}>
-                    { format!("Show more ({} left)", places.len() - *count) }
+                    { format!("Show more ({} left)", indices.len() - *count) }
                 </button>
             }
         </section>
     }
 }
 
-fn entry(props: &ResultProps, place: usize, threshold: f32) -> Html {
+fn entry(props: &ResultProps, index: usize, threshold: f32) -> Html {
     let ResultProps { page, evaluation } = props;
-    let image = &evaluation.images[place];
+    let image = &evaluation.images[index];
     let (class, words) = report::judged(&image.class, image.score, threshold);
     let show = {
         let dispatch = page.dispatch.clone();
         Callback::from(move |_: MouseEvent| {
-            dispatch.dispatch(Action::Evaluate(EvaluateAction::Show(Some(place))));
+            dispatch.dispatch(Action::Evaluate(EvaluateAction::Show(Some(index))));
         })
     };
     html! {
-        <li key={place} class={classes!("gallery-item", class)} data-testid="gallery-item" data-name={image.name.clone()}
+        <li key={index} class={classes!("gallery-item", class)} data-testid="gallery-item" data-name={image.name.clone()}
             data-judged={class}>
             <button type="button" onclick={show} aria-label={format!("{words}: {}", image.name)}>
-                { outlined(page, evaluation, place) }
+                { outlined(page, evaluation, index) }
                 <b>{ words }</b>
                 <span>{ image.score.map(|score| format!("score {}", format::value(score))) }</span>
                 <span class="gallery-name">{ &image.name }</span>
@@ -101,13 +101,13 @@ fn entry(props: &ResultProps, place: usize, threshold: f32) -> Html {
 }
 
 /// A picture and its outlines.
-fn outlined(page: &crate::page::ui::components::Page, evaluation: &Evaluation, place: usize) -> Html {
-    let image = &evaluation.images[place];
+fn outlined(page: &crate::page::ui::components::Page, evaluation: &Evaluation, index: usize) -> Html {
+    let image = &evaluation.images[index];
     let picture = page
         .state
         .evaluate
         .pictures
-        .get(place)
+        .get(index)
         .filter(|picture| !picture.is_empty());
     let side = evaluation.side;
     match picture {
@@ -130,13 +130,13 @@ fn Detail(props: &DetailProps) -> Html {
     let DetailProps {
         page,
         evaluation,
-        place,
+        index,
     } = props;
     let shown = use_node_ref();
     {
         // it stands above the list, perhaps far away from what was clicked
         let shown = shown.clone();
-        use_effect_with(*place, move |_| {
+        use_effect_with(*index, move |_| {
             if let Some(element) = shown.cast::<Element>() {
                 element.scroll_into_view();
                 // the reader's place for keyboards and screen readers, if it can be moved
@@ -144,7 +144,7 @@ fn Detail(props: &DetailProps) -> Html {
             }
         });
     }
-    let Some(image) = evaluation.images.get(*place) else {
+    let Some(image) = evaluation.images.get(*index) else {
         return Html::default();
     };
     let threshold = page.state.evaluate.threshold();
@@ -154,13 +154,13 @@ fn Detail(props: &DetailProps) -> Html {
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Evaluate(EvaluateAction::Show(None))))
     };
     let inspect = {
-        let (dispatch, content) = (page.dispatch.clone(), page.state.evaluate.contents(*place));
+        let (dispatch, content) = (page.dispatch.clone(), page.state.evaluate.contents(*index));
         let path: Rc<str> = image.name.as_str().into();
         Callback::from(move |_: MouseEvent| {
             if let Some((content, _)) = &content {
                 let content = content.clone();
-                dispatch.dispatch(Action::Evaluate(EvaluateAction::Open(false)));
-                dispatch.dispatch(Action::Add(vec![Given {
+                dispatch.dispatch(Action::Enter(Room::Inspect));
+                dispatch.dispatch(Action::Add(vec![UserFile {
                     path: path.clone(),
                     content,
                 }]));
@@ -169,7 +169,7 @@ fn Detail(props: &DetailProps) -> Html {
     };
     html! {
         <div class="gallery-detail" data-testid="gallery-detail" ref={shown} tabindex="-1">
-            { outlined(page, evaluation, *place) }
+            { outlined(page, evaluation, *index) }
             <div>
                 <h3>{ &image.name }</h3>
                 <dl class="facts">
@@ -199,7 +199,7 @@ fn Detail(props: &DetailProps) -> Html {
 struct DetailProps {
     page: crate::page::ui::components::Page,
     evaluation: Rc<Evaluation>,
-    place: usize,
+    index: usize,
 }
 
 /// Which true defects are found.
@@ -230,7 +230,7 @@ fn instances(evaluation: &Evaluation, image: &ImageResult) -> Html {
 #[derive(Properties)]
 struct JpegProps {
     bytes: Rc<Vec<u8>>,
-    /// Of the image: the place is kept before the picture is there.
+    /// Of the image: the index is kept before the picture is there.
     size: (u32, u32),
 }
 

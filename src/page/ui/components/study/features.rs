@@ -5,10 +5,10 @@ use std::rc::Rc;
 use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
-use destseg_engine::render::ColorMap;
-use crate::page::ui::study::{STUDENT, Study, TEACHER, cosine, disagreement};
 use crate::page::ui::components::stage;
+use crate::page::ui::study::{STUDENT, Study, TEACHER, cosine, disagreement};
 use crate::page::ui::{draw, format};
+use destseg_engine::render::ColorMap;
 
 /// Channels shown.
 const SHOWN: usize = 8;

@@ -11,9 +11,9 @@ use crate::page::ui::state::ItemId;
 use features::Features;
 use repair::Repair;
 
-/// Properties of [`Closer`].
+/// Properties of [`StudyPanel`].
 #[derive(PartialEq, Properties)]
-pub(crate) struct CloserProps {
+pub(crate) struct StudyProps {
     /// The page.
     pub(crate) page: Page,
     /// The image shown.
@@ -24,8 +24,8 @@ pub(crate) struct CloserProps {
 
 /// Features and repair of the image shown.
 #[component]
-pub(crate) fn Closer(props: &CloserProps) -> Html {
-    let looking = &props.page.state.looking;
+pub(crate) fn StudyPanel(props: &StudyProps) -> Html {
+    let looking = &props.page.state.study;
     if let Some((item, message)) = &looking.error
         && *item == props.item
     {

@@ -8,10 +8,10 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 use yew::prelude::*;
 
 use super::features::LEVELS;
-use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::components::controls::Slider;
 use crate::page::ui::components::{Page, stage};
 use crate::page::ui::state::{Action, ItemId, StudyAction};
+use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
 use crate::page::ui::{draw, format};
 
 /// Colours to paint with.
@@ -91,7 +91,7 @@ pub(super) fn Repair(props: &RepairProps) -> Html {
                 aria-pressed={(value == *color).to_string()} onclick={move |_: MouseEvent| setter.set(value)} />
         }
     });
-    let damaged = page.state.looking.damaged_of(*item).cloned();
+    let damaged = page.state.study.damaged_of(*item).cloned();
     let size = {
         let setter = brush.setter();
         Callback::from(move |value: f32| setter.set(value))
@@ -122,7 +122,7 @@ pub(super) fn Repair(props: &RepairProps) -> Html {
                 </div>
                 if let Some(study) = damaged {
                     <Answers {study} />
-                } else if page.state.looking.is_working() {
+                } else if page.state.study.is_working() {
                     <p class="hint">{ "The networks look at it …" }</p>
                 }
             </div>
@@ -220,7 +220,7 @@ fn Answers(props: &AnswersProps) -> Html {
     let rows = LEVELS.iter().enumerate().map(|(level, name)| {
         let mask = study.changed(level);
         let own = &study.levels[level];
-        let channels = study.telling(level, &mask);
+        let channels = study.most_changed_channels(level, &mask);
         let pictures = [CLEAN, TEACHER, STUDENT].map(|network| {
             let pixels = Rc::new(study.picture(level, network, channels));
             html! { <td><Rgba {pixels} side={own[network].width} /></td> }

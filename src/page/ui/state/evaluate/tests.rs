@@ -1,24 +1,24 @@
 use super::*;
 use destseg_engine::evaluation::{CategoryReport, Curves};
 
-fn given(path: &str) -> Given {
-    Given {
+fn user_file(path: &str) -> UserFile {
+    UserFile {
         path: path.into(),
         content: Err("a test has no files".into()),
     }
 }
 
-fn folder() -> Evaluate {
-    let mut own = Evaluate::default();
+fn folder() -> EvaluateState {
+    let mut own = EvaluateState::default();
     let paths = ["a/good/1.png", "a/bad/2.png", "a/masks/2.png", "a/good/3.png"];
-    own.take(paths.map(given).to_vec());
+    own.take(paths.map(user_file).to_vec());
     own
 }
 
-fn seen(own: &Evaluate, place: usize) -> MeasureEvent {
-    MeasureEvent::Seen {
+fn measured(own: &EvaluateState, index: usize) -> EvaluateEvent {
+    EvaluateEvent::ImageMeasured {
         run: own.run,
-        place,
+        index,
         result: Box::default(),
         bytes: 7,
     }
@@ -27,53 +27,53 @@ fn seen(own: &Evaluate, place: usize) -> MeasureEvent {
 /// Images that the engine takes at the same time.
 const AT_ONCE: usize = 2;
 
-fn begun(run: u32) -> MeasureEvent {
+fn begun(run: u32) -> EvaluateEvent {
     let at_once = AT_ONCE;
-    MeasureEvent::Begun { run, at_once }
+    EvaluateEvent::Begun { run, at_once }
 }
 
-/// Takes the next step, as the page does.
-fn step(own: &mut Evaluate) -> Option<EvaluateStep> {
-    let step = own.next_step("model", &[])?;
-    own.begin(&step);
-    Some(step)
+/// Takes the next job, as the page does.
+fn next(own: &mut EvaluateState) -> Option<EvaluateJob> {
+    let job = own.next_job("model", &[])?;
+    own.begin(&job);
+    Some(job)
 }
 
 #[test]
 fn images_go_one_after_the_other_and_figures_come_last() {
     let mut own = folder();
     assert_eq!(own.count(), 3);
-    assert_eq!(own.next_step("model", &[]), None, "the visitor begins");
+    assert_eq!(own.next_job("model", &[]), None, "the visitor begins");
     own.restart();
     assert!(
-        matches!(step(&mut own), Some(EvaluateStep::Task(task)) if matches!(*task, Measure::Begin { .. }))
+        matches!(next(&mut own), Some(EvaluateJob::Command(command)) if matches!(*command, EvaluateCommand::Begin { .. }))
     );
-    assert_eq!(own.next_step("model", &[]), None);
-    own.hear(begun(own.run), vec![]);
+    assert_eq!(own.next_job("model", &[]), None);
+    own.on_event(begun(own.run), vec![]);
     for _ in 0..AT_ONCE {
-        assert!(matches!(step(&mut own), Some(EvaluateStep::Image { .. })));
+        assert!(matches!(next(&mut own), Some(EvaluateJob::Image { .. })));
     }
-    assert_eq!(step(&mut own), None, "no more than that at once");
+    assert_eq!(next(&mut own), None, "no more than that at once");
     // helpers finish in any order
-    own.hear(seen(&own, 1), vec![2]);
+    own.on_event(measured(&own, 1), vec![2]);
     assert_eq!(
-        step(&mut own),
-        Some(EvaluateStep::Image {
+        next(&mut own),
+        Some(EvaluateJob::Image {
             run: own.run,
-            place: 2
+            index: 2
         })
     );
-    own.hear(seen(&own, 0), vec![1]);
-    own.hear(seen(&own, 2), vec![3]);
-    let Some(EvaluateStep::Task(task)) = step(&mut own) else {
+    own.on_event(measured(&own, 0), vec![1]);
+    own.on_event(measured(&own, 2), vec![3]);
+    let Some(EvaluateJob::Command(command)) = next(&mut own) else {
         panic!("figures")
     };
-    let Measure::Finish {
+    let EvaluateCommand::Finish {
         category,
         model,
         notes,
         ..
-    } = *task
+    } = *command
     else {
         panic!("figures")
     };
@@ -86,13 +86,13 @@ fn images_go_one_after_the_other_and_figures_come_last() {
 fn what_was_given_up_is_not_heard() {
     let mut own = folder();
     own.restart();
-    step(&mut own);
+    next(&mut own);
     let old = own.run;
     own.engine_is_new();
     assert_eq!(own.progress, Progress::Wanted, "once it is tried again");
-    own.hear(begun(old), vec![]);
+    own.on_event(begun(old), vec![]);
     assert_eq!(own.progress, Progress::Wanted);
-    step(&mut own);
+    next(&mut own);
     own.engine_is_new();
     assert!(
         matches!(&own.progress, Progress::Failed(message) if message.contains("good/1.png")),
@@ -115,8 +115,8 @@ fn the_visitor_moves_the_threshold() {
         notes: Vec::new(),
     };
     let run = own.run;
-    own.hear(
-        MeasureEvent::Measured {
+    own.on_event(
+        EvaluateEvent::Finished {
             run,
             evaluation: evaluation.into(),
         },

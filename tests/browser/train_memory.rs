@@ -1,0 +1,122 @@
+//! A page that is left open: hundreds of steps and analyses take no more memory than the first ones.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::harness::{Gpu, in_browser};
+use crate::images;
+use crate::page::{Page, SOON};
+use crate::room::{collect, enter, good_images, pause, until};
+use crate::spy::{self, Memory};
+
+/// Memory may grow by this share after the warm-up.
+const GROWTH: f64 = 0.1;
+/// Steps of each stage that warm up. Within them the state is saved, which takes the most memory of all.
+const WARM_STEPS: usize = 40;
+/// Steps of each stage after the warm-up.
+const STEPS: usize = 210;
+/// Steps on a GPU whose least counts: what one of them holds for a moment is no growth.
+const LOOKS: usize = 5;
+/// How long hundreds of steps on a software adapter may take.
+const LONG: Duration = Duration::from_secs(400);
+/// Analyses that warm up.
+const WARM: usize = 10;
+/// Analyses after the warm-up.
+const ANALYSES: usize = 200;
+
+#[test]
+fn memory_is_flat_on_the_cpu() {
+    in_browser(Gpu::None, |page| flat(page, "cpu", SOON));
+}
+
+#[test]
+fn memory_is_flat_on_webgpu() {
+    in_browser(Gpu::SwiftShader, |page| flat(page, "webgpu", LONG));
+}
+
+/// Checks what was added since, in bytes of the module and of the GPU.
+fn check(what: &str, before: Memory, after: Memory) -> Result<()> {
+    let mega = |bytes: f64| bytes / 1e6;
+    println!(
+        "{what}: module {:.1} MB, then {:.1}; GPU {:.1} MB in {} buffers, then {:.1} in {}",
+        mega(before.wasm),
+        mega(after.wasm),
+        mega(before.gpu),
+        before.buffers,
+        mega(after.gpu),
+        after.buffers
+    );
+    ensure!(
+        after.wasm <= before.wasm * (1.0 + GROWTH),
+        "{what} grew the module's memory: {before:?}, {after:?}"
+    );
+    ensure!(
+        after.gpu <= before.gpu * (1.0 + GROWTH),
+        "{what} grew the GPU's memory: {before:?}, {after:?}"
+    );
+    Ok(())
+}
+
+async fn at_step(page: &Page, step: usize, limit: Duration) -> Result<Memory> {
+    until(page, &format!("step {step}"), limit, |room| {
+        room["step"].as_f64() >= Some(step as f64)
+    })
+    .await?;
+    spy::memory(page).await
+}
+
+/// What is held at least in so many steps from this one on.
+async fn held_from(page: &Page, step: usize, looks: usize, limit: Duration) -> Result<Memory> {
+    let mut least = at_step(page, step, limit).await?;
+    for step in step + 1..step + looks {
+        let now = at_step(page, step, limit).await?;
+        if now.gpu < least.gpu {
+            least = now;
+        }
+    }
+    Ok(least)
+}
+
+async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
+    spy::install(&page, "")?;
+    // the CPU's memory is the module's alone, and its steps are over before five looks
+    let looks = if backend == "cpu" { 1 } else { LOOKS };
+    let files = good_images(&page)?;
+    let steps = WARM_STEPS + STEPS;
+    enter(
+        &page,
+        &format!("?backend={backend}&model=none&steps={steps}-{steps}&batch=2&side=32"),
+    )
+    .await?;
+    collect(&page, &files).await?;
+    page.click("[data-testid=train]").await?;
+    for stage in 0..2 {
+        let first = stage * (WARM_STEPS + STEPS);
+        at_step(&page, first + WARM_STEPS / 2, limit).await?;
+        // who pauses has the state saved
+        pause(&page, limit).await?;
+        page.click("[data-testid=pause]").await?;
+        let before = held_from(&page, first + WARM_STEPS, looks, limit).await?;
+        let after = held_from(&page, first + WARM_STEPS + STEPS - looks, looks, limit).await?;
+        check(
+            &format!("{} steps of stage {}", STEPS - looks, stage + 1),
+            before,
+            after,
+        )?;
+    }
+    until(&page, "the inspector", limit, |room| !room["trained"].is_null()).await?;
+    page.wait("the new model", limit, |page| page.model.contains("My inspector"))
+        .await?;
+
+    page.click("[data-testid=train-open]").await?;
+    let bytes = std::fs::read(&files[0])?;
+    let copies = |name: &str, count: usize| -> Result<Vec<_>> {
+        let copy = |index: usize| images::write(page.folder(), &format!("{name}{index}.png"), &bytes);
+        (0..count).map(copy).collect()
+    };
+    page.analyse(&copies("warm", WARM)?, limit).await?;
+    let before = spy::memory(&page).await?;
+    page.analyse(&copies("more", ANALYSES)?, limit).await?;
+    check(&format!("{ANALYSES} analyses"), before, spy::memory(&page).await?)
+}
