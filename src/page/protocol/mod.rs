@@ -190,8 +190,6 @@ pub enum Event {
         /// What is wrong and what to do.
         message: String,
     },
-    /// This is the CPU engine, and the command needs the GPU engine: the page starts that.
-    NeedsGpuEngine,
     /// The engine is gone (panic, lost GPU): the page starts a new one.
     Fatal {
         /// What happened, one sentence.

@@ -28,7 +28,6 @@ impl Event {
             | Self::ModelReady { .. }
             | Self::TeacherReady { .. }
             | Self::Failed { .. }
-            | Self::NeedsGpuEngine
             | Self::Fatal { .. } => Payload::None,
             Self::Inspected { .. } | Self::Camera { .. } | Self::Ablated { .. } => Payload::Maps,
             Self::Studied { .. } => Payload::Packed,

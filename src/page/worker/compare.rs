@@ -9,7 +9,7 @@ use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 use super::post;
 use super::predict::predict;
 use crate::page::protocol::{Baseline, CompareEvent, Event};
-use destseg_engine::config::{BankConfig, Method, ModelConfig, Preset, TrainConfig};
+use destseg_engine::config::{Method, ModelConfig, Preset, TrainConfig};
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods::file::{ModelFile, ModelHeader};
@@ -17,7 +17,9 @@ use destseg_engine::files::storage::Precision;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
-use destseg_engine::train::{BankBuilder, BankProgress, Trainer};
+use destseg_engine::methods;
+use destseg_engine::methods::patchcore::{BankBuilder, BankConfig, BankProgress, bank_size};
+use destseg_engine::train::Trainer;
 use destseg_engine::{Error, Result};
 
 /// How baselines are stored.
@@ -31,7 +33,7 @@ const HELD_OUT: f64 = 0.2;
 
 /// A baseline that is being prepared.
 enum Making {
-    Memory(Box<BankBuilder>),
+    Bank(Box<BankBuilder>),
     Student(Box<Trainer>),
 }
 
@@ -77,7 +79,7 @@ impl Comparing {
                     held_out: HELD_OUT,
                     ..BankConfig::preset(Preset::Compact)
                 };
-                Making::Memory(BankBuilder::new(config, &teacher, images, device)?.into())
+                Making::Bank(BankBuilder::new(config, &teacher, images)?.into())
             }
             Method::Stpm => {
                 let model = ModelConfig::stpm(Preset::Compact);
@@ -106,8 +108,8 @@ impl Comparing {
             return Ok(());
         };
         let (method, progress) = match making {
-            Making::Memory(builder) => {
-                let progress = builder.step().await?.map(|progress| match progress {
+            Making::Bank(builder) => {
+                let progress = builder.step()?.map(|progress| match progress {
                     BankProgress::Images(done, total) => ("looking at good images", done, total),
                     BankProgress::Patches(done, total) => ("choosing patches", done, total),
                 });
@@ -146,13 +148,13 @@ impl Comparing {
         };
         let teacher = self.teacher.as_ref();
         let (method, bytes, images, patches) = match making {
-            Making::Memory(builder) => {
+            Making::Bank(builder) => {
                 let file = builder
                     .finish(&synthesiser(), PRECISION, "images of the page", "in a browser")
                     .await?;
-                let detector = Detector::of_memory(&file, teacher, device)?;
+                let detector = methods::detector(&file, teacher, device)?;
                 self.baselines.insert(Method::Patchcore, detector);
-                let patches = Some((file.patches(), builder.patch_count()));
+                let patches = Some((bank_size(&file), builder.patch_count()));
                 (
                     Method::Patchcore,
                     file.to_bytes(PRECISION)?,
@@ -164,10 +166,10 @@ impl Comparing {
                 let (weights, calibration) = trainer.finish(PRECISION).await?;
                 let header = ModelHeader {
                     calibration,
-                    ..ModelHeader::new(ModelConfig::stpm(Preset::Compact))
+                    ..ModelHeader::of_networks(ModelConfig::stpm(Preset::Compact))
                 };
                 let file = ModelFile { header, weights };
-                let detector = Detector::new(&file, teacher, device)?;
+                let detector = methods::detector(&file, teacher, device)?;
                 self.baselines.insert(Method::Stpm, detector);
                 (
                     Method::Stpm,

@@ -165,7 +165,7 @@ impl Evaluating {
                     fail(run, &err);
                 }
             }
-            Event::Fatal { .. } | Event::Failed { .. } | Event::NeedsGpuEngine | Event::Evaluate { .. } => {
+            Event::Fatal { .. } | Event::Failed { .. } | Event::Evaluate { .. } => {
                 for (command, bytes) in own.pool.lost(number) {
                     (self.deliver)(Message::Command(command, bytes));
                 }

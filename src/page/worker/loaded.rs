@@ -12,20 +12,18 @@ use crate::page::protocol::{
     PredictionSummary,
 };
 use destseg_engine::backend::device::{self, Device};
-use destseg_engine::config::{Method, ModelConfig, TeacherKind};
+use destseg_engine::config::{ModelConfig, TeacherKind};
 use destseg_engine::data::image;
 use destseg_engine::inspect::{Detection, Detector};
-use destseg_engine::methods::file::{ModelFile, parse_teacher};
+use destseg_engine::methods::detector;
+use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
-use destseg_engine::methods::patchcore::MemoryFile;
 use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
-/// Whether this is the GPU engine, or the CPU engine.
-const IS_GPU_ENGINE: bool = cfg!(feature = "burn");
 /// Largest model file that is kept, and copied to each helper of an evaluation.
 const LARGEST_SHARED: usize = 16 << 20;
 
@@ -72,7 +70,7 @@ impl Loaded {
                 self.fetch_teacher(teacher, &mut |_| {}).await?;
                 let file = ModelFile::parse(&download(model, &mut |_| {}).await?)?;
                 let teacher = self.teachers.get(&teacher.id).map(|teacher| &teacher.weights);
-                Detector::new(&file, teacher, &self.device()?)?
+                detector(&file, teacher, &self.device()?)?
             }
         };
         let mut map = Vec::new();
@@ -146,12 +144,6 @@ impl Loaded {
         let start = now_ms();
         let file = match open(&bytes)? {
             Opened::Model(file) => *file,
-            Opened::Memory(_) if !IS_GPU_ENGINE => return Ok(Event::NeedsGpuEngine),
-            Opened::Memory(file) => {
-                return self
-                    .open_memory(job, name, &file, bytes.len(), start, teachers)
-                    .await;
-            }
             Opened::Teacher(kind, weights) => {
                 let teacher = kind.id().to_owned();
                 let bytes = bytes.len() as u64;
@@ -159,7 +151,7 @@ impl Loaded {
                 return Ok(Event::TeacherReady { job, teacher });
             }
         };
-        let id = file.header.config.teacher.id();
+        let id = file.header.teacher().id();
         if !file.has_teacher() && !self.teachers.contains_key(id) {
             let Some(teacher) = teachers.iter().find(|teacher| teacher.id == id) else {
                 return Err(Error::Model(format!(
@@ -176,51 +168,6 @@ impl Loaded {
         let event = self.open_model(job, name, file, bytes.len(), start).await?;
         self.share(bytes);
         Ok(event)
-    }
-
-    /// Opens a memory bank of `PatchCore` as the current model.
-    async fn open_memory(
-        &mut self,
-        job: u32,
-        name: String,
-        file: &MemoryFile,
-        bytes: usize,
-        start: f64,
-        teachers: &[ManifestFile],
-    ) -> Result<Event> {
-        let config = &file.header.config;
-        let teacher = match file.has_teacher() {
-            true => None,
-            false => Some(self.teacher(config.teacher, teachers).await?),
-        };
-        let detector = Detector::of_memory(file, teacher.as_ref(), &self.device()?)?;
-        let load_ms = now_ms() - start;
-        let before = now_ms();
-        detector.warm_up().await?;
-        let count = teacher.map_or(0, |teacher| teacher.count());
-        let of_teacher = self.teachers.get(config.teacher.id());
-        let model = ModelInfo {
-            name,
-            method: Method::Patchcore,
-            preset: config.teacher.preset().id().into(),
-            teacher: config.teacher.id().into(),
-            parameters: (file.weights.count() + count) as u64,
-            bytes: bytes as u64 + of_teacher.map_or(0, |teacher| teacher.bytes),
-            input_size: config.input_size,
-            segmentation: false,
-            trained_on: file.header.training.as_ref().map_or_else(
-                || "an unknown data set".into(),
-                |training| format!("{} good images of {}", training.images, training.data),
-            ),
-            load_ms,
-            first_ms: now_ms() - before,
-            calibration: detector.calibration().map(Calibration::thresholds),
-        };
-        self.detector = Some(detector);
-        // helpers are CPU engines, which cannot open a memory bank
-        self.file = None;
-        self.trained = None;
-        Ok(Event::ModelReady { job, model })
     }
 
     async fn fetch_teacher(&mut self, teacher: &ManifestFile, report: &mut dyn FnMut(u64)) -> Result<()> {
@@ -246,37 +193,34 @@ impl Loaded {
         bytes: usize,
         start: f64,
     ) -> Result<Event> {
-        let device = self.device()?;
-        let config = &file.header.config;
-        let teacher = self
-            .teachers
-            .get(config.teacher.id())
-            .filter(|_| !file.has_teacher());
-        let detector = Detector::new(&file, teacher.map(|teacher| &teacher.weights), &device)?;
+        let (device, header) = (self.device()?, &file.header);
+        let kind = header.teacher();
+        let teacher = self.teachers.get(kind.id()).filter(|_| !file.has_teacher());
+        let detector = detector(&file, teacher.map(|teacher| &teacher.weights), &device)?;
         let load_ms = now_ms() - start;
         let before = now_ms();
         detector.warm_up().await?;
         let first_ms = now_ms() - before;
+        let (preset, segmentation) = match &header.body {
+            Body::Networks { config, .. } => (config.preset, config.segmentation.is_some()),
+            Body::Bank { config, .. } => (config.teacher.preset(), false),
+        };
         let model = ModelInfo {
             name,
-            method: config.method(),
-            preset: config.preset.id().into(),
-            teacher: config.teacher.id().into(),
+            method: header.method(),
+            preset: preset.id().into(),
+            teacher: kind.id().into(),
             parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
             bytes: bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes),
-            input_size: config.input_size,
-            segmentation: config.segmentation.is_some(),
-            trained_on: file.header.training.as_ref().map_or_else(
+            input_size: header.input_size(),
+            segmentation,
+            trained_on: header.trained_on().map_or_else(
                 || "an unknown data set".into(),
-                |training| format!("{} good images of {}", training.images, training.data),
+                |(data, images)| format!("{images} good images of {data}"),
             ),
             load_ms,
             first_ms,
-            calibration: file
-                .header
-                .calibration
-                .as_ref()
-                .map(|calibration| calibration.thresholds()),
+            calibration: detector.calibration().map(Calibration::thresholds),
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);
@@ -286,12 +230,12 @@ impl Loaded {
             // new inspectors of this network are trained with this teacher, too
             let weights = own.with_prefix(prefix::TEACHER);
             let teacher = Teacher { weights, bytes: 0 };
-            self.teachers
-                .entry(header.config.teacher.id().into())
-                .or_insert(teacher);
+            self.teachers.entry(kind.id().into()).or_insert(teacher);
         }
-        let can_go_on = header.config.segmentation.is_some();
-        self.trained = can_go_on.then_some((header.config, weights));
+        self.trained = match header.body {
+            Body::Networks { config, .. } if config.segmentation.is_some() => Some((*config, weights)),
+            Body::Networks { .. } | Body::Bank { .. } => None,
+        };
         Ok(Event::ModelReady { job, model })
     }
 

@@ -1,12 +1,10 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
 //! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
 //!
-//! There are two engines with one protocol. The CPU engine has no Burn and is a fraction of the GPU engine's
-//! size: it predicts on the CPU, and answers [`Event::NeedsGpuEngine`] to what only the GPU engine can do.
+//! There are two engines with one protocol, which can do the same. The CPU engine has no Burn and is a fraction of the GPU
+//! engine's size; the page fetches the GPU engine only where a graphics card waits.
 
-#[cfg(feature = "burn")]
 mod collection;
-#[cfg(feature = "burn")]
 mod compare;
 mod download;
 mod engine;
@@ -14,13 +12,8 @@ mod evaluate;
 mod loaded;
 mod pool;
 mod predict;
-#[cfg(feature = "burn")]
 mod run;
 mod study;
-#[cfg(feature = "burn")]
-mod training;
-#[cfg(not(feature = "burn"))]
-#[path = "training_stub.rs"]
 mod training;
 
 use std::cell::RefCell;

@@ -12,7 +12,7 @@ use crate::page::shared::content;
 use crate::page::shared::store::{Folder, Lock, RUN_RECORD, RUNS};
 use destseg_engine::config::TeacherKind;
 use destseg_engine::data::image::{self, RgbImage};
-use destseg_engine::methods::file::{ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes};
+use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes};
 use destseg_engine::arch::prefix;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::arch::weights::Weights;
@@ -255,7 +255,7 @@ impl Run {
     async fn predict_held_out(&mut self) -> Result<()> {
         let start = now_ms();
         let (good, sample) = &self.specimen;
-        let detector = self.trainer.detector().await?;
+        let detector = self.trainer.detector()?;
         let corrupted = preview::corrupted(sample);
         let seen = [&corrupted, good];
         let mut maps = Vec::new();
@@ -356,7 +356,7 @@ impl Run {
             trained.threshold = calibration.image_threshold;
             trained.false_alarms = (calibration.false_alarms, least, most);
             for outlier in self.trainer.outliers(calibration, MOST_CHECKED).await? {
-                if let Some(&id) = self.kept.ids.get(outlier.place) {
+                if let Some(&id) = self.kept.ids.get(outlier.index) {
                     trained.outliers.push((id, outlier.score));
                 }
             }
@@ -374,9 +374,11 @@ impl Run {
             device: self.device,
         };
         let header = ModelHeader {
-            training: Some(record),
             calibration,
-            ..ModelHeader::new(settings.model)
+            ..ModelHeader::new(Body::Networks {
+                config: settings.model.into(),
+                training: Some(record.into()),
+            })
         };
         let file = ModelFile { header, weights }.to_bytes(PRECISION)?;
         post_train(TrainEvent::Trained(trained), Some(&file));

@@ -1,4 +1,4 @@
-//! Training and comparison: what only the GPU engine can do.
+//! Training and comparison: work that goes on between commands.
 
 use super::collection::{Collection, post_train};
 use super::compare::Comparing;

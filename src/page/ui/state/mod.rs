@@ -344,7 +344,7 @@ impl State {
         }
         let command = self.train.next_job(self.room == Room::Train);
         if let Some(step) = command.filter(|step| !self.waits_for_model(step)) {
-            return Some(self.with_gpu_engine(Job::Train(step)));
+            return Some(self.on_best_engine(Job::Train(step)));
         }
         match &self.load {
             Load::Wanted(source) => Some(Job::Load(source.clone())),
@@ -353,7 +353,7 @@ impl State {
                 evaluation
                     .or_else(|| {
                         self.next_comparison()
-                            .map(|step| self.with_gpu_engine(Job::Compare(step)))
+                            .map(|step| self.on_best_engine(Job::Compare(step)))
                     })
                     .or_else(|| self.next_study().map(Job::Study))
                     .or_else(|| self.next_ablation().map(Job::Ablate))
@@ -365,19 +365,23 @@ impl State {
         }
     }
 
-    /// A job that needs the GPU engine; where there is none yet, that comes first.
-    fn with_gpu_engine(&self, step: Job) -> Job {
-        if self.gpu_engine {
-            step
-        } else {
+    /// Long work, for which the GPU engine comes first where a graphics card waits.
+    fn on_best_engine(&self, job: Job) -> Job {
+        if self.does_gpu_wait() {
             Job::SwitchToGpuEngine
+        } else {
+            job
         }
+    }
+
+    /// Whether there is a graphics card that only the GPU engine can use.
+    fn does_gpu_wait(&self) -> bool {
+        !self.gpu_engine && self.device.as_ref().is_some_and(|device| device.gpu_waits)
     }
 
     /// Whether the first results are there, so that the engine for the GPU may take its time.
     fn is_gpu_due(&self) -> bool {
-        let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
-        waits && !self.gpu_engine && !self.times.is_empty() && self.working.is_none()
+        self.does_gpu_wait() && !self.times.is_empty() && self.working.is_none()
     }
 
     fn next_inspection(&self) -> Option<ItemId> {

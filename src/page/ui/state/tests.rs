@@ -706,30 +706,33 @@ mod training {
 }
 
 #[test]
-fn first_results_come_from_the_cpu_engine() {
+fn the_cpu_engine_trains_where_no_graphics_card_waits() {
     assert!(Page::with(BackendChoice::Webgpu).0.gpu_engine);
     let mut page = Page::with(BackendChoice::Auto);
     assert!(!page.0.gpu_engine);
     page.bring_up();
-    // training needs the GPU engine, which loads the same model
+    page.act(Action::Enter(Room::Train));
+    assert!(matches!(page.begin().0, Job::Train(_)));
+    assert!(!page.0.gpu_engine && page.0.generation == 1);
+}
+
+#[test]
+fn training_waits_for_the_engine_of_the_graphics_card() {
+    let mut page = Page::with(BackendChoice::Auto);
+    page.bring_up();
+    let device = page.0.device.as_deref().expect("is there").clone();
+    page.on_event(Event::DeviceReady(DeviceInfo {
+        gpu_waits: true,
+        ..device
+    }));
     page.act(Action::Enter(Room::Train));
     let (next, _) = page.begin();
     assert_eq!(next, Job::SwitchToGpuEngine);
+    // the GPU engine loads the same model
     assert!(page.0.gpu_engine && page.0.generation == 2);
     page.prepare_device();
     assert!(matches!(page.begin().0, Job::Train(_)));
     assert_eq!(page.begin().0, Job::Load(ModelSource::Shipped(0)));
-}
-
-#[test]
-fn a_file_that_the_cpu_engine_cannot_open_is_opened_by_the_gpu_engine() {
-    let mut page = Page::with(BackendChoice::Cpu);
-    page.bring_up();
-    page.act(Action::OpenModel(ModelSource::Shipped(1)));
-    page.begin();
-    page.on_event(Event::NeedsGpuEngine);
-    assert!(page.0.gpu_engine && page.0.engine == Engine::Starting);
-    assert_eq!(page.0.load, Load::Wanted(ModelSource::Shipped(1)));
 }
 
 #[test]

@@ -111,7 +111,6 @@ impl State {
                     self.finish(job, Status::Failed(message.into()));
                 }
             },
-            Event::NeedsGpuEngine => self.switch_to_gpu_engine(),
             Event::Fatal { message } => self.crash(&message),
         }
     }

@@ -7,7 +7,8 @@ use crate::page::ui::components::controls::{Choice, FileButton, Select};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, TrainAction};
 use crate::page::ui::{files, format};
-use destseg_engine::config::{Preset, footprint};
+use destseg_engine::config::Preset;
+use destseg_engine::train::footprint;
 
 /// The menu's value for a number of images that the page chooses.
 const AUTOMATIC: &str = "auto";
