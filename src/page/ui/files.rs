@@ -11,8 +11,9 @@ use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 use super::client::Dispatch;
 use super::format;
 use super::state::{Action, ModelSource, TeachAction};
-use destseg_engine::files::zip;
 use crate::page::shared::content::{Content, Given, open_zip};
+use destseg_engine::data::paths;
+use destseg_engine::files::zip;
 
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;
@@ -120,9 +121,9 @@ pub(crate) async fn gather(files: Vec<Chosen>) -> Gathered {
                 }
                 Err(message) => gathered.remarks.push(format!("{path}: {message}")),
             }
-        } else if in_folder && zip::is_litter(&path) {
+        } else if in_folder && paths::is_litter(&path) {
             // nobody means it
-        } else if in_folder && !zip::is_image(&path) {
+        } else if in_folder && !paths::is_image(&path) {
             others.push(path);
         } else {
             gathered.images.push(Given {
@@ -140,7 +141,7 @@ fn left_out(others: &[String]) -> Option<String> {
     let names: Vec<&str> = others
         .iter()
         .take(NAMED)
-        .map(|path| zip::file_name(path))
+        .map(|path| paths::file_name(path))
         .collect();
     let more = others.len() - names.len();
     let more = if more > 0 {
