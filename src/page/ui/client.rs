@@ -16,8 +16,8 @@ use super::state::{
     AblateStep, Action, Bulk, CompareStep, EvaluateStep, ItemId, ModelSource, State, Step, StudyStep,
     TeachAction, TeachStep,
 };
-use super::store;
 use super::video::{self, Frame};
+use super::{gpu_engine, store};
 use crate::page::protocol::{
     Command, Contest, ContestEvent, Damage, Event, Manifest, Measure, MeasureEvent, Task, TaskEvent,
 };
@@ -26,7 +26,7 @@ use crate::page::shared::content::{self as given, Content};
 
 /// The scripts that start the quick engine and the whole one, next to the page.
 const QUICK: &str = "./worker_cpu_loader.js";
-const WHOLE: &str = "./worker_gpu_loader.js";
+const WHOLE: &str = gpu_engine::SCRIPT;
 /// The list of shipped models, next to the page.
 const MANIFEST: &str = "./models/manifest.json";
 
@@ -69,7 +69,16 @@ impl Client {
         let on_error = {
             let dispatch = dispatch.clone();
             EventListener::new(&worker, "error", move |event| {
-                dispatch.dispatch(Action::Crash(generation, describe(event).into()));
+                let crash = Action::Crash(generation, describe(event).into());
+                let dispatch = dispatch.clone();
+                spawn_local(async move {
+                    let is_absent = whole && !gpu_engine::is_there().await;
+                    dispatch.dispatch(if is_absent {
+                        Action::GpuEngine(false)
+                    } else {
+                        crash
+                    });
+                });
             })
         };
         let on_garbled = {
@@ -152,8 +161,7 @@ pub(crate) fn perform(step: Step, job: u32, state: &State, slot: &ClientSlot, di
     let step = match step {
         Step::Teach(step) => return perform_teaching(step, state, slot, dispatch),
         Step::Evaluate(step) => return perform_measuring(step, state, slot, dispatch),
-        // the new generation is all there is to it
-        Step::Outgrow => return,
+        Step::Outgrow => return gpu_engine::ask(dispatch),
         step => step,
     };
     let generation = state.generation;

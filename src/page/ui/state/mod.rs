@@ -5,6 +5,7 @@ mod ablation;
 mod assess;
 mod compare;
 mod evaluate;
+mod gpu_engine;
 mod item;
 mod live;
 mod plan;
@@ -21,6 +22,7 @@ pub use ablation::{AblateStep, Ablating};
 pub use assess::{Certainty, Verdict};
 pub use compare::{Compare, CompareAction, CompareStep, Comparison, Readiness};
 pub use evaluate::{Evaluate, EvaluateAction, EvaluateStep, LabelledFiles, Order, Progress};
+pub use gpu_engine::GpuEngine;
 pub use item::{Analysis, Item, MapKind, Status};
 pub use live::{Glimpse, Live};
 pub use reducer::Action;
@@ -219,6 +221,10 @@ pub struct State {
     pub generation: u32,
     /// Whether the worker has the whole engine, or the quick one for first results.
     pub whole: bool,
+    /// What is known about the whole engine, which computes on GPUs.
+    pub gpu_engine: GpuEngine,
+    /// Whether the quick engine was told what only the whole one can do.
+    pub outgrown: bool,
     /// Crashes since the last result.
     pub crashes: u32,
     /// Where the worker stands.
@@ -272,6 +278,8 @@ impl State {
             backend,
             generation: 1,
             whole: backend == BackendChoice::Webgpu,
+            gpu_engine: GpuEngine::default(),
+            outgrown: false,
             crashes: 0,
             engine: Engine::Starting,
             device: None,
@@ -300,13 +308,17 @@ impl State {
     /// What the engine should be told now; nothing while it is busy or has nothing to do.
     pub fn next_step(&self) -> Option<Step> {
         match self.engine {
-            Engine::Listening => return Some(Step::Start(self.backend)),
+            Engine::Listening => return Some(Step::Start(self.backend_of_engine())),
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
+        if self.outgrown {
+            return self.ask_for_gpu_engine();
+        }
         let task = self.teach.next_task();
-        if let Some(step) = task.filter(|step| !self.waits_for_model(step)) {
-            return Some(self.whole_for(Step::Teach(step)));
+        let task = task.filter(|step| !self.waits_for_model(step));
+        if let Some(step) = task.and_then(|step| self.whole_for(Step::Teach(step))) {
+            return Some(step);
         }
         match &self.load {
             Load::Wanted(source) => Some(Step::Load(source.clone())),
@@ -315,27 +327,16 @@ impl State {
                 measure
                     .or_else(|| {
                         self.next_contest()
-                            .map(|step| self.whole_for(Step::Compare(step)))
+                            .and_then(|step| self.whole_for(Step::Compare(step)))
                     })
                     .or_else(|| self.next_study().map(Step::Study))
                     .or_else(|| self.next_ablation().map(Step::Ablate))
                     .or_else(|| self.next_analysis().map(Step::Analyse))
-                    .or_else(|| self.is_gpu_due().then_some(Step::Outgrow))
+                    .or_else(|| self.ask_for_gpu_engine().filter(|_| self.is_gpu_due()))
                     .or_else(|| self.next_watch().map(Step::Watch))
             }
             _ => None,
         }
-    }
-
-    /// A step of the whole engine, or first of all that.
-    fn whole_for(&self, step: Step) -> Step {
-        if self.whole { step } else { Step::Outgrow }
-    }
-
-    /// Whether the first results are there, so that the engine for the GPU may take its time.
-    fn is_gpu_due(&self) -> bool {
-        let waits = self.device.as_ref().is_some_and(|device| device.gpu_waits);
-        waits && !self.whole && !self.times.is_empty() && self.working.is_none()
     }
 
     fn next_analysis(&self) -> Option<ItemId> {

@@ -6,7 +6,7 @@ use web_sys::{Blob, HtmlVideoElement};
 use yew::Reducible;
 
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Load, ModelSource, Notice, State, Status,
+    Bulk, CompareAction, Engine, EvaluateAction, GpuEngine, Item, ItemId, Load, ModelSource, Notice, State, Status,
     Step, StudyAction, TeachAction, View,
 };
 use destseg_engine::config::Component;
@@ -25,6 +25,8 @@ pub enum Action {
     Engine(u32, Event, Option<Bulk>),
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
+    /// The server says whether the engine for GPUs is there.
+    GpuEngine(bool),
     /// The page has taken on this step, as this job.
     Begin(Step, u32),
     /// An example's file was fetched.
@@ -106,11 +108,12 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Backend(backend) => {
                 self.backend = backend;
-                self.whole |= backend == BackendChoice::Webgpu;
+                self.whole |= backend == BackendChoice::Webgpu && self.gpu_engine != GpuEngine::Absent;
                 self.crashes = 0;
                 self.requeue();
                 self.restart();
             }
+            Action::GpuEngine(is_there) => self.hear_of_gpu_engine(is_there),
             Action::Retry => self.retry(),
             Action::Teach(action) => {
                 if matches!(action, TeachAction::Open(true)) {
@@ -299,7 +302,7 @@ impl State {
             Step::Study(step) => self.looking.begin(&step, job),
             Step::Ablate(step) => self.ablating.begin(step, job),
             Step::Watch(_) => self.live.begin(job),
-            Step::Outgrow => self.outgrow(),
+            Step::Outgrow => self.gpu_engine = GpuEngine::Asked,
             Step::Evaluate(step) => self.evaluate.begin(&step),
             Step::Analyse(id) => {
                 self.working = Some((job, id));

@@ -710,6 +710,7 @@ fn first_results_come_from_the_quick_engine() {
     page.act(Action::Teach(TeachAction::Open(true)));
     let (step, _) = page.begin();
     assert_eq!(step, Step::Outgrow);
+    page.act(Action::GpuEngine(true));
     assert!(page.0.whole && page.0.generation == 2);
     page.prepare_device();
     assert!(matches!(page.begin().0, Step::Teach(_)));
@@ -723,12 +724,14 @@ fn a_file_that_the_quick_engine_cannot_open_is_opened_by_the_whole_one() {
     page.act(Action::OpenModel(ModelSource::Shipped(1)));
     page.begin();
     page.hear(Event::Outgrown);
+    assert_eq!(page.begin().0, Step::Outgrow);
+    page.act(Action::GpuEngine(true));
     assert!(page.0.whole && page.0.engine == Engine::Starting);
     assert_eq!(page.0.load, Load::Wanted(ModelSource::Shipped(1)));
 }
 
-#[test]
-fn a_gpu_waits_for_the_first_result() {
+/// A page with a first result, on the CPU engine where a GPU waits.
+fn with_waiting_gpu() -> Page {
     let mut page = Page::with(BackendChoice::Auto);
     page.bring_up();
     let device = page.0.device.as_deref().expect("is there").clone();
@@ -740,7 +743,61 @@ fn a_gpu_waits_for_the_first_result() {
     let (step, job) = page.begin();
     assert!(matches!(step, Step::Analyse(_)));
     page.act(analysed(job, 0.5, 0.1));
+    page
+}
+
+#[test]
+fn a_gpu_waits_for_the_first_result() {
+    let mut page = with_waiting_gpu();
     assert_eq!(page.begin().0, Step::Outgrow);
+    page.act(Action::GpuEngine(true));
+    assert!(page.0.whole && page.0.engine == Engine::Starting);
     // what was found stays
     assert!(matches!(page.0.items[0].status, Status::Done(_)));
+}
+
+#[test]
+fn the_cpu_engine_goes_on_until_the_gpu_engine_is_there() {
+    let mut page = with_waiting_gpu();
+    assert_eq!(page.begin().0, Step::Outgrow);
+    page.act(Action::GpuEngine(false));
+    assert!(!page.0.whole && page.0.generation == 1 && page.0.engine == Engine::Running);
+    assert!(page.0.notices.is_empty(), "nobody asked for it");
+    assert_eq!(page.0.next_step(), None);
+    // a new inspector needs it
+    page.act(Action::Teach(TeachAction::Open(true)));
+    assert_eq!(page.0.next_step(), None);
+    // a later look finds it
+    page.act(Action::GpuEngine(true));
+    assert_eq!(page.0.generation, 1);
+    assert_eq!(page.begin().0, Step::Outgrow);
+    page.act(Action::GpuEngine(true));
+    assert!(page.0.whole && page.0.generation == 2);
+}
+
+#[test]
+fn what_only_the_gpu_engine_opens_is_refused_until_it_is_there() {
+    let mut page = Page::with(BackendChoice::Cpu);
+    page.bring_up();
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    page.begin();
+    page.hear(Event::Outgrown);
+    assert_eq!(page.begin().0, Step::Outgrow);
+    page.act(Action::GpuEngine(false));
+    assert_eq!(page.0.generation, 1);
+    assert!(page.0.notices[0].text.contains("still being built"));
+    assert!(!page.0.outgrown && !matches!(page.0.load, Load::Running { .. }));
+}
+
+#[test]
+fn a_page_that_begins_with_webgpu_falls_back_to_the_cpu_engine() {
+    let mut page = Page::with(BackendChoice::Webgpu);
+    page.act(Action::GpuEngine(false));
+    assert!(!page.0.whole && page.0.generation == 2);
+    page.hear(Event::Ready {
+        protocol: PROTOCOL_VERSION,
+    });
+    assert_eq!(page.begin().0, Step::Start(BackendChoice::Auto));
+    page.act(Action::Backend(BackendChoice::Webgpu));
+    assert!(!page.0.whole, "it is still not there");
 }

@@ -111,7 +111,7 @@ impl State {
                     self.finish(job, Status::Failed(message.into()));
                 }
             },
-            Event::Outgrown => self.outgrow(),
+            Event::Outgrown => self.hear_outgrown(),
             Event::Fatal { message } => self.crash(&message),
         }
     }
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    fn load_failed(&mut self, source: ModelSource, message: String) {
+    pub(super) fn load_failed(&mut self, source: ModelSource, message: String) {
         if self.go_back(source.clone()) {
             self.notify(message);
         } else {
@@ -226,6 +226,7 @@ impl State {
     /// Asks for the whole engine, with what the quick one had.
     pub(super) fn outgrow(&mut self) {
         self.whole = true;
+        self.outgrown = false;
         self.requeue();
         self.restart();
     }
