@@ -106,21 +106,10 @@ pub fn test(mode: Mode, names: &[String]) -> Result<()> {
 /// Needs nothing but Rust, and compiles no Burn.
 fn unit(steps: &mut Steps, names: &[String]) -> Result<()> {
     steps.run("formatting", formatting)?;
+    // one command, so that all packages share their dependencies
     steps.run("unit tests", || {
-        let mut command = cargo(&[
-            "test",
-            "--workspace",
-            "--exclude",
-            "destseg",
-            "--lib",
-            "--bins",
-            "--",
-        ]);
-        process::run(command.args(names))
-    })?;
-    steps.run("unit tests of the page", || {
-        let mut command = cargo(&["test", "--lib", "--no-default-features", "--features", "ui", "--"]);
-        process::run(command.args(names))
+        let mut command = cargo(&["test", "--workspace", "--no-default-features", "--features", "ui"]);
+        process::run(command.args(["--lib", "--bins", "--"]).args(names))
     })
 }
 
