@@ -19,3 +19,5 @@ pub mod page;
 pub mod process;
 pub mod serve;
 pub mod setup;
+#[cfg(test)]
+mod structure;
