@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use destseg_engine::methods::file::ModelFile;
 use tempfile::TempDir;
+use xtask::cli_docs;
 
 #[path = "support/command.rs"]
 mod command;
@@ -773,4 +774,29 @@ fn wrong_flags_are_told_from_right_ones() {
 
 fn shipped_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fabric.safetensors")
+}
+
+#[test]
+fn every_subcommand_is_documented_with_its_help() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(cli_docs::DOCUMENT);
+    let page = fs::read_to_string(page).expect("docs/cli.md is there");
+    let help = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_destseg"));
+        command
+            .args(arguments)
+            .arg("--help")
+            .env("COLUMNS", cli_docs::COLUMNS);
+        let output = command.output().expect("destseg starts");
+        String::from_utf8(output.stdout).expect("prints UTF-8")
+    };
+    let all = help(&[]);
+    let subcommands = cli_docs::subcommands(&all);
+    assert!(subcommands.contains(&"train"), "{all}");
+    for subcommand in subcommands {
+        assert_eq!(
+            cli_docs::documented(&page, subcommand),
+            Some(help(&[subcommand]).trim_end()),
+            "docs/cli.md lacks the help of `destseg {subcommand}`: run `cargo xtask cli-docs`"
+        );
+    }
 }

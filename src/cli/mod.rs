@@ -7,7 +7,6 @@ mod demo_data;
 mod eval;
 mod export;
 mod import;
-mod manifest;
 mod memory;
 mod predict;
 mod samples;
@@ -53,8 +52,6 @@ enum Command {
     Import(import::Args),
     /// Write a model for other programs.
     Export(export::Args),
-    /// List a folder's models and examples for the page.
-    Manifest(manifest::Args),
     /// Write pictures of the synthetic anomalies that training would see.
     Samples(samples::Args),
     /// Write a procedural data set to try everything on.
@@ -73,7 +70,6 @@ pub fn run() -> ExitCode {
             Command::Sweep(args) => sweep::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Export(args) => export::run(&args),
-            Command::Manifest(args) => manifest::run(&args),
             Command::Samples(args) => samples::run(&args),
             Command::DemoData(args) => demo_data::run(&args),
         }

@@ -1,18 +1,27 @@
 //! Everything that must hold before a change lands, as steps with a name and a duration.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
+use crate::page::{self, Parts};
 use crate::process::{self, root};
-use crate::setup::{Extra, WasmCompiler, setup};
-use crate::{browser, budget, page};
+use crate::setup::{Extra, WasmCompiler, ensure_browser, setup};
+use crate::{browser, budget};
 
 /// The programs of the page and their features.
-const WASM_PARTS: [(&str, &str); 3] = [("ui", "ui"), ("worker_cpu", "worker"), ("worker_gpu", "worker,burn")];
+const WASM_PARTS: [(&str, &str); 3] = [
+    ("ui", "ui"),
+    ("worker_cpu", "worker"),
+    ("worker_gpu", "worker,burn"),
+];
+
+/// The test program that opens the page.
+const BROWSER_TESTS: &str = "browser";
 
 /// Formatting and lints, native and wasm.
 ///
@@ -20,73 +29,169 @@ const WASM_PARTS: [(&str, &str); 3] = [("ui", "ui"), ("worker_cpu", "worker"), (
 /// The first failure, with the step's name.
 pub fn check() -> Result<()> {
     let mut steps = Steps::default();
+    steps.run("formatting", formatting)?;
+    steps.run("lints, native", native_lints)?;
     let compiler = steps.run("set-up", || setup(&[]))?;
-    lints(&mut steps, &compiler)?;
+    wasm_lints(&mut steps, &compiler)?;
     steps.print();
     Ok(())
 }
 
-/// [`check`], all tests (those in the browser, too) and the documentation. `arguments` go to the
-/// test programs: a part of a name picks tests.
+/// Which checks and tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All of them.
+    All,
+    /// Formatting and unit tests without Burn: what to run after every change.
+    Unit,
+    /// [`Self::Unit`], then all else that needs no browser.
+    Native,
+    /// The page: lints for wasm, its size, and the tests in the browser.
+    Page,
+}
+
+impl Mode {
+    const NAMES: [(&str, Self); 3] = [
+        ("--unit", Self::Unit),
+        ("--native", Self::Native),
+        ("--page", Self::Page),
+    ];
+
+    /// The mode that these arguments name; all without one.
+    ///
+    /// # Errors
+    /// One sentence, if there is no such mode or several are named.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        const CHOICE: &str = "--unit, --native or --page";
+        let [argument] = arguments else {
+            ensure!(
+                arguments.is_empty(),
+                "choose one of {CHOICE}, or none to run everything"
+            );
+            return Ok(Self::All);
+        };
+        let named = Self::NAMES.into_iter().find(|(name, _)| name == argument);
+        let (_, mode) = named.with_context(|| {
+            let hint = if argument.starts_with('-') {
+                String::new()
+            } else {
+                format!(", and names of tests stand behind `--`: cargo xtask test -- {argument}")
+            };
+            format!("`{argument}` is not one of {CHOICE}{hint}")
+        })?;
+        Ok(mode)
+    }
+}
+
+/// Runs the checks and tests of a mode, the cheapest first. `names` go to the test programs: a part of a name picks
+/// tests.
 ///
 /// # Errors
 /// The first failure, with the step's name.
-pub fn test(arguments: &[String]) -> Result<()> {
-    let dist = root().join("dist");
+pub fn test(mode: Mode, names: &[String]) -> Result<()> {
     let mut steps = Steps::default();
-    let compiler = steps.run("set-up", || setup(&[Extra::Browser]))?;
-    lints(&mut steps, &compiler)?;
+    if mode != Mode::Page {
+        unit(&mut steps, names)?;
+    }
+    if matches!(mode, Mode::Native | Mode::All) {
+        native(&mut steps, names)?;
+    }
+    if matches!(mode, Mode::Page | Mode::All) {
+        page(&mut steps, names)?;
+    }
+    steps.print();
+    Ok(())
+}
+
+/// Needs nothing but Rust, and compiles no Burn.
+fn unit(steps: &mut Steps, names: &[String]) -> Result<()> {
+    steps.run("formatting", formatting)?;
+    // one command, so that all packages share their dependencies
+    steps.run("unit tests", || {
+        let mut command = cargo(&["test", "--workspace", "--no-default-features", "--features", "ui"]);
+        process::run(command.args(["--lib", "--bins", "--"]).args(names))
+    })
+}
+
+/// What [`unit`] leaves out of everything that needs no browser.
+fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
+    steps.run("lints, native", native_lints)?;
     steps.run("documentation", || {
         let mut command = cargo(&["doc", "--release", "--workspace", "--no-deps", "--lib"]);
         process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    steps.run("unit tests", || {
-        cargo_test(&["--lib", "--bins"], arguments, &dist)
+    // its software adapter is what they compute on where there is no GPU
+    if let Err(error) = ensure_browser() {
+        println!("(going on without Chromium: {error:#})");
+    }
+    steps.run("unit tests with Burn", || {
+        process::run(cargo_test(&["--lib", "--bins"]).args(names))
     })?;
-    steps.run("unit tests of the page", || {
-        let mut command = cargo(&["test", "--release", "--lib", "--no-default-features"]);
-        command.args(["--features", "ui", "--"]).args(arguments);
-        process::run(&mut command)
-    })?;
-    // What the browser tests open. It is no earlier step, because it takes longest.
-    steps.run("page", || page::build(&compiler, &dist))?;
-    steps.run("size of the page", || budget::check(&dist))?;
-    // They print measurements: times, and how far the page is from the command line.
-    let arguments: Vec<_> = ["--show-output".to_owned()]
-        .into_iter()
-        .chain(arguments.iter().cloned())
+    let programs = integration_tests()?;
+    let chosen: Vec<&str> = programs
+        .iter()
+        .filter(|name| *name != BROWSER_TESTS)
+        .flat_map(|name| ["--test", name])
         .collect();
-    steps.run("integration and browser tests", || {
-        cargo_test(&["--test", "*"], &arguments, &dist)
-    })?;
-    steps.print();
-    Ok(())
+    steps.run("integration tests", || {
+        process::run(with_output(&chosen).args(names))
+    })
 }
 
-fn lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
-    steps.run("formatting", || {
-        process::run(&mut cargo(&["fmt", "--all", "--check"]))
-    })?;
-    steps.run("lints, native", || {
-        process::run(&mut cargo(&[
-            "clippy",
-            "--release",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })?;
+/// The page, and what opens it in a browser.
+fn page(steps: &mut Steps, names: &[String]) -> Result<()> {
+    let dist = root().join("dist");
+    let compiler = steps.run("set-up", || setup(&[Extra::Browser]))?;
+    wasm_lints(steps, &compiler)?;
+    steps.run("page", || page::build(&compiler, &dist, Parts::All))?;
+    steps.run("size of the page", || budget::check(&dist))?;
+    steps.run("browser tests", || {
+        let mut command = with_output(&["--test", BROWSER_TESTS]);
+        process::run(command.args(names).env("DESTSEG_DIST", &dist))
+    })
+}
+
+/// The test programs of all packages.
+fn integration_tests() -> Result<Vec<String>> {
+    let mut folders = vec![root().to_path_buf()];
+    for entry in fs::read_dir(root().join("crates"))? {
+        folders.push(entry?.path());
+    }
+    let mut names = Vec::new();
+    for folder in folders.iter().map(|folder| folder.join("tests")) {
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "rs") || path.join("main.rs").is_file() {
+                names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn formatting() -> Result<()> {
+    process::run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn native_lints() -> Result<()> {
+    let mut command = cargo(&["clippy", "--release", "--workspace", "--all-targets"]);
+    process::run(command.args(["--", "-D", "warnings"]))
+}
+
+fn wasm_lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
     for (program, features) in WASM_PARTS {
         steps.run(&format!("lints, wasm, {program}"), || {
-            wasm_lints(compiler, program, features)
+            lint_wasm(compiler, program, features)
         })?;
     }
     Ok(())
 }
 
-fn wasm_lints(compiler: &WasmCompiler, program: &str, features: &str) -> Result<()> {
+fn lint_wasm(compiler: &WasmCompiler, program: &str, features: &str) -> Result<()> {
     let action = if compiler.has_clippy() {
         "clippy"
     } else {
@@ -111,13 +216,10 @@ fn wasm_lints(compiler: &WasmCompiler, program: &str, features: &str) -> Result<
     process::run(compiler.apply(&mut command))
 }
 
-fn cargo_test(targets: &[&str], arguments: &[String], dist: &Path) -> Result<()> {
+/// Tests with all features, in the profile of the programs; names of tests can follow.
+fn cargo_test(targets: &[&str]) -> Command {
     let mut command = cargo(&["test", "--release", "--workspace"]);
-    command
-        .args(targets)
-        .arg("--")
-        .args(arguments)
-        .env("DESTSEG_DIST", dist);
+    command.args(targets).arg("--");
     if let Ok(browser) = browser::find() {
         if let Some(folder) = browser::software_adapter(&browser) {
             // beside the drivers of the machine; the loader is for machines that have none
@@ -129,7 +231,14 @@ fn cargo_test(targets: &[&str], arguments: &[String], dist: &Path) -> Result<()>
             .env("CHROME", browser.chrome)
             .env("CHROMEDRIVER", browser.driver);
     }
-    process::run(&mut command)
+    command
+}
+
+/// Tests that print measurements: times, and how far the page is from the command line.
+fn with_output(targets: &[&str]) -> Command {
+    let mut command = cargo_test(targets);
+    command.arg("--show-output");
+    command
 }
 
 /// Where libraries are looked for, and last in this folder.
@@ -200,6 +309,29 @@ mod tests {
             .expect_err("fails");
         assert_eq!(format!("{error:#}"), "step `two` failed: no luck");
         assert_eq!(steps.0.len(), 1);
+    }
+
+    #[test]
+    fn modes_are_chosen_one_at_a_time() {
+        let parse = |text: &str| {
+            let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+            Mode::parse(&words).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(parse(""), Ok(Mode::All));
+        assert_eq!(parse("--native"), Ok(Mode::Native));
+        let refused = |text: &str| parse(text).expect_err("refused");
+        assert!(refused("--unit --page").contains("choose one of --unit, --native or --page"));
+        assert!(refused("--quick").contains("`--quick` is not one of"));
+        assert!(refused("zip").contains("cargo xtask test -- zip"));
+    }
+
+    #[test]
+    fn all_test_programs_are_found() {
+        let names = integration_tests().expect("lists");
+        for name in ["browser", "cli", "parity", "shipped"] {
+            assert!(names.iter().any(|found| found == name), "{names:?}");
+        }
+        assert!(!names.iter().any(|name| name == "support" || name == "fixtures"));
     }
 
     #[test]

@@ -2,16 +2,22 @@
 //! the browser with the same code.
 //!
 //! ```text
-//! demo  = setup -> page::build -> serve
+//! demo  = setup -> page::build without the GPU engine -> serve, and meanwhile page::build of the rest
 //! dist  = setup -> page::build -> page::optimise -> rename into place
-//! test  = setup (browser too) -> checks, page::build, budget::check and cargo test, step by step
+//! test  = checks: formatting, lints and cargo test, then setup, page::build, budget::check and the browser tests
 //! ```
 
+pub mod arguments;
 pub mod bench;
 pub mod browser;
 pub mod budget;
 pub mod checks;
+pub mod cli_docs;
+pub mod demo;
+pub mod manifest;
 pub mod page;
 pub mod process;
 pub mod serve;
 pub mod setup;
+#[cfg(test)]
+mod structure;

@@ -4,21 +4,28 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use xtask::process::{self, root};
-use xtask::serve::Server;
+use xtask::arguments::Arguments;
+use xtask::checks::Mode;
+use xtask::process::root;
 use xtask::setup::{Extra, setup};
-use xtask::{bench, checks, page};
+use xtask::{bench, checks, cli_docs, demo, manifest, page};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
-cargo xtask test [-- NAME..]              run all checks and tests, those in the browser too
+cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of a mode:
+    --unit      formatting and unit tests without Burn; needs Rust alone; 2 minutes, 6 at first
+    --native    these, lints, documentation and every other native test; needs Rust, and a GPU or Chromium;
+                15 minutes, 40 at first
+    --page      build the page, its size and the tests in the browser; needs Chromium; 15 minutes, 40 at first
+cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
+cargo xtask serve DIR [--port N]          serve a folder on this machine
+cargo xtask setup [--browser]             install what is missing, nothing else
+cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
+cargo xtask cli-docs                      write the help of every subcommand into docs/cli.md
 cargo xtask bench-web                     time the page's engine in Chromium, on the CPU and on WebGPU
 cargo xtask bench-peers [--rounds N] [--gpu]
-                                          time it beside PyTorch and onnxruntime, where they are installed
-cargo xtask check                         formatting and lints only
-cargo xtask setup [--browser]             install what is missing, nothing else
-cargo xtask serve DIR [--port N]          serve a folder on this machine";
+                                          time it beside PyTorch and onnxruntime, where they are installed";
 
 /// Where the demo listens, or on the next free port.
 const DEMO_PORT: u16 = 8080;
@@ -41,40 +48,48 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else {
         bail!("say what to do:\n{USAGE}")
     };
+    let nothing_more = || Arguments::parse(rest, &[], &[], 0);
     match command.as_str() {
         "demo" => {
-            let options = Options::parse(rest, &["--port", "--no-open"], 0)?;
-            demo(options.port, !options.no_open)
+            let given = Arguments::parse(rest, &["--no-open"], &["--port"], 0)?;
+            demo::run(given.number("--port", DEMO_PORT)?, !given.has("--no-open"))
         }
         "dist" => {
-            let options = Options::parse(rest, &["--out"], 0)?;
-            let compiler = setup(&[Extra::WasmOpt])?;
-            page::publish(&compiler, &options.out.unwrap_or_else(|| root().join("dist")))
+            let given = Arguments::parse(rest, &[], &["--out"], 0)?;
+            let out = given
+                .value("--out")
+                .map_or_else(|| root().join("dist"), PathBuf::from);
+            page::publish(&setup(&[Extra::WasmOpt])?, &out)
         }
-        "test" => match rest.split_first() {
-            None => checks::test(&[]),
-            Some((separator, names)) if separator == "--" => checks::test(names),
-            Some((other, _)) => bail!("`{other}` must come after `--`: cargo xtask test -- {other}"),
-        },
-        "bench-web" => Options::parse(rest, &[], 0).and_then(|_| bench::web()),
-        "bench-peers" => {
-            let options = Options::parse(rest, &["--rounds", "--gpu"], 0)?;
-            bench::peers(options.rounds, options.gpu)
+        "test" => {
+            let end = rest.iter().position(|argument| argument == "--");
+            let (modes, names) = rest.split_at(end.unwrap_or(rest.len()));
+            checks::test(Mode::parse(modes)?, names.get(1..).unwrap_or_default())
         }
-        "check" => Options::parse(rest, &[], 0).and_then(|_| checks::check()),
-        "setup" => {
-            let options = Options::parse(rest, &["--browser"], 0)?;
-            setup(if options.browser {
-                &[Extra::WasmOpt, Extra::Browser]
-            } else {
-                &[Extra::WasmOpt]
-            })
-            .map(drop)
-        }
+        "check" => nothing_more().and_then(|_| checks::check()),
         "serve" => {
-            let options = Options::parse(rest, &["--port"], 1)?;
-            let folder = options.folder.context("which folder? cargo xtask serve DIR")?;
-            serve(&folder, options.port, false)
+            let given = Arguments::parse(rest, &[], &["--port"], 1)?;
+            let folder = given.word().context("which folder? cargo xtask serve DIR")?;
+            demo::serve(Path::new(folder), given.number("--port", DEMO_PORT)?)
+        }
+        "setup" => {
+            let given = Arguments::parse(rest, &["--browser"], &[], 0)?;
+            let browser = given.has("--browser").then_some(Extra::Browser);
+            let extras: Vec<_> = [Extra::WasmOpt].into_iter().chain(browser).collect();
+            setup(&extras).map(drop)
+        }
+        "manifest" => {
+            let given = Arguments::parse(rest, &[], &["--first"], 1)?;
+            let folder = given
+                .word()
+                .context("which folder? cargo xtask manifest models")?;
+            manifest::write(Path::new(folder), given.value("--first"))
+        }
+        "cli-docs" => nothing_more().and_then(|_| cli_docs::write()),
+        "bench-web" => nothing_more().and_then(|_| bench::web()),
+        "bench-peers" => {
+            let given = Arguments::parse(rest, &["--gpu"], &["--rounds"], 0)?;
+            bench::peers(given.number("--rounds", BENCH_ROUNDS)?, given.has("--gpu"))
         }
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
@@ -84,119 +99,9 @@ fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// What can stand behind a command.
-#[derive(Debug, PartialEq, Eq)]
-struct Options {
-    port: u16,
-    no_open: bool,
-    browser: bool,
-    rounds: usize,
-    gpu: bool,
-    out: Option<PathBuf>,
-    folder: Option<PathBuf>,
-}
-
-impl Options {
-    /// Reads the options that the command knows, and up to `folders` folders.
-    fn parse(arguments: &[String], known: &[&str], folders: usize) -> Result<Self> {
-        let mut options = Self {
-            port: DEMO_PORT,
-            no_open: false,
-            browser: false,
-            rounds: BENCH_ROUNDS,
-            gpu: false,
-            out: None,
-            folder: None,
-        };
-        let mut arguments = arguments.iter().map(String::as_str);
-        let mut folders = folders;
-        while let Some(argument) = arguments.next() {
-            if argument.starts_with('-') && !known.contains(&argument) {
-                bail!("`{argument}` is not an option of this command:\n{USAGE}");
-            }
-            match argument {
-                "--no-open" => options.no_open = true,
-                "--browser" => options.browser = true,
-                "--gpu" => options.gpu = true,
-                "--port" => {
-                    let port = arguments.next().and_then(|text| text.parse().ok());
-                    options.port = port.context("--port needs a number between 1 and 65535")?;
-                }
-                "--rounds" => {
-                    let rounds = arguments.next().and_then(|text| text.parse().ok());
-                    options.rounds = rounds.context("--rounds needs a number")?;
-                }
-                "--out" => options.out = Some(arguments.next().context("--out needs a folder")?.into()),
-                folder if folders > 0 => {
-                    folders -= 1;
-                    options.folder = Some(folder.into());
-                }
-                other => bail!("`{other}` is one argument too many:\n{USAGE}"),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn demo(port: u16, open: bool) -> Result<()> {
-    let dist = root().join("dist");
-    let compiler = setup(&[])?;
-    println!("Building the page (the first build takes a while: it compiles Burn).");
-    page::build(&compiler, &dist)?;
-    serve(&dist, port, open)
-}
-
-/// Serves a folder until Ctrl-C.
-fn serve(folder: &Path, port: u16, open: bool) -> Result<()> {
-    if !folder.is_dir() {
-        bail!("{} is not a folder", folder.display());
-    }
-    let server = Server::start_near(folder, port)?;
-    if server.port() != port {
-        println!("Port {port} is taken; using {}.", server.port());
-    }
-    println!("\nServing at {} (Ctrl-C ends it).", server.url());
-    if open {
-        open_in_browser(&server.url());
-    }
-    server.wait();
-    Ok(())
-}
-
-/// Opens the address where there is a desktop; nobody needs to hear where there is none.
-fn open_in_browser(url: &str) {
-    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some());
-    let program = match std::env::consts::OS {
-        "macos" => "open",
-        "windows" => "explorer",
-        _ if has_display => "xdg-open",
-        _ => return,
-    };
-    if process::command(program).arg(url).spawn().is_err() {
-        println!("(no browser could be opened: open the address yourself)");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(text: &str, known: &[&str], folders: usize) -> Result<Options> {
-        let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-        Options::parse(&words, known, folders)
-    }
-
-    #[test]
-    fn options_are_read_and_strangers_refused() {
-        let options = parse("--port 81 site", &["--port"], 1).expect("parses");
-        assert_eq!((options.port, options.folder), (81, Some("site".into())));
-        assert!(parse("--port", &["--port"], 0).is_err());
-        assert!(parse("--port many", &["--port"], 0).is_err());
-        assert!(parse("--out x", &["--port"], 0).is_err());
-        assert!(parse("one two", &[], 1).is_err());
-    }
 
     #[test]
     fn an_unknown_command_fails_with_the_usage() {

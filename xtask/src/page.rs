@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process::{self, TempDir, compressed_len, find};
+use crate::process::{self, TempDir, compressed_len, find, root};
 use crate::setup::WasmCompiler;
 
 /// The file by which a folder is known to be a built page.
@@ -22,16 +22,56 @@ const WASM_FEATURES: [&str; 7] = [
     "--enable-simd",
 ];
 
+/// What of the page is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// Everything.
+    All,
+    /// The page and its engine for the CPU, which need no Burn.
+    WithoutGpu,
+}
+
+/// Where the page's own document is, and the one without the GPU engine while that is built. It stands beside the
+/// first, because their links are relative.
+const SOURCE: &str = "www/index.html";
+const SOURCE_WITHOUT_GPU: &str = "www/.without-gpu.html";
+
 /// Builds the page with Trunk into `dist`; profile and features are the page's own affair.
 ///
 /// # Errors
 /// If the build fails.
-pub fn build(compiler: &WasmCompiler, dist: &Path) -> Result<()> {
+pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
+    if parts == Parts::All {
+        return trunk(compiler, dist, SOURCE);
+    }
+    let read =
+        |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let page = without_gpu(&read(&root().join(SOURCE))?)?;
+    let source = root().join(SOURCE_WITHOUT_GPU);
+    fs::write(&source, page).with_context(|| format!("cannot write {}", source.display()))?;
+    let built = trunk(compiler, dist, SOURCE_WITHOUT_GPU);
+    fs::remove_file(&source).with_context(|| format!("cannot remove {}", source.display()))?;
+    built
+}
+
+/// The page's document without the link that has Trunk build the GPU engine.
+fn without_gpu(page: &str) -> Result<String> {
+    let name = page.find("data-bin=\"worker_gpu\"");
+    let link = name.and_then(|name| {
+        let start = page[..name].rfind("<link")?;
+        Some(start..name + page[name..].find("/>")? + "/>".len())
+    });
+    let link = link.with_context(|| format!("{SOURCE} has no link of the program worker_gpu"))?;
+    Ok(format!("{}{}", &page[..link.start], &page[link.end..]))
+}
+
+fn trunk(compiler: &WasmCompiler, dist: &Path, source: &str) -> Result<()> {
     let trunk = find("trunk").context("Trunk is missing: run `cargo xtask setup`")?;
     let mut command = process::command(trunk);
     command
-        .args(["build", "--dist"])
+        .args(["build", source, "--dist"])
         .arg(dist)
+        .env("TRUNK_BUILD_HTML_OUTPUT", INDEX)
         // All files are of one origin, and `optimise` changes some: their hashes would be wrong.
         .env("TRUNK_BUILD_NO_SRI", "true")
         .env("TRUNK_SKIP_VERSION_CHECK", "true")
@@ -52,7 +92,7 @@ pub fn publish(compiler: &WasmCompiler, out: &Path) -> Result<()> {
         .context("the top of the file system cannot be a site")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let fresh = TempDir::new(parent, ".site-new")?;
-    build(compiler, fresh.path())?;
+    build(compiler, fresh.path(), Parts::All)?;
     optimise(fresh.path())?;
     let replaced = TempDir::new(parent, ".site-old")?;
     let moved = |from: &Path, to: &Path| {
@@ -118,7 +158,7 @@ fn optimise(site: &Path) -> Result<()> {
 }
 
 /// All files below a folder, sorted.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut pending = vec![folder.to_path_buf()];
     while let Some(folder) = pending.pop() {
@@ -183,6 +223,17 @@ mod tests {
         fs::write(at("empty").join(INDEX), "<p>").expect("writes");
         assert!(refuse_foreign(&at("empty")).is_ok());
         assert!(refuse_foreign(&at("empty").join("letter.txt")).is_err());
+    }
+
+    #[test]
+    fn the_gpu_engine_is_left_out_and_nothing_else() {
+        let page = fs::read_to_string(root().join(SOURCE)).expect("reads");
+        let less = without_gpu(&page).expect("has the link");
+        assert!(!less.contains("worker_gpu") && !less.contains("burn"), "{less}");
+        let links = |page: &str| page.matches("<link").count();
+        assert_eq!(links(&less) + 1, links(&page));
+        assert!(less.contains("data-bin=\"worker_cpu\"") && less.contains("data-bin=\"ui\""));
+        assert!(without_gpu(&less).is_err());
     }
 
     #[test]

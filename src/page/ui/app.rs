@@ -14,6 +14,7 @@ use super::components::{
     Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
     Tour, TrainRoom, VerdictPanel, Viewer,
 };
+use super::gpu_engine::use_gpu_engine;
 use super::state::{Action, Dispatch, Effort, Engine, Room, State};
 use super::{files, icons, store, test_api};
 use crate::page::protocol::BackendChoice;
@@ -28,6 +29,7 @@ pub(crate) fn App() -> Html {
 
     use_worker(&snapshot, &dispatch);
     use_manifest(&dispatch);
+    use_gpu_engine(&snapshot, &dispatch);
     use_hook(&snapshot);
     use_window_events(&dispatch, dragging.setter());
 

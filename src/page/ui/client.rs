@@ -15,7 +15,7 @@ use super::state::{
     AblateJob, Action, Bulk, CompareJob, Dispatch, EvaluateJob, ItemId, Job, ModelSource, State, StudyJob,
     TrainAction, TrainJob,
 };
-use super::store;
+use super::{gpu_engine, store};
 use super::video::{self, Frame};
 use crate::page::protocol::{
     Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload, TrainCommand,
@@ -26,7 +26,7 @@ use crate::page::shared::content::{self as given, Content};
 
 /// The scripts that start the CPU engine and the GPU engine, next to the page.
 const CPU_ENGINE: &str = "./worker_cpu_loader.js";
-const GPU_ENGINE: &str = "./worker_gpu_loader.js";
+const GPU_ENGINE: &str = gpu_engine::SCRIPT;
 /// The list of shipped models, next to the page.
 const MANIFEST: &str = "./models/manifest.json";
 
@@ -46,10 +46,10 @@ impl Client {
     ///
     /// # Errors
     /// A sentence, if the browser has no module workers.
-    pub(crate) fn start(generation: u32, gpu_engine: bool, dispatch: &Dispatch) -> Result<Self, String> {
+    pub(crate) fn start(generation: u32, on_gpu: bool, dispatch: &Dispatch) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let script = if gpu_engine { GPU_ENGINE } else { CPU_ENGINE };
+        let script = if on_gpu { GPU_ENGINE } else { CPU_ENGINE };
         let worker = Worker::new_with_options(script, &options).map_err(
             |_| "This browser cannot run the engine: use a current Chrome, Edge, Firefox or Safari.",
         )?;
@@ -66,7 +66,15 @@ impl Client {
         let on_error = {
             let dispatch = dispatch.clone();
             EventListener::new(&worker, "error", move |event| {
-                dispatch.dispatch(Action::Crash(generation, describe(event).into()));
+                let crash = Action::Crash(generation, describe(event).into());
+                let dispatch = dispatch.clone();
+                spawn_local(async move {
+                    let is_absent = on_gpu && !gpu_engine::is_there().await;
+                    dispatch.dispatch(match is_absent {
+                        true => Action::GpuEngineFiles(false),
+                        false => crash,
+                    });
+                });
             })
         };
         let on_garbled = {
@@ -145,8 +153,7 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
     let job = match job {
         Job::Train(job) => return perform_train(job, state, slot, dispatch),
         Job::Evaluate(job) => return perform_evaluate(job, state, slot, dispatch),
-        // the new generation is all there is to it
-        Job::SwitchToGpuEngine => return,
+        Job::SwitchToGpuEngine => return gpu_engine::ask(dispatch),
         job => job,
     };
     let generation = state.generation;

@@ -11,6 +11,7 @@ use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 use super::format;
 use super::state::{Action, Dispatch, ModelSource, TrainAction};
 use crate::page::shared::content::{Content, UserFile, open_zip};
+use destseg_engine::data::paths;
 use destseg_engine::files::zip;
 
 /// Model files above this many bytes are refused.
@@ -119,9 +120,9 @@ pub(crate) async fn gather(files: Vec<Chosen>) -> Gathered {
                 }
                 Err(message) => gathered.remarks.push(format!("{path}: {message}")),
             }
-        } else if in_folder && zip::is_litter(&path) {
+        } else if in_folder && paths::is_litter(&path) {
             // nobody means it
-        } else if in_folder && !zip::is_image(&path) {
+        } else if in_folder && !paths::is_image(&path) {
             others.push(path);
         } else {
             gathered.images.push(UserFile {
@@ -139,7 +140,7 @@ fn left_out(others: &[String]) -> Option<String> {
     let names: Vec<&str> = others
         .iter()
         .take(NAMED)
-        .map(|path| zip::file_name(path))
+        .map(|path| paths::file_name(path))
         .collect();
     let more = others.len() - names.len();
     let more = if more > 0 {

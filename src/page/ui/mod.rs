@@ -8,6 +8,7 @@ mod components;
 mod draw;
 mod files;
 mod format;
+mod gpu_engine;
 mod icons;
 pub mod state;
 mod store;

@@ -55,7 +55,11 @@ fn doing(what: &str) {
     println!("          {what}");
 }
 
-fn ensure_browser() -> Result<()> {
+/// Makes sure that Chromium and its driver are there.
+///
+/// # Errors
+/// If they are missing and cannot be installed; the message says what to do.
+pub fn ensure_browser() -> Result<()> {
     const WHAT: &str = "Chromium and ChromeDriver";
     if browser::find().is_err() {
         missing(WHAT, "the browser tests drive the real page");

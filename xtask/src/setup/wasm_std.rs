@@ -1,5 +1,10 @@
-//! Rust's standard library for wasm: rustup's, or where no Rust release server answers, one that
-//! is built from Debian's sources for Debian's newer compiler (packaged for its web browsers).
+//! Rust's standard library for the target `wasm32-unknown-unknown`, and a compiler that fits it.
+//!
+//! Usually `rustup target add wasm32-unknown-unknown` is all there is to it, and that is tried first. Some
+//! machines cannot reach Rust's release server, though: behind company proxies, and in sandboxes that allow only
+//! the packages of their Linux distribution. Debian packages a Rust compiler for building its web browsers
+//! (`rustc-web`) and the sources of Rust's standard library (`rust-web-src`). Where rustup fails on Debian, both
+//! are installed, and that compiler builds the library from these sources, in about a minute.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// File name endings of images, in lower case.
-pub const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "webp", "gif"];
+use super::paths::{is_litter, is_readable_image};
 
 /// Names of folders with good images.
 const GOOD: [&str; 5] = ["good", "ok", "normal", "ok_images", "pass"];
@@ -105,11 +104,8 @@ fn parse(file: usize, path: &str) -> Option<Parsed<'_>> {
         .filter(|part| !matches!(*part, "" | "."))
         .collect();
     let name = folders.pop()?;
-    let hidden = |part: &&str| part.starts_with('.') || **part == *"__MACOSX";
-    let (stem, ending) = name.rsplit_once('.')?;
-    let ending = ending.to_ascii_lowercase();
-    let is_image = ENDINGS.contains(&ending.as_str()) && !folders.iter().any(hidden) && !hidden(&name);
-    is_image.then_some(Parsed {
+    let (stem, _ending) = name.rsplit_once('.')?;
+    (is_readable_image(name) && !is_litter(path)).then_some(Parsed {
         file,
         folders,
         stem,
@@ -333,6 +329,8 @@ mod tests {
             "bottle/ground_truth/hole/000.PNG",
             "bottle/license.txt",
             "bottle/test/good/.hidden.png",
+            "__MACOSX/bottle/test/good/000.png",
+            "bottle/test/good/001.tiff",
         ]);
         assert_eq!(set.name.as_deref(), Some("bottle"));
         assert_eq!(set.train_good, [0]);

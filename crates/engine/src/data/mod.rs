@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod image;
 pub mod labelled;
 pub mod map;
+pub mod paths;
 pub mod placement;
 pub mod preprocess;
 pub mod regions;

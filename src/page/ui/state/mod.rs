@@ -5,6 +5,7 @@ mod ablate;
 mod camera;
 mod compare;
 mod evaluate;
+mod gpu_engine;
 mod item;
 mod reducer;
 mod study;
@@ -20,6 +21,7 @@ pub use ablate::{AblateJob, AblateState};
 pub use camera::{CameraPrediction, CameraState};
 pub use compare::{CompareAction, CompareJob, CompareState, Comparison, Readiness};
 pub use evaluate::{EvaluateAction, EvaluateJob, EvaluateState, LabelledFiles, Order, Progress};
+pub use gpu_engine::GpuEngineFiles;
 pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
 pub(crate) use reducer::Dispatch;
@@ -256,6 +258,8 @@ pub struct State {
     pub generation: u32,
     /// Whether the worker is the GPU engine, or the small CPU engine for first results.
     pub gpu_engine: bool,
+    /// What is known about the files of the GPU engine.
+    pub gpu_engine_files: GpuEngineFiles,
     /// Crashes since the last result.
     pub crashes: u32,
     /// Where the worker stands.
@@ -310,6 +314,7 @@ impl State {
             backend,
             generation: 1,
             gpu_engine: backend == BackendChoice::Webgpu,
+            gpu_engine_files: GpuEngineFiles::default(),
             crashes: 0,
             engine: Engine::Starting,
             device: None,
@@ -338,13 +343,14 @@ impl State {
     /// The next job; none while the engine is busy or there is nothing to do.
     pub fn next_job(&self) -> Option<Job> {
         match self.engine {
-            Engine::Listening => return Some(Job::Start(self.backend)),
+            Engine::Listening => return Some(Job::Start(self.backend_of_engine())),
             Engine::Running => {}
             Engine::Starting | Engine::Preparing | Engine::Stopped(_) => return None,
         }
         let command = self.train.next_job(self.room == Room::Train);
-        if let Some(step) = command.filter(|step| !self.waits_for_model(step)) {
-            return Some(self.on_best_engine(Job::Train(step)));
+        let command = command.filter(|job| !self.waits_for_model(job));
+        if let Some(job) = command.and_then(|job| self.on_best_engine(Job::Train(job))) {
+            return Some(job);
         }
         match &self.load {
             Load::Wanted(source) => Some(Job::Load(source.clone())),
@@ -353,7 +359,7 @@ impl State {
                 evaluation
                     .or_else(|| {
                         self.next_comparison()
-                            .map(|step| self.on_best_engine(Job::Compare(step)))
+                            .and_then(|job| self.on_best_engine(Job::Compare(job)))
                     })
                     .or_else(|| self.next_study().map(Job::Study))
                     .or_else(|| self.next_ablation().map(Job::Ablate))
@@ -363,25 +369,6 @@ impl State {
             }
             _ => None,
         }
-    }
-
-    /// Long work, for which the GPU engine comes first where a graphics card waits.
-    fn on_best_engine(&self, job: Job) -> Job {
-        if self.does_gpu_wait() {
-            Job::SwitchToGpuEngine
-        } else {
-            job
-        }
-    }
-
-    /// Whether there is a graphics card that only the GPU engine can use.
-    fn does_gpu_wait(&self) -> bool {
-        !self.gpu_engine && self.device.as_ref().is_some_and(|device| device.gpu_waits)
-    }
-
-    /// Whether the first results are there, so that the engine for the GPU may take its time.
-    fn is_gpu_due(&self) -> bool {
-        self.does_gpu_wait() && !self.times.is_empty() && self.working.is_none()
     }
 
     fn next_inspection(&self) -> Option<ItemId> {

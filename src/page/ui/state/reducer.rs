@@ -5,7 +5,7 @@ use std::rc::Rc;
 use web_sys::{Blob, HtmlVideoElement};
 use yew::{Reducible, UseReducerDispatcher};
 
-use super::{
+use super::{GpuEngineFiles,
     Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, Room, State,
     Status, StudyAction, TrainAction, View,
 };
@@ -28,6 +28,8 @@ pub enum Action {
     Engine(u32, Event, Option<Bulk>),
     /// The worker with this generation died without a word of its own.
     Crash(u32, String),
+    /// The server says whether the files of the GPU engine are there.
+    GpuEngineFiles(bool),
     /// The page has begun this job, with this number.
     Begin(Job, u32),
     /// An example's file was fetched.
@@ -114,11 +116,13 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Backend(backend) => {
                 self.backend = backend;
-                self.gpu_engine |= backend == BackendChoice::Webgpu;
+                let is_there = self.gpu_engine_files != GpuEngineFiles::Absent;
+                self.gpu_engine |= backend == BackendChoice::Webgpu && is_there;
                 self.crashes = 0;
                 self.requeue();
                 self.restart();
             }
+            Action::GpuEngineFiles(are_there) => self.on_gpu_engine_files(are_there),
             Action::Retry => self.retry(),
             Action::Train(action) => self.train(action),
             Action::Compare(action) => self.compare(action),
@@ -310,7 +314,7 @@ impl State {
             Job::Study(job) => self.study.begin(&job, number),
             Job::Ablate(job) => self.ablate.begin(job, number),
             Job::Camera(_) => self.camera.begin(number),
-            Job::SwitchToGpuEngine => self.switch_to_gpu_engine(),
+            Job::SwitchToGpuEngine => self.gpu_engine_files = GpuEngineFiles::Asked,
             Job::Evaluate(job) => self.evaluate.begin(&job),
             Job::Inspect(id) => {
                 self.working = Some((number, id));

@@ -728,6 +728,9 @@ fn training_waits_for_the_engine_of_the_graphics_card() {
     page.act(Action::Enter(Room::Train));
     let (next, _) = page.begin();
     assert_eq!(next, Job::SwitchToGpuEngine);
+    // nothing else begins until the server has answered
+    assert_eq!(page.0.next_job().filter(|job| matches!(job, Job::Train(_))), None);
+    page.act(Action::GpuEngineFiles(true));
     // the GPU engine loads the same model
     assert!(page.0.gpu_engine && page.0.generation == 2);
     page.prepare_device();
@@ -735,20 +738,59 @@ fn training_waits_for_the_engine_of_the_graphics_card() {
     assert_eq!(page.begin().0, Job::Load(ModelSource::Shipped(0)));
 }
 
-#[test]
-fn a_gpu_waits_for_the_first_result() {
+/// A page with a first result, on the CPU engine where a graphics card waits.
+fn with_waiting_gpu() -> Page {
     let mut page = Page::with(BackendChoice::Auto);
     page.bring_up();
     let device = page.0.device.as_deref().expect("is there").clone();
-    let device = DeviceInfo {
+    page.on_event(Event::DeviceReady(DeviceInfo {
         gpu_waits: true,
         ..device
-    };
-    page.on_event(Event::DeviceReady(device));
+    }));
     let (next, job) = page.begin();
     assert!(matches!(next, Job::Inspect(_)));
     page.act(analysed(job, 0.5, 0.1));
+    page
+}
+
+#[test]
+fn a_gpu_waits_for_the_first_result() {
+    let mut page = with_waiting_gpu();
     assert_eq!(page.begin().0, Job::SwitchToGpuEngine);
+    page.act(Action::GpuEngineFiles(true));
+    assert!(page.0.gpu_engine && page.0.engine == Engine::Starting);
     // what was found stays
     assert!(matches!(page.0.items[0].status, Status::Done(_)));
+}
+
+#[test]
+fn the_cpu_engine_keeps_working_until_the_gpu_engine_is_there() {
+    let mut page = with_waiting_gpu();
+    assert_eq!(page.begin().0, Job::SwitchToGpuEngine);
+    page.act(Action::GpuEngineFiles(false));
+    assert!(!page.0.gpu_engine && page.0.generation == 1 && page.0.engine == Engine::Running);
+    assert!(page.0.notices.is_empty(), "nobody asked for it");
+    assert_eq!(page.0.next_job(), None);
+    // the CPU engine trains meanwhile
+    page.act(Action::Enter(Room::Train));
+    assert!(matches!(page.0.next_job(), Some(Job::Train(_))));
+    // found later
+    page.act(Action::GpuEngineFiles(true));
+    assert_eq!(page.0.generation, 1);
+    assert_eq!(page.begin().0, Job::SwitchToGpuEngine);
+    page.act(Action::GpuEngineFiles(true));
+    assert!(page.0.gpu_engine && page.0.generation == 2);
+}
+
+#[test]
+fn a_page_that_begins_with_webgpu_falls_back_to_the_cpu_engine() {
+    let mut page = Page::with(BackendChoice::Webgpu);
+    page.act(Action::GpuEngineFiles(false));
+    assert!(!page.0.gpu_engine && page.0.generation == 2);
+    page.on_event(Event::Ready {
+        protocol: PROTOCOL_VERSION,
+    });
+    assert_eq!(page.begin().0, Job::Start(BackendChoice::Auto));
+    page.act(Action::Backend(BackendChoice::Webgpu));
+    assert!(!page.0.gpu_engine, "it is still not there");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Fit;
 use crate::data::image::{RgbImage, read};
-use crate::data::labelled::ENDINGS;
+use crate::data::paths::{is_litter, is_readable_image};
 use crate::data::placement::Layout;
 use crate::{Error, Result};
 
@@ -16,14 +16,8 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let path = entry.map_err(Error::io("read", folder))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let ending = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .map(str::to_ascii_lowercase);
-        if !hidden && ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) && !path.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_readable_image(&name) && !is_litter(&name) && !path.is_dir() {
             files.push(path);
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::mvtec::no_images;
 use crate::data::image::{GrayImage, resize_mask};
 use crate::data::labelled::{self, LabelledSet};
+use crate::data::paths::is_litter;
 use crate::{Error, Result};
 
 /// A folder's files, sorted out.
@@ -69,10 +70,8 @@ impl TestSet {
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let path = entry.map_err(Error::io("read", folder))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() && !hidden {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !is_litter(&name) {
             list(&path, files)?;
         } else if path.is_file() {
             files.push(path);

@@ -8,13 +8,6 @@ use crate::Result;
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// The bytes of `all` from `offset` on.
-    pub(super) fn at(all: &'a [u8], offset: u64) -> Result<Self> {
-        let mut bytes = Self(all);
-        bytes.take(offset)?;
-        Ok(bytes)
-    }
-
     /// The next `count` bytes.
     pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8]> {
         let split = usize::try_from(count)

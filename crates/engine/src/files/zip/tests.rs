@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::records::{END, ENTRY};
 use super::*;
 use pack::{File, zip};
 

@@ -1,10 +1,10 @@
 //! What a path in an archive or a folder says. Paths come from anyone and only name things: nothing is
 //! ever written to them.
 
-/// Endings of image files, those that are refused with a better sentence included.
-const IMAGES: [&str; 14] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "jxl",
-];
+/// Endings of the image files that can be opened, in lower case.
+const READABLE: [&str; 8] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif"];
+/// Endings of image files that cannot: they are taken for images to say so.
+const UNREADABLE: [&str; 6] = ["tif", "tiff", "avif", "heic", "heif", "jxl"];
 /// Files that systems leave behind in folders.
 const LITTER: [&str; 3] = ["__macosx", "thumbs.db", "desktop.ini"];
 
@@ -32,12 +32,20 @@ pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Whether the path's ending is that of an image.
+/// The path's ending in lower case.
+fn ending(path: &str) -> Option<String> {
+    let (_, ending) = file_name(path).rsplit_once('.')?;
+    Some(ending.to_lowercase())
+}
+
+/// Whether the path's ending is that of an image that can be opened.
+pub fn is_readable_image(path: &str) -> bool {
+    ending(path).is_some_and(|ending| READABLE.contains(&ending.as_str()))
+}
+
+/// Whether the path's ending is that of an image, be it one that cannot be opened.
 pub fn is_image(path: &str) -> bool {
-    let ending = file_name(path)
-        .rsplit_once('.')
-        .map(|(_, ending)| ending.to_lowercase());
-    ending.is_some_and(|ending| IMAGES.contains(&ending.as_str()))
+    is_readable_image(path) || ending(path).is_some_and(|ending| UNREADABLE.contains(&ending.as_str()))
 }
 
 /// Whether it is hidden or left behind by a system: nobody means such a file.
@@ -72,6 +80,7 @@ mod tests {
     #[test]
     fn images_are_known_by_their_ending_and_litter_by_its_name() {
         assert!(is_image("a.b/c.JPG") && is_image("x.tiff"));
+        assert!(is_readable_image("c.JPG") && is_readable_image("a/c.jfif") && !is_readable_image("x.tiff"));
         assert!(!is_image("png") && !is_image("a.png/readme") && !is_image("a.txt"));
         assert!(is_litter("__MACOSX/a/._b.png") && is_litter("a/.DS_Store") && is_litter("a\\Thumbs.db"));
         assert!(!is_litter("a/b.png") && !is_litter("../b.png"));
