@@ -6,14 +6,14 @@ mod common;
 
 use std::io::Cursor;
 
-use burn::tensor::Device;
 use common::{detector, inference, time, training};
-use destseg_engine::report::chart::{self, Axes, CurveChart, STYLE};
+use destseg_engine::backend::device::Device;
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::evaluation::{Session, Subject};
 use destseg_engine::data::image::{Rgb, RgbImage};
 use destseg_engine::data::labelled::Class;
+use destseg_engine::evaluation::{Session, Subject};
 use destseg_engine::metrics::{Curve, Point};
+use destseg_engine::report::chart::{self, Axes, CurveChart, STYLE};
 use pollster::block_on;
 
 /// As the command line.
@@ -62,7 +62,7 @@ fn batches() -> Growth {
         (
             batch,
             batch as f64,
-            median(training(config, [1000, 0], batch, &Device::flex(), RUNS)),
+            median(training(config, [1000, 0], batch, &Device::Cpu, RUNS)),
         )
     };
     Growth {
@@ -80,7 +80,7 @@ fn sides() -> Growth {
         (
             side,
             (side * side) as f64 / 1e3,
-            median(inference(config, &Device::flex(), RUNS)),
+            median(inference(config, &Device::Cpu, RUNS)),
         )
     };
     Growth {
@@ -95,7 +95,7 @@ fn folders() -> Growth {
     const SIDE: u32 = 64;
     let mut config = ModelConfig::preset(Preset::Compact);
     config.input_size = SIDE as usize;
-    let detector = detector(config, &Device::flex());
+    let detector = detector(config, &Device::Cpu);
     let image = png(|x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x ^ y) as u8]));
     let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
     let evaluate = |images: usize| {

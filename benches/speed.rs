@@ -10,9 +10,8 @@
 mod common;
 
 use common::{batches, inference, training, trial};
+use destseg_engine::backend::device::{self, BackendChoice};
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::backend::device;
-use destseg::page::protocol::BackendChoice;
 
 /// As the command line.
 #[global_allocator]

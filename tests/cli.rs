@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use destseg_engine::config::ModelConfig;
 use destseg_engine::methods::file::ModelFile;
 use tempfile::TempDir;
 use xtask::cli_docs;
@@ -98,7 +99,7 @@ fn a_training_starts_from_another_models_networks() {
     succeeds(&arguments, path);
     let read = |name: &str| ModelFile::parse(&fs::read(path.join(name)).expect("reads")).expect("is a model");
     let (start, next) = (read("start.safetensors"), read("next.safetensors"));
-    assert_eq!(start.header.config.student, next.header.config.student);
+    assert_eq!(networks(&start).student, networks(&next).student);
     let mut compared = 0;
     for (name, array) in start.weights.iter() {
         let now = next.weights.get(name).expect("has the same tensors");
@@ -136,7 +137,7 @@ fn from_demo_data_to_heat_maps_and_metrics() {
     assert!(read("a.safetensors") != read("c.safetensors"));
 
     let model = ModelFile::parse(&read("a.safetensors")).expect("is a model");
-    let training = model.header.training.as_ref().expect("says how it was trained");
+    let training = model.header.training().expect("says how it was trained");
     assert_eq!(training.config.seed, 7);
     assert!(model.header.calibration.is_some());
 
@@ -242,11 +243,11 @@ fn baseline_and_ablations_train_and_predict() {
         succeeds(&[&arguments, how].concat(), path);
         let model = ModelFile::parse(&fs::read(path.join(name)).expect("reads")).expect("is a model");
         assert_eq!(
-            model.header.config.segmentation.is_some(),
+            networks(&model).segmentation.is_some(),
             has_segmentation,
             "{name}"
         );
-        assert!(model.header.config.student.decoder.is_none(), "{name}");
+        assert!(networks(&model).student.decoder.is_none(), "{name}");
         let line = succeeds(
             &["predict", image, "-m", name, "-o", "out", "--device", "cpu"],
             path,
@@ -493,7 +494,7 @@ fn images_of_any_shape_are_seen_whole_or_in_tiles() {
     wide.save(path.join("circuit/train/good/900.png")).expect("saves");
     let model = shipped_model();
     let file = ModelFile::parse(&fs::read(&model).expect("reads")).expect("is a model");
-    let side = file.header.config.input_size as u32;
+    let side = file.header.input_size() as u32;
     let model = model.to_str().expect("is UTF-8");
     for (more, size) in [
         (&[][..], (400, 200)),
@@ -513,9 +514,9 @@ fn images_of_any_shape_are_seen_whole_or_in_tiles() {
         let out = format!("{fit}.safetensors");
         succeeds(&train(&out, &["--fit", fit]), path);
         let model = ModelFile::parse(&fs::read(path.join(&out)).expect("reads")).expect("is a model");
-        let config = serde_json::to_value(&model.header.config).expect("serialises");
+        let config = serde_json::to_value(networks(&model)).expect("serialises");
         assert_eq!(config["fit"], fit);
-        let images = model.header.training.expect("says how").images;
+        let images = model.header.training().expect("says how").images;
         assert_eq!(images, GOOD + views - 1, "one is held out");
         let eval = ["eval", "--data", "circuit", "-m", &out, "--device", "cpu"];
         succeeds(&eval, path);
@@ -617,7 +618,7 @@ fn exports_and_imports_keep_the_model() {
     let (before, after) = (read(Path::new(model)), read(Path::new("back.safetensors")));
     assert!(before.weights == after.weights);
     assert_eq!(before.header.calibration, after.header.calibration);
-    assert_eq!(before.header.training, after.header.training);
+    assert_eq!(before.header.training(), after.header.training());
 
     let score = |model: &str| {
         let image = "circuit/test/scratch/000.png";
@@ -688,7 +689,7 @@ fn thresholds_are_measured_anew_without_training() {
     let before = open(&shipped);
     let [again, all] = ["again", "all"].map(|name| open(&path.join(format!("{name}.safetensors"))));
     assert_eq!(again.weights, before.weights, "the networks stay as they are");
-    assert_eq!(again.header.training, before.header.training);
+    assert_eq!(again.header.training(), before.header.training());
     let looked_at = |file: &ModelFile| {
         let calibration = file.header.calibration.as_ref().expect("is calibrated");
         calibration.good_scores.len()
@@ -799,4 +800,9 @@ fn every_subcommand_is_documented_with_its_help() {
             "docs/cli.md lacks the help of `destseg {subcommand}`: run `cargo xtask cli-docs`"
         );
     }
+}
+
+/// The networks of a model, which a memory bank has not.
+fn networks(file: &ModelFile) -> &ModelConfig {
+    file.header.networks().expect("has networks")
 }

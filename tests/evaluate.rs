@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use destseg_engine::evaluation::{Evaluation, Report};
 use destseg_engine::data::labelled::Class;
+use destseg_engine::evaluation::{Evaluation, Report};
+use destseg_engine::methods::file::Body;
 use destseg_engine::methods::open::{Opened, open};
+use destseg_engine::methods::patchcore::bank_size;
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]
@@ -67,12 +69,15 @@ fn a_memory_is_built_used_and_compared() {
         read("a.safetensors") == read("b.safetensors"),
         "the same seed gives the same file"
     );
-    let Opened::Memory(memory) = open(&read("a.safetensors")).expect("opens") else {
-        panic!("this is no memory");
+    let Opened::Model(memory) = open(&read("a.safetensors")).expect("opens") else {
+        panic!("this is no model");
     };
-    let record = memory.header.training.as_ref().expect("says of what");
+    let Body::Bank { training, .. } = &memory.header.body else {
+        panic!("this is no memory bank");
+    };
+    let record = training.as_ref().expect("says of what");
     assert_eq!((record.images, record.patches), (5, 5 * 1024));
-    assert_eq!(memory.patches(), 5 * 1024 / 50);
+    assert_eq!(bank_size(&memory), 5 * 1024 / 50);
     assert!(memory.header.calibration.is_some());
     assert!(
         fs::read_to_string(path.join("a.toml"))

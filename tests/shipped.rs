@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::Device;
+use destseg::page::protocol::{Manifest, ManifestFile};
+use destseg_engine::backend::device::Device;
 use destseg_engine::config::{Preset, TrainConfig};
 use destseg_engine::data::image::{RgbImage, crop, decode, resize};
 use destseg_engine::inspect::Detector;
+use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
-use destseg::page::protocol::{Manifest, ManifestFile};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::Trainer;
 use sha2::{Digest as _, Sha256};
@@ -57,11 +58,11 @@ fn files_are_those_of_the_manifest() {
 
 /// The detector of a shipped model.
 fn detector(manifest: &Manifest, file: &ModelFile) -> Detector {
-    let id = file.header.config.teacher.id();
+    let id = file.header.teacher().id();
     let teacher = manifest.teachers.iter().find(|teacher| teacher.id == id);
     let teacher = teacher.expect("its teacher is shipped");
     let (_, teacher) = parse_teacher(&read(&teacher.file)).expect("is a teacher");
-    Detector::new(file, Some(&teacher), &Device::flex()).expect("builds")
+    methods::detector(file, Some(&teacher), &Device::Cpu).expect("builds")
 }
 
 /// Inside a tile the map of a tiled image is that of the tile alone: overlaps fade, nothing else changes.
@@ -71,7 +72,7 @@ async fn tiles_show_no_seams() {
     let tablets = manifest.models.iter().find(|model| model.file.id == "tablets");
     let model = tablets.expect("is shipped");
     let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
-    let tile = file.header.config.input_size;
+    let tile = file.header.input_size();
     let detector = detector(&manifest, &file).with_tiles(tile);
     let example = &model.examples[0];
     let image = decode(&read(&example.file)).expect("is an image");
@@ -142,7 +143,7 @@ async fn a_defective_image_among_the_good_ones_is_pointed_at() {
     let manifest = manifest();
     let model = &manifest.models[0];
     let file = ModelFile::parse(&read(&model.file.file)).expect("is a model");
-    let side = file.header.config.input_size;
+    let side = file.header.input_size();
     let pictures = |defective: bool| {
         let chosen = model
             .examples
@@ -164,8 +165,8 @@ async fn a_defective_image_among_the_good_ones_is_pointed_at() {
             TextureSource::Procedural,
         );
         let (_, teacher) = parse_teacher(&read(&manifest.teachers[0].file)).expect("is a teacher");
-        let device = Device::flex();
-        let model_config = file.header.config.clone();
+        let device = Device::Cpu;
+        let model_config = file.header.networks().expect("has networks").clone();
         let mut trainer =
             Trainer::new(model_config, config, &teacher, images, synthesiser, &device).expect("starts");
         trainer.start_from(&file.weights).expect("takes the weights");
@@ -173,7 +174,7 @@ async fn a_defective_image_among_the_good_ones_is_pointed_at() {
             .outliers(&calibration, usize::MAX)
             .await
             .expect("looks at them");
-        let places: Vec<usize> = outliers.iter().map(|outlier| outlier.place).collect();
+        let places: Vec<usize> = outliers.iter().map(|outlier| outlier.index).collect();
         assert_eq!(places, [place], "{outliers:?}");
     }
 }

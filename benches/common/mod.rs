@@ -2,16 +2,20 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor};
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::{Array, Weights};
+use destseg_engine::backend::burn::BurnModel;
+use destseg_engine::backend::device::Device;
 use destseg_engine::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
 use destseg_engine::data::image::{Rgb, RgbImage};
-use destseg_engine::inspect::Detector;
-use destseg_engine::methods::file::{ModelFile, ModelHeader, parse_teacher};
-use destseg_engine::arch::prefix;
 use destseg_engine::files::teacher::fold;
-use destseg_engine::arch::weights::{Array, Weights};
+use destseg_engine::inspect::Detector;
+use destseg_engine::methods;
+use destseg_engine::methods::file::{ModelFile, ModelHeader, parse_teacher};
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{Batch, Trainer};
+use destseg_kernels::Grid;
 use pollster::block_on;
 
 /// Milliseconds of each run after a first one.
@@ -28,15 +32,15 @@ pub(crate) fn time(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
 /// A network as a training leaves it before its first step, with its teacher.
 pub(crate) fn file(config: ModelConfig) -> ModelFile {
     let teacher = teacher(config.teacher);
-    let trainer = trainer(config.clone(), [1, 1], 4, &teacher, &Device::flex());
-    let mut weights = block_on(trainer.model().trained_weights()).expect("reads");
+    let trainer = trainer(config.clone(), [1, 1], 4, &teacher, &Device::Cpu);
+    let mut weights = block_on(trainer.weights()).expect("reads");
     weights.extend(teacher.prefixed(prefix::TEACHER));
-    ModelFile::new(ModelHeader::new(config), weights).expect("is whole")
+    ModelFile::new(ModelHeader::of_networks(config), weights).expect("is whole")
 }
 
 /// The same network, ready to look at images.
 pub(crate) fn detector(config: ModelConfig, device: &Device) -> Detector {
-    Detector::new(&file(config), None, device).expect("builds")
+    methods::detector(&file(config), None, device).expect("builds")
 }
 
 /// The first trial of a compact network, which is larger than what became of it. The peers' scripts have it: with it
@@ -63,13 +67,22 @@ pub(crate) fn inference(config: ModelConfig, device: &Device, runs: usize) -> Ve
     })
 }
 
-/// Milliseconds of looks at a batch that is on the device, by Burn: until its segmentation maps are back.
+/// Milliseconds of predictions for a batch that is on the graphics card, until its segmentation maps are back.
 pub(crate) fn batches(config: ModelConfig, batch: usize, device: &Device, runs: usize) -> Vec<f64> {
     let side = config.input_size;
-    let model = file(config).build(None, device).expect("builds").folded();
+    let Device::Burn(device) = device else {
+        panic!("only a graphics card takes batches");
+    };
+    let teacher = teacher(config.teacher);
+    let model = BurnModel::new(&config, &teacher, &file(config.clone()).weights, device);
+    let model = model.expect("builds");
     let images = Tensor::<4>::random([batch, 3, side, side], Distribution::Default, device);
     time(runs, || {
-        let map = model.forward(images.clone()).segmentation.expect("has one");
+        let map = model
+            .forward(images.clone())
+            .expect("runs")
+            .segmentation
+            .expect("has one");
         map.into_data();
     })
 }
@@ -85,12 +98,20 @@ pub(crate) fn training(
     let side = config.input_size;
     let teacher = teacher(config.teacher);
     let mut trainer = trainer(config, steps, batch, &teacher, device);
-    let images = || Tensor::random([batch, 3, side, side], Distribution::Default, device);
-    let mask = Tensor::<4>::random([batch, 1, side / 4, side / 4], Distribution::Default, device);
+    let value = |i: usize| (i * 7919 % 2017) as f32 / 1008.5 - 1.0;
+    let image = |seed: usize| Grid {
+        height: side,
+        width: side,
+        channels: 3,
+        data: (0..3 * side * side).map(|i| value(i + seed)).collect(),
+    };
+    let images = |seed| (0..batch).map(|i| image(seed + 31 * i)).collect();
     let batch = Batch {
-        clean: images(),
-        corrupted: images(),
-        mask: mask.greater_elem(0.95).float(),
+        clean: images(0),
+        corrupted: images(1000),
+        mask: (0..batch * side * side / 16)
+            .map(|i| f32::from(u8::from(value(i) > 0.9)))
+            .collect(),
     };
     time(runs, || {
         block_on(trainer.step_on(batch.clone())).expect("does a step");

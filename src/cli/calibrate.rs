@@ -9,9 +9,9 @@ use super::common::{
     write_file,
 };
 use super::train::report;
+use destseg_engine::arch::prefix;
 use destseg_engine::config::{Preset, TrainConfig};
 use destseg_engine::data::dataset::Category;
-use destseg_engine::arch::prefix;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::Trainer;
@@ -55,7 +55,11 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     refuse_existing(&args.out, args.force)?;
     let mut file = load_model(&args.model)?;
-    let model = file.header.networks().map_err(|err| err.in_file(&args.model))?.clone();
+    let model = file
+        .header
+        .networks()
+        .map_err(|err| err.in_file(&args.model))?
+        .clone();
     let recipe = file.header.training().map(|record| record.config.clone());
     let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
     if config.held_out == 0.0 {

@@ -4,19 +4,19 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use destseg_engine::backend::device::Device;
 use clap::ValueEnum;
+use destseg_engine::backend::device::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use destseg_engine::Error;
+use destseg_engine::arch::weights::Weights;
+use destseg_engine::backend::device::{self, BackendChoice, Selected};
 use destseg_engine::config::{Fit, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, load_good};
-use destseg_engine::backend::device::{self, BackendChoice, Selected};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, ModelHeader, parse_teacher};
 use destseg_engine::methods::open::{self, Opened};
-use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::TextureSource;
 use destseg_engine::train::model_so_far;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::common::{open_file, refuse_existing, write_file};
+use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, teacher_to_bytes};
 use destseg_engine::methods::open::Opened;
-use destseg_engine::files::storage::Precision;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -10,11 +10,11 @@ use super::common::{
 };
 use super::settings::Format;
 use super::train::{self, Args, Outputs};
+use destseg_engine::arch::prefix;
 use destseg_engine::config::{SynthesisConfig, TeacherKind};
 use destseg_engine::data::dataset::Category;
-use destseg_engine::arch::prefix;
-use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::methods::patchcore::{BankBuilder, BankConfig, BankProgress, bank_size};
+use destseg_engine::synthesis::Synthesiser;
 
 pub(super) async fn build(
     args: &Args,

@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::common::{DeviceArg, load_detector, make_folder, open_device, output_name, write_file};
-use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::verdict::decision::SENSITIVITY;
 use destseg_engine::data::image::{self, RgbImage};
-use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
+use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
+use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::decision::SENSITIVITY;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

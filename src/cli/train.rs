@@ -13,15 +13,15 @@ use super::common::{
 use super::memory;
 use super::settings::{self, Format, SettingsText as _};
 use destseg_engine::Error;
-use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::arch::cost::Costs;
+use destseg_engine::arch::prefix;
 use destseg_engine::config::{Settings, TeacherKind, TrainConfig};
 use destseg_engine::data::dataset::Category;
-use destseg_engine::arch::cost::Costs;
-use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
-use destseg_engine::arch::prefix;
 use destseg_engine::files::storage::Precision;
+use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::{Stage, Trainer};
+use destseg_engine::verdict::calibration::Calibration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

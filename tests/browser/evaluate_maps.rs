@@ -4,10 +4,10 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use burn::tensor::Device;
-use destseg_engine::evaluation::{Evaluation, Metrics, Session, Prediction, Subject};
-use destseg_engine::inspect::Detector;
+use destseg_engine::backend::device::Device;
 use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::evaluation::{Evaluation, Metrics, Prediction, Session, Subject};
+use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
 
 use crate::evaluate::{data, enter, until};
@@ -49,9 +49,9 @@ async fn measured(page: Page) -> Result<()> {
     let file = ModelFile::parse(&fs::read(model)?)?;
     let (_, teacher) = parse_teacher(&fs::read(page.site().first_teacher()?)?)?;
     // only its thresholds and its shape are asked for
-    let detector = Detector::new(&file, Some(&teacher), &Device::flex())?;
+    let detector = methods::detector(&file, Some(&teacher), &Device::Cpu)?;
     let mut session = Session::new(&detector);
-    let side = file.header.config.input_size;
+    let side = file.header.input_size();
     for (place, image) in saved.images.iter().enumerate() {
         let maps = page.maps_of(&image.name.replace('/', "-")).await?;
         ensure!(

@@ -23,6 +23,7 @@ mod site;
 mod speed;
 mod spy;
 mod study;
+mod tour;
 mod train;
 mod train_faults;
 mod train_gpu;
@@ -30,7 +31,6 @@ mod train_input;
 mod train_memory;
 mod train_paper;
 mod train_preview;
-mod tour;
 
 #[path = "../support/formula.rs"]
 mod formula;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::config::{Preset, Settings};
 use destseg_engine::data::dataset::load_good;
 use destseg_engine::methods::file::parse_teacher;
-use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::Trainer;
 
@@ -38,7 +38,7 @@ pub(crate) fn trainer_with(settings: Settings, teacher: &Weights, files: &[PathB
     let images = load_good(files, settings.model.input_size, settings.model.fit)?.images;
     let synthesis = settings.training.synthesis.clone();
     let synthesiser = Synthesiser::new(synthesis, settings.training.augment, TextureSource::Procedural);
-    let device = burn::tensor::Device::flex();
+    let device = destseg_engine::backend::device::Device::Cpu;
     Ok(Trainer::new(
         settings.model,
         settings.training,

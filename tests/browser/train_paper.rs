@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 
 use destseg_engine::config::{Preset, Settings, TeacherKind};
-use destseg_engine::methods::file::teacher_to_bytes;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::files::teacher::fold;
+use destseg_engine::methods::file::teacher_to_bytes;
 
 use crate::formula::formula_teacher;
 use crate::harness::{Gpu, in_browser};

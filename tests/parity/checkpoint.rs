@@ -5,25 +5,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use burn::tensor::Device;
-use destseg_engine::config::{ModelConfig, Preset, TeacherKind};
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::{Array, Weights};
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::{Method, ModelConfig, Preset, TeacherKind};
+use destseg_engine::files::storage::Precision;
+use destseg_engine::files::teacher::fold;
+use destseg_engine::methods;
 use destseg_engine::methods::export::to_pytorch;
 use destseg_engine::methods::file::{ModelFile, ModelHeader};
 use destseg_engine::methods::open::{Opened, open};
-use destseg_engine::arch::prefix;
-use destseg_engine::files::storage::Precision;
-use destseg_engine::files::teacher::fold;
-use destseg_engine::arch::weights::{Array, Weights};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
-use crate::reference::{formula, formula_teacher, input, paper, shared, values};
+use crate::reference::{formula, formula_teacher, paper, shared, uniform};
 use crate::torch::StateDict;
 
 /// The state dict of the reference's network: teacher, student, segmentation network.
-async fn state_dict() -> Weights {
-    let mut weights = paper(&Device::flex()).await.weights;
+fn state_dict() -> Weights {
+    let (_, mut weights) = paper(256);
     weights.extend(formula_teacher().prefixed(prefix::TEACHER));
     weights
 }
@@ -66,7 +67,7 @@ fn plain(weights: &Weights) -> Vec<u8> {
 fn model(bytes: &[u8]) -> ModelFile {
     match open(bytes).expect("opens") {
         Opened::Model(file) => *file,
-        Opened::Teacher(..) | Opened::Memory(_) => panic!("is a model"),
+        Opened::Teacher(..) => panic!("is a model"),
     }
 }
 
@@ -79,7 +80,7 @@ fn teacher(bytes: &[u8]) -> Weights {
 
 #[tokio::test]
 async fn a_checkpoint_is_the_same_model_in_every_format() {
-    let weights = state_dict().await;
+    let weights = state_dict();
     let mut expected = weights.clone();
     drop(expected.take_prefix(prefix::TEACHER));
     let folded = fold(TeacherKind::Resnet18, &formula_teacher()).expect("folds");
@@ -93,7 +94,10 @@ async fn a_checkpoint_is_the_same_model_in_every_format() {
         let file = model(&bytes);
         // not assert_eq: nobody wants to read a model's numbers
         assert!(file.weights == expected, "{format} gives other weights");
-        assert_eq!(file.header, ModelHeader::new(ModelConfig::preset(Preset::Paper)));
+        assert_eq!(
+            file.header,
+            ModelHeader::of_networks(ModelConfig::preset(Preset::Paper))
+        );
     }
 
     // our format keeps it, PyTorch's comes back, and the maps stay
@@ -103,22 +107,17 @@ async fn a_checkpoint_is_the_same_model_in_every_format() {
     let out = to_pytorch(&file, None).expect("exports");
     let back = model(&out);
     assert_eq!(back.header, file.header);
-    let device = Device::flex();
-    let images = input("input_aug_64", 4.0, [1, 3, 64, 64], &device);
-    let maps = |file: &ModelFile| {
-        let output = file.build(None, &device).expect("builds").forward(images.clone());
-        (
-            values(&output.dest),
-            values(&output.segmentation.expect("is there")),
-        )
-    };
-    let (from_checkpoint, from_export) = (maps(&file), maps(&back));
-    assert!(
-        from_checkpoint == from_export,
-        "the exported model gives other maps"
-    );
-    let reference = paper(&device).await.model.forward(images.clone());
-    assert!(from_checkpoint.0 == values(&reference.dest));
+    let pixels = uniform("pixels", 3 * 256 * 256)
+        .into_iter()
+        .map(|u| u + 0.5)
+        .collect::<Vec<f32>>();
+    let mut maps = Vec::new();
+    for file in [&file, &back] {
+        let detector = methods::detector(file, None, &Device::Cpu).expect("builds");
+        let found = detector.detect_pixels(&pixels).await.expect("detects");
+        maps.push((found.dest, found.segmentation.expect("is there")));
+    }
+    assert!(maps[0] == maps[1], "the exported model gives other maps");
 }
 
 #[tokio::test]
@@ -151,7 +150,7 @@ async fn a_teacher_comes_published_or_folded() {
 async fn what_does_not_fit_is_named() {
     const STUDENT: &str = "student_net.decoder_layer4.0.conv1.weight";
     const SHORTCUT: &str = "teacher_net.encoder.layer2.0.downsample.0.weight";
-    let whole = state_dict().await;
+    let whole = state_dict();
     let refused = |what: &str, change: &dyn Fn(&mut Weights)| {
         let mut weights = whole.clone();
         change(&mut weights);
@@ -195,7 +194,7 @@ async fn what_does_not_fit_is_named() {
 
 #[tokio::test]
 async fn headers_of_older_versions_open() {
-    let file = model(&tensors(&state_dict().await).zip());
+    let file = model(&tensors(&state_dict()).zip());
     let bytes = file.to_bytes(Precision::F32).expect("writes");
     let with_header = |change: &dyn Fn(&mut serde_json::Value)| {
         let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("reads");
@@ -209,10 +208,37 @@ async fn headers_of_older_versions_open() {
     let older = with_header(&|header| {
         let header = header.as_object_mut().expect("is an object");
         header.retain(|key, _| ["format_version", "config"].contains(&key.as_str()));
+        header["format_version"] = 1.into();
+        header["config"]
+            .as_object_mut()
+            .expect("is an object")
+            .remove("method");
     });
     let opened = model(&older);
-    assert_eq!(opened.header.config, file.header.config);
-    assert!(opened.header.training.is_none() && opened.header.calibration.is_none());
+    assert_eq!(
+        opened.header.networks().expect("are there"),
+        file.header.networks().expect("are there")
+    );
+    assert_eq!(opened.header.method(), Method::Destseg);
+    assert!(opened.header.training().is_none() && opened.header.calibration.is_none());
+    // version 0.1 told STPM by its distance
+    let stpm = with_header(&|header| {
+        let header = header.as_object_mut().expect("is an object");
+        header.retain(|key, _| ["format_version", "config"].contains(&key.as_str()));
+        header["format_version"] = 1.into();
+        header["config"]
+            .as_object_mut()
+            .expect("is an object")
+            .remove("method");
+        header["config"]["distance"] = "squared-euclidean".into();
+    });
+    assert_eq!(model(&stpm).header.method(), Method::Stpm);
+    let two = with_header(&|header| header["method"] = "stpm".into());
+    let message = open(&two).expect_err("refused").to_string();
+    assert!(message.contains("two methods"), "{message}");
+    let unknown = with_header(&|header| header["features"] = serde_json::json!(["whitening", "time-travel"]));
+    let message = open(&unknown).expect_err("refused").to_string();
+    assert!(message.contains("`time-travel`"), "{message}");
     let newer = with_header(&|header| header["format_version"] = 1000.into());
     let message = open(&newer).expect_err("refused").to_string();
     assert!(message.contains("newer"), "{message}");
@@ -263,7 +289,7 @@ torch.save(net, 'whole.pt')
         println!("skipped: {} is absent", shared().join("bench").display());
         return;
     }
-    let file = model(&tensors(&state_dict().await).zip());
+    let file = model(&tensors(&state_dict()).zip());
     let folder: TempDir = tempfile::tempdir().expect("creates");
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     fs::write(

@@ -1,12 +1,12 @@
-//! A training on a GPU is that of the CPU: Burn's autodiff there, kernels and a tape of our own here.
+//! A training on a GPU is that of the CPU: Burn's autodiff there, a tape of our own here.
 //!
 //! `cargo xtask test` gives these tests the software adapter of Chromium where there is no GPU.
 
 use std::path::Path;
 
-use burn::tensor::Device;
-use destseg_engine::config::{Preset, Settings};
 use destseg_demo_data::{Category, DemoConfig, Split, draw};
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::{Preset, Settings};
 use destseg_engine::methods::file::parse_teacher;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::Trainer;
@@ -72,7 +72,7 @@ async fn run(trainer: &mut Trainer, count: usize) -> (Vec<f32>, Vec<u8>) {
 /// weights that rounding has parted.
 async fn agrees(steps: [usize; 2], before: usize) {
     let Some(gpu) = crate::gpu().await else { return };
-    let mut theirs = trainer(steps, &Device::flex());
+    let mut theirs = trainer(steps, &Device::Cpu);
     let (_, state) = run(&mut theirs, before).await;
     let mut ours = trainer(steps, &gpu);
     ours.resume(&state).expect("goes on");
@@ -106,7 +106,7 @@ async fn the_segmentation_network_learns_as_on_the_cpu() {
 /// Who asks may pause between images; the step after them is the one that does all by itself.
 #[tokio::test]
 async fn what_stage_2_needs_is_learned_image_by_image() {
-    let device = Device::flex();
+    let device = Device::Cpu;
     let [mut parts, mut whole] = [(); 2].map(|()| trainer([0, 1], &device));
     let mut count = 0;
     while parts.prepare().await.expect("looks at an image") {

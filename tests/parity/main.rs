@@ -16,11 +16,13 @@ mod formula;
 #[path = "../support/torch.rs"]
 mod torch;
 
+use destseg_engine::backend::device::{self, BackendChoice, Device};
+
 /// The first GPU, opened once for all tests; none where there is none, which is said.
-async fn gpu() -> Option<burn::tensor::Device> {
-    static GPU: tokio::sync::OnceCell<Option<burn::tensor::Device>> = tokio::sync::OnceCell::const_new();
+async fn gpu() -> Option<Device> {
+    static GPU: tokio::sync::OnceCell<Option<Device>> = tokio::sync::OnceCell::const_new();
     let open = || async {
-        match destseg_engine::backend::device::select(destseg::page::protocol::BackendChoice::Webgpu).await {
+        match device::select(BackendChoice::Webgpu).await {
             Ok(gpu) => {
                 println!("on {}", gpu.info.adapter);
                 Some(gpu.device)

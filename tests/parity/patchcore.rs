@@ -1,38 +1,39 @@
 //! The baseline, `PatchCore`.
 
-use burn::tensor::{Device, Tensor};
-use destseg_engine::config::{BankConfig, Preset};
-use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::methods::patchcore::{MemoryFile, gaussian, patches};
-use destseg_engine::files::teacher::{Teacher, fold};
 use destseg_engine::arch::weights::Array;
-use destseg_engine::train::Coreset;
+use destseg_engine::backend::cpu::CpuTeacher;
+use destseg_engine::config::Preset;
+use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::files::teacher::fold;
+use destseg_engine::methods::patchcore::{BankConfig, Coreset, PatchCore, gaussian, patches};
 
-use crate::reference::{check, expected, formula_teacher, input, values};
+use crate::reference::{check, expected, formula_teacher, input};
 
 const TOLERANCE: f64 = 1e-5;
 const DIMENSIONS: usize = 384;
 
-#[tokio::test]
-async fn memory_scores_and_map_are_the_references() {
+#[test]
+fn bank_scores_and_map_are_the_references() {
     let Some(fixture) = expected("baselines_expected.json") else {
         return;
     };
     let expected = &fixture["patchcore"];
-    let device = Device::flex();
     let config = BankConfig {
         input_size: 64,
         ..BankConfig::preset(Preset::Paper)
     };
     assert_eq!(config.dimensions(), DIMENSIONS);
     let folded = fold(config.teacher, &formula_teacher()).expect("folds");
-    let teacher = Teacher::load(config.teacher, &folded, &device).expect("loads");
-    let bank = patches(teacher.forward(input("patchcore_train", 4.0, [4, 3, 64, 64], &device)));
-    let bank = values(&bank);
+    let teacher = || CpuTeacher::new(config.teacher, &folded, 64).expect("builds");
+    let train = input("patchcore_train", 4.0, [4, 3, 64, 64]);
+    let bank: Vec<f32> = train
+        .iter()
+        .flat_map(|image| patches(&teacher().run(image)).data)
+        .collect();
     check("bank", &bank, &expected["bank_sum"], TOLERANCE);
 
     let mut coreset = Coreset::new(&bank, DIMENSIONS, 0, 0, 0).expect("has points");
-    coreset.choose(25).await.expect("chooses");
+    coreset.choose(25);
     let chosen = coreset.chosen();
     let list = |key: &str| -> Vec<usize> {
         let numbers = expected[key].as_array().expect("is a list");
@@ -44,6 +45,7 @@ async fn memory_scores_and_map_are_the_references() {
     assert_eq!(chosen[..10], list("coreset_first10_start0_noprojection"));
     assert_eq!(chosen[22..], list("coreset_last3"));
 
+    let small = |values: &[f32]| values.iter().map(|value| value / 16.0).collect::<Vec<f32>>();
     let array = Array {
         shape: vec![chosen.len(), DIMENSIONS],
         data: chosen
@@ -52,13 +54,15 @@ async fn memory_scores_and_map_are_the_references() {
             .copied()
             .collect(),
     };
-    let file = MemoryFile::new(config, array, None, None);
-    let memory = file.build(Some(&folded), &device).expect("builds");
-    let images = input("patchcore_test", 4.0, [2, 3, 64, 64], &device);
+    let small_bank = Array {
+        shape: array.shape.clone(),
+        data: small(&array.data),
+    };
+    let memory = PatchCore::new(&config, teacher(), array).expect("builds");
+    let images = input("patchcore_test", 4.0, [2, 3, 64, 64]);
     let (mut distances, mut maps) = (Vec::new(), Vec::new());
-    for image in 0..2 {
-        let one: Tensor<4> = images.clone().narrow(0, image, 1);
-        let found = memory.look(one).await.expect("looks");
+    for (image, pixels) in images.iter().enumerate() {
+        let found = memory.look(pixels).expect("looks");
         let score = &expected["image_scores"][image];
         for key in ["max", "weighted_anomalib"] {
             let error = f64::from(found.score) - score[key].as_f64().expect("is a number");
@@ -71,16 +75,9 @@ async fn memory_scores_and_map_are_the_references() {
     check("map", &maps, &expected["upsampled_gauss4"], TOLERANCE);
 
     // the weight only shows where distances are small
-    let small = |values: &[f32]| values.iter().map(|value| value / 16.0).collect::<Vec<f32>>();
-    let array = Array {
-        shape: vec![chosen.len(), DIMENSIONS],
-        data: small(&file.weights.get("bank").expect("is there").data),
-    };
     let plain = AnomalyMap::new(8, 8, small(&distances[..64])).expect("fits");
-    let memory = MemoryFile::new(file.header.config.clone(), array, None, None)
-        .build(Some(&folded), &device)
-        .expect("builds");
-    let test = values(&patches(teacher.forward(images.narrow(0, 0, 1))));
+    let memory = PatchCore::new(&config, teacher(), small_bank).expect("builds");
+    let test = patches(&teacher().run(&images[0])).data;
     let worst = (0..64)
         .max_by(|&a, &b| plain.values()[a].total_cmp(&plain.values()[b]))
         .expect("has patches");

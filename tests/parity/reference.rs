@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use destseg_engine::arch;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::config::{ModelConfig, Preset};
-use destseg_engine::files::teacher::{Teacher, fold};
-use destseg_engine::arch::weights::{Weights, collect};
-use destseg_engine::model::{DeSTSeg, prefix};
+use destseg_kernels::Grid;
 use serde_json::Value;
 
 use crate::formula::teacher_shapes;
@@ -31,58 +30,55 @@ pub(crate) fn expected(name: &str) -> Option<Value> {
     Some(serde_json::from_slice(&text).expect("is JSON"))
 }
 
-/// The paper's network with formula weights.
-pub(crate) struct Paper {
-    pub(crate) model: DeSTSeg,
-    /// Student and segmentation network.
-    pub(crate) weights: Weights,
-    /// Numbers that PyTorch counts as parameters, the teacher's included.
-    pub(crate) parameters: usize,
-}
-
-/// A network with the formula's teacher and nothing else.
-pub(crate) fn empty(config: &ModelConfig, device: &Device) -> DeSTSeg {
-    let folded = fold(config.teacher, &formula_teacher()).expect("folds");
-    let teacher = Teacher::load(config.teacher, &folded, device).expect("loads");
-    DeSTSeg::new(config, teacher, device).expect("builds")
-}
-
-pub(crate) async fn paper(device: &Device) -> Paper {
-    let config = ModelConfig::preset(Preset::Paper);
-    let is_parameter = |name: &str| !name.contains("running_");
-    let mut parameters: usize = teacher_shapes()
-        .iter()
-        .filter(|(name, _)| is_parameter(name))
-        .map(|(_, shape)| shape.iter().product::<usize>())
-        .sum();
-    let empty = empty(&config, device);
-    let mut weights = Weights::default();
-    let mut fill = |own: Weights| {
-        for (name, array) in own.iter() {
-            if is_parameter(name) {
-                parameters += array.data.len();
-            }
-            weights.insert(name.to_owned(), formula(name, &array.shape));
-        }
+/// The paper's networks with the formula's weights, for images of `side` pixels.
+pub(crate) fn paper(side: usize) -> (ModelConfig, Weights) {
+    let config = ModelConfig {
+        input_size: side,
+        ..ModelConfig::preset(Preset::Paper)
     };
-    fill(collect(&empty.student, prefix::STUDENT).await.expect("reads"));
-    let segmentation = empty.segmentation.as_ref().expect("is there");
-    fill(collect(segmentation, prefix::SEGMENTATION).await.expect("reads"));
-    Paper {
-        model: empty.load(&weights).expect("loads"),
-        weights,
-        parameters,
+    let mut weights = Weights::default();
+    for (name, shape) in arch::tensors(&config).iter() {
+        weights.insert(name.to_owned(), formula(name, shape));
     }
+    (config, weights)
 }
 
-pub(crate) fn input(name: &str, scale: f32, shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let values = uniform(name, shape.iter().product());
-    let values: Vec<f32> = values.into_iter().map(|u| scale * u).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
+/// Numbers that PyTorch counts as parameters of the paper's networks, the teacher's included.
+pub(crate) fn parameters() -> usize {
+    let (_, weights) = paper(256);
+    let trained = weights
+        .iter()
+        .map(|(name, array)| (name.to_owned(), array.shape.clone()));
+    teacher_shapes()
+        .into_iter()
+        .chain(trained)
+        .filter(|(name, _)| !name.contains("running_"))
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum()
 }
 
-pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
-    tensor.clone().into_data().try_into_vec().expect("is f32")
+/// The fixtures' inputs `[images, channels, height, width]`, image by image.
+pub(crate) fn input(name: &str, scale: f32, [images, channels, height, width]: [usize; 4]) -> Vec<Grid> {
+    let values = uniform(name, images * channels * height * width);
+    let image = |values: &[f32]| {
+        let mut grid = Grid::zeros(height, width, channels);
+        for (i, u) in values.iter().enumerate() {
+            let (channel, pixel) = (i / (height * width), i % (height * width));
+            grid.data[pixel * channels + channel] = scale * u;
+        }
+        grid
+    };
+    values
+        .chunks_exact(channels * height * width)
+        .map(image)
+        .collect()
+}
+
+/// Maps in the fixtures' order: image by image, channel by channel, row by row.
+pub(crate) fn planes<'a>(grids: impl IntoIterator<Item = &'a Grid>) -> Vec<f32> {
+    let plane = |grid: &'a Grid, channel: usize| grid.data.iter().skip(channel).step_by(grid.channels);
+    let of_grid = |grid: &'a Grid| (0..grid.channels).flat_map(move |channel| plane(grid, channel));
+    grids.into_iter().flat_map(of_grid).copied().collect()
 }
 
 /// Compares mean, deviation, extremes and samples, relative to the tensor's largest value.

@@ -1,16 +1,17 @@
 //! Gradients and short training runs at small learning rates (larger ones are chaotic: even the
 //! reference disagrees with itself in another precision).
 
-use burn::tensor::{Device, Tensor, TensorData};
-use destseg_engine::config::{ModelConfig, Preset, StageConfig, TeacherKind, TrainConfig};
+use destseg_engine::arch::weights::Weights;
+use destseg_engine::backend::cpu::{CpuModel, CpuTeacher};
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::{Preset, StageConfig, TeacherKind, TrainConfig};
 use destseg_engine::data::image::RgbImage;
 use destseg_engine::files::teacher::fold;
-use destseg_engine::arch::weights::Weights;
 use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{Batch, Trainer};
 use serde_json::Value;
 
-use crate::reference::{check, expected, formula_teacher, input, paper, uniform, values};
+use crate::reference::{check, expected, formula_teacher, input, paper, planes, uniform};
 
 /// Side of the fixtures' training images.
 const SIDE: usize = 64;
@@ -53,24 +54,22 @@ impl Run {
     }
 }
 
-/// A trainer with formula weights.
-async fn trainer(config: TrainConfig, device: &Device) -> Trainer {
-    let mut model = ModelConfig::preset(Preset::Paper);
-    model.input_size = SIDE;
+/// A trainer with the formula's weights, on the CPU.
+fn trainer(config: TrainConfig) -> Trainer {
+    let (model, weights) = paper(SIDE);
     let teacher = fold(TeacherKind::Resnet18, &formula_teacher()).expect("folds");
     let textures = TextureSource::Procedural;
     let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
     // the steps bring their own images
     let images = vec![RgbImage::new(SIDE as u32, SIDE as u32); BATCH];
-    let mut trainer = Trainer::new(model, config, &teacher, images, synthesiser, device).expect("starts");
-    trainer
-        .start_from(&paper(device).await.weights)
-        .expect("takes the weights");
+    let mut trainer =
+        Trainer::new(model, config, &teacher, images, synthesiser, &Device::Cpu).expect("starts");
+    trainer.start_from(&weights).expect("takes the weights");
     trainer
 }
 
-fn batch(step: usize, device: &Device) -> Batch {
-    let images = |name: &str| input(&format!("{name}_{step}"), 4.0, [BATCH, 3, SIDE, SIDE], device);
+fn batch(step: usize) -> Batch {
+    let images = |name: &str| input(&format!("{name}_{step}"), 4.0, [BATCH, 3, SIDE, SIDE]);
     // blocks of 8 pixels in the image are blocks of 2 in the map
     const BLOCKS: usize = 8;
     let noise = uniform(&format!("train_mask_{step}"), BATCH * BLOCKS * BLOCKS);
@@ -85,7 +84,7 @@ fn batch(step: usize, device: &Device) -> Batch {
     Batch {
         clean: images("train_origin"),
         corrupted: images("train_aug"),
-        mask: Tensor::from_data(TensorData::new(mask, [BATCH, 1, side, side]), device),
+        mask,
     }
 }
 
@@ -106,10 +105,9 @@ async fn follows_the_reference(run: Run, tolerance: f64) {
     };
     let stage = &fixture[run.key()];
     let expected = &stage["f64"];
-    let device = Device::flex().autodiff();
-    let mut trainer = trainer(run.config(STEPS, number(&stage["lr_scale"])), &device).await;
+    let mut trainer = trainer(run.config(STEPS, number(&stage["lr_scale"])));
     for (step, losses) in expected["log"].as_array().expect("is a list").iter().enumerate() {
-        let report = trainer.step_on(batch(step, &device)).await.expect("steps");
+        let report = trainer.step_on(batch(step)).await.expect("steps");
         match report.parts {
             None => close(
                 "cosine loss",
@@ -128,20 +126,24 @@ async fn follows_the_reference(run: Run, tolerance: f64) {
             }
         }
     }
-    let model = trainer.model();
-    let weights = model.trained_weights().await.expect("reads");
+    let weights = trainer.weights().await.expect("reads");
     for (name, first) in expected["state"].as_object().expect("is an object") {
         let ours = &weights.get(name).expect("is there").data;
         for (ours, theirs) in ours.iter().zip(first.as_array().expect("is a list")) {
             close(name, f64::from(*ours), number(theirs), 10.0 * tolerance);
         }
     }
-    let images = input("input_aug_64", 4.0, [2, 3, SIDE, SIDE], &device);
-    let output = model.forward(images);
+    let (config, _) = paper(SIDE);
+    let teacher = fold(TeacherKind::Resnet18, &formula_teacher()).expect("folds");
+    let teacher = CpuTeacher::new(config.teacher, &teacher, SIDE).expect("builds");
+    let model = CpuModel::new(&config, teacher.into(), &weights).expect("builds");
+    let images = input("input_aug_64", 4.0, [2, 3, SIDE, SIDE]);
+    let maps: Vec<_> = images.iter().map(|image| model.run(image)).collect();
     let expected = &expected["final_eval"];
-    let segmentation = output.segmentation.expect("is there");
-    for (what, map) in [("segmentation", segmentation), ("de_st", output.dest)] {
-        check(what, &values(&map), &expected[what], 10.0 * tolerance);
+    let segmentation = planes(maps.iter().filter_map(|maps| maps.segmentation.as_ref()));
+    let dest = planes(maps.iter().map(|maps| &maps.dest));
+    for (what, map) in [("segmentation", segmentation), ("de_st", dest)] {
+        check(what, &map, &expected[what], 10.0 * tolerance);
     }
 }
 
@@ -152,17 +154,16 @@ async fn has_the_gradients_of_the_reference(run: Run, tolerance: f64) {
     let Some(fixture) = expected("train_small_lr_expected.json") else {
         return;
     };
-    let device = Device::flex().autodiff();
     let mut config = run.config(1, 1.0);
     for stage in [&mut config.student, &mut config.segmentation] {
         stage.learning_rate = RATE;
         stage.head_learning_rate = RATE;
     }
     let decay = config.weight_decay;
-    let mut trainer = trainer(config, &device).await;
-    let before: Weights = paper(&device).await.weights;
-    trainer.step_on(batch(0, &device)).await.expect("steps");
-    let after = trainer.model().trained_weights().await.expect("reads");
+    let mut trainer = trainer(config);
+    let (_, before): (_, Weights) = paper(SIDE);
+    trainer.step_on(batch(0)).await.expect("steps");
+    let after = trainer.weights().await.expect("reads");
     // in the same precision as ours
     let gradients = fixture[run.key()]["f32"]["grad_step0"].as_object();
     for (name, expected) in gradients.expect("is an object") {

@@ -136,7 +136,9 @@ pub(crate) fn networks() -> Vec<crate::config::ModelConfig> {
             network.rates = [1, 2, 5];
             network.blocks = 2;
             network.evidence = match network.evidence {
-                Evidence::Products | Evidence::ProductsDifferencesAndFeatures => Evidence::ProductsAndDifferences,
+                Evidence::Products | Evidence::ProductsDifferencesAndFeatures => {
+                    Evidence::ProductsAndDifferences
+                }
                 Evidence::ProductsAndDifferences => Evidence::ProductsDifferencesAndFeatures,
             };
         }

@@ -15,8 +15,8 @@ use super::state::{
     AblateJob, Action, Bulk, CompareJob, Dispatch, EvaluateJob, ItemId, Job, ModelSource, State, StudyJob,
     TrainAction, TrainJob,
 };
-use super::{gpu_engine, store};
 use super::video::{self, Frame};
+use super::{gpu_engine, store};
 use crate::page::protocol::{
     Command, CompareCommand, Damage, EvaluateCommand, EvaluateEvent, Event, Manifest, Payload, TrainCommand,
     TrainEvent,

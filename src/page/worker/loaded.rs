@@ -11,6 +11,8 @@ use crate::page::protocol::{
     BackendChoice, DeviceInfo, Event, ManifestFile, ManifestModel, ModelInfo, PredictionInfo,
     PredictionSummary,
 };
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, Device};
 use destseg_engine::config::{ModelConfig, TeacherKind};
 use destseg_engine::data::image;
@@ -18,8 +20,6 @@ use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::methods::detector;
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
-use destseg_engine::arch::prefix;
-use destseg_engine::arch::weights::Weights;
 use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};

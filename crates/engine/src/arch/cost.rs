@@ -72,7 +72,9 @@ impl Cost {
         let trained = tensors.iter().filter(|(name, _)| !name.contains("running_"));
         Self {
             macs,
-            parameters: trained.map(|(_, shape)| shape.iter().product::<usize>() as u64).sum(),
+            parameters: trained
+                .map(|(_, shape)| shape.iter().product::<usize>() as u64)
+                .sum(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Batch normalisation by running statistics, folded into the convolution before it: the same function, in one pass over
 //! the data instead of two.
 
+use super::BATCH_NORM_EPSILON;
 use super::graph::{Graph, Op, Value};
 use super::weights::{Array, Weights};
-use super::BATCH_NORM_EPSILON;
 use crate::Result;
 
 /// The network for inference: every convolution that only a batch normalisation follows becomes one convolution with
@@ -34,7 +34,9 @@ pub fn fold_graph(graph: &Graph) -> (Graph, Vec<(String, String)>) {
         .collect();
     for (value, node) in graph.nodes() {
         let waits = |value: Value| {
-            matches!(graph.node(value).op, Op::Conv(_)) && uses[value.index()] == 1 && normalised.contains(&value)
+            matches!(graph.node(value).op, Op::Conv(_))
+                && uses[value.index()] == 1
+                && normalised.contains(&value)
         };
         if waits(value) {
             values.push(None);

@@ -415,7 +415,12 @@ impl Graph {
     /// For each value how often it is used, as an operand or an output.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
-        for value in self.nodes.iter().flat_map(|node| &node.inputs).chain(&self.outputs) {
+        for value in self
+            .nodes
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .chain(&self.outputs)
+        {
             uses[value.0] += 1;
         }
         uses
@@ -446,7 +451,11 @@ impl Graph {
                 }
                 Op::ConvTranspose(conv) => {
                     let [inputs, outputs] = conv.channels;
-                    add(&conv.name, ".weight", &[inputs, outputs, conv.kernel, conv.kernel]);
+                    add(
+                        &conv.name,
+                        ".weight",
+                        &[inputs, outputs, conv.kernel, conv.kernel],
+                    );
                     add(&conv.name, ".bias", &[outputs]);
                 }
                 Op::BatchNorm { name, .. } => {

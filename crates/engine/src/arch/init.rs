@@ -59,7 +59,13 @@ pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
         if conv.bias {
             let name = format!("{}.bias", conv.name);
             let data = uniform_values(&mut self::rng(seed, &name), fan_in, output);
-            weights.insert(name, Array { shape: vec![output], data });
+            weights.insert(
+                name,
+                Array {
+                    shape: vec![output],
+                    data,
+                },
+            );
         }
     }
     for (_, node) in graph.nodes() {

@@ -2,7 +2,7 @@
 //!
 //! A network is a [`Graph`] of operations. Everything else is read from that graph: which tensors a file must hold
 //! ([`Graph::tensors`]), what a network costs ([`cost`]), how weights are drawn ([`init`]), and how the network runs -
-//! on the CPU for training and for inference ([`backend::cpu`](crate::backend::cpu)), and on GPUs
+//! on the CPU for training and for inference (`backend::cpu`), and on GPUs
 //! (`backend::burn`). To change a network, change its function here; nothing else names its layers.
 
 pub mod cost;

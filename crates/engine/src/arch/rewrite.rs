@@ -44,7 +44,9 @@ pub fn narrow_before_resizing(graph: &Graph) -> Graph {
                     let before = graph.node(part);
                     match (&before.op, at(&part)) {
                         (_, Some(there)) => (there, None),
-                        (Op::Resize(corners), None) => (at(&before.inputs[0]).unwrap_or(value), Some(*corners)),
+                        (Op::Resize(corners), None) => {
+                            (at(&before.inputs[0]).unwrap_or(value), Some(*corners))
+                        }
                         _ => unreachable!("only resized parts are left out"),
                     }
                 });
@@ -64,7 +66,11 @@ pub fn narrow_before_resizing(graph: &Graph) -> Graph {
                         Some(corners) => result.resize(narrow, [height, width], corners),
                         None => narrow,
                     };
-                    let activation = if i == last { conv.activation } else { Activation::Linear };
+                    let activation = if i == last {
+                        conv.activation
+                    } else {
+                        Activation::Linear
+                    };
                     sum = Some(match sum {
                         Some(sum) => result.add(sum, large, activation),
                         None => large,

@@ -26,7 +26,13 @@ pub fn student(config: &ModelConfig) -> Graph {
     let stages = if student.decoder.is_some() { 4 } else { 3 };
     for (i, &width) in student.encoder.iter().take(stages).enumerate() {
         let stride = if i == 0 && pooled { 1 } else { 2 };
-        x = graph.stage(x, &format!("encoder.layer{}", i + 1), student.blocks, width, stride);
+        x = graph.stage(
+            x,
+            &format!("encoder.layer{}", i + 1),
+            student.blocks,
+            width,
+            stride,
+        );
         levels.push(x);
     }
     if let Some(widths) = student.decoder {
@@ -63,7 +69,14 @@ impl Pool {
 impl Graph {
     /// Residual blocks of two 3x3 convolutions (He et al., 2016), the activation last; the first one changes channels
     /// and size.
-    pub(super) fn stage(&mut self, mut x: Value, name: &str, blocks: usize, width: usize, stride: usize) -> Value {
+    pub(super) fn stage(
+        &mut self,
+        mut x: Value,
+        name: &str,
+        blocks: usize,
+        width: usize,
+        stride: usize,
+    ) -> Value {
         for i in 0..blocks {
             let stride = if i == 0 { stride } else { 1 };
             let at = |part: &str| format!("{name}.{i}.{part}");

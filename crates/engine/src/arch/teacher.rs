@@ -43,7 +43,11 @@ fn resnet18(side: usize) -> Graph {
             let hidden = graph.conv(x, at("conv1"), first);
             let hidden = graph.conv(hidden, at("conv2"), Layer::dense(width, 3).bias());
             if stride != 1 {
-                x = graph.conv(x, at("downsample.0"), Layer::dense(width, 1).stride(stride).bias());
+                x = graph.conv(
+                    x,
+                    at("downsample.0"),
+                    Layer::dense(width, 1).stride(stride).bias(),
+                );
             }
             x = graph.add(hidden, x, Relu);
         }

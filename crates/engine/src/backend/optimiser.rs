@@ -39,7 +39,11 @@ impl Rule {
             rate: rate / lacking(self.momentum),
             momentum: self.momentum,
             lacking_squares: lacking(SQUARES_KEPT),
-            kept: if decays { 1.0 - rate * self.weight_decay } else { 1.0 },
+            kept: if decays {
+                1.0 - rate * self.weight_decay
+            } else {
+                1.0
+            },
         }
     }
 }

@@ -242,7 +242,7 @@ pub enum Upsampling {
     /// Interpolated between their centres (section 4.1 of the paper).
     #[default]
     Bilinear,
-    /// The same, each cell softened first by its neighbours ([`AnomalyMap::soften`](crate::data::map::AnomalyMap::soften)): single
+    /// The same, each cell softened first by its neighbours (`AnomalyMap::soften`): single
     /// cells of a small network are less sure than what they agree on.
     Soft,
 }

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use destseg_kernels::Grid;
 
 use crate::arch::weights::Array;
-use crate::backend::cpu::{CpuModel, Maps};
 use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind, Upsampling};
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
@@ -71,30 +70,6 @@ pub(crate) struct ViewMaps {
     pub(crate) score: Option<f32>,
 }
 
-impl ViewMaps {
-    /// Checks the values of maps in memory.
-    pub(crate) fn of(maps: Maps) -> Result<Self> {
-        let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
-        let [fine, middle, coarse] = maps.levels;
-        Ok(Self {
-            segmentation: maps.segmentation.map(map).transpose()?,
-            dest: map(maps.dest)?,
-            levels: [map(fine)?, map(middle)?, map(coarse)?],
-            score: None,
-        })
-    }
-}
-
-impl Network for CpuModel {
-    fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps> {
-        Box::pin(async { ViewMaps::of(self.run(image)) })
-    }
-
-    fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]> {
-        Box::pin(async { Ok(CpuModel::features(self, image)) })
-    }
-}
-
 /// What the model says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
@@ -138,15 +113,9 @@ impl Detector {
         }
     }
 
-    /// A detector around a model in memory.
-    pub(crate) fn from_cpu(model: CpuModel, config: &ModelConfig) -> Self {
-        Self::new(Box::new(model), InputSettings::of(config), config.method, None)
-    }
-
-    /// The same by Burn.
-    #[cfg(feature = "burn")]
-    pub(crate) fn from_burn(model: crate::backend::burn::BurnModel, config: &ModelConfig) -> Self {
-        Self::new(Box::new(model), InputSettings::of(config), config.method, None)
+    /// A detector around a student-teacher model in memory.
+    pub(crate) fn of_networks(network: Box<dyn Network>, config: &ModelConfig) -> Self {
+        Self::new(network, InputSettings::of(config), config.method, None)
     }
 
     /// Side of the network's square input in pixels.
@@ -198,7 +167,12 @@ impl Detector {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
-        let layout = Layout::new(self.settings.fit, image.dimensions(), self.settings.side, self.tile);
+        let layout = Layout::new(
+            self.settings.fit,
+            image.dimensions(),
+            self.settings.side,
+            self.tile,
+        );
         let mut segmentations = Vec::new();
         let mut dests = Vec::new();
         let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
@@ -250,7 +224,12 @@ impl Detector {
 
     /// What the network sees of an image first, and whether that is all of it.
     pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
-        let layout = Layout::new(self.settings.fit, image.dimensions(), self.settings.side, self.tile);
+        let layout = Layout::new(
+            self.settings.fit,
+            image.dimensions(),
+            self.settings.side,
+            self.tile,
+        );
         let view = layout.views(image).next();
         let side = self.settings.side as u32;
         (

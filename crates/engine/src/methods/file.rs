@@ -29,10 +29,16 @@ pub(super) const TEACHER_KEY: &str = "destseg_teacher";
 /// features refuses the file.
 const FEATURES: [(&str, fn(&ModelConfig) -> bool); 2] = [
     ("whitening", |config| {
-        config.segmentation.as_ref().is_some_and(|own| own.evidence != Evidence::Products)
+        config
+            .segmentation
+            .as_ref()
+            .is_some_and(|own| own.evidence != Evidence::Products)
     }),
     ("soft-upsampling", |config| {
-        config.segmentation.as_ref().is_some_and(|own| own.upsampling == Upsampling::Soft)
+        config
+            .segmentation
+            .as_ref()
+            .is_some_and(|own| own.upsampling == Upsampling::Soft)
     }),
 ];
 
@@ -311,7 +317,8 @@ impl ModelFile {
 
     /// Reads an opened file that has a header.
     pub(super) fn read(metadata: &BTreeMap<String, String>, file: &SafeTensors<'_>) -> Result<Self> {
-        let unreadable = |err: serde_json::Error| Error::Model(format!("the model's header cannot be read: {err}"));
+        let unreadable =
+            |err: serde_json::Error| Error::Model(format!("the model's header cannot be read: {err}"));
         let header = match (metadata.get(MODEL_KEY), metadata.get(BANK_KEY)) {
             (Some(text), _) => {
                 check_version(text)?;
@@ -346,7 +353,8 @@ impl ModelFile {
 
     /// Folded weights of the teacher that the file carries.
     pub fn teacher(&self) -> Option<Weights> {
-        self.has_teacher().then(|| self.weights.with_prefix(prefix::TEACHER))
+        self.has_teacher()
+            .then(|| self.weights.with_prefix(prefix::TEACHER))
     }
 
     /// Folded weights of the teacher that the file carries, else the given ones.

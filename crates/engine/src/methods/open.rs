@@ -1,6 +1,8 @@
 //! Opening a file by what it holds, not by its name.
 
-use super::file::{BANK_KEY, MODEL_KEY, ModelFile, ModelHeader, TEACHER_KEY, open as open_safetensors, parse_teacher};
+use super::file::{
+    BANK_KEY, MODEL_KEY, ModelFile, ModelHeader, TEACHER_KEY, open as open_safetensors, parse_teacher,
+};
 use crate::arch::prefix;
 use crate::arch::weights::Weights;
 use crate::config::{ModelConfig, Preset, TeacherKind};

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_support::{self, Fixture};
 use crate::data::map::AnomalyMap;
+use crate::test_support::{self, Fixture};
 
 /// Scores and masks of images of 6 x 5, with many ties and both zeros.
 const SIZE: (usize, usize) = (6, 5);

@@ -9,9 +9,9 @@ pub use pictures::path;
 use std::fmt::Write as _;
 
 use self::chart::{Axes, CurveChart, Histogram, escaped};
+use crate::data::labelled::Class;
 use crate::evaluation::table::Table;
 use crate::evaluation::{Confusion, Evaluation, Metrics};
-use crate::data::labelled::Class;
 use crate::metrics::{AUPRO_LIMIT, Curve, Point};
 
 /// An evaluation and a small JPEG picture of each of its images, in their order; empty ones and missing

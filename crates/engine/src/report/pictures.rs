@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Part, judged};
-use crate::report::chart::escaped;
 use crate::evaluation::{Evaluation, ImageResult, Outline};
+use crate::report::chart::escaped;
 
 /// Bytes as text (base64).
 fn base64(bytes: &[u8]) -> String {

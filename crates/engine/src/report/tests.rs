@@ -1,7 +1,7 @@
 use super::*;
-use crate::verdict::decision::Thresholds;
 use crate::evaluation::{CategoryReport, Curves, ImageResult, Instance, KindRow, Missing};
 use crate::metrics::Ranking;
+use crate::verdict::decision::Thresholds;
 
 fn evaluation() -> Evaluation {
     let image = |name: &str, class: Class, score: f32| ImageResult {

@@ -6,11 +6,11 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
 use crate::Result;
-use crate::verdict::calibration::Calibration;
 use crate::data::image::{self, RgbImage};
 use crate::inspect::Detector;
 use crate::metrics::best_f1_threshold;
 use crate::synthesis::{Sample, Synthesiser};
+use crate::verdict::calibration::Calibration;
 
 /// Anomalies painted on each held-out image, and on all of them together, at least.
 const SYNTHETIC: (usize, usize) = (3, 16);

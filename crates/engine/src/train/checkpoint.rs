@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::{Best, Trainer};
-use crate::config::{ModelConfig, TrainConfig};
 use crate::arch::weights::Weights;
+use crate::config::{ModelConfig, TrainConfig};
 use crate::files::storage::Precision;
 use crate::{Error, Result};
 
@@ -210,8 +210,8 @@ impl Trainer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Preset;
     use crate::arch::weights::Array;
+    use crate::config::Preset;
 
     fn checkpoint() -> Checkpoint {
         let mut weights = Weights::default();

@@ -57,7 +57,11 @@ impl Networks {
         size: StepSize,
         factor: f32,
     ) -> Result<f32> {
-        let seen = if denoising { batch.corrupted } else { batch.clean.clone() };
+        let seen = if denoising {
+            batch.corrupted
+        } else {
+            batch.clean.clone()
+        };
         match self {
             Self::Cpu(networks) => networks.student_step(&batch.clean, seen, size, factor),
             #[cfg(feature = "burn")]
@@ -66,13 +70,22 @@ impl Networks {
     }
 
     /// A step of stage 2: focal and L1 loss.
-    pub(super) async fn segmentation_step(&mut self, batch: Batch, size: StepSize, gamma: f64) -> Result<[f32; 2]> {
+    pub(super) async fn segmentation_step(
+        &mut self,
+        batch: Batch,
+        size: StepSize,
+        gamma: f64,
+    ) -> Result<[f32; 2]> {
         match self {
             Self::Cpu(networks) => {
                 networks.segmentation_step(&batch.corrupted, &batch.mask, size, gamma as f32)
             }
             #[cfg(feature = "burn")]
-            Self::Burn(networks) => networks.segmentation_step(&batch.corrupted, &batch.mask, size, gamma).await,
+            Self::Burn(networks) => {
+                networks
+                    .segmentation_step(&batch.corrupted, &batch.mask, size, gamma)
+                    .await
+            }
         }
     }
 
@@ -106,9 +119,9 @@ impl Networks {
     /// The networks as they are now, ready to look at images.
     pub(super) fn detector(&self, config: &ModelConfig) -> Result<Detector> {
         Ok(match self {
-            Self::Cpu(networks) => Detector::from_cpu(networks.current()?, config),
+            Self::Cpu(networks) => Detector::of_networks(Box::new(networks.current()?), config),
             #[cfg(feature = "burn")]
-            Self::Burn(networks) => Detector::from_burn(networks.current()?, config),
+            Self::Burn(networks) => Detector::of_networks(Box::new(networks.current()?), config),
         })
     }
 

@@ -66,7 +66,8 @@ impl Trainer {
         if self.config.segmentation.steps > 0 {
             report(1, PARTS);
             let size = self.segmentation_step_size(0);
-            twin.segmentation_step(batch, size, self.config.focal_gamma).await?;
+            twin.segmentation_step(batch, size, self.config.focal_gamma)
+                .await?;
         }
         report(PARTS - 1, PARTS);
         twin.detector(&self.model_config)?
@@ -241,8 +242,14 @@ impl Trainer {
             .flat_map(|sample| loss_mask(&sample.mask, side, self.config.synthesis.cell_share));
         Ok(Batch {
             mask: mask.collect(),
-            clean: samples.iter().map(|sample| self.grid(&image::unit(&sample.clean))).collect(),
-            corrupted: samples.iter().map(|sample| self.grid(&sample.corrupted)).collect(),
+            clean: samples
+                .iter()
+                .map(|sample| self.grid(&image::unit(&sample.clean)))
+                .collect(),
+            corrupted: samples
+                .iter()
+                .map(|sample| self.grid(&sample.corrupted))
+                .collect(),
         })
     }
 

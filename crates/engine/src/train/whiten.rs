@@ -49,7 +49,10 @@ impl FeatureStatistics {
         }
         for ((moments, teacher), student) in self.differences.iter_mut().zip(teacher).zip(student) {
             let pairs = teacher.data.iter().zip(&student.data);
-            moments.add(teacher.channels, pairs.map(|(teacher, student)| teacher - student));
+            moments.add(
+                teacher.channels,
+                pairs.map(|(teacher, student)| teacher - student),
+            );
         }
         self.images += 1;
     }
@@ -60,13 +63,17 @@ impl FeatureStatistics {
     /// [`Error::Training`] if the features are no numbers or never vary.
     pub(super) fn whitening(&self) -> Result<Weights> {
         let mut weights = Weights::default();
-        let groups = [("levels", &self.differences[..]), ("features", &self.features[..])];
+        let groups = [
+            ("levels", &self.differences[..]),
+            ("features", &self.features[..]),
+        ];
         for (group, all) in groups {
             for (level, moments) in all.iter().enumerate() {
                 let channels = moments.sum.len();
                 let (weight, bias) = moments.whitening().ok_or_else(|| {
                     Error::Training(
-                        "teacher and student have no usual difference on these images: train stage 1 longer".into(),
+                        "teacher and student have no usual difference on these images: train stage 1 longer"
+                            .into(),
                     )
                 })?;
                 let name = format!("{}{group}.{level}", prefix::WHITENING);
@@ -110,11 +117,15 @@ impl Moments {
             for vector in block.chunks_exact(channels) {
                 sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
                 for (row, &value) in products.chunks_exact_mut(channels).zip(vector) {
-                    row.iter_mut().zip(vector).for_each(|(sum, other)| *sum += value * other);
+                    row.iter_mut()
+                        .zip(vector)
+                        .for_each(|(sum, other)| *sum += value * other);
                 }
             }
             let add = |all: &mut [f64], own: &[f32]| {
-                all.iter_mut().zip(own).for_each(|(all, &own)| *all += f64::from(own));
+                all.iter_mut()
+                    .zip(own)
+                    .for_each(|(all, &own)| *all += f64::from(own));
             };
             add(&mut self.sum, &sum);
             add(&mut self.products, &products);

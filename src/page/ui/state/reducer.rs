@@ -5,9 +5,9 @@ use std::rc::Rc;
 use web_sys::{Blob, HtmlVideoElement};
 use yew::{Reducible, UseReducerDispatcher};
 
-use super::{GpuEngineFiles,
-    Bulk, CompareAction, Engine, EvaluateAction, Item, ItemId, Job, Load, ModelSource, Notice, Room, State,
-    Status, StudyAction, TrainAction, View,
+use super::{
+    Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, ModelSource,
+    Notice, Room, State, Status, StudyAction, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};

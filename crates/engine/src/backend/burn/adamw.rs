@@ -4,8 +4,8 @@ use burn::cubecl;
 use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
-use crate::backend::optimiser::{AdamW, EPSILON, SQUARES_KEPT};
 use crate::backend::burn::gpu::{GROUP, buffer, empty, groups, is_ours};
+use crate::backend::optimiser::{AdamW, EPSILON, SQUARES_KEPT};
 
 /// From values, gradients, their means and the means of their squares to new values and means; none on other devices than GPUs.
 pub(super) fn step(pace: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
@@ -106,7 +106,10 @@ mod tests {
         };
         let [ours, burns] = [gpu, &cpu].map(|device| {
             let all = [&numbers(1), &numbers(2), &numbers(3), &squares];
-            crate::backend::burn::optimiser::adamw(pace, all.map(|values| Tensor::from_floats(&values[..], device)))
+            crate::backend::burn::optimiser::adamw(
+                pace,
+                all.map(|values| Tensor::from_floats(&values[..], device)),
+            )
         });
         for (ours, burns) in ours.into_iter().zip(burns) {
             let [ours, burns] =

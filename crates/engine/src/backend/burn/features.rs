@@ -38,7 +38,7 @@ impl Features {
 }
 
 /// The "DeST" map: product of the three levels' distances at the finest one's size.
-pub fn dest_map(distances: [Tensor<4>; 3]) -> Tensor<4> {
+pub(super) fn dest_map(distances: [Tensor<4>; 3]) -> Tensor<4> {
     let [fine, middle, coarse] = distances;
     let [_, _, height, width] = fine.dims();
     fine * bilinear(middle, [height, width]) * bilinear(coarse, [height, width])
@@ -71,19 +71,3 @@ impl Similarity {
 /// its own resolution.
 #[derive(Debug, Clone)]
 pub struct Levels(pub [Tensor<4>; 3]);
-
-impl Levels {
-    /// The levels upsampled to the finest and concatenated fine to coarse.
-    pub fn stacked(self) -> Tensor<4> {
-        let [fine, middle, coarse] = self.0;
-        let [_, _, height, width] = fine.dims();
-        let size = [height, width];
-        Tensor::cat(vec![fine, bilinear(middle, size), bilinear(coarse, size)], 1)
-    }
-
-    /// Puts the levels on a device that records gradients.
-    #[must_use]
-    pub fn tracked(self) -> Self {
-        Self(self.0.map(Tensor::from_inner))
-    }
-}

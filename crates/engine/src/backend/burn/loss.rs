@@ -11,14 +11,14 @@ const SMALLEST: f64 = 1e-12;
 /// the levels. The teacher saw the clean images, the student the corrupted ones; both normalised.
 ///
 /// The reference sums over the batch instead of averaging; multiply by the batch size for that.
-pub fn cosine(teacher_clean: Features, student_corrupted: Features) -> Tensor<1> {
+pub(super) fn cosine(teacher_clean: Features, student_corrupted: Features) -> Tensor<1> {
     let [fine, middle, coarse] = teacher_clean.similarity(student_corrupted).distances();
     fine.mean() + middle.mean() + coarse.mean()
 }
 
 /// Focal loss without class weights: cross entropy times `(1 - p_t)^gamma`, mean over all pixels.
 /// `map` in (0, 1) and `mask` in {0, 1} are `[batch, 1, height, width]`.
-pub fn focal(map: Tensor<4>, mask: Tensor<4>, gamma: f64) -> Tensor<1> {
+pub(super) fn focal(map: Tensor<4>, mask: Tensor<4>, gamma: f64) -> Tensor<1> {
     let right = map.clone() * mask.clone() + map.neg().add_scalar(1.0) * mask.neg().add_scalar(1.0);
     let hardness = right
         .clone()
@@ -30,6 +30,6 @@ pub fn focal(map: Tensor<4>, mask: Tensor<4>, gamma: f64) -> Tensor<1> {
 }
 
 /// Mean absolute difference between `map` and `mask`.
-pub fn l1(map: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
+pub(super) fn l1(map: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
     (map - mask).abs().mean()
 }

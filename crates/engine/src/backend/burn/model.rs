@@ -174,7 +174,10 @@ pub(super) fn upload(images: &[Grid], device: &Device) -> Tensor<4> {
         .iter()
         .flat_map(|image| (0..channels).flat_map(move |channel| plane(image, channel)))
         .collect();
-    Tensor::from_data(TensorData::new(values, [images.len(), channels, height, width]), device)
+    Tensor::from_data(
+        TensorData::new(values, [images.len(), channels, height, width]),
+        device,
+    )
 }
 
 /// One map `[1, channels, height, width]` from its device.

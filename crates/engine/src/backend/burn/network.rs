@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::nn::pool::MaxPool2dConfig;
 use burn::nn::PaddingConfig2d;
+use burn::nn::pool::MaxPool2dConfig;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::{batch_norm, batch_norm_train, conv_transpose2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
@@ -41,7 +41,10 @@ impl Parameter {
 
     fn kernel(&self) -> Tensor<4> {
         let mut shape = [1; 4];
-        shape.iter_mut().zip(&self.shape).for_each(|(to, &from)| *to = from);
+        shape
+            .iter_mut()
+            .zip(&self.shape)
+            .for_each(|(to, &from)| *to = from);
         self.values.clone().reshape(shape)
     }
 }
@@ -49,7 +52,9 @@ impl Parameter {
 impl Tensors {
     /// On a device without autodiff.
     pub(super) fn new(weights: &Weights, device: &Device) -> Self {
-        let tensors = weights.iter().map(|(name, array)| (name.to_owned(), Parameter::new(array, device)));
+        let tensors = weights
+            .iter()
+            .map(|(name, array)| (name.to_owned(), Parameter::new(array, device)));
         Self(tensors.collect())
     }
 
@@ -123,7 +128,12 @@ pub(super) enum Mode<'a> {
 ///
 /// # Errors
 /// [`Error::Model`] naming a missing tensor.
-pub(super) fn run(graph: &Graph, tensors: &Tensors, inputs: Vec<Tensor<4>>, mut mode: Mode<'_>) -> Result<Vec<Tensor<4>>> {
+pub(super) fn run(
+    graph: &Graph,
+    tensors: &Tensors,
+    inputs: Vec<Tensor<4>>,
+    mut mode: Mode<'_>,
+) -> Result<Vec<Tensor<4>>> {
     let mut left = graph.uses();
     let mut inputs = inputs.into_iter();
     let mut values: Vec<Option<Tensor<4>>> = Vec::with_capacity(graph.len());
@@ -133,27 +143,46 @@ pub(super) fn run(graph: &Graph, tensors: &Tensors, inputs: Vec<Tensor<4>>, mut 
             let at = input.index();
             left[at] -= 1;
             // what nothing uses any more gives its memory back
-            let operand = if left[at] == 0 { values[at].take() } else { values[at].clone() };
+            let operand = if left[at] == 0 {
+                values[at].take()
+            } else {
+                values[at].clone()
+            };
             operands.extend(operand);
         }
         let value = match node.op {
-            Op::Input => inputs.next().ok_or_else(|| Error::Model("a network got too few maps".into()))?,
+            Op::Input => inputs
+                .next()
+                .ok_or_else(|| Error::Model("a network got too few maps".into()))?,
             _ => operation(node, tensors, operands, &mut mode)?,
         };
         values.push(Some(value));
     }
     let output = |at: usize| values[at].clone();
-    Ok(graph.outputs().iter().filter_map(|value| output(value.index())).collect())
+    Ok(graph
+        .outputs()
+        .iter()
+        .filter_map(|value| output(value.index()))
+        .collect())
 }
 
-fn operation(node: &Node, tensors: &Tensors, operands: Vec<Tensor<4>>, mode: &mut Mode<'_>) -> Result<Tensor<4>> {
+fn operation(
+    node: &Node,
+    tensors: &Tensors,
+    operands: Vec<Tensor<4>>,
+    mode: &mut Mode<'_>,
+) -> Result<Tensor<4>> {
     let [height, width, channels] = node.size;
     let size = [height, width];
     if matches!(node.op, Op::Concat) {
         return Ok(Tensor::cat(operands, 1));
     }
     let mut operands = operands.into_iter();
-    let mut next = || operands.next().ok_or_else(|| Error::Model("an operation got too few maps".into()));
+    let mut next = || {
+        operands
+            .next()
+            .ok_or_else(|| Error::Model("an operation got too few maps".into()))
+    };
     let x = next()?;
     Ok(match &node.op {
         Op::Input | Op::Concat => x,
@@ -248,13 +277,22 @@ fn normalise(name: &str, tensors: &Tensors, x: Tensor<4>, mode: &mut Mode<'_>) -
 fn nearest_code(x: Tensor<4>, book: Tensor<2>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let plain = |x: Tensor<4>| if x.device().is_autodiff() { x.inner() } else { x };
-    let book = if book.device().is_autodiff() { book.inner() } else { book };
-    let pixels = plain(x.clone()).permute([0, 2, 3, 1]).reshape([batch * height * width, channels]);
+    let book = if book.device().is_autodiff() {
+        book.inner()
+    } else {
+        book
+    };
+    let pixels = plain(x.clone())
+        .permute([0, 2, 3, 1])
+        .reshape([batch * height * width, channels]);
     let lengths = book.clone().square().sum_dim(1).transpose();
     // the pixel's own length is the same for all rows
     let distances = lengths - pixels.matmul(book.clone().transpose()).mul_scalar(2.0);
     let codes = distances.argmin(1).flatten::<1>(0, 1);
-    let nearest = book.select(0, codes).reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
+    let nearest = book
+        .select(0, codes)
+        .reshape([batch, height, width, channels])
+        .permute([0, 3, 1, 2]);
     if x.device().is_autodiff() {
         let change = nearest - x.clone().inner();
         return x + Tensor::from_inner(change);

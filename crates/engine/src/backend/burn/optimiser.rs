@@ -39,7 +39,12 @@ impl Optimiser {
     }
 
     /// Moves all tensors that have a gradient.
-    pub(super) fn step(&mut self, size: StepSize, tensors: &mut Tensors, gradients: Vec<(String, Tensor<1>)>) {
+    pub(super) fn step(
+        &mut self,
+        size: StepSize,
+        tensors: &mut Tensors,
+        gradients: Vec<(String, Tensor<1>)>,
+    ) {
         for (name, gradient) in gradients {
             let Ok(Parameter { shape, values }) = tensors.get(&name).cloned() else {
                 continue;

@@ -57,7 +57,13 @@ impl Trained {
         let inputs = inputs.into_iter().map(Tensor::from_inner).collect();
         let graph = narrow_before_resizing(&self.graph);
         let outputs = run(&graph, &recorded, inputs, Mode::Training(&mut statistics))?;
-        Ok((outputs, Recorded { tensors: recorded, statistics }))
+        Ok((
+            outputs,
+            Recorded {
+                tensors: recorded,
+                statistics,
+            },
+        ))
     }
 
     /// The backward pass and the optimiser's step.
@@ -127,7 +133,12 @@ impl BurnTraining {
     /// # Errors
     /// None so far.
     pub fn twin(&self) -> Result<Self> {
-        Ok(Self::around(&self.config, self.teacher.clone(), self.rule, &self.device))
+        Ok(Self::around(
+            &self.config,
+            self.teacher.clone(),
+            self.rule,
+            &self.device,
+        ))
     }
 
     /// All weights that are trained or estimated, under the names of a file.
@@ -170,7 +181,13 @@ impl BurnTraining {
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
-    pub async fn student_step(&mut self, clean: &[Grid], seen: &[Grid], size: StepSize, factor: f32) -> Result<f32> {
+    pub async fn student_step(
+        &mut self,
+        clean: &[Grid],
+        seen: &[Grid],
+        size: StepSize,
+        factor: f32,
+    ) -> Result<f32> {
         let clean = self.teacher.features(upload(clean, &self.device))?.normalise();
         let clean = Features(clean.0.map(Tensor::from_inner));
         let (levels, recorded) = self.student.forward(vec![upload(seen, &self.device)])?;
@@ -228,8 +245,12 @@ impl BurnTraining {
         Ok(BurnModel {
             teacher: self.teacher.clone(),
             student: Part::new(&self.student.graph, &self.student.tensors)?,
-            whitening: whitening.map(|(graph, tensors)| Part::new(graph, tensors)).transpose()?,
-            segmentation: segmentation.map(|part| Part::new(&part.graph, &part.tensors)).transpose()?,
+            whitening: whitening
+                .map(|(graph, tensors)| Part::new(graph, tensors))
+                .transpose()?,
+            segmentation: segmentation
+                .map(|part| Part::new(&part.graph, &part.tensors))
+                .transpose()?,
             distance_scale: self.config.distance.scale(),
             device: self.device.clone(),
         })
@@ -269,7 +290,9 @@ impl BurnTraining {
             }
         }
         let part = |prefix| moments.with_prefix(prefix);
-        self.student.optimiser.restore(&part(prefix::STUDENT), &self.device);
+        self.student
+            .optimiser
+            .restore(&part(prefix::STUDENT), &self.device);
         if let Some(own) = &mut self.segmentation {
             own.optimiser.restore(&part(prefix::SEGMENTATION), &self.device);
         }

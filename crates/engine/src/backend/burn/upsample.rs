@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// Bilinear resize of `[batch, channels, height, width]` to `[batch, channels, size, size]` with
 /// half-pixel centres (PyTorch's `align_corners=False`).
-pub fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+pub(super) fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [_, _, height, width] = image.dims();
     if [height, width] == size {
         return image;
@@ -20,7 +20,7 @@ pub fn bilinear(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 }
 
 /// The same with the centres of the corner pixels in place (`align_corners=True`).
-pub fn bilinear_of_pixels(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+pub(super) fn bilinear_of_pixels(image: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     resize(image, size, |at, input, output| {
         at as f32 * (input.max(2) - 1) as f32 / (output.max(2) - 1) as f32
     })

@@ -118,11 +118,13 @@ impl Program {
         }
         self.outputs
             .iter()
-            .map(|&output| match std::mem::replace(&mut registers[output], Register::Empty) {
-                Register::Own(grid) => grid,
-                Register::Lent(grid) => grid.clone(),
-                Register::Empty => Grid::default(),
-            })
+            .map(
+                |&output| match std::mem::replace(&mut registers[output], Register::Empty) {
+                    Register::Own(grid) => grid,
+                    Register::Lent(grid) => grid.clone(),
+                    Register::Empty => Grid::default(),
+                },
+            )
             .collect()
     }
 }
@@ -163,7 +165,9 @@ impl Step {
                 edges,
                 activation,
             } => {
-                let edges = edges.as_ref().map(|(pixel, edges)| edges.of(registers[*pixel].grid()));
+                let edges = edges
+                    .as_ref()
+                    .map(|(pixel, edges)| edges.of(registers[*pixel].grid()));
                 let finish = Finish {
                     shortcut: shortcut.map(|register| registers[register].grid()),
                     edges: edges.as_ref(),
@@ -186,7 +190,10 @@ impl Step {
             }
             Kind::Add { other, activation } => {
                 let values = input.data.iter().zip(&registers[*other].grid().data);
-                out.data.iter_mut().zip(values).for_each(|(out, (a, b))| *out = a + b);
+                out.data
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(out, (a, b))| *out = a + b);
                 activate(out, *activation);
             }
             Kind::MaxPool(pool) => operations::max_pool(input, *pool, out),
@@ -247,15 +254,18 @@ impl Edges {
     /// The bias for each place in the image, row by row first, middle and last.
     fn of(&self, pixel: &Grid) -> [Vec<f32>; 9] {
         let outputs = self.bias.len();
-        let taps = self.weights.chunks_exact(pixel.channels * outputs).map(|weights| {
-            let mut sums = vec![0.0; outputs];
-            for (&value, weights) in pixel.data.iter().zip(weights.chunks_exact(outputs)) {
-                sums.iter_mut()
-                    .zip(weights)
-                    .for_each(|(sum, weight)| *sum += value * weight);
-            }
-            sums
-        });
+        let taps = self
+            .weights
+            .chunks_exact(pixel.channels * outputs)
+            .map(|weights| {
+                let mut sums = vec![0.0; outputs];
+                for (&value, weights) in pixel.data.iter().zip(weights.chunks_exact(outputs)) {
+                    sums.iter_mut()
+                        .zip(weights)
+                        .for_each(|(sum, weight)| *sum += value * weight);
+                }
+                sums
+            });
         let taps: Vec<Vec<f32>> = taps.collect();
         std::array::from_fn(|place| {
             // tap 0 of the first pixel and tap 2 of the last lie beyond the edge
@@ -379,7 +389,9 @@ impl<'a> Compiler<'a> {
             {
                 Fused::IntoAdd
             }
-            (Op::Expand, Op::Concat) if self.edges_of(user).is_some_and(|(part, _)| part == value) => Fused::AsEdges,
+            (Op::Expand, Op::Concat) if self.edges_of(user).is_some_and(|(part, _)| part == value) => {
+                Fused::AsEdges
+            }
             (Op::Concat, Op::Conv(_)) if self.edges_of(self.graph.node(value)).is_some() => Fused::Concat,
             _ => Fused::No,
         }
@@ -387,16 +399,22 @@ impl<'a> Compiler<'a> {
 
     fn is_convolution_alone(&self, value: Value) -> bool {
         let is_linear = |conv: &Conv| !conv.depthwise && conv.activation == Activation::Linear;
-        self.uses[value.index()] == 1 && matches!(&self.graph.node(value).op, Op::Conv(conv) if is_linear(conv))
+        self.uses[value.index()] == 1
+            && matches!(&self.graph.node(value).op, Op::Conv(conv) if is_linear(conv))
     }
 
     /// The repeated pixel among concatenated maps which only a 3x3 convolution sees, and its first channel.
     fn edges_of(&self, concat: &Node) -> Option<(Value, usize)> {
-        let (user, conv) = self.only_user(*concat.inputs.first()?).and_then(|(concat, _)| self.only_user(concat))?;
+        let (user, conv) = self
+            .only_user(*concat.inputs.first()?)
+            .and_then(|(concat, _)| self.only_user(concat))?;
         let _ = user;
         let Op::Conv(conv) = &conv.op else { return None };
         let shape = &conv.shape;
-        if conv.depthwise || (shape.kernel, shape.stride, shape.padding) != (3, 1, [1, 2]) || conv.slice.is_some() {
+        if conv.depthwise
+            || (shape.kernel, shape.stride, shape.padding) != (3, 1, [1, 2])
+            || conv.slice.is_some()
+        {
             return None;
         }
         let mut first = 0;
@@ -480,7 +498,12 @@ impl<'a> Compiler<'a> {
                 let shape = [inputs, outputs, conv.kernel, conv.kernel];
                 let weights = tensor(self.weights, &format!("{}.weight", conv.name), &shape)?;
                 let bias = tensor(self.weights, &format!("{}.bias", conv.name), &[outputs])?;
-                Kind::ConvTranspose(Transposed::new(conv, &weights.data, bias.data.clone(), node.size[0]))
+                Kind::ConvTranspose(Transposed::new(
+                    conv,
+                    &weights.data,
+                    bias.data.clone(),
+                    node.size[0],
+                ))
             }
             Op::BatchNorm { name, activation } => {
                 let norm = self.norm(name, node.size[2])?;
@@ -488,7 +511,9 @@ impl<'a> Compiler<'a> {
                     Activation::Linear => false,
                     Activation::Relu => true,
                     Activation::Relu6 => {
-                        return Err(Error::Model(format!("the normalisation `{name}` has an unusual activation")));
+                        return Err(Error::Model(format!(
+                            "the normalisation `{name}` has an unusual activation"
+                        )));
                     }
                 };
                 Kind::BatchNorm { norm, relu }
@@ -511,9 +536,17 @@ impl<'a> Compiler<'a> {
 
     /// A batch normalisation that could not be folded, by its running statistics.
     fn norm(&self, name: &str, channels: usize) -> Result<Norm> {
-        let part = |part: &str| Ok::<_, Error>(tensor(self.weights, &format!("{name}.{part}"), &[channels])?.data.clone());
+        let part = |part: &str| {
+            Ok::<_, Error>(
+                tensor(self.weights, &format!("{name}.{part}"), &[channels])?
+                    .data
+                    .clone(),
+            )
+        };
         let variance = part("running_var")?;
-        let inverse = variance.iter().map(|v| (v + BATCH_NORM_EPSILON as f32).sqrt().recip());
+        let inverse = variance
+            .iter()
+            .map(|v| (v + BATCH_NORM_EPSILON as f32).sqrt().recip());
         Ok(Norm {
             mean: part("running_mean")?,
             inverse: inverse.collect(),
@@ -553,13 +586,18 @@ impl<'a> Compiler<'a> {
             let (rows_before, rows_behind) = (first * taps, (inputs - first - channels) * taps);
             let row = |output: usize| {
                 let before = &before[output * rows_before..][..rows_before];
-                before.iter().chain(&behind[output * rows_behind..][..rows_behind])
+                before
+                    .iter()
+                    .chain(&behind[output * rows_behind..][..rows_behind])
             };
             kernel.weights = (0..outputs).flat_map(row).copied().collect();
             own.shape.inputs -= channels;
             // the bias comes with the repeated pixel
             let bias = std::mem::replace(&mut kernel.bias, vec![0.0; outputs]);
-            edges = Some((self.register(pixel), Edges::new(&of_pixel, [outputs, channels, taps], bias)));
+            edges = Some((
+                self.register(pixel),
+                Edges::new(&of_pixel, [outputs, channels, taps], bias),
+            ));
         }
         let shortcut = shortcut.map(|value| self.register(value));
         let conv = kernel.dense(&own, side);
@@ -592,7 +630,13 @@ impl<'a> Compiler<'a> {
             if self.fused(own) == Fused::IntoAdd
                 && let Op::Conv(conv) = &self.graph.node(own).op
             {
-                return self.conv(value, conv, self.graph.node(own).inputs[0], Some(other), activation);
+                return self.conv(
+                    value,
+                    conv,
+                    self.graph.node(own).inputs[0],
+                    Some(other),
+                    activation,
+                );
             }
         }
         if self.fused(b) == Fused::OntoSum {

@@ -14,6 +14,8 @@ use crate::Result;
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
 use crate::config::{ModelConfig, TeacherKind};
+use crate::data::map::AnomalyMap;
+use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
 
 /// The frozen teacher, which trainings need alone.
 #[derive(Debug)]
@@ -156,7 +158,8 @@ impl CpuModel {
             .data
             .iter_mut()
             .for_each(|value| *value *= self.distance_scale);
-        if let (Some(whitening), Some(mut differences), Some(shown)) = (whitening, differences, &mut products) {
+        if let (Some(whitening), Some(mut differences), Some(shown)) = (whitening, differences, &mut products)
+        {
             whitening.run(&differences, shown.from_channel(channels), Finish::default());
             if let Some(features) = features {
                 // the differences are used up: their memory takes the teacher's vectors
@@ -168,6 +171,30 @@ impl CpuModel {
             self.pool.give(differences);
         }
         (distance, products)
+    }
+}
+
+impl Maps {
+    /// The same as maps whose values are known to be numbers.
+    pub(crate) fn checked(self) -> Result<ViewMaps> {
+        let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
+        let [fine, middle, coarse] = self.levels;
+        Ok(ViewMaps {
+            segmentation: self.segmentation.map(map).transpose()?,
+            dest: map(self.dest)?,
+            levels: [map(fine)?, map(middle)?, map(coarse)?],
+            score: None,
+        })
+    }
+}
+
+impl Network for CpuModel {
+    fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps> {
+        Box::pin(async { self.run(image).checked() })
+    }
+
+    fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]> {
+        Box::pin(async { Ok(CpuModel::features(self, image)) })
     }
 }
 

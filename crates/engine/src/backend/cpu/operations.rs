@@ -1,8 +1,8 @@
 //! Operations that need no kernel of their own: plain loops over grids, for networks that few pixels pass through them.
 
-use destseg_kernels::gradient::{spread, transposed};
 use destseg_kernels::conv::Shape;
 use destseg_kernels::dense::Dense;
+use destseg_kernels::gradient::{spread, transposed};
 use destseg_kernels::{Activation, Finish, Grid};
 
 use crate::arch::BATCH_NORM_EPSILON;
@@ -11,7 +11,9 @@ use crate::arch::graph::{ConvTranspose, Corners, Pool};
 /// The activation of every value.
 pub(super) fn activate(grid: &mut Grid, activation: Activation) {
     let [low, high] = activation.bounds();
-    grid.data.iter_mut().for_each(|value| *value = value.max(low).min(high));
+    grid.data
+        .iter_mut()
+        .for_each(|value| *value = value.max(low).min(high));
 }
 
 /// Gives all pixels of a grid the same values.
@@ -24,7 +26,10 @@ pub(super) fn repeat(pixel: &[f32], out: &mut Grid) {
 /// Writes a grid's channels into another's, from channel `first` on.
 pub(super) fn copy_channels(from: &Grid, out: &mut Grid, first: usize) {
     let all = out.channels;
-    let pixels = out.data.chunks_exact_mut(all).zip(from.data.chunks_exact(from.channels));
+    let pixels = out
+        .data
+        .chunks_exact_mut(all)
+        .zip(from.data.chunks_exact(from.channels));
     pixels.for_each(|(out, from)| out[first..first + from.len()].copy_from_slice(from));
 }
 
@@ -45,7 +50,10 @@ pub(super) fn max_pool(input: &Grid, pool: Pool, out: &mut Grid) {
         for y in window(pool, i / width, input.height) {
             for x in window(pool, i % width, input.width) {
                 let values = &input.data[(y * input.width + x) * channels..][..channels];
-                pixel.iter_mut().zip(values).for_each(|(out, value)| *out = out.max(*value));
+                pixel
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(out, value)| *out = out.max(*value));
             }
         }
     }
@@ -61,8 +69,9 @@ pub(super) fn max_pool_gradient(input: &Grid, pooled: &Grid, gradient: &Grid, po
     for (i, own) in gradient.data.chunks_exact(channels).enumerate() {
         for (c, &gradient) in own.iter().enumerate() {
             let largest = pooled.data[i * channels + c];
-            let mut places = window(pool, i / width, input.height)
-                .flat_map(|y| window(pool, i % width, input.width).map(move |x| (y * input.width + x) * channels + c));
+            let mut places = window(pool, i / width, input.height).flat_map(|y| {
+                window(pool, i % width, input.width).map(move |x| (y * input.width + x) * channels + c)
+            });
             if let Some(first) = places.find(|&place| input.data[place] == largest) {
                 out.data[first] += gradient;
             }
@@ -73,7 +82,11 @@ pub(super) fn max_pool_gradient(input: &Grid, pooled: &Grid, gradient: &Grid, po
 /// Bilinear resize with the centres of the corner pixels in place (PyTorch's `align_corners=True`): the two input
 /// positions around an output, and the weight of the second.
 fn aligned(at: usize, input: usize, output: usize) -> (usize, usize, f32) {
-    let scale = if output > 1 { (input - 1) as f32 / (output - 1) as f32 } else { 0.0 };
+    let scale = if output > 1 {
+        (input - 1) as f32 / (output - 1) as f32
+    } else {
+        0.0
+    };
     let position = at as f32 * scale;
     let first = (position as usize).min(input - 1);
     (first, (first + 1).min(input - 1), position - first as f32)
@@ -103,7 +116,10 @@ pub(super) fn resize(input: &Grid, kind: Corners, out: &mut Grid, first: usize) 
     let all = out.channels;
     for (pixel, corners) in out.data.chunks_exact_mut(all).zip(corners(from, to)) {
         for (c, value) in pixel[first..first + input.channels].iter_mut().enumerate() {
-            *value = corners.iter().map(|&(at, weight)| weight * input.data[at * input.channels + c]).sum();
+            *value = corners
+                .iter()
+                .map(|&(at, weight)| weight * input.data[at * input.channels + c])
+                .sum();
         }
     }
 }
@@ -129,7 +145,9 @@ pub(super) fn instance_norm(grid: &mut Grid) -> Vec<f32> {
     let (channels, pixels) = (grid.channels, grid.pixels() as f64);
     let (mut sums, mut squares) = (vec![0f64; channels], vec![0f64; channels]);
     for pixel in grid.data.chunks_exact(channels) {
-        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+        sums.iter_mut()
+            .zip(pixel)
+            .for_each(|(sum, &value)| *sum += f64::from(value));
     }
     let means: Vec<f64> = sums.iter().map(|sum| sum / pixels).collect();
     for pixel in grid.data.chunks_exact(channels) {
@@ -153,13 +171,21 @@ pub(super) fn instance_norm(grid: &mut Grid) -> Vec<f32> {
 pub(super) fn instance_norm_gradient(normal: &Grid, inverse: &[f32], gradient: &mut Grid) {
     let (channels, pixels) = (normal.channels, normal.pixels() as f64);
     let (mut sums, mut products) = (vec![0f64; channels], vec![0f64; channels]);
-    for (own, normal) in gradient.data.chunks_exact(channels).zip(normal.data.chunks_exact(channels)) {
+    for (own, normal) in gradient
+        .data
+        .chunks_exact(channels)
+        .zip(normal.data.chunks_exact(channels))
+    {
         for c in 0..channels {
             sums[c] += f64::from(own[c]);
             products[c] += f64::from(own[c] * normal[c]);
         }
     }
-    for (own, normal) in gradient.data.chunks_exact_mut(channels).zip(normal.data.chunks_exact(channels)) {
+    for (own, normal) in gradient
+        .data
+        .chunks_exact_mut(channels)
+        .zip(normal.data.chunks_exact(channels))
+    {
         for c in 0..channels {
             let mean = (sums[c] + f64::from(normal[c]) * products[c]) / pixels;
             own[c] = (own[c] - mean as f32) * inverse[c];
@@ -171,7 +197,9 @@ pub(super) fn instance_norm_gradient(normal: &Grid, inverse: &[f32], gradient: &
 pub(super) fn softmax(grid: &mut Grid) {
     for pixel in grid.data.chunks_exact_mut(grid.channels) {
         let largest = pixel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        pixel.iter_mut().for_each(|value| *value = (*value - largest).exp());
+        pixel
+            .iter_mut()
+            .for_each(|value| *value = (*value - largest).exp());
         let sum: f32 = pixel.iter().sum();
         pixel.iter_mut().for_each(|value| *value /= sum);
     }
@@ -180,9 +208,15 @@ pub(super) fn softmax(grid: &mut Grid) {
 /// Turns the gradient with respect to [`softmax`]'s output into that with respect to its input.
 pub(super) fn softmax_gradient(out: &Grid, gradient: &mut Grid) {
     let channels = out.channels;
-    for (own, out) in gradient.data.chunks_exact_mut(channels).zip(out.data.chunks_exact(channels)) {
+    for (own, out) in gradient
+        .data
+        .chunks_exact_mut(channels)
+        .zip(out.data.chunks_exact(channels))
+    {
         let sum: f32 = own.iter().zip(out).map(|(own, out)| own * out).sum();
-        own.iter_mut().zip(out).for_each(|(own, out)| *own = out * (*own - sum));
+        own.iter_mut()
+            .zip(out)
+            .for_each(|(own, out)| *own = out * (*own - sum));
     }
 }
 

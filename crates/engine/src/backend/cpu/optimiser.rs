@@ -52,7 +52,13 @@ impl Optimiser {
                     let (mean, mean_square) = (first.insert(mean), squares.insert(mean_square));
                     // biases and normalisations do not decay
                     let numbers = rule.adamw(rate, size.step, value.shape.len() > 1);
-                    adamw(numbers, &mut value.data, &gradient.data, &mut mean.data, &mut mean_square.data);
+                    adamw(
+                        numbers,
+                        &mut value.data,
+                        &gradient.data,
+                        &mut mean.data,
+                        &mut mean_square.data,
+                    );
                 }
             }
         });
@@ -118,7 +124,10 @@ fn adamw(numbers: AdamW, values: &mut [f32], gradients: &[f32], means: &mut [f32
         lacking_squares,
         kept,
     } = numbers;
-    let all = values.iter_mut().zip(gradients).zip(means.iter_mut().zip(squares));
+    let all = values
+        .iter_mut()
+        .zip(gradients)
+        .zip(means.iter_mut().zip(squares));
     for ((value, &gradient), (mean, square)) in all {
         *square = *square * SQUARES_KEPT + gradient * gradient * (1.0 - SQUARES_KEPT);
         *mean = *mean * momentum + gradient * (1.0 - momentum);
@@ -161,7 +170,10 @@ mod tests {
             optimiser.step(size, &mut weights, &gradients);
             weight = formula(step, weight);
             let ours = weights.get("weight").expect("is there").data[0];
-            assert!((ours - weight).abs() < 1e-6, "step {step}: {ours} is not {weight}");
+            assert!(
+                (ours - weight).abs() < 1e-6,
+                "step {step}: {ours} is not {weight}"
+            );
             let state = optimiser.state().clone();
             let names: Vec<&str> = state.iter().map(|(name, _)| name).collect();
             assert_eq!(names, moments);

@@ -44,7 +44,11 @@ fn apart(graph: &Graph, weights: &Weights) -> f32 {
 fn programs_compute_their_networks() {
     for config in networks() {
         let teacher = arch::teacher(config.teacher, config.input_size);
-        let graphs = [Some(teacher), Some(arch::student(&config)), arch::segmentation(&config)];
+        let graphs = [
+            Some(teacher),
+            Some(arch::student(&config)),
+            arch::segmentation(&config),
+        ];
         for graph in graphs.into_iter().flatten() {
             let apart = apart(&graph, &randomised(&graph));
             assert!(apart < 1e-4, "{apart} for {config:?}");

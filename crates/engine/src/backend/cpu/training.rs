@@ -62,7 +62,8 @@ impl CpuTraining {
             teacher: Arc::new(CpuTeacher::new(config.teacher, teacher, config.input_size)?),
             student: Part::new(&arch::student(config), rule),
             segmentation: arch::segmentation(config).map(|graph| Part::new(&graph, rule)),
-            whitening: arch::whitening(config).map_or_else(Weights::default, |graph| arch::init::zeros(&graph)),
+            whitening: arch::whitening(config)
+                .map_or_else(Weights::default, |graph| arch::init::zeros(&graph)),
             config: config.clone(),
             model: None,
             pool: Arc::default(),
@@ -99,7 +100,13 @@ impl CpuTraining {
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) for a missing tensor, which no checked weights have.
-    pub fn student_step(&mut self, clean: &[Grid], seen: Vec<Grid>, size: StepSize, factor: f32) -> Result<f32> {
+    pub fn student_step(
+        &mut self,
+        clean: &[Grid],
+        seen: Vec<Grid>,
+        size: StepSize,
+        factor: f32,
+    ) -> Result<f32> {
         let mut targets: [Vec<Grid>; 3] = Default::default();
         for image in clean {
             for (all, own) in targets.iter_mut().zip(self.teacher.run(image)) {
@@ -141,7 +148,9 @@ impl CpuTraining {
             }
         };
         let Some(part) = &mut self.segmentation else {
-            return Err(crate::Error::Config("there is no segmentation network to train".into()));
+            return Err(crate::Error::Config(
+                "there is no segmentation network to train".into(),
+            ));
         };
         let mut evidence: [Vec<Grid>; 3] = Default::default();
         for image in corrupted {
@@ -199,7 +208,9 @@ impl CpuTraining {
     /// # Errors
     /// [`Error::Training`](crate::Error::Training) if they belong to another network.
     pub fn restore(&mut self, moments: &Weights) -> Result<()> {
-        self.student.optimiser.restore(moments.with_prefix(prefix::STUDENT))?;
+        self.student
+            .optimiser
+            .restore(moments.with_prefix(prefix::STUDENT))?;
         match &mut self.segmentation {
             Some(part) => part.optimiser.restore(moments.with_prefix(prefix::SEGMENTATION)),
             None => Ok(()),

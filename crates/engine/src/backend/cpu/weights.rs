@@ -44,7 +44,9 @@ impl Kernel {
             None => all.data.clone(),
         };
         let bias = match conv.bias {
-            true => tensor(weights, &format!("{}.bias", conv.name), &[outputs])?.data.clone(),
+            true => tensor(weights, &format!("{}.bias", conv.name), &[outputs])?
+                .data
+                .clone(),
             false => vec![0.0; outputs],
         };
         Ok(Self { weights: own, bias })

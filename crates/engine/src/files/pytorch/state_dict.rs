@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::pickle::{Element, Object, Pickle, Tensor, Value};
 use super::refuse;
-use crate::files::numbers::Number;
 use crate::arch::weights::{Array, Weights};
+use crate::files::numbers::Number;
 use crate::{Error, Result};
 
 /// Keys under which training scripts keep the state dict among other things.

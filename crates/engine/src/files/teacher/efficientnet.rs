@@ -18,12 +18,16 @@ pub(super) fn published(name: &str) -> Unit {
         "depthwise" => ("_depthwise_conv", "_bn1"),
         _ => ("_project_conv", "_bn2"),
     };
-    unit(format!("_blocks.{block}.{conv}"), format!("_blocks.{block}.{norm}"))
+    unit(
+        format!("_blocks.{block}.{conv}"),
+        format!("_blocks.{block}.{norm}"),
+    )
 }
 
 /// Whether a published tensor belongs to a layer after the last used one.
 pub(super) fn is_beyond(name: &str) -> bool {
-    let block = |name: &str| -> Option<usize> { name.strip_prefix("_blocks.")?.split('.').next()?.parse().ok() };
+    let block =
+        |name: &str| -> Option<usize> { name.strip_prefix("_blocks.")?.split('.').next()?.parse().ok() };
     block(name).is_some_and(|block| block >= BLOCKS)
         || ["_conv_head.", "_bn1.", "_fc."]
             .into_iter()

@@ -50,9 +50,11 @@ pub(crate) fn fold_behind(prefix: &str, kind: TeacherKind, weights: &Weights) ->
     let mut folding = Folding::new(weights, prefix, shapes);
     let (published, epsilon, is_beyond): (fn(&str) -> _, _, fn(&str) -> bool) = match kind {
         TeacherKind::Resnet18 => (resnet::published, resnet::EPSILON, resnet::is_beyond),
-        TeacherKind::EfficientnetLite0 => {
-            (efficientnet::published, efficientnet::EPSILON, efficientnet::is_beyond)
-        }
+        TeacherKind::EfficientnetLite0 => (
+            efficientnet::published,
+            efficientnet::EPSILON,
+            efficientnet::is_beyond,
+        ),
     };
     for conv in graph.convs() {
         let folding::Unit { conv: from, norm } = published(&conv.name);

@@ -30,10 +30,18 @@ pub(super) fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Dev
             Box::new(CpuModel::new(config, teacher.into(), &file.weights)?)
         }
         #[cfg(feature = "burn")]
-        Device::Burn(device) => {
-            Box::new(crate::backend::burn::BurnModel::new(config, &teacher, &file.weights, device)?)
-        }
+        Device::Burn(device) => Box::new(crate::backend::burn::BurnModel::new(
+            config,
+            &teacher,
+            &file.weights,
+            device,
+        )?),
     };
     let calibration = file.header.calibration.clone();
-    Ok(Detector::new(network, InputSettings::of(config), config.method, calibration))
+    Ok(Detector::new(
+        network,
+        InputSettings::of(config),
+        config.method,
+        calibration,
+    ))
 }

@@ -23,7 +23,10 @@ pub fn patches([_, middle, coarse]: &[Grid; 3]) -> Grid {
     let (own, wide) = (around(middle), around(coarse));
     let mut patches = Grid::zeros(middle.height, middle.width, middle.channels + coarse.channels);
     let all = patches.channels;
-    let pixels = patches.data.chunks_exact_mut(all).zip(own.data.chunks_exact(own.channels));
+    let pixels = patches
+        .data
+        .chunks_exact_mut(all)
+        .zip(own.data.chunks_exact(own.channels));
     pixels.for_each(|(to, from)| to[..from.len()].copy_from_slice(from));
     bilinear(&wide, patches.from_channel(middle.channels), Onto::Nothing);
     patches
@@ -38,7 +41,10 @@ fn around(grid: &Grid) -> Grid {
         for row in y.saturating_sub(1)..(y + 2).min(height) {
             for column in x.saturating_sub(1)..(x + 2).min(width) {
                 let values = &grid.data[(row * width + column) * channels..][..channels];
-                pixel.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                pixel
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value);
             }
         }
         pixel.iter_mut().for_each(|sum| *sum /= 9.0);

@@ -59,7 +59,9 @@ pub fn bank_size(file: &ModelFile) -> usize {
 /// The bank of a file. The search is the CPU's on every device.
 fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<Detector> {
     let Body::Bank { config, .. } = &file.header.body else {
-        return Err(Error::Model("the file holds no memory bank: choose a PatchCore model".into()));
+        return Err(Error::Model(
+            "the file holds no memory bank: choose a PatchCore model".into(),
+        ));
     };
     let teacher = CpuTeacher::new(config.teacher, &file.teacher_or(teacher)?, config.input_size)?;
     let network = PatchCore::new(config, teacher, bank(&file.weights)?.clone())?;
@@ -72,5 +74,10 @@ fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<D
         probabilities: false,
     };
     let calibration = file.header.calibration.clone();
-    Ok(Detector::new(Box::new(network), settings, Method::Patchcore, calibration))
+    Ok(Detector::new(
+        Box::new(network),
+        settings,
+        Method::Patchcore,
+        calibration,
+    ))
 }

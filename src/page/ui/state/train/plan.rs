@@ -2,8 +2,8 @@
 
 use super::{Effort, Load, Model, State, TrainJob, TrainState};
 use crate::page::protocol::TrainCommand;
-use destseg_engine::train::footprint::{self, BATCHES, Limits};
 use destseg_engine::config::{Preset, Settings};
+use destseg_engine::train::footprint::{self, BATCHES, Limits};
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
 const MOST_MEMORY: u64 = 2_500_000_000;

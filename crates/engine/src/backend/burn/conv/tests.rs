@@ -4,10 +4,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
-use crate::backend::burn::upsample;
 use super::{Activation, convolve};
-use crate::backend::device;
 use crate::backend::burn::gpu::GPU;
+use crate::backend::burn::upsample;
+use crate::backend::device;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone)]

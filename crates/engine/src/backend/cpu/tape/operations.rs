@@ -11,8 +11,8 @@ use crate::arch::graph::{Conv, ConvTranspose, Corners, Pool};
 use crate::arch::weights::Array;
 use crate::arch::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
 use crate::backend::cpu::operations::{
-    self, Transposed, activate, copy_channels, instance_norm_gradient, max_pool_gradient, nearest_code, repeat,
-    softmax_gradient,
+    self, Transposed, activate, copy_channels, instance_norm_gradient, max_pool_gradient, nearest_code,
+    repeat, softmax_gradient,
 };
 use crate::backend::cpu::weights::{Kernel, tensor};
 
@@ -40,7 +40,11 @@ impl Tape<'_> {
                 None => all.set(name, &of_shape, of_kernel),
             }
             if own.bias {
-                all.set(format!("{}.bias", own.name), &[shape.outputs], norm::sums(&gradient));
+                all.set(
+                    format!("{}.bias", own.name),
+                    &[shape.outputs],
+                    norm::sums(&gradient),
+                );
             }
             if is_tracked {
                 let (shape, weights) = transposed(&shape, &weights);
@@ -64,7 +68,12 @@ impl Tape<'_> {
         Ok(self.activation(out, conv.activation))
     }
 
-    pub(super) fn conv_transpose(&mut self, x: Entry, conv: &ConvTranspose, size: [usize; 2]) -> Result<Entry> {
+    pub(super) fn conv_transpose(
+        &mut self,
+        x: Entry,
+        conv: &ConvTranspose,
+        size: [usize; 2],
+    ) -> Result<Entry> {
         let [inputs, outputs] = conv.channels;
         let (weight_name, bias_name) = (format!("{}.weight", conv.name), format!("{}.bias", conv.name));
         let of_shape = [inputs, outputs, conv.kernel, conv.kernel];
@@ -72,11 +81,17 @@ impl Tape<'_> {
         let bias = tensor(self.weights, &bias_name, &[outputs])?.data.clone();
         let own = Transposed::new(conv, &weights, bias, size[0]);
         let mut out = self.grids(x, [size[0], size[1], outputs]);
-        for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| own.run(input, out));
+        for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| {
+            own.run(input, out)
+        });
         let (shape, is_tracked) = (Transposed::shape(conv), self.is_tracked(x));
         let [height, width, _] = self.value(x).size();
         let backward = move |values: &[Batch], gradient: Batch, all: &mut Gradients| {
-            all.set(weight_name, &of_shape, of_weights(&shape, &gradient, &values[x.0]));
+            all.set(
+                weight_name,
+                &of_shape,
+                of_weights(&shape, &gradient, &values[x.0]),
+            );
             all.set(bias_name, &[outputs], norm::sums(&gradient));
             if is_tracked {
                 let dense = Dense::new(shape, height, &weights, vec![0.0; inputs]);
@@ -90,7 +105,8 @@ impl Tape<'_> {
 
     /// Normalisation by the batch's own statistics.
     pub(super) fn batch_norm(&mut self, x: Entry, name: &str, activation: Activation) -> Result<Entry> {
-        let get = |part: &str| Ok::<_, crate::Error>(self.weights.get(&format!("{name}.{part}"))?.data.clone());
+        let get =
+            |part: &str| Ok::<_, crate::Error>(self.weights.get(&format!("{name}.{part}"))?.data.clone());
         let (gamma, beta) = (get("weight")?, get("bias")?);
         let input = self.value(x);
         let count = input.iter().map(Grid::pixels).sum::<usize>() as f32;

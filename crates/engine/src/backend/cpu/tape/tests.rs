@@ -23,7 +23,9 @@ fn batch(seed: u32, size: [usize; 3]) -> Batch {
 fn step(graph: &Graph, weights: &Weights, pool: &Arc<Pool>) -> (f64, Changes) {
     let mut tape = Tape::new(weights, pool);
     let inputs = graph.inputs().iter().enumerate();
-    let inputs = inputs.map(|(i, &input)| batch(i as u32, graph.size(input))).collect();
+    let inputs = inputs
+        .map(|(i, &input)| batch(i as u32, graph.size(input)))
+        .collect();
     let outputs = tape.run(graph, inputs).expect("runs");
     let mut loss = 0.0;
     let gradients = outputs.iter().enumerate().map(|(i, &output)| {
@@ -57,7 +59,10 @@ fn agrees(what: &str, graph: &Graph, tolerance: f64) {
         const STEP: f64 = 1e-2;
         let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
         let error = (slope - length).abs() / length;
-        assert!(error < tolerance, "{what}: along {name} {slope} instead of {length}");
+        assert!(
+            error < tolerance,
+            "{what}: along {name} {slope} instead of {length}"
+        );
     }
 }
 
@@ -80,15 +85,21 @@ fn gradients_are_those_of_finite_differences() {
     };
     let smooth: [(&str, &dyn Fn(&mut Graph, Value) -> Value); 9] = [
         ("stride", &|g, x| g.conv(x, "own", Layer::dense(5, 3).stride(2))),
-        ("kernel 4", &|g, x| g.conv(x, "own", Layer::dense(5, 4).stride(2).padding(1).bias())),
+        ("kernel 4", &|g, x| {
+            g.conv(x, "own", Layer::dense(5, 4).stride(2).padding(1).bias())
+        }),
         ("transposed", &|g, x| g.conv_transpose(x, "own", 5, [4, 2, 1])),
-        ("batch norm", &|g, x| g.batch_norm(x, "own.bn", Activation::Linear)),
+        ("batch norm", &|g, x| {
+            g.batch_norm(x, "own.bn", Activation::Linear)
+        }),
         ("instance norm", &|g, x| {
             let x = g.instance_norm(x);
             g.conv(x, "own", Layer::dense(5, 1))
         }),
         ("resize", &|g, x| g.resize(x, [13, 13], Corners::OfImage)),
-        ("resize, corners in place", &|g, x| g.resize(x, [13, 13], Corners::OfPixels)),
+        ("resize, corners in place", &|g, x| {
+            g.resize(x, [13, 13], Corners::OfPixels)
+        }),
         ("mean and expand", &|g, x| {
             let mean = g.mean(x);
             let mean = g.expand(mean, [8, 8]);
@@ -103,15 +114,27 @@ fn gradients_are_those_of_finite_differences() {
             let weights = randomised(&graph);
             let (_, changes) = step(&graph, &weights, &Arc::default());
             let bias = changes.gradients.get("before.bias").expect("is there");
-            assert!(bias.data.iter().all(|g| g.abs() < 1e-3), "{what}: {:?}", bias.data);
+            assert!(
+                bias.data.iter().all(|g| g.abs() < 1e-3),
+                "{what}: {:?}",
+                bias.data
+            );
             continue;
         }
         agrees(what, &graph, 2e-2);
     }
     // at their corners a finite difference sees both sides
-    agrees("activation", &around(|g, x| g.activation(x, Activation::Relu)), 6e-2);
+    agrees(
+        "activation",
+        &around(|g, x| g.activation(x, Activation::Relu)),
+        6e-2,
+    );
     agrees("pooling", &around(|g, x| g.max_pool(x, pool)), 6e-2);
-    agrees("overlapping pooling", &around(|g, x| g.max_pool(x, Neighbourhoods::RESNET)), 6e-2);
+    agrees(
+        "overlapping pooling",
+        &around(|g, x| g.max_pool(x, Neighbourhoods::RESNET)),
+        6e-2,
+    );
 }
 
 #[test]
@@ -153,11 +176,17 @@ fn convolutions_taken_apart_have_the_same_gradients() {
     assert_eq!(whole.tensors(""), apart.tensors(""));
     let weights = randomised(&whole);
     let [whole, apart] = [whole, apart].map(|graph| step(&graph, &weights, &Arc::default()));
-    assert!((whole.0 - apart.0).abs() < 1e-4 * whole.0.abs().max(1.0), "{} {}", whole.0, apart.0);
+    assert!(
+        (whole.0 - apart.0).abs() < 1e-4 * whole.0.abs().max(1.0),
+        "{} {}",
+        whole.0,
+        apart.0
+    );
     for (name, theirs) in whole.1.gradients.iter() {
         let ours = apart.1.gradients.get(name).expect("is there");
         assert_eq!(ours.shape, theirs.shape, "{name}");
-        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+        let length =
+            |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>().sqrt();
         let apart = length(&mut ours.data.iter().zip(&theirs.data).map(|(a, b)| a - b));
         let all = length(&mut theirs.data.iter().copied());
         // an activation on the other side of zero moves single gradients
@@ -171,7 +200,10 @@ fn used_memory_changes_nothing() {
         input_size: 64,
         ..ModelConfig::preset(Preset::Compact)
     };
-    for graph in [Some(arch::student(&config)), arch::segmentation(&config)].into_iter().flatten() {
+    for graph in [Some(arch::student(&config)), arch::segmentation(&config)]
+        .into_iter()
+        .flatten()
+    {
         let graph = narrow_before_resizing(&graph);
         let weights = randomised(&graph);
         let pool: Arc<Pool> = Arc::default();

@@ -5,9 +5,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{Activation, Bounds, Plan, V4, finish4, pack};
-use crate::backend::device::Device;
+use super::{Activation, Bounds, Plan, V4, bounds, finish4, pack};
 use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
+use burn::tensor::Device;
 
 /// Pixels of an invocation, which share its weights.
 const PIXELS: usize = 4;
@@ -34,7 +34,7 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         plan.sizes(),
-        after.bounds(),
+        bounds(after),
     );
     Some(output)
 }

@@ -6,9 +6,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::sizes::{Sizes, corners};
-use super::{Activation, Bounds, Plan, V4, finish4, pack};
-use crate::backend::device::Device;
+use super::{Activation, Bounds, Plan, V4, bounds, finish4, pack};
 use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
+use burn::tensor::Device;
 
 /// Pixels of an invocation.
 pub(super) const PIXELS: usize = 8;
@@ -44,7 +44,7 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         plan.sizes(),
-        after.bounds(),
+        bounds(after),
         vectors,
     );
     Some(output)

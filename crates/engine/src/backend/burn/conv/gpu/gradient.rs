@@ -14,8 +14,8 @@ use burn::tensor::ops::ConvOptions;
 
 use super::direct::vectors;
 use super::sizes::{Sizes, corners};
-use crate::backend::burn::conv::activate;
 use super::{Activation, Plan, V4, pack, plan};
+use crate::backend::burn::conv::activate;
 use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
 
 /// Invocations that share a layer's sums, about.

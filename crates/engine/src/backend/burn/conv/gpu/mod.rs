@@ -128,25 +128,23 @@ struct Bounds {
     high: f32,
 }
 
-impl Activation {
-    /// As kernels take it.
-    fn bounds(self) -> BoundsLaunch {
-        let (low, high) = match self {
-            Self::Nothing => (f32::MIN, f32::MAX),
-            Self::Relu => (0.0, f32::MAX),
-            Self::Relu6 => (0.0, 6.0),
-        };
-        BoundsLaunch::new(low, high)
-    }
+/// As kernels take it.
+fn bounds(activation: Activation) -> BoundsLaunch {
+    let (low, high) = match activation {
+        Activation::Linear => (f32::MIN, f32::MAX),
+        Activation::Relu => (0.0, f32::MAX),
+        Activation::Relu6 => (0.0, 6.0),
+    };
+    BoundsLaunch::new(low, high)
 }
 
-/// As [`Activation::apply`], in a kernel.
+/// The activation, in a kernel.
 #[cube]
 fn finish(x: f32, bounds: &Bounds) -> f32 {
     min(max(x, bounds.low), bounds.high)
 }
 
-/// As [`Activation::apply`], in a kernel, four at a time.
+/// The activation, in a kernel, four at a time.
 #[cube]
 fn finish4(x: V4, bounds: &Bounds) -> V4 {
     min(max(x, V4::new(bounds.low)), V4::new(bounds.high))

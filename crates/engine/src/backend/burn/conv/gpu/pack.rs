@@ -5,8 +5,8 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::Plan;
-use crate::backend::device::Device;
 use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
+use burn::tensor::Device;
 
 /// The input as `[batch, height, width, channels]`, a multiple of four channels, and the plan for it.
 pub(super) fn input(input: Buffer, plan: Plan, device: &Device) -> Option<(Buffer, Plan)> {

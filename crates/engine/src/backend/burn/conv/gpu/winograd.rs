@@ -9,9 +9,9 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use super::direct::{PIXELS, vectors};
-use super::{Activation, Bounds, Plan, V4, finish};
-use crate::backend::device::Device;
+use super::{Activation, Bounds, Plan, V4, bounds, finish};
 use crate::backend::burn::gpu::{Buffer, GROUP, buffer, empty, groups};
+use burn::tensor::Device;
 
 /// Outputs along a side of a tile.
 const OUT: usize = 4;
@@ -122,7 +122,7 @@ pub(super) fn convolve(
         bias.into_buffer_arg(),
         buffer(&output)?.into_buffer_arg(),
         places(outputs, [rows, columns]),
-        after.bounds(),
+        bounds(after),
     );
     Some(output)
 }
