@@ -1,5 +1,7 @@
 //! The messages about comparing methods on the same images.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ManifestFile, Thresholds};
@@ -12,12 +14,10 @@ pub enum CompareCommand {
     /// Prepares a baseline of the good images. Answers: [`CompareEvent::Progress`], then
     /// [`CompareEvent::Ready`] or [`CompareEvent::Failed`].
     Prepare {
-        /// `PatchCore` or STPM.
+        /// A method with a [`baseline`](destseg_engine::methods::Entry::baseline).
         method: Method,
-        /// Share of all patches that `PatchCore` remembers.
-        coreset: f64,
-        /// Steps that STPM trains.
-        steps: usize,
+        /// Changed settings by their names.
+        settings: BTreeMap<String, f64>,
         /// Where to fetch the teacher, if it is not there yet.
         teachers: Vec<ManifestFile>,
     },

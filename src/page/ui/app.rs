@@ -99,7 +99,7 @@ fn from_address() -> State {
     });
     if let Some(steps) = steps {
         state.train.effort = Effort::Own(steps);
-        state.compare.steps = steps[0];
+        state.compare.steps = Some(steps[0]);
     }
     let number = |name: &str| parameter(name).and_then(|value| value.parse().ok());
     state.train.set_sizes(number("side"), number("batch"));

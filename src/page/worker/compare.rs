@@ -1,57 +1,43 @@
 //! Other methods beside the loaded model: prepared from the good images, then run on the same image.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use destseg_engine::backend::device::Device;
 use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
 use super::post;
 use super::predict::predict;
 use crate::page::protocol::{Baseline, CompareEvent, Event};
 use destseg_engine::arch::weights::Weights;
-use destseg_engine::config::{Method, ModelConfig, Preset, TrainConfig};
-use destseg_engine::data::image::{self, RgbImage};
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::{Method, Preset};
+use destseg_engine::data::image;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::inspect::Detector;
-use destseg_engine::methods;
-use destseg_engine::methods::file::{ModelFile, ModelHeader};
-use destseg_engine::methods::patchcore::{BankBuilder, BankConfig, BankProgress, bank_size};
+use destseg_engine::methods::{self, Material, Training};
 use destseg_engine::platform::now_ms;
-use destseg_engine::synthesis::{Synthesiser, TextureSource};
-use destseg_engine::train::Trainer;
 use destseg_engine::{Error, Result};
 
 /// How baselines are stored.
 const PRECISION: Precision = Precision::F16;
-/// Images of a step of STPM, which a page can hold.
-const BATCH: usize = 8;
-/// Steps between two evaluations of the held-out images.
-const SELECT_EVERY: usize = 20;
-/// Share of the images that is held out for the thresholds.
-const HELD_OUT: f64 = 0.2;
 
 /// A baseline that is being prepared.
-enum Making {
-    Bank(Box<BankBuilder>),
-    Student(Box<Trainer>),
+struct Making {
+    method: Method,
+    training: Box<dyn Training>,
+    /// When it began.
+    start: f64,
 }
 
 /// Baselines, and the one that is being prepared.
 #[derive(Default)]
 pub(super) struct Comparing {
     baselines: BTreeMap<Method, Detector>,
-    making: Option<(Making, f64)>,
+    making: Option<Making>,
     teacher: Option<Weights>,
 }
 
 fn post_compare(event: CompareEvent, bytes: Option<&ArrayBuffer>) {
     post(&Event::Compare { event }, bytes);
-}
-
-/// The generator of the synthetic defects that thresholds are found with.
-fn synthesiser() -> Synthesiser {
-    Synthesiser::new(Default::default(), Default::default(), TextureSource::Procedural)
 }
 
 impl Comparing {
@@ -67,121 +53,67 @@ impl Comparing {
     pub(super) fn prepare(
         &mut self,
         method: Method,
-        (coreset, steps): (f64, usize),
-        images: Vec<Arc<RgbImage>>,
-        teacher: Weights,
-        device: &Device,
+        changes: &BTreeMap<String, f64>,
+        material: Material,
     ) -> Result<()> {
-        let making = match method {
-            Method::Patchcore => {
-                let config = BankConfig {
-                    coreset,
-                    held_out: HELD_OUT,
-                    ..BankConfig::preset(Preset::Compact)
-                };
-                Making::Bank(BankBuilder::new(config, &teacher, images)?.into())
-            }
-            Method::Stpm => {
-                let model = ModelConfig::stpm(Preset::Compact);
-                let mut config = TrainConfig::stpm(images.len());
-                config.batch = BATCH;
-                config.student.steps = steps;
-                config.select_every = SELECT_EVERY.min(steps);
-                config.held_out = HELD_OUT;
-                let trainer = Trainer::new(model, config, &teacher, images, synthesiser(), device)?;
-                Making::Student(trainer.into())
-            }
-            Method::Destseg => {
-                return Err(Error::Config(
-                    "DeSTSeg is the loaded model: train it as a new inspector".into(),
-                ));
-            }
-        };
-        self.teacher = Some(teacher);
-        self.making = Some((making, now_ms()));
+        let baseline = methods::entry(method).baseline.ok_or_else(|| {
+            Error::Config(format!(
+                "{} is trained as a new inspector: open the page's training",
+                method.label()
+            ))
+        })?;
+        let mut settings = (baseline.settings)(Preset::Compact);
+        for (name, value) in changes {
+            methods::change_setting(&mut settings, name, *value)?;
+        }
+        self.teacher = Some(material.teacher.clone());
+        self.making = Some(Making {
+            method,
+            training: (baseline.begin)(settings, material)?,
+            start: now_ms(),
+        });
         Ok(())
     }
 
     /// Does the next step of what is being made.
     pub(super) async fn step(&mut self, device: &Device) -> Result<()> {
-        let Some((making, _)) = &mut self.making else {
+        let Some(making) = &mut self.making else {
             return Ok(());
         };
-        let (method, progress) = match making {
-            Making::Bank(builder) => {
-                let progress = builder.step()?.map(|progress| match progress {
-                    BankProgress::Images(done, total) => ("looking at good images", done, total),
-                    BankProgress::Patches(done, total) => ("choosing patches", done, total),
-                });
-                (Method::Patchcore, progress)
-            }
-            Making::Student(trainer) => {
-                let total = trainer.total_steps();
-                let progress = trainer
-                    .step()
-                    .await?
-                    .map(|report| ("training", report.step, total));
-                (Method::Stpm, progress)
-            }
+        let method = making.method;
+        let Some(progress) = making.training.step().await? else {
+            return self.finish(device).await;
         };
-        match progress {
-            Some((doing, done, total)) => {
-                let doing = doing.into();
-                post_compare(
-                    CompareEvent::Progress {
-                        method,
-                        doing,
-                        done,
-                        total,
-                    },
-                    None,
-                );
-                Ok(())
-            }
-            None => self.finish(device).await,
-        }
+        post_compare(
+            CompareEvent::Progress {
+                method,
+                doing: progress.doing.into(),
+                done: progress.done,
+                total: progress.total,
+            },
+            None,
+        );
+        Ok(())
     }
 
     async fn finish(&mut self, device: &Device) -> Result<()> {
-        let Some((making, start)) = self.making.take() else {
+        let Some(Making {
+            method,
+            mut training,
+            start,
+        }) = self.making.take()
+        else {
             return Ok(());
         };
-        let teacher = self.teacher.as_ref();
-        let (method, bytes, images, patches) = match making {
-            Making::Bank(builder) => {
-                let file = builder
-                    .finish(&synthesiser(), PRECISION, "images of the page", "in a browser")
-                    .await?;
-                let detector = methods::detector(&file, teacher, device)?;
-                self.baselines.insert(Method::Patchcore, detector);
-                let patches = Some((bank_size(&file), builder.patch_count()));
-                (
-                    Method::Patchcore,
-                    file.to_bytes(PRECISION)?,
-                    builder.image_count(),
-                    patches,
-                )
-            }
-            Making::Student(mut trainer) => {
-                let (weights, calibration) = trainer.finish(PRECISION).await?;
-                let header = ModelHeader {
-                    calibration,
-                    ..ModelHeader::of_networks(ModelConfig::stpm(Preset::Compact))
-                };
-                let file = ModelFile { header, weights };
-                let detector = methods::detector(&file, teacher, device)?;
-                self.baselines.insert(Method::Stpm, detector);
-                (
-                    Method::Stpm,
-                    file.to_bytes(PRECISION)?,
-                    trainer.image_count(),
-                    None,
-                )
-            }
-        };
+        let file = training
+            .finish(PRECISION, "images of the page", "in a browser")
+            .await?;
+        let detector = methods::detector(&file, self.teacher.as_ref(), device)?;
+        self.baselines.insert(method, detector);
+        let bytes = file.to_bytes(PRECISION)?;
         let baseline = Baseline {
-            images,
-            patches,
+            images: training.images(),
+            patches: training.kept(),
             bytes: bytes.len(),
             ms: now_ms() - start,
         };

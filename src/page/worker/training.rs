@@ -3,13 +3,14 @@
 use super::collection::{Collection, post_train};
 use super::compare::Comparing;
 use super::loaded::Loaded;
-use super::run::{ComputeDevice, Kept, Material, Run};
+use super::run::{self, ComputeDevice, Kept, Run};
 use super::{post, post_fatal};
 use crate::page::protocol::{
     BackendChoice, CompareCommand, CompareEvent, Event, KeptRun, RunInfo, TrainCommand, TrainEvent,
 };
 use destseg_engine::config::TeacherKind;
 use destseg_engine::error::sentence;
+use destseg_engine::methods::Material;
 use destseg_engine::{Error, Result};
 
 /// The collection, the training that runs, and the methods that are compared.
@@ -113,7 +114,7 @@ impl Training {
                     ));
                 }
                 let side = settings.model.input_size;
-                let material = Material {
+                let material = run::Material {
                     images,
                     textures: self.collection.pictures(textures, side),
                     start: start.map(|(_, weights)| weights.clone()),
@@ -189,15 +190,17 @@ impl Training {
         match command {
             CompareCommand::Prepare {
                 method,
-                coreset,
-                steps,
+                settings,
                 teachers,
             } => {
                 let teacher = loaded.teacher(TeacherKind::EfficientnetLite0, &teachers).await?;
                 let (_, images) = self.collection.views();
-                let device = loaded.device()?;
-                self.comparing
-                    .prepare(method, (coreset, steps), images, teacher, &device)
+                let material = Material {
+                    images,
+                    teacher,
+                    device: loaded.device()?,
+                };
+                self.comparing.prepare(method, &settings, material)
             }
             CompareCommand::Stop => {
                 self.comparing.stop();

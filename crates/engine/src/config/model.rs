@@ -357,13 +357,11 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting.
     pub fn validate(&self) -> Result<()> {
-        match self.method {
-            Method::Destseg | Method::Stpm => {}
-            Method::Patchcore => {
-                return Err(Error::Config(
-                    "PatchCore trains no networks: its settings are those of a memory bank".into(),
-                ));
-            }
+        if !matches!(self.method, Method::Destseg | Method::Stpm) {
+            return Err(Error::Config(format!(
+                "{} has no student and segmentation network: its settings are others",
+                self.method.label()
+            )));
         }
         let student = &self.student;
         let mut widths = student.encoder.to_vec();

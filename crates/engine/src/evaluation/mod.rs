@@ -120,9 +120,10 @@ pub struct CategoryReport {
 impl CategoryReport {
     /// What the map of distances is called.
     pub fn distance_name(&self) -> &'static str {
-        match self.method {
-            Method::Destseg => "DeST",
-            other => other.label(),
+        if self.method == Method::Destseg {
+            "DeST"
+        } else {
+            self.method.label()
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct InputSettings {
 }
 
 /// The result of work that may wait for a device.
-pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// A method's network on a device.
 pub(crate) trait Network: fmt::Debug {

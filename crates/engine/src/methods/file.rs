@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// Version of the header; files of a newer one are refused.
 pub const FORMAT_VERSION: u32 = 2;
+/// Version of a teacher's header.
+const TEACHER_VERSION: u32 = 1;
 /// This program.
 const WRITER: &str = concat!("destseg ", env!("CARGO_PKG_VERSION"));
 /// Metadata key of a model's header.
@@ -402,7 +404,7 @@ pub fn parse_teacher(bytes: &[u8]) -> Result<(TeacherKind, Weights)> {
 /// [`Error::Model`] if the weights do not fit their shapes.
 pub fn teacher_to_bytes(kind: TeacherKind, weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
     let header = TeacherHeader {
-        format_version: FORMAT_VERSION,
+        format_version: TEACHER_VERSION,
         kind,
     };
     let text = serde_json::to_string(&header)

@@ -7,11 +7,17 @@ pub mod open;
 pub mod patchcore;
 pub mod stpm;
 
-use crate::Result;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
 use crate::arch::weights::Weights;
 use crate::backend::device::Device;
-use crate::config::Method;
-use crate::inspect::Detector;
+use crate::config::{Method, Preset};
+use crate::data::image::RgbImage;
+use crate::files::storage::Precision;
+use crate::inspect::{Detector, Pending};
+use crate::{Error, Result};
 use file::ModelFile;
 
 /// A method, as the programs know it.
@@ -21,8 +27,106 @@ pub struct Entry {
     pub method: Method,
     /// What it does, in one sentence for people.
     pub explanation: &'static str,
+    /// Whether there is a student to look inside.
+    pub has_student: bool,
+    /// How it is trained with nothing but good images; none for a method that is only fine-tuned or trained with settings
+    /// of its own.
+    pub baseline: Option<BaselineEntry>,
     /// Builds the network of a model file; the weights are a folded teacher, for files that carry none.
     detector: fn(&ModelFile, Option<&Weights>, &Device) -> Result<Detector>,
+}
+
+/// How a method becomes a baseline beside another model.
+#[derive(Debug, Clone, Copy)]
+pub struct BaselineEntry {
+    /// What is done, as a button says it.
+    pub action: &'static str,
+    /// The settings of a preset, as a table.
+    pub settings: fn(Preset) -> Value,
+    /// What a page changes in them: names as [`change_setting`] takes them.
+    pub in_page: &'static [(&'static str, f64)],
+    /// A setting that people choose.
+    pub choice: Option<Choice>,
+    /// Begins a training with these settings.
+    pub begin: fn(Value, Material) -> Result<Box<dyn Training>>,
+}
+
+/// A setting that people choose among a few values.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// Its name.
+    pub setting: &'static str,
+    /// What it says beside the control.
+    pub label: &'static str,
+    /// The values, each in words.
+    pub values: &'static [(f64, &'static str)],
+}
+
+/// What a training works on.
+#[derive(Debug)]
+pub struct Material {
+    /// Good images of the input's size.
+    pub images: Vec<Arc<RgbImage>>,
+    /// Folded weights of the teacher.
+    pub teacher: Weights,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// Progress of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, in words.
+    pub doing: &'static str,
+    /// How much of it is done.
+    pub done: usize,
+    /// How much there is to do.
+    pub total: usize,
+}
+
+/// A method's training, one step at a time.
+pub trait Training {
+    /// Does the next step; `None` once all are done.
+    fn step(&mut self) -> Pending<'_, Option<Progress>>;
+
+    /// Good images that the model is made of, without those held out for its threshold.
+    fn images(&self) -> usize;
+
+    /// What the model keeps of how much, where it keeps a part.
+    fn kept(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// The calibrated model. `data` and `device` say of what and where it was made.
+    fn finish<'a>(
+        &'a mut self,
+        precision: Precision,
+        data: &'a str,
+        device: &'a str,
+    ) -> Pending<'a, ModelFile>;
+}
+
+/// Changes a setting of a table by its name, with dots between the tables: `training.student.steps`. A whole number stays
+/// one.
+///
+/// # Errors
+/// [`Error::Config`] for a name that the table does not have.
+pub fn change_setting(settings: &mut Value, name: &str, value: f64) -> Result<()> {
+    let unknown = || Error::Config(format!("there is no setting `{name}`"));
+    let (path, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let mut table: &mut Map<String, Value> = settings.as_object_mut().ok_or_else(unknown)?;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        table = table
+            .get_mut(part)
+            .and_then(Value::as_object_mut)
+            .ok_or_else(unknown)?;
+    }
+    let own = table.get_mut(last).ok_or_else(unknown)?;
+    *own = match own.is_u64() {
+        true => (value as u64).into(),
+        false => value.into(),
+    };
+    Ok(())
 }
 
 /// All methods.
@@ -55,6 +159,16 @@ mod tests {
             let own = ALL.iter().filter(|entry| entry.method == method);
             assert_eq!(own.count(), 1, "{method:?}");
             assert!(entry(method).explanation.ends_with('.'));
+            if let Some(baseline) = entry(method).baseline {
+                let mut settings = (baseline.settings)(Preset::Compact);
+                for (name, value) in baseline.in_page {
+                    change_setting(&mut settings, name, *value).expect("is a setting");
+                }
+                if let Some(choice) = baseline.choice {
+                    change_setting(&mut settings, choice.setting, choice.values[0].0).expect("is a setting");
+                }
+                assert!(change_setting(&mut settings, "no.such", 1.0).is_err());
+            }
         }
         assert_eq!(ALL.len(), Method::ALL.len());
     }

@@ -9,9 +9,7 @@ use super::{Bulk, ItemId, Room, State, Status};
 use crate::page::protocol::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
-
-/// Steps of STPM: on twenty images it has learned by then what it will.
-const STEPS: usize = 80;
+use destseg_engine::methods::entry;
 
 /// Status of a baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,10 +30,10 @@ pub struct Comparison {
 /// Everything about the comparison.
 #[derive(Debug, Clone)]
 pub struct CompareState {
-    /// Share of all patches that `PatchCore` remembers.
-    pub coreset: f64,
-    /// Steps that STPM trains.
-    pub steps: usize,
+    /// What the visitor chose of each method's [`Choice`](destseg_engine::methods::Choice).
+    chosen: BTreeMap<Method, f64>,
+    /// Steps of a student, where the address says so.
+    pub steps: Option<usize>,
     /// Methods that are prepared, or being prepared.
     baselines: BTreeMap<Method, Readiness>,
     /// Why the last command failed.
@@ -51,8 +49,8 @@ pub struct CompareState {
 impl Default for CompareState {
     fn default() -> Self {
         Self {
-            coreset: 0.1,
-            steps: STEPS,
+            chosen: BTreeMap::new(),
+            steps: None,
             baselines: BTreeMap::new(),
             error: None,
             result: None,
@@ -65,8 +63,8 @@ impl Default for CompareState {
 /// Something the visitor does about a comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum CompareAction {
-    /// Chooses the share of patches that are remembered.
-    Coreset(f64),
+    /// Chooses a value of the method's setting.
+    Choose(Method, f64),
     /// Prepares a baseline.
     Prepare(Method),
     /// Stops preparing.
@@ -93,6 +91,33 @@ impl CompareState {
         self.baselines.get(&method)
     }
 
+    /// The chosen value of a method's setting, the first one of its list unless the visitor chose.
+    pub fn chosen(&self, method: Method) -> Option<f64> {
+        let choice = entry(method).baseline?.choice?;
+        let first = choice.values.first().map(|&(value, _)| value);
+        self.chosen.get(&method).copied().or(first)
+    }
+
+    /// What is changed in a method's settings.
+    fn settings(&self, method: Method) -> BTreeMap<String, f64> {
+        /// The setting that `?steps=` in the address changes.
+        const STEPS: &str = "training.student.steps";
+        let Some(baseline) = entry(method).baseline else {
+            return BTreeMap::new();
+        };
+        let in_page = baseline
+            .in_page
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value));
+        let mut settings: BTreeMap<String, f64> = in_page.collect();
+        if let (Some(own), Some(steps)) = (settings.get_mut(STEPS), self.steps) {
+            *own = steps as f64;
+        }
+        let choice = baseline.choice.map(|choice| choice.setting.to_owned());
+        settings.extend(choice.zip(self.chosen(method)));
+        settings
+    }
+
     /// Whether a baseline is being prepared.
     pub fn is_making(&self) -> bool {
         let mut all = self.baselines.values();
@@ -107,7 +132,7 @@ impl CompareState {
     /// A new engine has no baselines.
     pub(super) fn engine_is_new(&mut self) {
         *self = Self {
-            coreset: self.coreset,
+            chosen: std::mem::take(&mut self.chosen),
             steps: self.steps,
             ..Self::default()
         };
@@ -168,12 +193,14 @@ impl State {
         let own = &mut self.compare;
         own.error = None;
         match action {
-            CompareAction::Coreset(share) => own.coreset = share,
+            CompareAction::Choose(method, value) => {
+                own.chosen.insert(method, value);
+            }
             CompareAction::Prepare(method) => {
+                let settings = own.settings(method);
                 own.command = Some(CompareCommand::Prepare {
                     method,
-                    coreset: own.coreset,
-                    steps: own.steps,
+                    settings,
                     teachers,
                 });
                 let readiness = Readiness::Making("beginning".into(), 0, 0);
@@ -295,7 +322,7 @@ mod tests {
         state.on_compare_event(CompareEvent::Failed { message }, None);
         assert_eq!(state.compare.baseline(Method::Stpm), None);
         assert_eq!(state.compare.error.as_deref(), Some("Too few images."));
-        state.compare(CompareAction::Coreset(0.05));
+        state.compare(CompareAction::Choose(Method::Patchcore, 0.05));
         assert!(state.compare.error.is_none());
     }
 }

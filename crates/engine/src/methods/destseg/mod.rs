@@ -16,6 +16,9 @@ pub const ENTRY: Entry = Entry {
     method: Method::Destseg,
     explanation: "A student network learns to repair what a frozen teacher network sees of painted defects, and a \
                   segmentation network turns their disagreement into a map.",
+    has_student: true,
+    // its trainings have settings, previews and checkpoints of their own
+    baseline: None,
     detector,
 };
 

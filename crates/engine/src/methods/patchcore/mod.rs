@@ -8,8 +8,8 @@ mod train;
 
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
 use super::file::{Body, ModelFile};
+use super::{BaselineEntry, Choice, Entry};
 use crate::arch::weights::{Array, Weights};
 use crate::backend::cpu::CpuTeacher;
 use crate::backend::device::Device;
@@ -27,6 +27,23 @@ pub const ENTRY: Entry = Entry {
     method: Method::Patchcore,
     explanation: "A memory bank keeps features of good images, and nothing is trained; what is far from all of them is \
                   anomalous.",
+    has_student: false,
+    baseline: Some(BaselineEntry {
+        action: "Build its memory bank",
+        settings: |preset| serde_json::to_value(BankConfig::preset(preset)).unwrap_or_default(),
+        in_page: &[("held_out", 0.2)],
+        choice: Some(Choice {
+            setting: "coreset",
+            label: "Keep",
+            values: &[
+                (0.1, "10 % of the patches"),
+                (0.01, "1 % of the patches"),
+                (0.05, "5 % of the patches"),
+                (0.25, "25 % of the patches"),
+            ],
+        }),
+        begin: train::begin,
+    }),
     detector,
 };
 

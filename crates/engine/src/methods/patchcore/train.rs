@@ -9,6 +9,7 @@ use destseg_kernels::compare::products;
 use destseg_kernels::conv::{Conv, Shape};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
+use serde_json::Value;
 
 use super::{BANK, BankConfig, BankRecord, patches};
 use crate::arch::weights::{Array, Weights};
@@ -18,8 +19,10 @@ use crate::config::FEWEST_IMAGES;
 use crate::data::image::{self, RgbImage};
 use crate::data::preprocess;
 use crate::files::storage::Precision;
+use crate::inspect::Pending;
 use crate::methods::file::{Body, ModelFile, ModelHeader};
-use crate::synthesis::Synthesiser;
+use crate::methods::{Material, Progress, Training};
+use crate::synthesis::{Synthesiser, TextureSource};
 use crate::train::{calibrate, hold_out};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -182,6 +185,57 @@ impl BankBuilder {
         calibrate::calibrate(&detector, &self.held_out, synthesiser, self.config.seed, 1.0)
             .await
             .map(Some)
+    }
+}
+
+/// Begins to build a bank.
+pub(super) fn begin(settings: Value, material: Material) -> Result<Box<dyn Training>> {
+    let config = serde_json::from_value(settings)
+        .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
+    let builder = BankBuilder::new(config, &material.teacher, material.images)?;
+    Ok(Box::new(builder))
+}
+
+impl Training for BankBuilder {
+    fn step(&mut self) -> Pending<'_, Option<Progress>> {
+        Box::pin(async {
+            let progress = Self::step(self)?;
+            Ok(progress.map(|progress| match progress {
+                BankProgress::Images(done, total) => Progress {
+                    doing: "looking at good images",
+                    done,
+                    total,
+                },
+                BankProgress::Patches(done, total) => Progress {
+                    doing: "choosing patches",
+                    done,
+                    total,
+                },
+            }))
+        })
+    }
+
+    fn images(&self) -> usize {
+        self.image_count()
+    }
+
+    fn kept(&self) -> Option<(usize, usize)> {
+        let chosen = self.selection.as_ref().map_or(0, |own| own.chosen().len());
+        Some((chosen, self.patch_count()))
+    }
+
+    fn finish<'a>(
+        &'a mut self,
+        precision: Precision,
+        data: &'a str,
+        device: &'a str,
+    ) -> Pending<'a, ModelFile> {
+        Box::pin(async move {
+            // thresholds are found with synthetic defects
+            let synthesiser =
+                Synthesiser::new(Default::default(), Default::default(), TextureSource::Procedural);
+            Self::finish(self, &synthesiser, precision, data, device).await
+        })
     }
 }
 

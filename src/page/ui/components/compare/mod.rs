@@ -9,12 +9,7 @@ use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, CompareAction, Readiness, State};
 use crate::page::ui::{files, format};
 use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
-
-/// Shares of patches to choose from, in percent.
-const SHARES: [u32; 4] = [1, 5, 10, 25];
-
-/// Methods that can be prepared here; the loaded model is the one that they are compared with.
-const BASELINES: [Method; 2] = [Method::Patchcore, Method::Stpm];
+use destseg_engine::methods::{self, BaselineEntry};
 
 /// Good images, baselines, and their maps of the same image.
 #[component]
@@ -58,7 +53,7 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                     <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.train.ready()) }</span>
                 </div>
                 <div class="baselines">
-                    { for BASELINES.map(|method| baseline(page, method)) }
+                    { for methods::ALL.iter().filter_map(|entry| Some(baseline(page, entry.method, &entry.baseline?))) }
                 </div>
                 if let Some(message) = &own.error {
                     <p class="warning-text" role="alert" data-testid="compare-error">{ icon(icons::WARNING) }{ &**message }</p>
@@ -98,8 +93,8 @@ fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
     Some(baseline.bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes))
 }
 
-/// A method to prepare: its status, and what can be done.
-fn baseline(page: &Page, method: Method) -> Html {
+/// A method to prepare, which is then compared with the loaded model: its status, and what can be done.
+fn baseline(page: &Page, method: Method, entry: &BaselineEntry) -> Html {
     let Page { state, dispatch } = page;
     let own = &state.compare;
     let act = |action: CompareAction| {
@@ -129,27 +124,23 @@ fn baseline(page: &Page, method: Method) -> Html {
             )
         }
     };
-    let shares: Vec<Choice> = SHARES
+    let values: Vec<Choice> = entry
+        .choice
         .iter()
-        .map(|share| {
-            (
-                share.to_string().into(),
-                format!("{share} % of the patches").into(),
-            )
-        })
+        .flat_map(|choice| choice.values)
+        .map(|&(value, words)| (value.to_string().into(), words.into()))
         .collect();
     let choose = {
         let dispatch = dispatch.clone();
-        Callback::from(move |share: String| {
-            if let Ok(share) = share.parse::<f64>() {
-                dispatch.dispatch(Action::Compare(CompareAction::Coreset(share / 100.0)));
+        Callback::from(move |value: String| {
+            if let Ok(value) = value.parse() {
+                dispatch.dispatch(Action::Compare(CompareAction::Choose(method, value)));
             }
         })
     };
-    let action = match (readiness, method) {
-        (Some(Readiness::Ready(..)), _) => "Prepare again",
-        (Some(Readiness::Making(..)) | None, Method::Patchcore) => "Build its memory",
-        (Some(Readiness::Making(..)) | None, Method::Stpm | Method::Destseg) => "Train it",
+    let action = match readiness {
+        Some(Readiness::Ready(..)) => "Prepare again",
+        Some(Readiness::Making(..)) | None => entry.action,
     };
     let name = method.label();
     html! {
@@ -157,8 +148,8 @@ fn baseline(page: &Page, method: Method) -> Html {
             data-ready={matches!(readiness, Some(Readiness::Ready(..))).to_string()}>
             <h3>{ name }</h3>
             <p class="hint" aria-live="polite">{ words }</p>
-            if method == Method::Patchcore {
-                <Select label="Remember" testid="coreset" choices={shares} value={format!("{:.0}", 100.0 * own.coreset)}
+            if let (Some(choice), Some(value)) = (entry.choice, own.chosen(method)) {
+                <Select label={choice.label} testid={choice.setting} choices={values} value={value.to_string()}
                     onchange={choose} />
             }
             if let Some(Readiness::Making(_, done, total)) = readiness {
