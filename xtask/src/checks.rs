@@ -141,7 +141,7 @@ fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
 /// The page, and what opens it in a browser.
 fn page(steps: &mut Steps, names: &[String]) -> Result<()> {
     let dist = root().join("dist");
-    let compiler = steps.run("set-up", || setup(&[Extra::Browser]))?;
+    let compiler = steps.run("set-up", || setup(&[Extra::WasmOpt, Extra::Browser]))?;
     wasm_lints(steps, &compiler)?;
     steps.run("page", || page::build(&compiler, &dist, Parts::All))?;
     steps.run("size of the page", || budget::check(&dist))?;

@@ -125,36 +125,34 @@ fn refuse_foreign(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the wasm modules of a built page smaller and faster: the engines for speed, the rest for size.
+/// Makes the wasm modules of a built page smaller and faster.
 fn optimise(site: &Path) -> Result<()> {
-    let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
     for module in files(site)?
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
     {
-        let name = module
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let level = if name.starts_with("ui") { "-Os" } else { "-O2" };
-        println!("wasm-opt {level} {name}");
         let small = module.with_extension("optimised");
-        let mut command = process::command(&program);
-        command
-            .arg(level)
-            .args(WASM_FEATURES)
-            .arg("--strip-debug")
-            .arg(&module)
-            .arg("-o")
-            .arg(&small);
-        if let Err(error) = process::run(&mut command) {
-            println!("{name} stays as compiled: {error:#}");
+        if let Err(error) = optimise_module(&module, &small) {
+            println!("{} stays as compiled: {error:#}", module.display());
             continue;
         }
         fs::rename(&small, &module).with_context(|| format!("cannot replace {}", module.display()))?;
     }
     Ok(())
+}
+
+/// Writes a wasm module as it is published: the engines optimised for speed, the rest for size.
+///
+/// # Errors
+/// If wasm-opt is missing or refuses the module.
+pub(crate) fn optimise_module(module: &Path, out: &Path) -> Result<()> {
+    let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
+    let name = module.file_name().unwrap_or_default().to_string_lossy();
+    let level = if name.starts_with("ui") { "-Os" } else { "-O2" };
+    println!("wasm-opt {level} {name}");
+    let mut command = process::command(&program);
+    command.arg(level).args(WASM_FEATURES).arg("--strip-debug");
+    process::run(command.arg(module).arg("-o").arg(out))
 }
 
 /// All files below a folder, sorted.
