@@ -46,7 +46,7 @@ pub struct InputSettings {
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// A method's network on a device.
-pub(crate) trait Network: fmt::Debug {
+pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// The maps of one view, an image of the input's size that is normalised for the teacher.
     fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps>;
 
