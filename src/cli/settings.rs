@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use destseg_engine::Error;
 use destseg_engine::config::{
-    Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig,
+    Ablation, AnomalyKind, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
 use destseg_engine::methods::patchcore::BankConfig;
 
@@ -207,6 +207,11 @@ impl SettingsText for Settings {
             let entry = inner.get_mut(part).and_then(Value::as_table_mut);
             inner = entry.ok_or_else(|| unknown(name))?;
         }
+        // a kind's old name must change the entry with its new name
+        let last = match AnomalyKind::from_id(last) {
+            Some(kind) if path == KIND_SHARES => kind.id(),
+            _ => last,
+        };
         let before = inner.insert(last.to_owned(), number_like(value, inner.get(last)));
         drop(before);
         table
@@ -214,6 +219,9 @@ impl SettingsText for Settings {
             .map_err(|err| unreadable(&format!("{assignment}: {}", err.message())).into())
     }
 }
+
+/// Path of the shares of the kinds of synthetic defects.
+const KIND_SHARES: &str = "training.synthesis.kinds";
 
 /// `1` where a `1.0` is meant.
 fn number_like(value: Value, before: Option<&Value>) -> Value {
@@ -294,6 +302,17 @@ mod tests {
             destseg_engine::config::Schedule::Constant
         );
         assert_eq!(changed.model.segmentation.expect("is there").rates, [2, 4, 8]);
+    }
+
+    #[test]
+    fn kinds_of_defects_can_be_set_by_their_old_names() {
+        let [old, new] = ["scar", "scratch"].map(|name| {
+            settings()
+                .with(&format!("training.synthesis.kinds.{name}=1"))
+                .expect("changes")
+        });
+        assert_eq!(old, new);
+        assert_eq!(new.training.synthesis.kinds.get(AnomalyKind::Scratch), 1.0);
     }
 
     #[test]
