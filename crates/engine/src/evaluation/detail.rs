@@ -99,7 +99,7 @@ pub struct Curves {
 /// A figure that could not be computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Its name, see [`Metrics::NAMES`].
+    /// Its name, see [`super::Metric::name`].
     pub figure: String,
     /// Why.
     pub reason: String,

@@ -2,6 +2,7 @@
 //! test set, measured by the field's figures.
 
 mod detail;
+mod metric;
 mod prediction;
 pub mod published;
 mod session;
@@ -15,69 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::Method;
 
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
+pub use metric::{Metric, Metrics};
 pub use prediction::Prediction;
 pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
-
-/// The six figures of one output, each in [0, 1]; none where the test set does not define it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Area under the ROC curve of the image scores.
-    pub image_auc: Option<f64>,
-    /// Area under the ROC curve of all pixels.
-    pub pixel_auc: Option<f64>,
-    /// Average precision of all pixels.
-    pub pixel_ap: Option<f64>,
-    /// Area under the per-region overlap up to a false positive rate of 0.3.
-    pub aupro: Option<f64>,
-    /// Instance average precision.
-    pub iap: Option<f64>,
-    /// Pixel precision at 90 % of the instances.
-    pub iap90: Option<f64>,
-}
-
-impl Metrics {
-    /// The figures' names, in the order of [`Self::values`].
-    pub const NAMES: [&str; 6] = ["image AUC", "pixel AUC", "pixel AP", "PRO", "IAP", "IAP@90"];
-
-    /// All figures.
-    pub fn values(&self) -> [Option<f64>; 6] {
-        [
-            self.image_auc,
-            self.pixel_auc,
-            self.pixel_ap,
-            self.aupro,
-            self.iap,
-            self.iap90,
-        ]
-    }
-
-    /// Figures in the order of [`Self::NAMES`].
-    pub fn from_values([image_auc, pixel_auc, pixel_ap, aupro, iap, iap90]: [Option<f64>; 6]) -> Self {
-        Self {
-            image_auc,
-            pixel_auc,
-            pixel_ap,
-            aupro,
-            iap,
-            iap90,
-        }
-    }
-
-    /// The mean of each figure over those that have it.
-    pub fn mean<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut sums = [(0.0, 0); 6];
-        for metrics in all {
-            for ((sum, count), value) in sums.iter_mut().zip(metrics.values()) {
-                if let Some(value) = value {
-                    *sum += value;
-                    *count += 1;
-                }
-            }
-        }
-        Self::from_values(sums.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))))
-    }
-}
 
 /// How the calibrated threshold decides about a test set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -157,17 +99,6 @@ impl Report {
 mod tests {
     use super::*;
     use crate::verdict::decision::Thresholds;
-
-    #[test]
-    fn means_are_over_those_that_have_the_figure() {
-        let metrics = |image_auc, pixel_ap| Metrics {
-            image_auc,
-            pixel_ap,
-            ..Metrics::default()
-        };
-        let mean = Metrics::mean(&[metrics(Some(0.5), None), metrics(Some(1.0), Some(0.2))]);
-        assert_eq!(mean, metrics(Some(0.75), Some(0.2)));
-    }
 
     #[test]
     fn decisions_are_counted() {

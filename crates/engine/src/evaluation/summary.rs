@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::table::Table;
-use super::{CategoryReport, Metrics};
+use super::{CategoryReport, Metric, Metrics};
 
 /// A mean over seeds and the sample standard deviation around it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -53,8 +53,8 @@ pub struct SweepRow {
     pub output: String,
     /// Seeds that were measured.
     pub seeds: usize,
-    /// In the order of [`Metrics::NAMES`]; none where not defined.
-    pub figures: [Option<Spread>; 6],
+    /// In the order of [`Metric::ALL`]; none where not defined.
+    pub figures: [Option<Spread>; Metric::COUNT],
 }
 
 /// The summary of a sweep.
@@ -147,8 +147,8 @@ impl Sweep {
 }
 
 fn summary(category: &str, output: &str, metrics: &[Metrics]) -> Option<SweepRow> {
-    let figures = std::array::from_fn(|i| {
-        let values: Vec<f64> = metrics.iter().filter_map(|metrics| metrics.values()[i]).collect();
+    let figures = Metric::ALL.map(|metric| {
+        let values: Vec<f64> = metrics.iter().filter_map(|metrics| metrics.get(metric)).collect();
         Spread::of(&values)
     });
     (!metrics.is_empty()).then(|| SweepRow {
@@ -171,10 +171,7 @@ mod tests {
             model: None,
             images: 1,
             segmentation: None,
-            dest: Metrics {
-                image_auc: Some(auc),
-                ..Metrics::default()
-            },
+            dest: Metrics::from_fn(|metric| (metric == Metric::ImageAuc).then_some(auc)),
             per_defect: BTreeMap::new(),
             decisions: None,
             milliseconds_per_image: 1.0,
@@ -202,7 +199,9 @@ mod tests {
             .map(|row| (row.category.as_str(), row.seeds))
             .collect();
         assert_eq!(names, [("a", 2), ("b", 1), ("mean", 1)]);
-        let mean = sweep.rows[2].figures[0].expect("is there").mean;
+        let mean = sweep.rows[2].figures[Metric::ImageAuc as usize]
+            .expect("is there")
+            .mean;
         assert!((mean - 0.7).abs() < 1e-12);
         let text = sweep.table().to_text();
         assert!(text.contains("90.0 ± 14.1"), "{text}");
