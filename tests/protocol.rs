@@ -211,8 +211,8 @@ fn a_sweep_does_what_is_not_done() {
     };
     let spread = row.figures[Metric::PixelAuc as usize].expect("is defined");
     assert!((spread.mean - f64::midpoint(auc(0), auc(1))).abs() < 1e-12);
-    let deviation = (auc(0) - auc(1)).abs() / 2.0_f64.sqrt();
-    assert!((spread.deviation.expect("two seeds") - deviation).abs() < 1e-12);
+    let std = (auc(0) - auc(1)).abs() / 2.0_f64.sqrt();
+    assert!((spread.std.expect("two seeds") - std).abs() < 1e-12);
     assert!(read("summary.md").starts_with("| category | output | seeds |"));
     assert_eq!(read("summary.csv").lines().count(), summary.rows.len() + 1);
 

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use destseg_engine::Error;
 use destseg_engine::config::{
-    Ablation, AnomalyKind, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig,
+    Ablation, AnomalyKind, AugmentConfig, InputLayout, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
 use destseg_engine::methods::patchcore::BankConfig;
 
@@ -54,14 +54,14 @@ pub(super) struct Args {
     /// How images that are not square are shown to the network; unless given, the compact preset shows
     /// long ones in strips.
     #[arg(long, value_enum)]
-    fit: Option<Fit>,
+    fit: Option<InputLayout>,
     /// Rotate good images by random multiples of 90 degrees.
     #[arg(long)]
     rotate_90: bool,
     /// Rotate good images by up to this many degrees either way.
     #[arg(long)]
     rotate: Option<f32>,
-    /// Share of all patches that `--method patchcore` remembers.
+    /// Fraction of all patches that `--method patchcore` keeps in its memory bank.
     #[arg(long, value_name = "RATIO")]
     coreset: Option<f64>,
 }
@@ -94,8 +94,8 @@ impl Args {
         Ok(settings)
     }
 
-    /// The settings of a memory, if the method has one instead of networks to train.
-    pub(super) fn memory(&self) -> Result<Option<BankConfig>> {
+    /// The settings of a memory bank, if the method is `PatchCore`.
+    pub(super) fn patchcore(&self) -> Result<Option<BankConfig>> {
         if self.method != Method::Patchcore {
             if self.coreset.is_some() {
                 bail!("--coreset belongs to --method patchcore");
@@ -128,7 +128,7 @@ impl Args {
     fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
         let (mut model, mut training) = match self.method {
             Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
-            // the memory's settings are others, see `memory`
+            // PatchCore has settings of its own, see `patchcore`
             Method::Stpm | Method::Patchcore => {
                 (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
             }
@@ -147,7 +147,7 @@ impl Args {
 }
 
 /// What suits the shapes of some images; those that cannot be read are named later.
-fn suggested_fit(images: &[PathBuf]) -> Fit {
+fn suggested_fit(images: &[PathBuf]) -> InputLayout {
     /// Images whose shapes are looked at.
     const MOST: usize = 100;
     let sizes: Vec<(u32, u32)> = images
@@ -155,7 +155,7 @@ fn suggested_fit(images: &[PathBuf]) -> Fit {
         .take(MOST)
         .filter_map(|path| ::image::image_dimensions(path).ok())
         .collect();
-    Fit::suggested(&sizes)
+    InputLayout::suggested(&sizes)
 }
 
 /// Settings as text: whole files and single assignments.

@@ -236,7 +236,7 @@ impl Run {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Trains, or goes on, and evaluates; what is there already is not done again.
+    /// Trains or resumes, then evaluates. Existing results are kept.
     fn execute(&self, child: &Child<'_>) -> Result<CategoryReport> {
         make_folder(&self.folder)?;
         let model = self.folder.join("model.safetensors");

@@ -45,7 +45,7 @@ struct Pixels {
     dest: Tally,
 }
 
-/// An evaluation that goes on.
+/// An evaluation in progress.
 #[derive(Debug)]
 pub struct Session {
     side: usize,

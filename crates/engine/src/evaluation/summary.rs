@@ -12,8 +12,9 @@ use super::{CategoryReport, Metric, Metrics};
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The deviation; none for a single seed.
-    pub deviation: Option<f64>,
+    /// The standard deviation; none for a single seed.
+    #[serde(rename = "deviation")]
+    pub std: Option<f64>,
 }
 
 impl Spread {
@@ -24,7 +25,7 @@ impl Spread {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         (!values.is_empty()).then(|| Self {
             mean,
-            deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
+            std: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
         })
     }
 
@@ -32,14 +33,8 @@ impl Spread {
     fn percent(spread: Option<Self>) -> String {
         match spread {
             None => "n/a".into(),
-            Some(Self {
-                mean,
-                deviation: None,
-            }) => format!("{:.1}", 100.0 * mean),
-            Some(Self {
-                mean,
-                deviation: Some(deviation),
-            }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
+            Some(Self { mean, std: None }) => format!("{:.1}", 100.0 * mean),
+            Some(Self { mean, std: Some(std) }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * std),
         }
     }
 }
@@ -124,7 +119,7 @@ impl Sweep {
         table
     }
 
-    /// One line per row: means and deviations as shares in full precision, empty where not defined.
+    /// One line per row: means and standard deviations as fractions in full precision, empty where not defined.
     pub fn csv(&self) -> String {
         let names = ["category", "output", "seeds"].into_iter().map(str::to_owned);
         let figures = Metrics::NAMES
@@ -137,7 +132,7 @@ impl Sweep {
             let figures = row.figures.iter().flat_map(|spread| {
                 [
                     exact(spread.map(|spread| spread.mean)),
-                    exact(spread.and_then(|spread| spread.deviation)),
+                    exact(spread.and_then(|spread| spread.std)),
                 ]
             });
             table.push(names.into_iter().chain(figures).collect());
@@ -179,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn deviations_are_those_of_a_sample() {
+    fn standard_deviations_are_those_of_a_sample() {
         let spread = Spread::of(&[1.0, 3.0]).expect("has values");
-        assert_eq!((spread.mean, spread.deviation), (2.0, Some(2.0_f64.sqrt())));
-        assert_eq!(Spread::of(&[0.5]).expect("has a value").deviation, None);
+        assert_eq!((spread.mean, spread.std), (2.0, Some(2.0_f64.sqrt())));
+        assert_eq!(Spread::of(&[0.5]).expect("has a value").std, None);
         assert_eq!(Spread::of(&[]), None);
     }
 
