@@ -112,7 +112,7 @@ impl Args {
             ("--rotate", self.rotate.is_some()),
         ];
         if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
-            bail!("{flag} says how networks are trained, but PatchCore only remembers: leave it out");
+            bail!("{flag} says how networks are trained, but PatchCore trains none: leave it out");
         }
         let own = BankConfig::preset(self.preset);
         let config = BankConfig {

@@ -1,5 +1,5 @@
-//! The evaluation protocol (section 4.1 of the paper): a model's maps and scores of a labelled
-//! test set, measured by the field's figures.
+//! The evaluation protocol (section 4.1 of the paper): metrics of a model's maps and scores on a
+//! labelled test set.
 
 mod detail;
 mod metric;
@@ -21,25 +21,25 @@ pub use prediction::Prediction;
 pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 
-/// How the calibrated threshold decides about a test set.
+/// Decisions of the calibrated threshold on a test set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
     /// The image threshold.
     pub threshold: f32,
     /// Harmonic mean of precision and recall.
     pub f1: f64,
-    /// Share of the good images that are called defective.
+    /// False positive rate: the fraction of good images that are called defective.
     pub false_alarms: f64,
-    /// Share of the defective images that are not.
+    /// False negative rate: the fraction of defective images that are called good.
     pub misses: f64,
 }
 
-/// What a model is worth on one category.
+/// The results of a model on one category.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CategoryReport {
     /// The category's name.
     pub category: String,
-    /// The method that the model follows.
+    /// The method of the model.
     #[serde(default)]
     pub method: Method,
     /// The model's name, where several are compared.
@@ -47,20 +47,21 @@ pub struct CategoryReport {
     pub model: Option<String>,
     /// Test images.
     pub images: usize,
-    /// The segmentation network's map; none where the model has none.
+    /// Metrics of the segmentation network's map; none if the model has no such network.
     pub segmentation: Option<Metrics>,
-    /// The product of distances, or the distance to `PatchCore`'s memory.
+    /// Metrics of the map of distances: teacher to student, or to `PatchCore`'s memory bank.
     pub dest: Metrics,
-    /// Image AUC of each kind of defect against all good images, by the map that decides.
+    /// Image AUC of each kind of defect against all good images. It uses the segmentation map if there
+    /// is one.
     pub per_defect: BTreeMap<String, Option<f64>>,
     /// Decisions at the calibrated threshold, if the model has one.
     pub decisions: Option<Decisions>,
-    /// Mean time of an image, resizing included.
+    /// Mean time per image, including resizing.
     pub milliseconds_per_image: f64,
 }
 
 impl CategoryReport {
-    /// What the map of distances is called.
+    /// The name of the map of distances.
     pub fn distance_name(&self) -> &'static str {
         match self.method {
             Method::Destseg => "DeST",
@@ -74,14 +75,14 @@ impl CategoryReport {
 pub struct Report {
     /// The categories, in order.
     pub categories: Vec<CategoryReport>,
-    /// Mean of the segmentation networks' figures; none if no model has one.
+    /// Means of the segmentation networks' metrics; none if no model has one.
     pub mean_segmentation: Option<Metrics>,
-    /// Mean of the DeST maps' figures.
+    /// Means of the metrics of the maps of distances.
     pub mean_dest: Metrics,
 }
 
 impl Report {
-    /// Adds the means.
+    /// A report of these categories, with the means.
     pub fn new(categories: Vec<CategoryReport>) -> Self {
         let segmentation: Vec<&Metrics> = categories
             .iter()

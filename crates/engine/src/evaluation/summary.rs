@@ -46,9 +46,9 @@ pub struct SweepRow {
     pub category: String,
     /// "segmentation" or "DeST".
     pub output: String,
-    /// Seeds that were measured.
+    /// Number of seeds.
     pub seeds: usize,
-    /// In the order of [`Metric::ALL`]; none where not defined.
+    /// Values in the order of [`Metric::ALL`]; none where not defined.
     pub figures: [Option<Spread>; Metric::COUNT],
 }
 
@@ -60,8 +60,9 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Summarises reports by seed. The mean row is the spread over seeds of the mean over the
-    /// categories, as the paper prints it; it is left out unless all categories have the seed.
+    /// Summarises reports by seed. As in the paper, the mean row averages over the categories first,
+    /// then over the seeds. It uses the seeds that all categories have
+    /// and is left out if there are none.
     pub fn new(reports: &BTreeMap<u64, Vec<CategoryReport>>) -> Self {
         type Pick = fn(&CategoryReport) -> Option<&Metrics>;
         let outputs: [(&str, Pick); 2] = [
