@@ -61,8 +61,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// Summarises reports by seed. As in the paper, the mean row averages over the categories first,
-    /// then over the seeds. It uses the seeds that all categories have
-    /// and is left out if there are none.
+    /// then over the seeds. It uses the seeds that all categories have; without any, there is no row.
     pub fn new(reports: &BTreeMap<u64, Vec<CategoryReport>>) -> Self {
         type Pick = fn(&CategoryReport) -> Option<&Metrics>;
         let outputs: [(&str, Pick); 2] = [
