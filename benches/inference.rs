@@ -52,10 +52,10 @@ fn inference(criterion: &mut Criterion) {
         bencher.iter(|| give(student.run(&[&image], &pool)));
     });
     let model = CpuModel::new(&config, teacher.into(), &file.weights).expect("builds");
-    let (_, evidence) = model.evidence(&image);
-    let evidence: Vec<&Grid> = evidence.iter().collect();
+    let (_, fusion_input) = model.fusion_input(&image);
+    let fusion_input: Vec<&Grid> = fusion_input.iter().collect();
     group.bench_function("segmentation network", |bencher| {
-        bencher.iter(|| give(segmentation.run(&evidence, &pool)));
+        bencher.iter(|| give(segmentation.run(&fusion_input, &pool)));
     });
     group.finish();
 }

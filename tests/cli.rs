@@ -550,7 +550,8 @@ fn long_images_are_shown_in_strips_unless_told_otherwise() {
 fn samples_of_every_kind_are_written() {
     let folder = data();
     let path = folder.path();
-    for kind in ["texture", "part", "scar", "stain", "smear"] {
+    // the last is the former name of `scratch`
+    for kind in ["texture", "cut-paste", "scratch", "stain", "blur", "scar"] {
         let out = format!("samples-{kind}");
         succeeds(
             &[

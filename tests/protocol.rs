@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use destseg_engine::evaluation::{CategoryReport, Metrics, Report, Sweep};
+use destseg_engine::evaluation::{CategoryReport, Metric, Metrics, Report, Sweep};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]
@@ -207,12 +207,12 @@ fn a_sweep_does_what_is_not_done() {
     let auc = |seed: u64| {
         let report = read(&format!("fabric/seed-{seed}/report.json"));
         let report: CategoryReport = serde_json::from_str(&report).expect("is a report");
-        report.dest.pixel_auc.expect("is defined")
+        report.dest.get(Metric::PixelAuc).expect("is defined")
     };
-    let spread = row.figures[1].expect("is defined");
+    let spread = row.figures[Metric::PixelAuc as usize].expect("is defined");
     assert!((spread.mean - f64::midpoint(auc(0), auc(1))).abs() < 1e-12);
-    let deviation = (auc(0) - auc(1)).abs() / 2.0_f64.sqrt();
-    assert!((spread.deviation.expect("two seeds") - deviation).abs() < 1e-12);
+    let std = (auc(0) - auc(1)).abs() / 2.0_f64.sqrt();
+    assert!((spread.std.expect("two seeds") - std).abs() < 1e-12);
     assert!(read("summary.md").starts_with("| category | output | seeds |"));
     assert_eq!(read("summary.csv").lines().count(), summary.rows.len() + 1);
 

@@ -7,7 +7,9 @@ use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::{Array, Weights};
 use destseg_engine::backend::burn::BurnModel;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{Evidence, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig};
+use destseg_engine::config::{
+    FusionInput, ModelConfig, Preset, SegmentationConfig, TeacherKind, TrainConfig,
+};
 use destseg_engine::data::image::{Rgb, RgbImage};
 use destseg_engine::files::teacher::fold;
 use destseg_engine::inspect::Detector;
@@ -50,7 +52,7 @@ pub(crate) fn trial() -> ModelConfig {
     config.student.encoder = [48, 64, 112, 160];
     config.student.decoder = Some([160, 112, 64, 48]);
     config.segmentation = config.segmentation.map(|own| SegmentationConfig {
-        evidence: Evidence::Products,
+        evidence: FusionInput::Products,
         width: 40,
         ..own
     });

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use destseg_engine::Error;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, BackendChoice, Selected};
-use destseg_engine::config::{Fit, TeacherKind};
+use destseg_engine::config::{InputLayout, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, load_good};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
@@ -61,7 +61,7 @@ pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
 ///
 /// # Errors
 /// One that cannot be read: a training leaves nothing out.
-pub(super) fn load_all_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImages> {
+pub(super) fn load_all_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<LoadedImages> {
     let mut loaded = load_good(paths, size, fit)?;
     match loaded.skipped.pop() {
         Some(error) => Err(error.into()),

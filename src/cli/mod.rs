@@ -7,7 +7,7 @@ mod demo_data;
 mod eval;
 mod export;
 mod import;
-mod memory;
+mod patchcore;
 mod predict;
 mod samples;
 mod settings;

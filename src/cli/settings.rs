@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use destseg_engine::Error;
 use destseg_engine::config::{
-    Ablation, AugmentConfig, Fit, Method, ModelConfig, Preset, Settings, TrainConfig,
+    Ablation, AnomalyKind, AugmentConfig, InputLayout, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
 use destseg_engine::methods::patchcore::BankConfig;
 
@@ -54,14 +54,14 @@ pub(super) struct Args {
     /// How images that are not square are shown to the network; unless given, the compact preset shows
     /// long ones in strips.
     #[arg(long, value_enum)]
-    fit: Option<Fit>,
+    fit: Option<InputLayout>,
     /// Rotate good images by random multiples of 90 degrees.
     #[arg(long)]
     rotate_90: bool,
     /// Rotate good images by up to this many degrees either way.
     #[arg(long)]
     rotate: Option<f32>,
-    /// Share of all patches that `--method patchcore` remembers.
+    /// Fraction of all patches that `--method patchcore` keeps in its memory bank.
     #[arg(long, value_name = "RATIO")]
     coreset: Option<f64>,
 }
@@ -94,8 +94,8 @@ impl Args {
         Ok(settings)
     }
 
-    /// The settings of a memory, if the method has one instead of networks to train.
-    pub(super) fn memory(&self) -> Result<Option<BankConfig>> {
+    /// The settings of a memory bank, if the method is `PatchCore`.
+    pub(super) fn patchcore(&self) -> Result<Option<BankConfig>> {
         if self.method != Method::Patchcore {
             if self.coreset.is_some() {
                 bail!("--coreset belongs to --method patchcore");
@@ -112,7 +112,7 @@ impl Args {
             ("--rotate", self.rotate.is_some()),
         ];
         if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
-            bail!("{flag} says how networks are trained, but PatchCore only remembers: leave it out");
+            bail!("{flag} says how networks are trained, but PatchCore trains none: leave it out");
         }
         let own = BankConfig::preset(self.preset);
         let config = BankConfig {
@@ -128,7 +128,7 @@ impl Args {
     fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
         let (mut model, mut training) = match self.method {
             Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
-            // the memory's settings are others, see `memory`
+            // PatchCore has settings of its own, see `patchcore`
             Method::Stpm | Method::Patchcore => {
                 (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
             }
@@ -147,7 +147,7 @@ impl Args {
 }
 
 /// What suits the shapes of some images; those that cannot be read are named later.
-fn suggested_fit(images: &[PathBuf]) -> Fit {
+fn suggested_fit(images: &[PathBuf]) -> InputLayout {
     /// Images whose shapes are looked at.
     const MOST: usize = 100;
     let sizes: Vec<(u32, u32)> = images
@@ -155,7 +155,7 @@ fn suggested_fit(images: &[PathBuf]) -> Fit {
         .take(MOST)
         .filter_map(|path| ::image::image_dimensions(path).ok())
         .collect();
-    Fit::suggested(&sizes)
+    InputLayout::suggested(&sizes)
 }
 
 /// Settings as text: whole files and single assignments.
@@ -207,6 +207,11 @@ impl SettingsText for Settings {
             let entry = inner.get_mut(part).and_then(Value::as_table_mut);
             inner = entry.ok_or_else(|| unknown(name))?;
         }
+        // a kind's old name must change the entry with its new name
+        let last = match AnomalyKind::from_id(last) {
+            Some(kind) if path == KIND_SHARES => kind.id(),
+            _ => last,
+        };
         let before = inner.insert(last.to_owned(), number_like(value, inner.get(last)));
         drop(before);
         table
@@ -214,6 +219,9 @@ impl SettingsText for Settings {
             .map_err(|err| unreadable(&format!("{assignment}: {}", err.message())).into())
     }
 }
+
+/// Path of the shares of the kinds of synthetic defects.
+const KIND_SHARES: &str = "training.synthesis.kinds";
 
 /// `1` where a `1.0` is meant.
 fn number_like(value: Value, before: Option<&Value>) -> Value {
@@ -294,6 +302,17 @@ mod tests {
             destseg_engine::config::Schedule::Constant
         );
         assert_eq!(changed.model.segmentation.expect("is there").rates, [2, 4, 8]);
+    }
+
+    #[test]
+    fn kinds_of_defects_can_be_set_by_their_old_names() {
+        let [old, new] = ["scar", "scratch"].map(|name| {
+            settings()
+                .with(&format!("training.synthesis.kinds.{name}=1"))
+                .expect("changes")
+        });
+        assert_eq!(old, new);
+        assert_eq!(new.training.synthesis.kinds.get(AnomalyKind::Scratch), 1.0);
     }
 
     #[test]

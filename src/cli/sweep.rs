@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{DeviceArg, make_folder, write_file};
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, categories};
-use destseg_engine::evaluation::{CategoryReport, Sweep};
+use destseg_engine::evaluation::{CategoryReport, Metric, Sweep};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -236,7 +236,7 @@ impl Run {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Trains, or goes on, and evaluates; what is there already is not done again.
+    /// Trains or resumes, then evaluates. Existing results are kept.
     fn execute(&self, child: &Child<'_>) -> Result<CategoryReport> {
         make_folder(&self.folder)?;
         let model = self.folder.join("model.safetensors");
@@ -294,8 +294,8 @@ fn headline(report: &CategoryReport) -> String {
     let percent = |value: Option<f64>| value.map_or("n/a".into(), |value| format!("{:.1}", 100.0 * value));
     format!(
         "image AUC {}, pixel AP {}",
-        percent(metrics.image_auc),
-        percent(metrics.pixel_ap)
+        percent(metrics.get(Metric::ImageAuc)),
+        percent(metrics.get(Metric::PixelAp))
     )
 }
 

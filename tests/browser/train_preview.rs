@@ -143,9 +143,9 @@ async fn identical(page: Page) -> Result<()> {
         same(&page, kind.id(), &native(&files, &settings, false, 0)?).await?;
     }
     put(&page, "share-texture", 1.0).await?;
-    put(&page, "share-smear", 0.0).await?;
+    put(&page, "share-blur", 0.0).await?;
     *settings.training.synthesis.kinds.get_mut(AnomalyKind::Texture) = 1.0;
-    *settings.training.synthesis.kinds.get_mut(AnomalyKind::Smear) = 0.0;
+    *settings.training.synthesis.kinds.get_mut(AnomalyKind::Blur) = 0.0;
 
     // single textures, then the good images
     let shown = page

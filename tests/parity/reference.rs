@@ -81,7 +81,7 @@ pub(crate) fn planes<'a>(grids: impl IntoIterator<Item = &'a Grid>) -> Vec<f32> 
     grids.into_iter().flat_map(of_grid).copied().collect()
 }
 
-/// Compares mean, deviation, extremes and samples, relative to the tensor's largest value.
+/// Compares mean, standard deviation, extremes and samples, relative to the tensor's largest value.
 pub(crate) fn check(what: &str, values: &[f32], expected: &Value, tolerance: f64) {
     let number = |key: &str| expected[key].as_f64().expect("is a number");
     let count = values.len() as f64;
@@ -95,9 +95,9 @@ pub(crate) fn check(what: &str, values: &[f32], expected: &Value, tolerance: f64
         assert!(error <= tolerance, "{what}, {part}: {ours} instead of {theirs}");
     };
     close("mean", mean, number("mean"));
-    let deviation = number("std");
-    // the fixtures' deviation is of a population or of a sample, which here is the same
-    close("deviation", (square / count).sqrt(), deviation);
+    let std = number("std");
+    // the fixtures' standard deviation is of a population or of a sample, which here is the same
+    close("standard deviation", (square / count).sqrt(), std);
     close("minimum", extreme(f64::INFINITY, f64::min), number("min"));
     close("maximum", extreme(f64::NEG_INFINITY, f64::max), number("max"));
     let indices = expected["idx"].as_array().expect("is a list");

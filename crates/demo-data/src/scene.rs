@@ -222,7 +222,7 @@ pub(super) fn between(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
     low + (high - low) * rng.random::<f32>()
 }
 
-/// A roughly normal number: the sum of four uniform ones, scaled to a deviation of 1.
+/// A roughly normal number: the sum of four uniform ones, scaled to a standard deviation of 1.
 pub(super) fn gaussian(rng: &mut Pcg64) -> f32 {
     let sum: f32 = (0..4).map(|_| rng.random::<f32>() - 0.5).sum();
     sum * 1.732

@@ -123,7 +123,7 @@ pub(crate) fn grid(seed: u32, [height, width, channels]: [usize; 3]) -> destseg_
 
 /// Every network that the presets and their settings can make, small.
 pub(crate) fn networks() -> Vec<crate::config::ModelConfig> {
-    use crate::config::{Evidence, ModelConfig, Preset, Stem};
+    use crate::config::{FusionInput, ModelConfig, Preset, Stem};
     let small = |preset| ModelConfig {
         input_size: 96,
         ..ModelConfig::preset(preset)
@@ -136,10 +136,10 @@ pub(crate) fn networks() -> Vec<crate::config::ModelConfig> {
             network.rates = [1, 2, 5];
             network.blocks = 2;
             network.evidence = match network.evidence {
-                Evidence::Products | Evidence::ProductsDifferencesAndFeatures => {
-                    Evidence::ProductsAndDifferences
+                FusionInput::Products | FusionInput::ProductsDifferencesAndFeatures => {
+                    FusionInput::ProductsAndDifferences
                 }
-                Evidence::ProductsAndDifferences => Evidence::ProductsDifferencesAndFeatures,
+                FusionInput::ProductsAndDifferences => FusionInput::ProductsDifferencesAndFeatures,
             };
         }
         config.student.stem = match config.student.stem {

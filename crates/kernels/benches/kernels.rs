@@ -70,8 +70,8 @@ fn dense(criterion: &mut Criterion) {
             (out.data.len() * inputs * kernel * kernel) as u64,
         ));
         group.bench_function(format!("{name}, gradient of the weights"), |bencher| {
-            let (inputs, slopes) = (slice::from_ref(&input), slice::from_ref(&out));
-            bencher.iter(|| of_weights(&shape, inputs, slopes));
+            let (inputs, gradients) = (slice::from_ref(&input), slice::from_ref(&out));
+            bencher.iter(|| of_weights(&shape, inputs, gradients));
         });
         let conv = Conv::new(shape, &weights, bias.clone());
         group.bench_function(format!("{name}, direct"), |bencher| {

@@ -28,12 +28,12 @@ pub fn squares(batch: &[Grid], mean: &[f32]) -> Vec<f32> {
     sums
 }
 
-/// What values become, per channel: less `mean`, times `inverse` (of the deviation), times `gamma`, plus `beta`.
+/// What values become, per channel: less `mean`, times `inverse` (1 / standard deviation), times `gamma`, plus `beta`.
 #[derive(Debug, Clone)]
 pub struct Norm {
     /// Mean over the batch.
     pub mean: Vec<f32>,
-    /// One over the deviation.
+    /// One over the standard deviation.
     pub inverse: Vec<f32>,
     /// Scale.
     pub gamma: Vec<f32>,
@@ -60,32 +60,32 @@ impl Norm {
     }
 
     /// The gradients with respect to `gamma` and `beta`; those with respect to the normalised batch become those with
-    /// respect to the batch. Mean and deviation are the batch's own.
-    pub fn back(&self, batch: &[Grid], slopes: &mut [Grid]) -> [Vec<f32>; 2] {
+    /// respect to the batch. Mean and standard deviation are the batch's own.
+    pub fn back(&self, batch: &[Grid], gradients: &mut [Grid]) -> [Vec<f32>; 2] {
         let channels = self.mean.len();
-        let [of_gamma, of_beta] = reduce([batch, &*slopes], |[of_gamma, of_beta], [row, slopes]| {
+        let [of_gamma, of_beta] = reduce([batch, &*gradients], |[of_gamma, of_beta], [row, gradients]| {
             dispatch!(level(), _simd => {
-                for (pixel, slopes) in row.chunks_exact(channels).zip(slopes.chunks_exact(channels)) {
+                for (pixel, gradients) in row.chunks_exact(channels).zip(gradients.chunks_exact(channels)) {
                     let sums = of_gamma.iter_mut().zip(of_beta.iter_mut());
-                    let values = pixel.iter().zip(slopes).zip(self.mean.iter().zip(&self.inverse));
-                    for ((gamma, beta), ((value, slope), (mean, inverse))) in sums.zip(values) {
-                        *gamma += slope * ((value - mean) * inverse);
-                        *beta += slope;
+                    let values = pixel.iter().zip(gradients).zip(self.mean.iter().zip(&self.inverse));
+                    for ((gamma, beta), ((value, gradient), (mean, inverse))) in sums.zip(values) {
+                        *gamma += gradient * ((value - mean) * inverse);
+                        *beta += gradient;
                     }
                 }
             });
         });
         let count = batch.iter().map(Grid::pixels).sum::<usize>() as f32;
         let scale: Vec<f32> = self.inverse.iter().zip(&self.gamma).map(|(i, g)| i * g).collect();
-        map([batch], slopes, |slopes, [row]| {
+        map([batch], gradients, |gradients, [row]| {
             dispatch!(level(), _simd => {
-                for (slopes, pixel) in slopes.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
+                for (gradients, pixel) in gradients.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
                     let norm = self.mean.iter().zip(&self.inverse).zip(&scale);
                     let sums = of_gamma.iter().zip(&of_beta);
-                    let values = slopes.iter_mut().zip(pixel).zip(norm).zip(sums);
-                    for (((slope, value), ((mean, inverse), scale)), (gamma, beta)) in values {
+                    let values = gradients.iter_mut().zip(pixel).zip(norm).zip(sums);
+                    for (((gradient, value), ((mean, inverse), scale)), (gamma, beta)) in values {
                         let normal = (value - mean) * inverse;
-                        *slope = (*slope - (beta + normal * gamma) / count) * scale;
+                        *gradient = (*gradient - (beta + normal * gamma) / count) * scale;
                     }
                 }
             });
@@ -105,10 +105,10 @@ pub fn add(a: &[Grid], b: &[Grid], relu: bool, out: &mut [Grid]) {
 }
 
 /// Gradients where `ReLU` let values through.
-pub fn masked(slopes: &mut [Grid], out: &[Grid]) {
-    for_each(slopes.iter_mut().zip(out), |(slopes, out)| {
-        dispatch!(level(), _simd => for (slope, &value) in slopes.data.iter_mut().zip(&out.data) {
-            *slope = if value > 0.0 { *slope } else { 0.0 };
+pub fn masked(gradients: &mut [Grid], out: &[Grid]) {
+    for_each(gradients.iter_mut().zip(out), |(gradients, out)| {
+        dispatch!(level(), _simd => for (gradient, &value) in gradients.data.iter_mut().zip(&out.data) {
+            *gradient = if value > 0.0 { *gradient } else { 0.0 };
         });
     });
 }

@@ -96,22 +96,22 @@ pub(crate) fn conv_gradient(
     shape: &Shape,
     weights: &[f32],
     input: &Grid,
-    slopes: &Grid,
+    gradients: &Grid,
     of_input: &mut Grid,
     of_weights: &mut [f32],
 ) {
     let kernel = shape.kernel;
-    for (i, &slope) in slopes.data.iter().enumerate() {
-        let (pixel, output) = (i / slopes.channels, i % slopes.channels);
+    for (i, &gradient) in gradients.data.iter().enumerate() {
+        let (pixel, output) = (i / gradients.channels, i % gradients.channels);
         for tap in 0..kernel * kernel {
-            let y = shape.source(pixel / slopes.width, tap / kernel, input.height);
-            let x = shape.source(pixel % slopes.width, tap % kernel, input.width);
+            let y = shape.source(pixel / gradients.width, tap / kernel, input.height);
+            let x = shape.source(pixel % gradients.width, tap % kernel, input.width);
             let (Some(y), Some(x)) = (y, x) else { continue };
             for channel in 0..shape.inputs {
                 let at = (y * input.width + x) * shape.inputs + channel;
                 let weight = (output * shape.inputs + channel) * kernel * kernel + tap;
-                of_input.data[at] += slope * weights[weight];
-                of_weights[weight] += slope * input.data[at];
+                of_input.data[at] += gradient * weights[weight];
+                of_weights[weight] += gradient * input.data[at];
             }
         }
     }

@@ -75,33 +75,33 @@ fn blend<S: Simd>(simd: S, input: &Grid, rows: Taps, columns: Taps, out: &mut [f
 }
 
 /// The gradient with respect to the input of [`bilinear`], whose size `out` has.
-pub fn bilinear_gradient(slopes: &Grid, out: &mut Grid) {
+pub fn bilinear_gradient(gradients: &Grid, out: &mut Grid) {
     let (height, width, channels) = (out.height, out.width, out.channels);
     out.data.fill(0.0);
-    for (i, slopes_of) in slopes.data.chunks_exact(channels).enumerate() {
-        let (top, bottom, down) = taps(i / slopes.width, height, slopes.height);
-        let (left, right, across) = taps(i % slopes.width, width, slopes.width);
+    for (i, gradients_of) in gradients.data.chunks_exact(channels).enumerate() {
+        let (top, bottom, down) = taps(i / gradients.width, height, gradients.height);
+        let (left, right, across) = taps(i % gradients.width, width, gradients.width);
         for (y, share) in [(top, 1.0 - down), (bottom, down)] {
             for (x, share) in [(left, share * (1.0 - across)), (right, share * across)] {
                 let to = &mut out.data[(y * width + x) * channels..][..channels];
                 to.iter_mut()
-                    .zip(slopes_of)
-                    .for_each(|(to, slope)| *to += share * slope);
+                    .zip(gradients_of)
+                    .for_each(|(to, gradient)| *to += share * gradient);
             }
         }
     }
 }
 
 /// The gradient with respect to the input of [`max_pool`], which gave `pooled`: it goes to the first of the largest values.
-pub fn max_pool_gradient(input: &Grid, pooled: &Grid, slopes: &Grid, out: &mut Grid) {
+pub fn max_pool_gradient(input: &Grid, pooled: &Grid, gradients: &Grid, out: &mut Grid) {
     let channels = input.channels;
     out.data.fill(0.0);
     let mut left = vec![0.0; channels];
-    dispatch!(level(), _simd => for y in 0..slopes.height {
-        for x in 0..slopes.width {
-            let at = (y * slopes.width + x) * channels;
+    dispatch!(level(), _simd => for y in 0..gradients.height {
+        for x in 0..gradients.width {
+            let at = (y * gradients.width + x) * channels;
             let largest = &pooled.data[at..at + channels];
-            left.copy_from_slice(&slopes.data[at..at + channels]);
+            left.copy_from_slice(&gradients.data[at..at + channels]);
             for row in around(y, input.height) {
                 for column in around(x, input.width) {
                     let at = (row * input.width + column) * channels;

@@ -188,13 +188,13 @@ proptest! {
             check(&out, &expected, 1e-5)?;
         }
         // a linear map and its transpose: <resize(x), s> = <x, gradient(s)>
-        let slopes = grid(seed ^ 5, high, wide, channels);
+        let gradients = grid(seed ^ 5, high, wide, channels);
         let product = |a: &Grid, b: &Grid| -> f64 {
             a.data.iter().zip(&b.data).map(|(a, b)| f64::from(a * b)).sum()
         };
         let mut back = grid(seed ^ 6, height, width, channels);
-        bilinear_gradient(&slopes, &mut back);
-        let (there, back) = (product(&resized, &slopes), product(&input, &back));
+        bilinear_gradient(&gradients, &mut back);
+        let (there, back) = (product(&resized, &gradients), product(&input, &back));
         prop_assert!((there - back).abs() < 1e-3 * (1.0 + there.abs()), "{} {}", there, back);
         let mut pooled = grid(seed ^ 2, height.div_ceil(2), width.div_ceil(2), channels);
         max_pool(&input, &mut pooled);
@@ -246,7 +246,7 @@ proptest! {
         }
     }
 
-    /// The gradients of `sum(conv(input) * slopes)` are sums of products, one plain loop each.
+    /// The gradients of `sum(conv(input) * gradients)` are sums of products, one plain loop each.
     #[test]
     fn gradients_equal_the_plain_loops(
         (height, width, images) in (1usize..12, 1usize..12, 1usize..3),
@@ -261,26 +261,26 @@ proptest! {
         let many = |salt: u32, height, width, channels| -> Vec<Grid> {
             (0..images as u32).map(|i| grid(seed ^ (salt + i), height, width, channels)).collect()
         };
-        let (given, slopes) = (many(10, height, width, inputs), many(20, high, wide, outputs));
+        let (given, gradients) = (many(10, height, width, inputs), many(20, high, wide, outputs));
         let mut of_weights = vec![0.0; weights.len()];
-        for (given, slopes) in given.iter().zip(&slopes) {
+        for (given, gradients) in given.iter().zip(&gradients) {
             let mut of_input = Grid::zeros(height, width, inputs);
-            reference::conv_gradient(&shape, &weights, given, slopes, &mut of_input, &mut of_weights);
+            reference::conv_gradient(&shape, &weights, given, gradients, &mut of_input, &mut of_weights);
             let (turned, turned_weights) = gradient::transposed(&shape, &weights);
             let mut wide = grid(seed ^ 30, height, width, outputs);
-            gradient::spread(slopes, stride, &mut wide);
+            gradient::spread(gradients, stride, &mut wide);
             let mut ours = Grid::zeros(height, width, inputs);
             let back = Conv::new(turned, &turned_weights, vec![0.0; inputs]);
             back.run(&wide, (&mut ours).into(), Finish::default());
             check(&ours, &of_input, 1e-4)?;
         }
-        let ours = gradient::of_weights(&shape, &given, &slopes);
+        let ours = gradient::of_weights(&shape, &given, &gradients);
         for (ours, theirs) in ours.iter().zip(&of_weights) {
             prop_assert!((ours - theirs).abs() < 1e-4 * (1.0 + theirs.abs()), "{} {}", ours, theirs);
         }
     }
 
-    /// The gradient of `sum(norm(input) * slopes)` along each input is what a small change of it brings.
+    /// The gradient of `sum(norm(input) * gradients)` along each input is what a small change of it brings.
     #[test]
     fn normalisation_equals_the_formula_and_its_differences(
         (height, width, channels, images) in (1usize..6, 2usize..6, 1usize..20, 1usize..4),
@@ -288,10 +288,10 @@ proptest! {
         seed in any::<u32>(),
     ) {
         let batch: Vec<Grid> = (0..images as u32).map(|i| grid(seed ^ i, height, width, channels)).collect();
-        let slopes: Vec<Grid> = (0..images as u32).map(|i| grid(seed ^ (50 + i), height, width, channels)).collect();
+        let gradients: Vec<Grid> = (0..images as u32).map(|i| grid(seed ^ (50 + i), height, width, channels)).collect();
         let (gamma, beta) = (values(seed ^ 98, channels), values(seed ^ 99, channels));
         let count = (images * height * width) as f64;
-        // in double precision: mean and deviation, then the weighted sum of all outputs
+        // in double precision: mean and standard deviation, then the weighted sum of all outputs
         let of_channel = |batch: &[Grid], c: usize| -> Vec<f64> {
             batch.iter().flat_map(|g| g.data.iter().skip(c).step_by(channels)).map(|&v| f64::from(v)).collect()
         };
@@ -305,11 +305,11 @@ proptest! {
         let squares = norm::squares(&batch, &mean);
         let inverse = squares.iter().map(|sum| (sum / count as f32 + 1e-5).sqrt().recip()).collect();
         let norm = Norm { mean, inverse, gamma, beta };
-        let (mut out, mut back) = (slopes.clone(), slopes.clone());
+        let (mut out, mut back) = (gradients.clone(), gradients.clone());
         norm.run(&batch, relu, &mut out);
         let [of_gamma, of_beta] = norm.back(&batch, &mut back);
         for c in 0..channels {
-            let (given, weights) = (of_channel(&batch, c), of_channel(&slopes, c));
+            let (given, weights) = (of_channel(&batch, c), of_channel(&gradients, c));
             let (gamma, beta) = (f64::from(norm.gamma[c]), f64::from(norm.beta[c]));
             for (ours, normal) in of_channel(&out, c).iter().zip(normal(&given)) {
                 let expected = normal * gamma + beta;
@@ -334,14 +334,14 @@ proptest! {
             }
         }
         let mut both = batch.clone();
-        norm::add(&batch, &slopes, relu, &mut both);
-        let mut through = slopes.clone();
+        norm::add(&batch, &gradients, relu, &mut both);
+        let mut through = gradients.clone();
         norm::masked(&mut through, &both);
         for (i, (both, through)) in both.iter().zip(&through).enumerate() {
             for (at, (both, through)) in both.data.iter().zip(&through.data).enumerate() {
-                let sum = batch[i].data[at] + slopes[i].data[at];
+                let sum = batch[i].data[at] + gradients[i].data[at];
                 prop_assert_eq!(*both, if relu { sum.max(0.0) } else { sum });
-                prop_assert_eq!(*through, if *both > 0.0 { slopes[i].data[at] } else { 0.0 });
+                prop_assert_eq!(*through, if *both > 0.0 { gradients[i].data[at] } else { 0.0 });
             }
         }
     }

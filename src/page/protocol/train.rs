@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use destseg_engine::config::{Fit, Settings};
+use destseg_engine::config::{InputLayout, Settings};
 pub use destseg_engine::synthesis::preview::SampleInfo;
 
 use super::ManifestFile;
@@ -33,7 +33,7 @@ pub enum TrainCommand {
         /// Side of the network's input in pixels.
         side: usize,
         /// How images of another shape are shown to it.
-        fit: Fit,
+        fit: InputLayout,
     },
     /// Forgets these good images.
     Remove {
@@ -77,7 +77,7 @@ pub enum TrainCommand {
         /// Where to fetch the teacher, if it is not there yet.
         teachers: Vec<ManifestFile>,
     },
-    /// Goes on with a training that was interrupted, from what the browser kept of it. Answers as for
+    /// Resumes an interrupted training from the state that the browser kept. Answers as for
     /// [`TrainCommand::Begin`].
     Resume {
         /// [`RunInfo::run`].
@@ -85,7 +85,7 @@ pub enum TrainCommand {
         /// Where to fetch the teacher, if it is not there yet.
         teachers: Vec<ManifestFile>,
     },
-    /// Waits before the next step and keeps the state, or goes on.
+    /// Pauses before the next step and keeps the state, or resumes.
     Pause {
         /// Whether to wait.
         paused: bool,
@@ -146,7 +146,7 @@ pub enum TrainEvent {
         /// Parts in all.
         total: usize,
     },
-    /// The training begins, or goes on.
+    /// The training begins or resumes.
     Started(RunInfo),
     /// A step is done.
     Stepped(StepInfo),
@@ -164,7 +164,7 @@ pub enum TrainEvent {
         /// Steps done.
         step: usize,
     },
-    /// The browser does not keep the state of the training; it goes on.
+    /// The browser does not keep the state of the training; it continues.
     NotSaved {
         /// Why, one sentence.
         message: String,

@@ -6,9 +6,9 @@ use js_sys::Uint8Array;
 
 use super::post;
 use crate::page::protocol::{Event, SampleInfo, Textures, TrainCommand, TrainEvent};
-use destseg_engine::config::{Fit, Settings};
+use destseg_engine::config::{InputLayout, Settings};
 use destseg_engine::data::image::{self, RgbImage};
-use destseg_engine::data::placement::Layout;
+use destseg_engine::data::placement::ViewLayout;
 use destseg_engine::error::sentence;
 use destseg_engine::platform::now_ms;
 use destseg_engine::synthesis::{Synthesiser, TextureSource, preview};
@@ -101,10 +101,10 @@ impl Collection {
         None
     }
 
-    fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: Fit) -> Result<TrainEvent> {
+    fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: InputLayout) -> Result<TrainEvent> {
         let picture = image::decode(bytes)?;
         let (width, height) = picture.dimensions();
-        let layout = Layout::new(fit, (width, height), side, side);
+        let layout = ViewLayout::new(fit, (width, height), side, side);
         let views: Vec<Arc<RgbImage>> = layout.views(&picture).map(Into::into).collect();
         // an image that comes again has another size now
         self.images.retain(|good| good.id != id);

@@ -94,7 +94,7 @@ impl Engine {
         self.training.is_working()
     }
 
-    /// Goes on with it.
+    /// Continues the work.
     pub(super) async fn work(&mut self) {
         self.training.work(&self.loaded).await;
     }

@@ -17,7 +17,7 @@ use destseg_engine::{Error, Result};
 /// read.
 const ALONE: usize = 2;
 
-/// The evaluation that goes on.
+/// The evaluation in progress.
 struct Run {
     number: u32,
     session: Session,

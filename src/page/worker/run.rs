@@ -128,7 +128,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Goes on with a run that the browser kept.
+    /// Resumes a run that the browser kept.
     pub(super) async fn resume(kept: Kept, teacher: &Weights, device: ComputeDevice) -> Result<Self> {
         let Kept { run: kept, folder } = kept;
         let name = kept.info.run.clone();
@@ -208,7 +208,7 @@ impl Run {
         self.trainer.warm_up(&mut report).await
     }
 
-    /// Waits, or goes on. Who pauses may close the page next, so the state is kept.
+    /// Pauses or resumes. A pause keeps the state, as the visitor may close the page next.
     pub(super) async fn pause(&mut self, paused: bool) -> Result<()> {
         if paused && !std::mem::replace(&mut self.paused, true) {
             return self.save().await;

@@ -15,7 +15,7 @@ pub fn segmentation(config: &ModelConfig) -> Option<Graph> {
     let fine = [config.input_size / 4; 2];
     for (i, channels) in config.teacher.channels().into_iter().enumerate() {
         let side = config.input_size >> (2 + i);
-        let level = graph.input([side, side, network.evidence.times() * channels]);
+        let level = graph.input([side, side, network.evidence.channel_factor() * channels]);
         levels.push(level);
     }
     let levels = levels

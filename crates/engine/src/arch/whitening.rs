@@ -6,16 +6,16 @@
 //! features", ICPR 2020). Not in the paper; the notebook in `docs` has what it brings.
 
 use super::graph::{Graph, Layer};
-use crate::config::{Evidence, ModelConfig};
+use crate::config::{FusionInput, ModelConfig};
 
 /// The linear maps, estimated from good images between the two stages and never trained: from the three levels'
 /// differences and, where the segmentation network is shown them, the three levels of the teacher's features, all
 /// normalised, to the same whitened. None where the network does without.
 pub fn whitening(config: &ModelConfig) -> Option<Graph> {
     let names: &[&str] = match config.segmentation.as_ref()?.evidence {
-        Evidence::Products => return None,
-        Evidence::ProductsAndDifferences => &["levels"],
-        Evidence::ProductsDifferencesAndFeatures => &["levels", "features"],
+        FusionInput::Products => return None,
+        FusionInput::ProductsAndDifferences => &["levels"],
+        FusionInput::ProductsDifferencesAndFeatures => &["levels", "features"],
     };
     let mut graph = Graph::default();
     let mut outputs = Vec::new();

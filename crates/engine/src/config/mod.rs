@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use ablation::{Ablation, Component};
 pub use model::{
-    Distance, Evidence, Fit, INPUT_SIZE, ImageScore, ModelConfig, SegmentationConfig, Stem, StudentConfig,
-    TeacherKind, Upsampling,
+    Distance, FusionInput, INPUT_SIZE, ImageScore, InputLayout, ModelConfig, SegmentationConfig, Stem,
+    StudentConfig, TeacherKind, Upsampling,
 };
 pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
 pub use texture::Texture;

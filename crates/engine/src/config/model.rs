@@ -68,7 +68,7 @@ pub struct ModelConfig {
     pub score: ImageScore,
     /// How images of other shapes and sizes are shown to the network.
     #[serde(default)]
-    pub fit: Fit,
+    pub fit: InputLayout,
 }
 
 /// As files have it: those of version 0.1 do not say the method.
@@ -86,7 +86,7 @@ struct RawModelConfig {
     #[serde(default)]
     score: ImageScore,
     #[serde(default)]
-    fit: Fit,
+    fit: InputLayout,
 }
 
 impl From<RawModelConfig> for ModelConfig {
@@ -110,17 +110,17 @@ impl From<RawModelConfig> for ModelConfig {
     }
 }
 
-/// How an image of another shape than the network's square input is shown to it.
+/// How an image that is not square fits the network's square input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
-pub enum Fit {
+pub enum InputLayout {
     /// Stretched to a square, as the paper does.
     #[default]
     Squash,
-    /// Whole and in its own shape, with a plain border.
+    /// The whole image in its aspect ratio, with a plain border.
     Pad,
-    /// In its own shape, without what is beyond the middle square.
+    /// The middle square of the image.
     Crop,
     /// In its own size, in overlapping squares, for large images with small defects.
     Tile,
@@ -128,7 +128,7 @@ pub enum Fit {
     Strip,
 }
 
-impl Fit {
+impl InputLayout {
     /// What suits images of these widths and heights: long ones lose too much when they are stretched to
     /// a square.
     pub fn suggested(sizes: &[(u32, u32)]) -> Self {
@@ -210,23 +210,23 @@ pub struct StudentConfig {
     pub projection: bool,
 }
 
-/// What the segmentation network is shown of the normalised features of teacher and student.
+/// Input of the segmentation network, computed from the normalised features of teacher and student.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Evidence {
+pub enum FusionInput {
     /// Their products (the paper).
     #[default]
     Products,
-    /// The products, and their differences whitened by what is usual on good images.
+    /// The products and the differences. The differences are whitened with statistics of good images.
     ProductsAndDifferences,
-    /// The same, and the teacher's features whitened likewise: what is unusual whether the student
-    /// knows better or not.
+    /// The same and the teacher's features, whitened likewise. They show what is unusual even where the
+    /// student agrees with the teacher.
     ProductsDifferencesAndFeatures,
 }
 
-impl Evidence {
-    /// Channels for each channel of the teacher.
-    pub fn times(self) -> usize {
+impl FusionInput {
+    /// Input channels for each channel of the teacher.
+    pub fn channel_factor(self) -> usize {
         match self {
             Self::Products => 1,
             Self::ProductsAndDifferences => 2,
@@ -251,9 +251,9 @@ pub enum Upsampling {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentationConfig {
-    /// What it is shown of teacher and student.
+    /// Its input, computed from the features of teacher and student.
     #[serde(default)]
-    pub evidence: Evidence,
+    pub evidence: FusionInput,
     /// Whether a 1x1 convolution narrows the input before the first block.
     pub squeeze: bool,
     /// Channels of all layers.
@@ -285,7 +285,7 @@ impl ModelConfig {
                     projection: false,
                 },
                 segmentation: Some(SegmentationConfig {
-                    evidence: Evidence::Products,
+                    evidence: FusionInput::Products,
                     squeeze: false,
                     width: 256,
                     blocks: 2,
@@ -294,7 +294,7 @@ impl ModelConfig {
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,
-                fit: Fit::Squash,
+                fit: InputLayout::Squash,
             },
             Preset::Compact => Self {
                 method: Method::Destseg,
@@ -310,7 +310,7 @@ impl ModelConfig {
                     projection: true,
                 },
                 segmentation: Some(SegmentationConfig {
-                    evidence: Evidence::ProductsDifferencesAndFeatures,
+                    evidence: FusionInput::ProductsDifferencesAndFeatures,
                     squeeze: true,
                     width: 32,
                     blocks: 1,
@@ -319,7 +319,7 @@ impl ModelConfig {
                 }),
                 distance: Distance::Cosine,
                 score: ImageScore::MeanOfLargest,
-                fit: Fit::Squash,
+                fit: InputLayout::Squash,
             },
         }
     }

@@ -1,106 +1,237 @@
 //! How training samples are made of good images.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Preset, Texture};
 use crate::{Error, Result};
 
-/// A kind of synthetic anomaly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[serde(rename_all = "lowercase")]
+/// A kind of synthetic defect. A new kind is a variant here, a row of [`KINDS`], and a painter in
+/// `synthesis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnomalyKind {
-    /// A foreign texture where Perlin noise is high (the paper).
+    /// The paper's kind: a foreign texture where Perlin noise is high.
     Texture,
-    /// A piece of the image where it does not belong: missing, misplaced, doubled, turned.
-    Part,
-    /// Thin strokes and specks: scratches, cracks, fibres, bridges, gaps.
-    Scar,
-    /// A faint soft change of brightness and tint.
+    /// A piece of the image pasted in another place, as in `CutPaste` (CVPR 2021).
+    CutPaste,
+    /// Thin strokes and specks.
+    Scratch,
+    /// A soft change of brightness and tint.
     Stain,
-    /// Detail that is gone: blurred, smeared or filled with what is around it.
-    Smear,
+    /// Detail that is removed.
+    Blur,
 }
+
+/// What is known about a kind of defect besides how it is painted.
+#[derive(Debug, Clone, Copy)]
+struct KindInfo {
+    kind: AnomalyKind,
+    /// Name in settings and messages.
+    id: &'static str,
+    /// Name in settings of earlier versions, which is still accepted.
+    old_id: Option<&'static str>,
+    /// Label of the kind.
+    label: &'static str,
+    /// Label of a single defect.
+    singular: &'static str,
+    /// What is painted.
+    explanation: &'static str,
+}
+
+/// All kinds, in the order of the variants. Random draws follow this order, so new kinds go last.
+const KINDS: [KindInfo; 5] = [
+    KindInfo {
+        kind: AnomalyKind::Texture,
+        id: "texture",
+        old_id: None,
+        label: "Foreign textures",
+        singular: "texture",
+        explanation: "A foreign texture where Perlin noise is high (the paper)",
+    },
+    KindInfo {
+        kind: AnomalyKind::CutPaste,
+        id: "cut-paste",
+        old_id: Some("part"),
+        label: "Missing or misplaced pieces",
+        singular: "misplaced piece",
+        explanation: "A piece of the image in a wrong place: missing, misplaced, doubled, turned",
+    },
+    KindInfo {
+        kind: AnomalyKind::Scratch,
+        id: "scratch",
+        old_id: Some("scar"),
+        label: "Scratches and cracks",
+        singular: "scratch",
+        explanation: "Thin strokes and specks: scratches, cracks, fibres, bridges, gaps",
+    },
+    KindInfo {
+        kind: AnomalyKind::Stain,
+        id: "stain",
+        old_id: None,
+        label: "Stains",
+        singular: "stain",
+        explanation: "A faint, soft change of brightness and tint",
+    },
+    KindInfo {
+        kind: AnomalyKind::Blur,
+        id: "blur",
+        old_id: Some("smear"),
+        label: "Smeared detail",
+        singular: "smeared detail",
+        explanation: "Missing detail: blurred, smeared or filled with its surroundings",
+    },
+];
 
 impl AnomalyKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Texture, Self::Part, Self::Scar, Self::Stain, Self::Smear];
-
-    /// The kind's name, as in settings and messages.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Texture => "texture",
-            Self::Part => "part",
-            Self::Scar => "scar",
-            Self::Stain => "stain",
-            Self::Smear => "smear",
+    pub const ALL: [Self; KINDS.len()] = {
+        let mut all = [Self::Texture; KINDS.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = KINDS[index].kind;
+            assert!(
+                all[index] as usize == index,
+                "the table is in the order of the variants"
+            );
+            index += 1;
         }
+        all
+    };
+
+    const IDS: [&str; KINDS.len()] = {
+        let mut ids = [""; KINDS.len()];
+        let mut index = 0;
+        while index < ids.len() {
+            ids[index] = KINDS[index].id;
+            index += 1;
+        }
+        ids
+    };
+
+    fn info(self) -> &'static KindInfo {
+        &KINDS[self as usize]
+    }
+
+    /// The kind's name in settings and messages.
+    pub fn id(self) -> &'static str {
+        self.info().id
+    }
+
+    /// The kind's label, in the plural.
+    pub fn label(self) -> &'static str {
+        self.info().label
+    }
+
+    /// The label of a single defect of this kind.
+    pub fn singular(self) -> &'static str {
+        self.info().singular
+    }
+
+    /// One sentence on what is painted, without a full stop.
+    pub fn explanation(self) -> &'static str {
+        self.info().explanation
+    }
+
+    /// The kind with this name. Names of earlier versions are accepted.
+    pub fn from_id(id: &str) -> Option<Self> {
+        let found = KINDS.iter().find(|info| info.id == id || info.old_id == Some(id));
+        found.map(|info| info.kind)
     }
 }
 
-/// How often each kind of anomaly is drawn, relative to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KindShares {
-    /// Of [`AnomalyKind::Texture`].
-    pub texture: f32,
-    /// Of [`AnomalyKind::Part`].
-    pub part: f32,
-    /// Of [`AnomalyKind::Scar`].
-    pub scar: f32,
-    /// Of [`AnomalyKind::Stain`].
-    pub stain: f32,
-    /// Of [`AnomalyKind::Smear`].
-    pub smear: f32,
+#[cfg(feature = "clap")]
+impl clap::ValueEnum for AnomalyKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        let value = clap::builder::PossibleValue::new(self.id()).help(self.explanation());
+        Some(value.aliases(self.info().old_id))
+    }
 }
+
+/// How often each kind of defect is drawn, relative to the others. In settings this is a table with
+/// the names of the kinds as keys.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KindShares([f32; AnomalyKind::ALL.len()]);
 
 impl Default for KindShares {
     /// Textures alone, as in the paper.
     fn default() -> Self {
-        Self {
-            texture: 1.0,
-            part: 0.0,
-            scar: 0.0,
-            stain: 0.0,
-            smear: 0.0,
-        }
+        Self::new(&[(AnomalyKind::Texture, 1.0)])
     }
 }
 
 impl KindShares {
+    /// The given shares; 0 for all other kinds.
+    pub fn new(shares: &[(AnomalyKind, f32)]) -> Self {
+        let mut all = Self([0.0; AnomalyKind::ALL.len()]);
+        for &(kind, share) in shares {
+            *all.get_mut(kind) = share;
+        }
+        all
+    }
+
     /// The share of a kind.
     pub fn get(&self, kind: AnomalyKind) -> f32 {
-        match kind {
-            AnomalyKind::Texture => self.texture,
-            AnomalyKind::Part => self.part,
-            AnomalyKind::Scar => self.scar,
-            AnomalyKind::Stain => self.stain,
-            AnomalyKind::Smear => self.smear,
-        }
+        self.0[kind as usize]
     }
 
     /// The share of a kind, to be changed.
     pub fn get_mut(&mut self, kind: AnomalyKind) -> &mut f32 {
-        match kind {
-            AnomalyKind::Texture => &mut self.texture,
-            AnomalyKind::Part => &mut self.part,
-            AnomalyKind::Scar => &mut self.scar,
-            AnomalyKind::Stain => &mut self.stain,
-            AnomalyKind::Smear => &mut self.smear,
-        }
+        &mut self.0[kind as usize]
     }
 
-    /// Whether no other kind than the paper's is drawn.
+    /// Whether only [`AnomalyKind::Texture`], the paper's kind, is drawn.
     pub fn is_texture_alone(&self) -> bool {
-        self.part + self.scar + self.stain + self.smear == 0.0
+        let others = AnomalyKind::ALL
+            .into_iter()
+            .filter(|&kind| kind != AnomalyKind::Texture);
+        others.map(|kind| self.get(kind)).sum::<f32>() == 0.0
     }
 }
 
-/// How synthetic anomalies are made (section 3.1 of the paper; figures of its reference code).
+impl Serialize for KindShares {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(AnomalyKind::ALL.map(|kind| (kind.id(), self.get(kind))))
+    }
+}
+
+impl<'de> Deserialize<'de> for KindShares {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Shares;
+        impl<'de> Visitor<'de> for Shares {
+            type Value = KindShares;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a table with a share for each kind of defect")
+            }
+
+            /// Kinds that are not named keep their default share.
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<KindShares, A::Error> {
+                let mut shares = KindShares::default();
+                let mut named = [false; AnomalyKind::ALL.len()];
+                while let Some(name) = map.next_key::<String>()? {
+                    let kind = AnomalyKind::from_id(&name)
+                        .ok_or_else(|| A::Error::unknown_field(&name, &AnomalyKind::IDS))?;
+                    if std::mem::replace(&mut named[kind as usize], true) {
+                        return Err(A::Error::duplicate_field(kind.id()));
+                    }
+                    *shares.get_mut(kind) = map.next_value()?;
+                }
+                Ok(shares)
+            }
+        }
+        deserializer.deserialize_map(Shares)
+    }
+}
+
+/// Settings of the synthetic defects. The defaults are those of the paper (section 3.1) and its reference code.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SynthesisConfig {
-    /// Perlin cells per axis are 2^t, t drawn from this closed range for each axis.
+    /// An axis has 2^t Perlin cells; t is drawn from this closed range, for each axis.
     pub scale_exponents: (u32, u32),
     /// Noise above this is anomalous.
     pub threshold: f32,
@@ -108,24 +239,23 @@ pub struct SynthesisConfig {
     pub noise_rotation: f32,
     /// Opacity of the pasted texture is drawn from this range.
     pub opacity: (f32, f32),
-    /// Share of samples that stay without an anomaly.
+    /// Fraction of samples without a defect.
     pub clean_share: f32,
-    /// Share of texture anomalies that are no foreign texture but the image itself in another
-    /// colour (not in the paper).
+    /// Fraction of textures that are the image itself in another colour instead of a foreign texture
+    /// (not in the paper).
     pub recoloured_share: f32,
-    /// Built-in textures that are drawn, one kind as likely as another; all if none is named.
+    /// Built-in textures to draw from, all equally likely. An empty list means all.
     pub textures: Vec<Texture>,
-    /// Whether anomalies lie on the part alone, where it stands before a plain background (not in the
-    /// paper).
+    /// Whether defects are painted on the object only, if it has a plain background (not in the paper).
     pub foreground_only: bool,
-    /// How often each kind of anomaly is drawn (the paper has textures alone).
+    /// How often each kind of defect is drawn. The paper has textures alone.
     pub kinds: KindShares,
-    /// Anomalies of a sample at most; their number is drawn from 1 to this (the paper has 1).
+    /// Most defects in a sample. Their number is drawn from 1 to this (1 in the paper).
     pub most: u32,
-    /// Whether most anomalies of a grey image are grey too (not in the paper).
+    /// Whether most textures on grey images are grey, too (not in the paper).
     pub match_grey: bool,
-    /// Share of a map cell's 4 x 4 pixels that must be anomalous for the loss to call the cell so;
-    /// 0 for the paper's rule, two of the middle four.
+    /// Fraction of a map cell's 4 x 4 pixels that must be defective for the loss to count the cell as
+    /// defective. 0 selects the paper's rule: two of the middle four pixels.
     pub cell_share: f32,
 }
 
@@ -149,18 +279,18 @@ impl Default for SynthesisConfig {
 }
 
 impl SynthesisConfig {
-    /// The generator of a preset: the paper's for `paper`, all kinds for `compact`.
+    /// The settings of a preset: those of the paper for `paper`, all kinds of defects for `compact`.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self::default(),
             Preset::Compact => Self {
-                kinds: KindShares {
-                    texture: 0.3,
-                    part: 0.2,
-                    scar: 0.25,
-                    stain: 0.15,
-                    smear: 0.1,
-                },
+                kinds: KindShares::new(&[
+                    (AnomalyKind::Texture, 0.3),
+                    (AnomalyKind::CutPaste, 0.2),
+                    (AnomalyKind::Scratch, 0.25),
+                    (AnomalyKind::Stain, 0.15),
+                    (AnomalyKind::Blur, 0.1),
+                ]),
                 most: 3,
                 match_grey: true,
                 cell_share: 0.25,
@@ -169,7 +299,7 @@ impl SynthesisConfig {
         }
     }
 
-    /// Refuses settings that no sample can be drawn with.
+    /// Checks that samples can be drawn with these settings.
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting.
@@ -207,25 +337,25 @@ impl SynthesisConfig {
     }
 }
 
-/// Variation of the good images themselves: turns of the reference's per-category table, and light
+/// Augmentation of good images: rotations, which the reference code sets for each category, and light
 /// (not in the paper).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentConfig {
     /// Rotate by a random multiple of 90 degrees.
     pub rotate_90: bool,
-    /// Rotate by up to this many degrees either way; corners become grey.
+    /// Rotate by up to this many degrees in either direction. Empty corners become grey.
     pub rotate: f32,
-    /// Brighter or darker by up to this share.
+    /// Change the brightness by up to this fraction.
     pub brightness: f32,
-    /// Exponent of the grey levels: between 1 / (1 + this) and 1 + this.
+    /// Gamma is drawn between 1 / (1 + this) and 1 + this.
     pub gamma: f32,
-    /// Light that falls off across the image, by up to this share either way at its edges.
+    /// Strength of a linear change of light across the image: up to this fraction at the edges.
     pub falloff: f32,
 }
 
 impl AugmentConfig {
-    /// The variation of a preset: none for `paper`, light for `compact`.
+    /// The augmentation of a preset: none for `paper`, light for `compact`.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self::default(),
@@ -238,12 +368,12 @@ impl AugmentConfig {
         }
     }
 
-    /// Whether the light is varied.
+    /// Whether brightness, gamma or falloff change.
     pub fn varies_light(&self) -> bool {
         self.brightness > 0.0 || self.gamma > 0.0 || self.falloff > 0.0
     }
 
-    /// What the reference does for the category of `MVTec` AD with this name.
+    /// The rotations of the reference code for the `MVTec` AD category with this name.
     pub fn published(category: &str) -> Option<Self> {
         const DEGREES: f32 = 5.0;
         let (rotate_90, rotate) = match category {
@@ -259,7 +389,7 @@ impl AugmentConfig {
         })
     }
 
-    /// Refuses light that no camera would see.
+    /// Checks that the strengths are in their ranges.
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting.
@@ -290,14 +420,33 @@ mod tests {
     }
 
     #[test]
+    fn kinds_have_new_names_and_the_old_ones_are_accepted() {
+        let shares = SynthesisConfig::preset(Preset::Compact).kinds;
+        let new = r#"{"texture":0.3,"cut-paste":0.2,"scratch":0.25,"stain":0.15,"blur":0.1}"#;
+        let old = r#"{"texture":0.3,"part":0.2,"scar":0.25,"stain":0.15,"smear":0.1}"#;
+        let written = serde_json::to_string(&shares).expect("is JSON");
+        assert!(written.starts_with(new.trim_end_matches('}')), "{written}");
+        let parse = serde_json::from_str::<KindShares>;
+        for text in [new, old] {
+            assert_eq!(parse(text).expect("is accepted"), shares, "{text}");
+        }
+        let one = KindShares::new(&[(AnomalyKind::Texture, 1.0), (AnomalyKind::Blur, 0.5)]);
+        assert_eq!(parse(r#"{"smear":0.5}"#).expect("others have defaults"), one);
+        let twice = parse(r#"{"scar":0.5,"scratch":0.5}"#).expect_err("is ambiguous");
+        assert!(twice.to_string().contains("duplicate"), "{twice}");
+        let unknown = parse(r#"{"rust":0.5}"#).expect_err("is unknown");
+        assert!(unknown.to_string().contains("cut-paste"), "{unknown}");
+    }
+
+    #[test]
     fn impossible_settings_are_refused() {
         let change = |edit: fn(&mut SynthesisConfig)| {
             let mut config = SynthesisConfig::preset(Preset::Compact);
             edit(&mut config);
             config.validate()
         };
-        assert!(change(|config| config.kinds.scar = -0.1).is_err());
-        assert!(change(|config| config.kinds.part = f32::NAN).is_err());
+        assert!(change(|config| *config.kinds.get_mut(AnomalyKind::Scratch) = -0.1).is_err());
+        assert!(change(|config| *config.kinds.get_mut(AnomalyKind::CutPaste) = f32::NAN).is_err());
         assert!(
             change(|config| {
                 for kind in AnomalyKind::ALL {

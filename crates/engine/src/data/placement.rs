@@ -1,7 +1,7 @@
 //! Images of any size and shape in a square network: what the network sees of an image, and where its
 //! maps belong.
 
-use crate::config::Fit;
+use crate::config::InputLayout;
 use crate::data::image::{Rgb, RgbImage, crop, resize};
 use crate::data::map::AnomalyMap;
 
@@ -47,9 +47,9 @@ pub struct Placement {
     pub target: Rect,
 }
 
-/// How an image of some size is shown to a network.
+/// The views of an image of some size that a network sees, see [`InputLayout`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct ViewLayout {
     side: usize,
     /// Size of the image.
     image: (usize, usize),
@@ -59,13 +59,13 @@ pub struct Layout {
     placements: Vec<Placement>,
 }
 
-impl Layout {
+impl ViewLayout {
     /// For an image of `width` x `height` pixels and an input of `side` x `side`; `tile` is the side
-    /// of a tile in pixels of the image, for [`Fit::Tile`] alone.
-    pub fn new(fit: Fit, (width, height): (u32, u32), side: usize, tile: usize) -> Self {
+    /// of a tile in pixels of the image, for [`InputLayout::Tile`] alone.
+    pub fn new(fit: InputLayout, (width, height): (u32, u32), side: usize, tile: usize) -> Self {
         let (width, height) = ((width as usize).max(1), (height as usize).max(1));
         let (short, long) = (width.min(height), width.max(height));
-        if fit == Fit::Squash {
+        if fit == InputLayout::Squash {
             let (source, target) = (Rect::whole(width, height), Rect::whole(side, side));
             return Self {
                 side,
@@ -76,10 +76,10 @@ impl Layout {
         }
         // the side of the square that the network sees, in pixels of the image
         let square = match fit {
-            Fit::Squash | Fit::Pad => long,
-            Fit::Crop => short,
-            Fit::Tile => tile.clamp(1, long),
-            Fit::Strip => short.max(long.div_ceil(MOST_SQUARES)),
+            InputLayout::Squash | InputLayout::Pad => long,
+            InputLayout::Crop => short,
+            InputLayout::Tile => tile.clamp(1, long),
+            InputLayout::Strip => short.max(long.div_ceil(MOST_SQUARES)),
         };
         let scale = side as f64 / square as f64;
         let scaled = |size: usize, by: f64| ((size as f64 * by).round() as usize).max(1);
@@ -99,7 +99,7 @@ impl Layout {
                 height: shown.1,
             },
         };
-        let placements = if matches!(fit, Fit::Tile | Fit::Strip) {
+        let placements = if matches!(fit, InputLayout::Tile | InputLayout::Strip) {
             let columns = starts(width, part.0);
             let rows = starts(height, part.1).into_iter();
             rows.flat_map(|y| columns.iter().map(move |&x| place(x, y)))
@@ -219,8 +219,8 @@ mod tests {
 
     const SIDE: usize = 8;
 
-    fn layout(fit: Fit, size: (u32, u32)) -> Layout {
-        Layout::new(fit, size, SIDE, SIDE)
+    fn layout(fit: InputLayout, size: (u32, u32)) -> ViewLayout {
+        ViewLayout::new(fit, size, SIDE, SIDE)
     }
 
     /// A picture whose every pixel tells its place.
@@ -236,7 +236,7 @@ mod tests {
     }
 
     /// The map of the whole image, if the network said of each pixel what the picture is there.
-    fn seen(fit: Fit, image: &RgbImage) -> AnomalyMap {
+    fn seen(fit: InputLayout, image: &RgbImage) -> AnomalyMap {
         let layout = layout(fit, image.dimensions());
         let maps = layout.views(image).enumerate();
         let maps = maps.map(|(i, view)| layout.trim(i, map_of(&view))).collect();
@@ -246,7 +246,13 @@ mod tests {
     #[test]
     fn a_square_image_of_the_input_s_size_is_itself_in_every_fit() {
         let image = image(8, 8);
-        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile, Fit::Strip] {
+        for fit in [
+            InputLayout::Squash,
+            InputLayout::Pad,
+            InputLayout::Crop,
+            InputLayout::Tile,
+            InputLayout::Strip,
+        ] {
             assert_eq!(seen(fit, &image), map_of(&image), "{fit:?}");
         }
     }
@@ -255,7 +261,7 @@ mod tests {
     fn tiles_join_without_seams_at_the_original_size() {
         for (width, height) in [(8, 21), (17, 9), (20, 20)] {
             let image = image(width, height);
-            let joined = seen(Fit::Tile, &image);
+            let joined = seen(InputLayout::Tile, &image);
             for (joined, whole) in joined.values().iter().zip(map_of(&image).values()) {
                 assert!(
                     (joined - whole).abs() < 1e-3 * whole.max(1.0),
@@ -264,7 +270,7 @@ mod tests {
             }
         }
         // smaller than a tile: enlarged
-        let small = seen(Fit::Tile, &image(4, 6));
+        let small = seen(InputLayout::Tile, &image(4, 6));
         assert_eq!((small.width(), small.height()), (5, 8));
     }
 
@@ -272,10 +278,14 @@ mod tests {
     fn strips_see_long_images_whole_and_without_seams() {
         for (width, height) in [(8, 21), (21, 8)] {
             let image = image(width, height);
-            let long = layout(Fit::Strip, image.dimensions());
+            let long = layout(InputLayout::Strip, image.dimensions());
             assert_eq!(long.views(&image).count(), 4);
             let whole = map_of(&image);
-            for (joined, whole) in seen(Fit::Strip, &image).values().iter().zip(whole.values()) {
+            for (joined, whole) in seen(InputLayout::Strip, &image)
+                .values()
+                .iter()
+                .zip(whole.values())
+            {
                 assert!(
                     (joined - whole).abs() < 1e-3 * whole.max(1.0),
                     "{joined} is not {whole}"
@@ -283,27 +293,38 @@ mod tests {
             }
         }
         let extreme = RgbImage::new(1, 30_000);
-        assert!(layout(Fit::Strip, extreme.dimensions()).views(&extreme).count() < 16);
+        assert!(
+            layout(InputLayout::Strip, extreme.dimensions())
+                .views(&extreme)
+                .count()
+                < 16
+        );
     }
 
     #[test]
     fn long_images_are_suggested_strips() {
         let long = (230, 630);
-        assert_eq!(Fit::suggested(&[long, (640, 250), (256, 256)]), Fit::Strip);
-        assert_eq!(Fit::suggested(&[(640, 480), long, (256, 256)]), Fit::Squash);
-        assert_eq!(Fit::suggested(&[]), Fit::Squash);
+        assert_eq!(
+            InputLayout::suggested(&[long, (640, 250), (256, 256)]),
+            InputLayout::Strip
+        );
+        assert_eq!(
+            InputLayout::suggested(&[(640, 480), long, (256, 256)]),
+            InputLayout::Squash
+        );
+        assert_eq!(InputLayout::suggested(&[]), InputLayout::Squash);
     }
 
     #[test]
     fn padding_is_seen_but_not_mapped_and_cropping_leaves_the_rest_at_zero() {
         let wide = image(8, 4);
-        let padded = layout(Fit::Pad, wide.dimensions());
+        let padded = layout(InputLayout::Pad, wide.dimensions());
         let view = padded.views(&wide).next().expect("one view");
         assert_eq!((*view.get_pixel(0, 0), view.dimensions()), (PADDING, (8, 8)));
-        assert_eq!(seen(Fit::Pad, &wide), map_of(&wide));
+        assert_eq!(seen(InputLayout::Pad, &wide), map_of(&wide));
 
         let tall = image(8, 16);
-        let map = seen(Fit::Crop, &tall);
+        let map = seen(InputLayout::Crop, &tall);
         assert_eq!((map.width(), map.height()), (8, 16));
         let (outside, inside) = (&map.values()[..8 * 4], &map.values()[8 * 4..8 * 12]);
         assert!(outside.iter().all(|&value| value == 0.0));
@@ -312,7 +333,13 @@ mod tests {
 
     #[test]
     fn odd_sizes_stay_inside() {
-        for fit in [Fit::Squash, Fit::Pad, Fit::Crop, Fit::Tile, Fit::Strip] {
+        for fit in [
+            InputLayout::Squash,
+            InputLayout::Pad,
+            InputLayout::Crop,
+            InputLayout::Tile,
+            InputLayout::Strip,
+        ] {
             for (width, height) in [(1, 1), (1, 30_000), (1000, 3), (257, 255), (9, 8)] {
                 let map = seen(fit, &RgbImage::new(width, height));
                 assert!(map.width() > 0 && map.height() > 0, "{fit:?} {width} x {height}");

@@ -8,7 +8,7 @@ use crate::data::labelled::Class;
 use crate::metrics::Curve;
 use crate::verdict::decision::{SENSITIVITY, Thresholds};
 
-/// Points of an outline, in parts of the measure's square.
+/// Points of an outline, in pixels of the square in which pixels are measured ([`Evaluation::side`]).
 pub type Outline = Vec<(f32, f32)>;
 
 /// A model on a labelled set.
@@ -28,7 +28,7 @@ pub struct Evaluation {
     pub kinds: Vec<KindRow>,
     /// The curves of the map that decides.
     pub curves: Curves,
-    /// Figures that could not be computed, and why.
+    /// Metrics that could not be computed, with reasons.
     pub missing: Vec<Missing>,
     /// What is odd about the set, one sentence each.
     pub notes: Vec<String>,
@@ -96,12 +96,12 @@ pub struct Curves {
     pub overlap: Option<Curve>,
 }
 
-/// A figure that could not be computed.
+/// A metric that is not defined for the test set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Its name, see [`Metrics::NAMES`].
+    /// Its name, see [`super::Metric::name`].
     pub figure: String,
-    /// Why.
+    /// The reason, for people.
     pub reason: String,
 }
 

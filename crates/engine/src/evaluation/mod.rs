@@ -1,7 +1,8 @@
-//! The evaluation protocol (section 4.1 of the paper): a model's maps and scores of a labelled
-//! test set, measured by the field's figures.
+//! The evaluation protocol (section 4.1 of the paper): metrics of a model's maps and scores on a
+//! labelled test set.
 
 mod detail;
+mod metric;
 mod prediction;
 pub mod published;
 mod session;
@@ -15,89 +16,30 @@ use serde::{Deserialize, Serialize};
 use crate::config::Method;
 
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
+pub use metric::{Metric, Metrics};
 pub use prediction::Prediction;
 pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 
-/// The six figures of one output, each in [0, 1]; none where the test set does not define it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Area under the ROC curve of the image scores.
-    pub image_auc: Option<f64>,
-    /// Area under the ROC curve of all pixels.
-    pub pixel_auc: Option<f64>,
-    /// Average precision of all pixels.
-    pub pixel_ap: Option<f64>,
-    /// Area under the per-region overlap up to a false positive rate of 0.3.
-    pub aupro: Option<f64>,
-    /// Instance average precision.
-    pub iap: Option<f64>,
-    /// Pixel precision at 90 % of the instances.
-    pub iap90: Option<f64>,
-}
-
-impl Metrics {
-    /// The figures' names, in the order of [`Self::values`].
-    pub const NAMES: [&str; 6] = ["image AUC", "pixel AUC", "pixel AP", "PRO", "IAP", "IAP@90"];
-
-    /// All figures.
-    pub fn values(&self) -> [Option<f64>; 6] {
-        [
-            self.image_auc,
-            self.pixel_auc,
-            self.pixel_ap,
-            self.aupro,
-            self.iap,
-            self.iap90,
-        ]
-    }
-
-    /// Figures in the order of [`Self::NAMES`].
-    pub fn from_values([image_auc, pixel_auc, pixel_ap, aupro, iap, iap90]: [Option<f64>; 6]) -> Self {
-        Self {
-            image_auc,
-            pixel_auc,
-            pixel_ap,
-            aupro,
-            iap,
-            iap90,
-        }
-    }
-
-    /// The mean of each figure over those that have it.
-    pub fn mean<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut sums = [(0.0, 0); 6];
-        for metrics in all {
-            for ((sum, count), value) in sums.iter_mut().zip(metrics.values()) {
-                if let Some(value) = value {
-                    *sum += value;
-                    *count += 1;
-                }
-            }
-        }
-        Self::from_values(sums.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))))
-    }
-}
-
-/// How the calibrated threshold decides about a test set.
+/// Decisions of the calibrated threshold on a test set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
     /// The image threshold.
     pub threshold: f32,
     /// Harmonic mean of precision and recall.
     pub f1: f64,
-    /// Share of the good images that are called defective.
+    /// False positive rate: the fraction of good images that are called defective.
     pub false_alarms: f64,
-    /// Share of the defective images that are not.
+    /// False negative rate: the fraction of defective images that are called good.
     pub misses: f64,
 }
 
-/// What a model is worth on one category.
+/// The results of a model on one category.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CategoryReport {
     /// The category's name.
     pub category: String,
-    /// The method that the model follows.
+    /// The method of the model.
     #[serde(default)]
     pub method: Method,
     /// The model's name, where several are compared.
@@ -105,20 +47,21 @@ pub struct CategoryReport {
     pub model: Option<String>,
     /// Test images.
     pub images: usize,
-    /// The segmentation network's map; none where the model has none.
+    /// Metrics of the segmentation network's map; none if the model has no such network.
     pub segmentation: Option<Metrics>,
-    /// The product of distances, or the distance to `PatchCore`'s memory.
+    /// Metrics of the map of distances: teacher to student, or to `PatchCore`'s memory bank.
     pub dest: Metrics,
-    /// Image AUC of each kind of defect against all good images, by the map that decides.
+    /// Image AUC of each kind of defect against all good images. It uses the segmentation map if there
+    /// is one.
     pub per_defect: BTreeMap<String, Option<f64>>,
     /// Decisions at the calibrated threshold, if the model has one.
     pub decisions: Option<Decisions>,
-    /// Mean time of an image, resizing included.
+    /// Mean time per image, including resizing.
     pub milliseconds_per_image: f64,
 }
 
 impl CategoryReport {
-    /// What the map of distances is called.
+    /// The name of the map of distances.
     pub fn distance_name(&self) -> &'static str {
         if self.method == Method::Destseg {
             "DeST"
@@ -133,14 +76,14 @@ impl CategoryReport {
 pub struct Report {
     /// The categories, in order.
     pub categories: Vec<CategoryReport>,
-    /// Mean of the segmentation networks' figures; none if no model has one.
+    /// Means of the segmentation networks' metrics; none if no model has one.
     pub mean_segmentation: Option<Metrics>,
-    /// Mean of the DeST maps' figures.
+    /// Means of the metrics of the maps of distances.
     pub mean_dest: Metrics,
 }
 
 impl Report {
-    /// Adds the means.
+    /// A report of these categories, with the means.
     pub fn new(categories: Vec<CategoryReport>) -> Self {
         let segmentation: Vec<&Metrics> = categories
             .iter()
@@ -158,17 +101,6 @@ impl Report {
 mod tests {
     use super::*;
     use crate::verdict::decision::Thresholds;
-
-    #[test]
-    fn means_are_over_those_that_have_the_figure() {
-        let metrics = |image_auc, pixel_ap| Metrics {
-            image_auc,
-            pixel_ap,
-            ..Metrics::default()
-        };
-        let mean = Metrics::mean(&[metrics(Some(0.5), None), metrics(Some(1.0), Some(0.2))]);
-        assert_eq!(mean, metrics(Some(0.75), Some(0.2)));
-    }
 
     #[test]
     fn decisions_are_counted() {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
+use super::metric::{Input, Metric, Metrics};
 use super::prediction::{Prediction, instances, outlines};
-use super::{CategoryReport, Decisions, Metrics};
+use super::{CategoryReport, Decisions};
 use crate::data::dataset::{TestSet, truth};
 use crate::data::image::decode_mask;
 use crate::data::labelled::Class;
@@ -44,7 +45,7 @@ struct Pixels {
     dest: Tally,
 }
 
-/// An evaluation that goes on.
+/// An evaluation in progress.
 #[derive(Debug)]
 pub struct Session {
     side: usize,
@@ -254,7 +255,7 @@ impl Session {
             dest,
             per_defect: kinds
                 .iter()
-                .map(|row| (row.kind.clone(), row.metrics.image_auc))
+                .map(|row| (row.kind.clone(), row.metrics.get(Metric::ImageAuc)))
                 .collect(),
             decisions: self
                 .thresholds
@@ -358,43 +359,19 @@ pub async fn evaluate(
     Ok((evaluation, pictures))
 }
 
-/// All figures; why one is missing goes into `missing`.
+/// All metrics; why one is missing goes into `missing`.
 fn figures(images: Result<&Ranking, &Error>, pixels: &Ranking, missing: &mut Vec<Missing>) -> Metrics {
-    type Value = std::result::Result<f64, String>;
-    let missing_class = match images {
-        Err(_) => Some("there are no scores of labelled images"),
-        Ok(images) if images.defective() == 0 => Some("there is no defective image that could be analysed"),
-        Ok(images) if images.good() == 0 => Some("there is no good image that could be analysed"),
-        Ok(_) => None,
-    };
-    let text = |err: Error| err.to_string();
-    let image_auc = match (images, missing_class) {
-        (Ok(images), None) => images.auc().map_err(text),
-        (_, reason) => Err(reason.unwrap_or_default().into()),
-    };
-    // with masks there are good pixels, too: those around defects
-    let of_pixels = |value: Value| match pixels.defective() {
-        0 => Err("no defective image has a mask that could be used".into()),
-        _ => value,
-    };
-    let instances = pixels.instance_ap().map_err(text);
-    let values: [Value; 6] = [
-        image_auc,
-        of_pixels(pixels.auc().map_err(text)),
-        of_pixels(pixels.average_precision().map_err(text)),
-        of_pixels(pixels.aupro(AUPRO_LIMIT).map_err(text)),
-        of_pixels(instances.as_ref().map(|own| own.iap).map_err(String::clone)),
-        of_pixels(instances.map(|own| own.iap90)),
-    ];
-    for (name, value) in Metrics::NAMES.into_iter().zip(&values) {
-        if let Err(reason) = value {
+    let input = Input::new(images, pixels);
+    Metrics::from_fn(|metric| match input.value(metric) {
+        Ok(value) => Some(value),
+        Err(reason) => {
             missing.push(Missing {
-                figure: name.into(),
-                reason: reason.clone(),
+                figure: metric.name().into(),
+                reason,
             });
+            None
         }
-    }
-    Metrics::from_values(values.map(std::result::Result::ok))
+    })
 }
 
 fn curves(images: Option<&Ranking>, pixels: &Ranking) -> Curves {

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::table::Table;
-use super::{CategoryReport, Metrics};
+use super::{CategoryReport, Metric, Metrics};
 
 /// A mean over seeds and the sample standard deviation around it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The deviation; none for a single seed.
-    pub deviation: Option<f64>,
+    /// The standard deviation; none for a single seed.
+    #[serde(rename = "deviation")]
+    pub std: Option<f64>,
 }
 
 impl Spread {
@@ -24,7 +25,7 @@ impl Spread {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         (!values.is_empty()).then(|| Self {
             mean,
-            deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
+            std: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
         })
     }
 
@@ -32,14 +33,8 @@ impl Spread {
     fn percent(spread: Option<Self>) -> String {
         match spread {
             None => "n/a".into(),
-            Some(Self {
-                mean,
-                deviation: None,
-            }) => format!("{:.1}", 100.0 * mean),
-            Some(Self {
-                mean,
-                deviation: Some(deviation),
-            }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
+            Some(Self { mean, std: None }) => format!("{:.1}", 100.0 * mean),
+            Some(Self { mean, std: Some(std) }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * std),
         }
     }
 }
@@ -51,10 +46,10 @@ pub struct SweepRow {
     pub category: String,
     /// "segmentation" or "DeST".
     pub output: String,
-    /// Seeds that were measured.
+    /// Number of seeds.
     pub seeds: usize,
-    /// In the order of [`Metrics::NAMES`]; none where not defined.
-    pub figures: [Option<Spread>; 6],
+    /// Values in the order of [`Metric::ALL`]; none where not defined.
+    pub figures: [Option<Spread>; Metric::COUNT],
 }
 
 /// The summary of a sweep.
@@ -65,8 +60,8 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Summarises reports by seed. The mean row is the spread over seeds of the mean over the
-    /// categories, as the paper prints it; it is left out unless all categories have the seed.
+    /// Summarises reports by seed. As in the paper, the mean row averages over the categories first,
+    /// then over the seeds. It uses the seeds that all categories have; without any, there is no row.
     pub fn new(reports: &BTreeMap<u64, Vec<CategoryReport>>) -> Self {
         type Pick = fn(&CategoryReport) -> Option<&Metrics>;
         let outputs: [(&str, Pick); 2] = [
@@ -124,7 +119,7 @@ impl Sweep {
         table
     }
 
-    /// One line per row: means and deviations as shares in full precision, empty where not defined.
+    /// One line per row: means and standard deviations as fractions in full precision, empty where not defined.
     pub fn csv(&self) -> String {
         let names = ["category", "output", "seeds"].into_iter().map(str::to_owned);
         let figures = Metrics::NAMES
@@ -137,7 +132,7 @@ impl Sweep {
             let figures = row.figures.iter().flat_map(|spread| {
                 [
                     exact(spread.map(|spread| spread.mean)),
-                    exact(spread.and_then(|spread| spread.deviation)),
+                    exact(spread.and_then(|spread| spread.std)),
                 ]
             });
             table.push(names.into_iter().chain(figures).collect());
@@ -147,8 +142,8 @@ impl Sweep {
 }
 
 fn summary(category: &str, output: &str, metrics: &[Metrics]) -> Option<SweepRow> {
-    let figures = std::array::from_fn(|i| {
-        let values: Vec<f64> = metrics.iter().filter_map(|metrics| metrics.values()[i]).collect();
+    let figures = Metric::ALL.map(|metric| {
+        let values: Vec<f64> = metrics.iter().filter_map(|metrics| metrics.get(metric)).collect();
         Spread::of(&values)
     });
     (!metrics.is_empty()).then(|| SweepRow {
@@ -171,10 +166,7 @@ mod tests {
             model: None,
             images: 1,
             segmentation: None,
-            dest: Metrics {
-                image_auc: Some(auc),
-                ..Metrics::default()
-            },
+            dest: Metrics::from_fn(|metric| (metric == Metric::ImageAuc).then_some(auc)),
             per_defect: BTreeMap::new(),
             decisions: None,
             milliseconds_per_image: 1.0,
@@ -182,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn deviations_are_those_of_a_sample() {
+    fn standard_deviations_are_those_of_a_sample() {
         let spread = Spread::of(&[1.0, 3.0]).expect("has values");
-        assert_eq!((spread.mean, spread.deviation), (2.0, Some(2.0_f64.sqrt())));
-        assert_eq!(Spread::of(&[0.5]).expect("has a value").deviation, None);
+        assert_eq!((spread.mean, spread.std), (2.0, Some(2.0_f64.sqrt())));
+        assert_eq!(Spread::of(&[0.5]).expect("has a value").std, None);
         assert_eq!(Spread::of(&[]), None);
     }
 
@@ -202,7 +194,9 @@ mod tests {
             .map(|row| (row.category.as_str(), row.seeds))
             .collect();
         assert_eq!(names, [("a", 2), ("b", 1), ("mean", 1)]);
-        let mean = sweep.rows[2].figures[0].expect("is there").mean;
+        let mean = sweep.rows[2].figures[Metric::ImageAuc as usize]
+            .expect("is there")
+            .mean;
         assert!((mean - 0.7).abs() < 1e-12);
         let text = sweep.table().to_text();
         assert!(text.contains("90.0 ± 14.1"), "{text}");

@@ -1,7 +1,7 @@
 //! Reports as aligned text, Markdown and CSV.
 
-use super::published::{Figure, MEAN, MEAN_IMAGE_AUC, Published};
-use super::{CategoryReport, Metrics, Report};
+use super::published::{MEAN, MeanStd, Published};
+use super::{CategoryReport, Metric, Metrics, Report};
 
 /// Rows of cells under a header; the first `names` columns are words, the others numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn header(names: [&str; 2]) -> Vec<String> {
         .collect()
 }
 
-fn row(category: &str, output: &str, cells: [String; 6]) -> Vec<String> {
+fn row(category: &str, output: &str, cells: [String; Metric::COUNT]) -> Vec<String> {
     [category.to_owned(), output.to_owned()]
         .into_iter()
         .chain(cells)
@@ -118,10 +118,8 @@ fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "n/a".into(), |value| format!("{:.1}", 100.0 * value))
 }
 
-fn published(figure: Option<Figure>) -> String {
-    figure.map_or_else(String::new, |(mean, deviation)| {
-        format!("{mean:.1} ± {deviation:.1}")
-    })
+fn published(value: Option<MeanStd>) -> String {
+    value.map_or_else(String::new, |(mean, std)| format!("{mean:.1} ± {std:.1}"))
 }
 
 impl CategoryReport {
@@ -173,9 +171,7 @@ impl Report {
             table.push(row(paper.category, PAPER, paper.values().map(published)));
         }
         if known.len() == super::published::CATEGORIES.len() {
-            let mut values = MEAN.values();
-            values[0] = Some(MEAN_IMAGE_AUC);
-            table.push(row(MEAN.category, PAPER, values.map(published)));
+            table.push(row(MEAN.category, PAPER, MEAN.values().map(published)));
         }
         table
     }
@@ -208,10 +204,7 @@ mod tests {
     use crate::config::Method;
 
     fn report(category: &str, value: f64, segmentation: bool) -> CategoryReport {
-        let metrics = Metrics {
-            image_auc: Some(value),
-            ..Metrics::default()
-        };
+        let metrics = Metrics::from_fn(|metric| (metric == Metric::ImageAuc).then_some(value));
         CategoryReport {
             category: category.into(),
             method: Method::Destseg,

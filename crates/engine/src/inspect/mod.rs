@@ -6,10 +6,10 @@ use std::pin::Pin;
 use destseg_kernels::Grid;
 
 use crate::arch::weights::Array;
-use crate::config::{Fit, ImageScore, Method, ModelConfig, TeacherKind, Upsampling};
+use crate::config::{ImageScore, InputLayout, Method, ModelConfig, TeacherKind, Upsampling};
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
-use crate::data::placement::Layout;
+use crate::data::placement::ViewLayout;
 use crate::data::preprocess;
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -33,7 +33,7 @@ pub struct InputSettings {
     /// The network whose normalisation pixels get.
     pub teacher: TeacherKind,
     /// How images of other shapes and sizes are shown.
-    pub fit: Fit,
+    pub fit: InputLayout,
     /// From a map to the image score.
     pub score: ImageScore,
     /// How the segmentation network's map is enlarged.
@@ -153,7 +153,7 @@ impl Detector {
     pub fn with_tiles(self, side: usize) -> Self {
         Self {
             settings: InputSettings {
-                fit: Fit::Tile,
+                fit: InputLayout::Tile,
                 ..self.settings
             },
             tile: side,
@@ -161,13 +161,13 @@ impl Detector {
         }
     }
 
-    /// Analyses an image of any size, shown as the model's [`Fit`] says. The maps cover the whole image;
+    /// Analyses an image of any size, shown as the model's [`InputLayout`] says. The maps cover the whole image;
     /// the score is that of the view with the highest.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
-        let layout = Layout::new(
+        let layout = ViewLayout::new(
             self.settings.fit,
             image.dimensions(),
             self.settings.side,
@@ -224,7 +224,7 @@ impl Detector {
 
     /// What the network sees of an image first, and whether that is all of it.
     pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
-        let layout = Layout::new(
+        let layout = ViewLayout::new(
             self.settings.fit,
             image.dimensions(),
             self.settings.side,

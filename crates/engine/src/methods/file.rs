@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
-use crate::config::{Evidence, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
 use crate::files::storage::Precision;
 use crate::files::teacher;
 use crate::verdict::calibration::Calibration;
@@ -34,7 +34,7 @@ const FEATURES: [(&str, fn(&ModelConfig) -> bool); 2] = [
         config
             .segmentation
             .as_ref()
-            .is_some_and(|own| own.evidence != Evidence::Products)
+            .is_some_and(|own| own.evidence != FusionInput::Products)
     }),
     ("soft-upsampling", |config| {
         config

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use self::chart::{Axes, CurveChart, Histogram, escaped};
 use crate::data::labelled::Class;
 use crate::evaluation::table::Table;
-use crate::evaluation::{Confusion, Evaluation, Metrics};
+use crate::evaluation::{Confusion, Evaluation, Metric, Metrics};
 use crate::metrics::{AUPRO_LIMIT, Curve, Point};
 
 /// An evaluation and a small JPEG picture of each of its images, in their order; empty ones and missing
@@ -89,16 +89,6 @@ pub fn confusion_rows(counts: Confusion) -> [(&'static str, String); 4] {
     ]
 }
 
-/// What each figure means, in the order of [`Metrics::NAMES`].
-pub const MEANINGS: [&str; 6] = [
-    "how surely a defective image scores higher than a good one",
-    "the same for single pixels",
-    "precision of the marked pixels, averaged over recall",
-    "share of each defect that is marked, up to 30 % falsely marked pixels",
-    "pixel precision at which each defect is found, averaged",
-    "pixel precision when nine of ten defects are found",
-];
-
 /// A curve of an evaluation, to be drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drawn<'a> {
@@ -148,25 +138,35 @@ pub fn curves(evaluation: &Evaluation) -> Vec<Drawn<'_>> {
         y: (0.0, 1.0),
     };
     let all = [
-        ("ROC, images", rates, &curves.image_roc, ("area", own.image_auc)),
+        (
+            "ROC, images",
+            rates,
+            &curves.image_roc,
+            ("area", own.get(Metric::ImageAuc)),
+        ),
         (
             "Precision and recall, images",
             precision,
             &curves.image_pr,
             ("", None),
         ),
-        ("ROC, pixels", rates, &curves.pixel_roc, ("area", own.pixel_auc)),
+        (
+            "ROC, pixels",
+            rates,
+            &curves.pixel_roc,
+            ("area", own.get(Metric::PixelAuc)),
+        ),
         (
             "Precision and recall, pixels",
             precision,
             &curves.pixel_pr,
-            ("average precision", own.pixel_ap),
+            ("average precision", own.get(Metric::PixelAp)),
         ),
         (
             "Per-region overlap",
             ["False positive rate of pixels", "Overlap"],
             &curves.overlap,
-            ("PRO", own.aupro),
+            ("PRO", own.get(Metric::Aupro)),
         ),
     ];
     let drawn = all.into_iter().filter_map(|(title, labels, points, figure)| {
@@ -369,10 +369,13 @@ pub fn html(parts: &[Part<'_>]) -> String {
          <footer><dl>{}</dl><p>Written by destseg {}.</p></footer></main></body></html>\n",
         chart::STYLE,
         include_str!("report.css"),
-        Metrics::NAMES
+        Metric::ALL
+            .map(|metric| format!(
+                "<div><dt>{}</dt><dd>{}</dd></div>",
+                metric.name(),
+                metric.explanation()
+            ))
             .into_iter()
-            .zip(MEANINGS)
-            .map(|(name, meaning)| format!("<div><dt>{name}</dt><dd>{meaning}</dd></div>"))
             .collect::<String>(),
         env!("CARGO_PKG_VERSION"),
         title = escaped(&title),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::evaluation::{CategoryReport, Curves, ImageResult, Instance, KindRow, Missing};
+use crate::evaluation::{CategoryReport, Curves, ImageResult, Instance, KindRow, Metric, Metrics, Missing};
 use crate::metrics::Ranking;
 use crate::verdict::decision::Thresholds;
 
@@ -34,10 +34,7 @@ fn evaluation() -> Evaluation {
         image("test/hole/2.png", hole(), 0.3),
         broken,
     ];
-    let metrics = Metrics {
-        image_auc: Some(0.75),
-        ..Metrics::default()
-    };
+    let metrics = Metrics::from_fn(|metric| (metric == Metric::ImageAuc).then_some(0.75));
     let ranking = Ranking::new(&[0.1, 0.6, 0.9, 0.3], &[false, false, true, true]).expect("fits");
     Evaluation {
         report: CategoryReport {

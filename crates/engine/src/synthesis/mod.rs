@@ -6,18 +6,18 @@
 //! no platform mathematics, no pointer-sized random numbers, no hash maps.
 
 mod blob;
+mod blur;
 mod canvas;
 mod colour;
 mod compose;
+mod cut_paste;
 mod foreground;
 mod lattice;
 mod light;
-mod part;
 mod perlin;
 pub mod preview;
 mod random;
-mod scar;
-mod smear;
+mod scratch;
 mod source;
 mod stain;
 mod texture;
@@ -294,10 +294,10 @@ fn paint(canvas: &mut Canvas<'_>, kind: AnomalyKind, rng: &mut Pcg64) -> bool {
     const TRIES: usize = 6;
     (0..TRIES).any(|_| match kind {
         AnomalyKind::Texture => false,
-        AnomalyKind::Part => part::paint(canvas, rng),
-        AnomalyKind::Scar => scar::paint(canvas, rng),
+        AnomalyKind::CutPaste => cut_paste::paint(canvas, rng),
+        AnomalyKind::Scratch => scratch::paint(canvas, rng),
         AnomalyKind::Stain => stain::paint(canvas, rng),
-        AnomalyKind::Smear => smear::paint(canvas, rng),
+        AnomalyKind::Blur => blur::paint(canvas, rng),
     })
 }
 

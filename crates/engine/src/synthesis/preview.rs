@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Pattern, Sample, Synthesiser, Texture, TextureChoice};
 use crate::Result;
-use crate::config::AnomalyKind;
 use crate::data::image::RgbImage;
 
 /// The numbers behind a previewed sample.
@@ -65,14 +64,7 @@ fn describe(sample: &Sample) -> SampleInfo {
         .iter()
         .find_map(|anomaly| anomaly.pasted.as_ref());
     let names = sample.anomalies.iter().map(|anomaly| match &anomaly.pasted {
-        None => match anomaly.kind {
-            AnomalyKind::Texture => "texture",
-            AnomalyKind::Part => "misplaced piece",
-            AnomalyKind::Scar => "scratch",
-            AnomalyKind::Stain => "stain",
-            AnomalyKind::Smear => "smeared detail",
-        }
-        .to_owned(),
+        None => anomaly.kind.singular().to_owned(),
         Some(pasted) => match &pasted.texture {
             TextureChoice::Procedural(kind) => format!("texture of {}", kind.id()),
             TextureChoice::Image(index) => format!("texture of image {}", index + 1),

@@ -259,7 +259,7 @@ fn kinds_are_drawn_by_their_shares() {
         AugmentConfig::default(),
         TextureSource::Procedural,
     );
-    let mut counts = [0; 5];
+    let mut counts = [0; AnomalyKind::ALL.len()];
     for index in 0..1000 {
         let sample = generator
             .sample(&part(true), &mut sample_rng(7, 0, index))

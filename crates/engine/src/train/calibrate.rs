@@ -161,17 +161,17 @@ fn image_threshold(groups: &Groups<'_>, is_probability: bool, views: f32) -> Res
     Ok((within.max(limit(SELDOM).min(half)), f1))
 }
 
-/// How many deviations above the mean a normal distribution has this share left, from 0 to 0.5;
-/// within 0.003 (Hastings, Approximations for digital computers, 1955).
-fn deviations(share: f32) -> f32 {
+/// The value that a standard normal variable exceeds with this probability, from 0 to 0.5; within 0.003
+/// (Hastings, Approximations for digital computers, 1955).
+fn normal_quantile(share: f32) -> f32 {
     let t = (-2.0 * libm::logf(share.clamp(1e-6, 0.5))).sqrt();
     t - (2.307_53 + 0.270_61 * t) / (1.0 + t * (0.992_29 + 0.044_81 * t))
 }
 
-/// As [`deviations`], of Student's distribution with so many degrees of freedom, ten at least (Abramowitz and
+/// As [`normal_quantile`], of Student's distribution with this many degrees of freedom, at least ten (Abramowitz and
 /// Stegun, Handbook of mathematical functions, 26.7.5).
-fn students_deviations(share: f32, freedom: f32) -> f32 {
-    let z = deviations(share);
+fn student_quantile(share: f32, freedom: f32) -> f32 {
+    let z = normal_quantile(share);
     let cube = z * z * z;
     let first = (cube + z) / (4.0 * freedom);
     let second = (5.0 * cube * z * z + 16.0 * cube + 3.0 * z) / (96.0 * freedom * freedom);
@@ -186,23 +186,23 @@ fn students_deviations(share: f32, freedom: f32) -> f32 {
 /// data analysis, section 3.3).
 struct Expected {
     mean: f32,
-    deviation: f32,
+    std: f32,
     freedom: f32,
 }
 
 impl Expected {
     /// How many images the usual scatter counts as (docs/notebook/thresholds.md, "Where the threshold lies").
     const KNOWN: f32 = 12.0;
-    /// The usual deviation of good images' logits: 0.5 to 1.3, the mean 0.8, with sixteen models tried.
+    /// The usual standard deviation of good images' logits: 0.5 to 1.3, the mean 0.8, with sixteen models tried.
     const USUAL: f32 = 0.8;
 
     /// From all scores, those far off taken as if they were nearer (Huber, 1964): quartiles alone waste too much
     /// of ten images, and one defective image among the good ones should hardly count. None for too few.
     fn of(good: &[f32], images: usize) -> Option<Self> {
-        /// Scores that a deviation is taken of, at least.
+        /// Scores that a standard deviation is taken of, at least.
         const FEWEST: usize = 8;
-        /// Usual deviations from the median beyond which a score is far off: of few scores the own deviation is not known
-        /// well enough to tell.
+        /// A score further from the median than this many usual standard deviations is an outlier: a few scores
+        /// do not give a reliable standard deviation of their own.
         const FAR: f32 = 2.0;
         if good.len() < FEWEST {
             return None;
@@ -225,21 +225,21 @@ impl Expected {
         let count = logits.len() as f32;
         let mean = near().sum::<f32>() / count;
         let squares = near().map(|logit| (logit - mean) * (logit - mean)).sum::<f32>();
-        // looks at the same image know less than as many images
+        // several views of one image tell less than as many images
         let images = images as f32;
         let freedom = Self::KNOWN + images - 1.0;
         let known = Self::KNOWN * Self::USUAL * Self::USUAL;
         let variance = (known + (images - 1.0) * squares / (count - 1.0)) / freedom;
         Some(Self {
             mean,
-            deviation: (variance * (1.0 + 1.0 / images)).sqrt(),
+            std: (variance * (1.0 + 1.0 / images)).sqrt(),
             freedom,
         })
     }
 
     /// The probability that this share of good images is expected to exceed.
     fn limit(&self, share: f32) -> f32 {
-        let logit = self.mean + students_deviations(share, self.freedom) * self.deviation;
+        let logit = self.mean + student_quantile(share, self.freedom) * self.std;
         1.0 / (1.0 + libm::expf(-logit))
     }
 }
@@ -265,7 +265,7 @@ mod tests {
     fn students_distribution_has_its_quantiles() {
         // published tables
         for (share, freedom, expected) in [(0.05, 12.0, 1.782), (0.01, 12.0, 2.681), (0.01, 30.0, 2.457)] {
-            let found = students_deviations(share, freedom);
+            let found = student_quantile(share, freedom);
             assert!((found - expected).abs() < 0.02, "{found} instead of {expected}");
         }
     }
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn several_views_raise_the_threshold() {
         for (share, expected) in [(0.5, 0.0), (0.05, 1.645), (0.01, 2.326), (0.0025, 2.807)] {
-            assert!((deviations(share) - expected).abs() < 0.005, "{share}");
+            assert!((normal_quantile(share) - expected).abs() < 0.005, "{share}");
         }
         let good: Vec<f32> = (0..20).map(|i| 0.10 + 0.005 * i as f32).collect();
         let of = |views| of(&good, &[0.8, 0.9], true, views);

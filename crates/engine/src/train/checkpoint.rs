@@ -168,7 +168,7 @@ impl Trainer {
         checkpoint.to_bytes()
     }
 
-    /// Goes on where [`Self::checkpoint`] was taken, in this process or another: all later steps are
+    /// Resumes where [`Self::checkpoint`] was taken, in this process or another: all later steps are
     /// bit by bit those of an uninterrupted run on the same device.
     ///
     /// # Errors

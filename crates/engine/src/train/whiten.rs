@@ -28,7 +28,7 @@ pub(super) struct FeatureStatistics {
 impl FeatureStatistics {
     /// None where the segmentation network is not shown whitened vectors.
     pub(super) fn new(config: &ModelConfig) -> Option<Self> {
-        let shown = config.segmentation.as_ref()?.evidence.times();
+        let shown = config.segmentation.as_ref()?.evidence.channel_factor();
         let moments = || config.teacher.channels().map(Moments::new);
         (shown > 1).then(|| Self {
             differences: moments(),

@@ -162,7 +162,7 @@ pub enum EvaluateJob {
 }
 
 impl EvaluateState {
-    /// Whether an evaluation goes on.
+    /// Whether an evaluation is in progress.
     pub fn is_running(&self) -> bool {
         matches!(
             self.progress,

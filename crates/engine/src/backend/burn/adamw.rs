@@ -8,7 +8,7 @@ use crate::backend::burn::gpu::{GROUP, buffer, empty, groups, is_ours};
 use crate::backend::optimiser::{AdamW, EPSILON, SQUARES_KEPT};
 
 /// From values, gradients, their means and the means of their squares to new values and means; none on other devices than GPUs.
-pub(super) fn step(pace: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
+pub(super) fn step(parameters: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
     if !from.iter().all(is_ours) {
         return None;
     }
@@ -38,11 +38,11 @@ pub(super) fn step(pace: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]>
         buffer(new_value)?.into_buffer_arg(),
         buffer(new_first)?.into_buffer_arg(),
         buffer(new_squares)?.into_buffer_arg(),
-        PaceLaunch::new(
-            pace.rate,
-            pace.momentum,
-            pace.lacking_squares,
-            pace.kept,
+        ParametersLaunch::new(
+            parameters.rate,
+            parameters.momentum,
+            parameters.lacking_squares,
+            parameters.kept,
             len as u32,
         ),
     );
@@ -50,7 +50,7 @@ pub(super) fn step(pace: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]>
 }
 
 #[derive(CubeLaunch, CubeType)]
-struct Pace {
+struct Parameters {
     rate: f32,
     momentum: f32,
     lacking_squares: f32,
@@ -68,16 +68,16 @@ fn adamw(
     new_value: &mut [f32],
     new_first: &mut [f32],
     new_squares: &mut [f32],
-    pace: Pace,
+    parameters: Parameters,
 ) {
     let id = ABSOLUTE_POS as u32;
-    if id < pace.len {
+    if id < parameters.len {
         let at = id as usize;
-        let slope = gradient[at];
-        let mean = pace.momentum * first[at] + (1.0 - pace.momentum) * slope;
-        let square = SQUARES_KEPT * squares[at] + (1.0 - SQUARES_KEPT) * slope * slope;
-        let spread = (square / pace.lacking_squares).sqrt() + EPSILON;
-        new_value[at] = pace.kept * value[at] - pace.rate * mean / spread;
+        let grad = gradient[at];
+        let mean = parameters.momentum * first[at] + (1.0 - parameters.momentum) * grad;
+        let square = SQUARES_KEPT * squares[at] + (1.0 - SQUARES_KEPT) * grad * grad;
+        let spread = (square / parameters.lacking_squares).sqrt() + EPSILON;
+        new_value[at] = parameters.kept * value[at] - parameters.rate * mean / spread;
         new_first[at] = mean;
         new_squares[at] = square;
     }
@@ -98,7 +98,7 @@ mod tests {
                 .collect()
         };
         let squares: Vec<f32> = numbers(4).iter().map(|value| value * value).collect();
-        let pace = AdamW {
+        let parameters = AdamW {
             rate: 0.02,
             momentum: 0.9,
             lacking_squares: 0.3,
@@ -107,7 +107,7 @@ mod tests {
         let [ours, burns] = [gpu, &cpu].map(|device| {
             let all = [&numbers(1), &numbers(2), &numbers(3), &squares];
             crate::backend::burn::optimiser::adamw(
-                pace,
+                parameters,
                 all.map(|values| Tensor::from_floats(&values[..], device)),
             )
         });

@@ -58,7 +58,7 @@ impl Similarity {
 
     /// The segmentation network's input: minus the products (the sign is the reference code's), and
     /// behind them, level by level, what else there is to see.
-    pub fn evidence(self, more: Vec<Tensor<4>>) -> Levels {
+    pub fn fusion_input(self, more: Vec<Tensor<4>>) -> Levels {
         let mut more = more.into_iter();
         Levels(self.0.map(|product| match more.next() {
             Some(more) => Tensor::cat(vec![product.neg(), more], 1),

@@ -106,10 +106,10 @@ impl BurnModel {
     }
 
     /// What the segmentation network is shown of the same.
-    pub(super) fn evidence(&self, images: Tensor<4>) -> Result<Levels> {
+    pub(super) fn fusion_input(&self, images: Tensor<4>) -> Result<Levels> {
         let [teacher, student] = self.features_of(images)?;
         let unusual = self.unusual(&teacher, &student)?;
-        Ok(teacher.similarity(student).evidence(unusual))
+        Ok(teacher.similarity(student).fusion_input(unusual))
     }
 
     /// How unusual each whitened channel is: `ln(1 + w^2)`, `[batch, channels, height, width]` per level; nothing where
@@ -142,8 +142,8 @@ impl BurnModel {
         let levels = similarity.distances().map(|level| level * self.distance_scale);
         let segmentation = match &self.segmentation {
             Some(network) => {
-                let Levels(evidence) = similarity.evidence(unusual);
-                Some(sigmoid(network.run(evidence.into())?.swap_remove(0)))
+                let Levels(fusion_input) = similarity.fusion_input(unusual);
+                Some(sigmoid(network.run(fusion_input.into())?.swap_remove(0)))
             }
             None => None,
         };

@@ -219,8 +219,8 @@ impl BurnTraining {
         let Some(part) = &mut self.segmentation else {
             return Err(Error::Config("there is no segmentation network to train".into()));
         };
-        let Levels(evidence) = frozen.evidence(upload(corrupted, &self.device))?;
-        let (mut logits, recorded) = part.forward(evidence.into())?;
+        let Levels(fusion_input) = frozen.fusion_input(upload(corrupted, &self.device))?;
+        let (mut logits, recorded) = part.forward(fusion_input.into())?;
         let map = sigmoid(logits.swap_remove(0));
         let mask = TensorData::new(mask.to_vec(), map.dims());
         let mask = Tensor::from_inner(Tensor::<4>::from_data(mask, &self.device));

@@ -97,15 +97,15 @@ impl CpuModel {
 
     /// All maps of an image that is normalised for the teacher.
     pub fn run(&self, image: &Grid) -> Maps {
-        let (levels, evidence) = self.evidence(image);
+        let (levels, fusion_input) = self.fusion_input(image);
         let segmentation = self.segmentation.as_ref().map(|network| {
-            let inputs: Vec<&Grid> = evidence.iter().collect();
+            let inputs: Vec<&Grid> = fusion_input.iter().collect();
             let mut map = network.run(&inputs, &self.pool).swap_remove(0);
             let sigmoid = |value: &mut f32| *value = 1.0 / (1.0 + (-*value).exp());
             map.data.iter_mut().for_each(sigmoid);
             map
         });
-        evidence.into_iter().for_each(|level| self.pool.give(level));
+        fusion_input.into_iter().for_each(|level| self.pool.give(level));
         Maps {
             segmentation,
             dest: dest(&levels),
@@ -125,18 +125,18 @@ impl CpuModel {
     }
 
     /// The levels' distances, and what the segmentation network, if there is one, is shown of each.
-    pub fn evidence(&self, image: &Grid) -> ([Grid; 3], Vec<Grid>) {
+    pub fn fusion_input(&self, image: &Grid) -> ([Grid; 3], Vec<Grid>) {
         let (teacher, student) = (self.teacher.run(image), self.student(image));
         let mut distances = Vec::with_capacity(3);
-        let mut evidence = Vec::with_capacity(3);
+        let mut fusion_input = Vec::with_capacity(3);
         for (i, (teacher, student)) in teacher.into_iter().zip(student).enumerate() {
             let (distance, shown) = self.compare(i, &teacher, &student);
             distances.push(distance);
-            evidence.extend(shown);
+            fusion_input.extend(shown);
             self.teacher.pool.give(teacher);
             self.pool.give(student);
         }
-        (levels(distances), evidence)
+        (levels(distances), fusion_input)
     }
 
     /// The distance of a level's features, and what the segmentation network is shown of them.

@@ -152,14 +152,14 @@ impl CpuTraining {
                 "there is no segmentation network to train".into(),
             ));
         };
-        let mut evidence: [Vec<Grid>; 3] = Default::default();
+        let mut fusion_input: [Vec<Grid>; 3] = Default::default();
         for image in corrupted {
-            for (all, own) in evidence.iter_mut().zip(frozen.evidence(image).1) {
+            for (all, own) in fusion_input.iter_mut().zip(frozen.fusion_input(image).1) {
                 all.push(own);
             }
         }
         let mut tape = Tape::new(&part.weights, &self.pool);
-        let logits = tape.run(&part.graph, evidence.map(tape::Batch::from).into())?[0];
+        let logits = tape.run(&part.graph, fusion_input.map(tape::Batch::from).into())?[0];
         let (losses, gradient) = tape::focal_and_l1(tape.value(logits), mask, gamma);
         let changes = tape.backward(vec![(logits, gradient)]);
         part.change(size, changes);

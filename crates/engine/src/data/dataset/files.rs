@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Fit;
+use crate::config::InputLayout;
 use crate::data::image::{RgbImage, read};
 use crate::data::paths::{is_litter, is_readable_image};
-use crate::data::placement::Layout;
+use crate::data::placement::ViewLayout;
 use crate::{Error, Result};
 
 /// The image files directly in a folder, sorted by name; hidden files are left out.
@@ -42,7 +42,7 @@ pub struct LoadedImages {
 ///
 /// # Errors
 /// [`Error::Dataset`] if not a single image could be used.
-pub fn load_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImages> {
+pub fn load_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<LoadedImages> {
     let mut loaded = LoadedImages {
         images: Vec::with_capacity(paths.len()),
         ..LoadedImages::default()
@@ -50,7 +50,7 @@ pub fn load_good(paths: &[PathBuf], size: usize, fit: Fit) -> Result<LoadedImage
     for (origin, path) in paths.iter().enumerate() {
         match read(path) {
             Ok(image) => {
-                let layout = Layout::new(fit, image.dimensions(), size, size);
+                let layout = ViewLayout::new(fit, image.dimensions(), size, size);
                 loaded.images.extend(layout.views(&image));
                 loaded.origins.resize(loaded.images.len(), origin);
             }

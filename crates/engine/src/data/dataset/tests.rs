@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::config::Fit;
+use crate::config::InputLayout;
 use crate::data::image::{GrayImage, Rgb, RgbImage};
 
 fn save(path: &Path, grey: u8) {
@@ -48,7 +48,7 @@ fn good_images_are_listed_in_order_and_loaded() {
         .train_good()
         .expect("images");
     assert_eq!(names(&files), ["a.PNG", "b.png", "c.jpg"]);
-    let loaded = load_good(&files, 4, Fit::Squash).expect("loaded");
+    let loaded = load_good(&files, 4, InputLayout::Squash).expect("loaded");
     assert!(loaded.skipped.is_empty());
     let greys: Vec<u8> = loaded
         .images
@@ -113,11 +113,11 @@ fn unreadable_images_are_reported_by_name() {
         .expect("a category")
         .train_good()
         .expect("images");
-    let loaded = load_good(&files, 4, Fit::Squash).expect("the others are fine");
+    let loaded = load_good(&files, 4, InputLayout::Squash).expect("the others are fine");
     assert_eq!((loaded.images.len(), loaded.skipped.len()), (3, 1));
     assert!(loaded.skipped[0].to_string().contains("broken.png"));
     let broken = [folder.path().join("train/good/broken.png")];
-    let error = load_good(&broken, 4, Fit::Squash)
+    let error = load_good(&broken, 4, InputLayout::Squash)
         .expect_err("nothing is left")
         .to_string();
     assert!(

@@ -2,10 +2,10 @@
 
 use crate::data::map::AnomalyMap;
 
-/// Deviations after which the bell is cut off.
+/// Standard deviations after which the Gaussian is cut off.
 const TRUNCATE: f32 = 4.0;
 
-/// The map smoothed by a Gaussian of this deviation in pixels; beyond its border the map is mirrored,
+/// The map smoothed by a Gaussian with this standard deviation in pixels; beyond its border the map is mirrored,
 /// border included.
 pub fn gaussian(map: &AnomalyMap, sigma: f32) -> AnomalyMap {
     let (width, height) = (map.width(), map.height());

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Fit, INPUT_SIZE, Preset, TeacherKind};
+use crate::config::{INPUT_SIZE, InputLayout, Preset, TeacherKind};
 use crate::{Error, Result};
 
 /// Everything that decides a memory bank besides its images.
@@ -16,7 +16,7 @@ pub struct BankConfig {
     pub input_size: usize,
     /// How images of other shapes and sizes are shown to the network.
     #[serde(default)]
-    pub fit: Fit,
+    pub fit: InputLayout,
     /// Share of all patches that stays in the bank, in (0, 1].
     pub coreset: f64,
     /// Dimensions in which patches are compared while the coreset is chosen; 0 for all.
@@ -38,7 +38,7 @@ impl BankConfig {
                 Preset::Compact => TeacherKind::EfficientnetLite0,
             },
             input_size: INPUT_SIZE,
-            fit: Fit::Squash,
+            fit: InputLayout::Squash,
             coreset: 0.1,
             projection: 128,
             neighbours: 9,

@@ -70,7 +70,7 @@ impl BankBuilder {
         let mut images: Vec<Arc<RgbImage>> = images.into_iter().map(Into::into).collect();
         if images.len() < FEWEST_IMAGES {
             return Err(Error::Dataset(format!(
-                "{} good images are too few to remember: give at least {FEWEST_IMAGES}",
+                "{} good images are too few for a memory bank: give at least {FEWEST_IMAGES}",
                 images.len()
             )));
         }
@@ -87,7 +87,7 @@ impl BankBuilder {
         })
     }
 
-    /// Good images whose patches are remembered (without the held-out ones).
+    /// Good images whose patches may enter the memory bank; held-out images do not count.
     pub fn image_count(&self) -> usize {
         self.images.len()
     }
@@ -133,7 +133,7 @@ impl BankBuilder {
         Ok(Some(BankProgress::Patches(selection.chosen().len(), wanted)))
     }
 
-    /// The memory as a file of this precision holds it, calibrated on the held-out images if there are
+    /// The memory bank as a file of this precision holds it, calibrated on the held-out images if there are
     /// any. `data` and `on` say of what and where it was built.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl BankBuilder {
         on: &str,
     ) -> Result<ModelFile> {
         let Some(selection) = self.selection.as_ref().filter(|own| !own.chosen().is_empty()) else {
-            return Err(Error::Training("the memory is not complete yet".into()));
+            return Err(Error::Training("the memory bank is not complete yet".into()));
         };
         let dimensions = self.config.dimensions();
         let rows = selection.chosen().iter();

@@ -9,8 +9,8 @@ use super::ResultProps;
 use crate::page::ui::draw;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, State};
-use destseg_engine::evaluation::{Evaluation, Metrics};
-use destseg_engine::report::{self, MEANINGS, Part};
+use destseg_engine::evaluation::{Evaluation, Metric, Metrics};
+use destseg_engine::report::{self, Part};
 
 /// Files that an evaluation can be saved as.
 const EXPORTS: [(&str, &str, &str); 3] = [
@@ -33,7 +33,8 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
     } else {
         rows.push((report.distance_name(), &report.dest, Some(f1)));
     }
-    let head = Metrics::NAMES.into_iter().zip(MEANINGS);
+    let head = Metric::ALL
+        .map(|metric| html! { <th scope="col" title={metric.explanation()}>{ metric.name() }</th> });
     // what is odd about the folder stands above already
     let above = page
         .state
@@ -60,7 +61,7 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
                 <caption class="visually-hidden">{ "Figures in percent" }</caption>
                 <thead><tr>
                     <th scope="col">{ "in percent" }</th>
-                    { for head.map(|(name, meaning)| html! { <th scope="col" title={meaning}>{ name }</th> }) }
+                    { for head }
                     <th scope="col" title="balance of precision and recall of the decisions">{ "F1 at threshold" }</th>
                 </tr></thead>
                 <tbody>{ for rows.into_iter().map(|(name, metrics, f1)| row(name, metrics, f1)) }</tbody>

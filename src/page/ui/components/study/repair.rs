@@ -246,7 +246,7 @@ fn Answers(props: &AnswersProps) -> Html {
     });
     html! {
         <div class="table-scroll" tabindex="0">
-        <p class="hint">{ "Three telling channels as red, green and blue. Distances are those to the description of the clean \
+        <p class="hint">{ "The three most changed channels as red, green and blue. Distances are those to the description of the clean \
             image, where it was changed." }</p>
         <table class="answers">
             <thead><tr><th scope="col">{ "Level" }</th><th scope="col">{ "Teacher, clean" }</th>

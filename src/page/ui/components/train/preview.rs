@@ -151,7 +151,7 @@ fn controls(page: &Page) -> Html {
         };
         let value = kinds.get(kind);
         html! {
-            <Slider label={kind_words(kind)} testid={format!("share-{}", kind.id())} value={value.min(1.0)}
+            <Slider label={kind.label()} testid={format!("share-{}", kind.id())} value={value.min(1.0)}
                 text={percent(value / total)} disabled={locked} oninput={change} />
         }
     };
@@ -235,17 +235,6 @@ fn controls(page: &Page) -> Html {
             <Toggle label="Quarter turns of good images" testid="quarter-turns" on={augment.rotate_90} onclick={turn} />
         </div>
         </>
-    }
-}
-
-/// A kind of anomaly in the visitor's words.
-fn kind_words(kind: AnomalyKind) -> &'static str {
-    match kind {
-        AnomalyKind::Texture => "Foreign textures",
-        AnomalyKind::Part => "Missing or misplaced pieces",
-        AnomalyKind::Scar => "Scratches and cracks",
-        AnomalyKind::Stain => "Stains",
-        AnomalyKind::Smear => "Smeared detail",
     }
 }
 

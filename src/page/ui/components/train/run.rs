@@ -11,7 +11,7 @@ use crate::page::ui::components::Page;
 use crate::page::ui::components::controls::{Choice, Select, Toggle};
 use crate::page::ui::state::{Action, Course, Effort, Phase, TrainAction};
 use crate::page::ui::{chart, format};
-use destseg_engine::config::Fit;
+use destseg_engine::config::InputLayout;
 
 /// Input sizes to choose from, in pixels; the largest is for details of few pixels.
 const SIZES: [usize; 4] = [128, 192, 256, 352];
@@ -121,9 +121,9 @@ fn plan(page: &Page) -> Html {
         ("crop".into(), "The middle square".into()),
     ];
     let fit = match train.settings.model.fit {
-        Fit::Pad => "pad",
-        Fit::Crop => "crop",
-        Fit::Squash | Fit::Tile | Fit::Strip => "squash",
+        InputLayout::Pad => "pad",
+        InputLayout::Crop => "crop",
+        InputLayout::Squash | InputLayout::Tile | InputLayout::Strip => "squash",
     };
     let fine_tune = {
         let (dispatch, on) = (dispatch.clone(), !train.fine_tune);
@@ -148,9 +148,9 @@ fn plan(page: &Page) -> Html {
                     onchange={change(|model, value| model.input_size = value.parse().unwrap_or(model.input_size))} />
                 <Select label="Images that are not square" testid="fit" choices={fits} value={fit}
                     onchange={change(|model, value| model.fit = match value {
-                        "pad" => Fit::Pad,
-                        "crop" => Fit::Crop,
-                        _ => Fit::Squash,
+                        "pad" => InputLayout::Pad,
+                        "crop" => InputLayout::Crop,
+                        _ => InputLayout::Squash,
                     })} />
                 <Network ..page.clone() />
                 if let Some(model) = state.possible_start() {

@@ -135,11 +135,11 @@ pub enum TrainAction {
     Another,
     /// Trains.
     Train,
-    /// Waits, or goes on.
+    /// Pauses or resumes.
     Pause(bool),
     /// Ends the training, with the model or without.
     Stop(bool),
-    /// Goes on with an interrupted training.
+    /// Resumes an interrupted training.
     Resume(String),
     /// Leaves the result and begins anew.
     Again,

@@ -124,7 +124,7 @@ impl Course {
 }
 
 impl TrainState {
-    /// Whether a training goes on.
+    /// Whether a training is in progress.
     pub fn is_training(&self) -> bool {
         matches!(
             self.phase,

@@ -120,8 +120,10 @@ impl Case {
         let (input, weights) = (input.detach().require_grad(), weights.require_grad());
         let output = self.convolve(input.clone(), weights.clone(), &device);
         let shape = output.dims();
-        let slopes = TensorData::new(numbers(shape.iter().product(), 3), shape);
-        let gradients = (output * Tensor::from_data(slopes, &device)).sum().backward();
+        let output_gradients = TensorData::new(numbers(shape.iter().product(), 3), shape);
+        let gradients = (output * Tensor::from_data(output_gradients, &device))
+            .sum()
+            .backward();
         [input, weights].map(|tensor| {
             let gradient = tensor.grad(&gradients).expect("is recorded");
             gradient.into_data().try_to_vec().expect("is f32")

@@ -57,11 +57,11 @@ fn agrees(what: &str, graph: &Graph, tolerance: f64) {
             step(graph, &moved, &pool).0
         };
         const STEP: f64 = 1e-2;
-        let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
-        let error = (slope - length).abs() / length;
+        let derivative = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+        let error = (derivative - length).abs() / length;
         assert!(
             error < tolerance,
-            "{what}: along {name} {slope} instead of {length}"
+            "{what}: along {name} {derivative} instead of {length}"
         );
     }
 }

@@ -77,16 +77,16 @@ impl Backward<Cube, 2> for Convolution {
         let [of_input, of_weight] = ops.parents;
         let (input, weight, options) = ops.state;
         if let Some(node) = of_input {
-            let slope = inputs(&input, &weight, &gradient, &options).unwrap_or_else(|| {
+            let result = inputs(&input, &weight, &gradient, &options).unwrap_or_else(|| {
                 let (input, weight, gradient) = (input.clone(), weight.clone(), gradient.clone());
                 Cube::conv2d_x_backward(input, weight, gradient, options.clone())
             });
-            grads.register::<Cube>(node.id, slope);
+            grads.register::<Cube>(node.id, result);
         }
         if let Some(node) = of_weight {
-            let slope = weights(&input, &weight, &gradient, &options)
+            let result = weights(&input, &weight, &gradient, &options)
                 .unwrap_or_else(|| Cube::conv2d_weight_backward(input, weight, gradient, options));
-            grads.register::<Cube>(node.id, slope);
+            grads.register::<Cube>(node.id, result);
         }
     }
 }
@@ -114,8 +114,8 @@ fn inputs(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpti
     let turned = pack::turned(weight.clone(), sizes, &gradient.device())?;
     let turned = turned.reshape([channels, outputs, height, width]);
     let options = ConvOptions::new_with_padding([1, 1], padding, options.dilation, 1);
-    let slope = super::convolve(&gradient, &turned, None, &options, Activation::Linear)?;
-    slope.try_into_primitive::<Cube>().ok()
+    let result = super::convolve(&gradient, &turned, None, &options, Activation::Linear)?;
+    result.try_into_primitive::<Cube>().ok()
 }
 
 /// The weights' gradient, `[outputs, channels, height, width]`.
@@ -155,13 +155,13 @@ fn weights(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpt
         of_outputs,
     );
     let len = outputs * own * plan.taps();
-    let slope = empty(len, &device);
+    let result = empty(len, &device);
     add_shares::launch(
         &client,
         groups(len),
         CubeDim::new_1d(GROUP),
         buffer(&sums)?.into_buffer_arg(),
-        buffer(&slope)?.into_buffer_arg(),
+        buffer(&result)?.into_buffer_arg(),
         outputs as u32,
         own as u32,
         channels as u32,
@@ -169,8 +169,8 @@ fn weights(input: &Buffer, weight: &Buffer, gradient: &Buffer, options: &ConvOpt
         shares as u32,
         len as u32,
     );
-    let slope = slope.reshape([outputs, own, height, width]);
-    slope.try_into_primitive::<Cube>().ok()
+    let result = result.reshape([outputs, own, height, width]);
+    result.try_into_primitive::<Cube>().ok()
 }
 
 /// The sums over a share of the pixels, of 4 or 8 inputs times 4 or 8 outputs at one place of the kernel:
@@ -214,10 +214,10 @@ fn sum_pixels(
             if y >= 0 && y < sizes.height as i32 && x >= 0 && x < sizes.width as i32 {
                 let from = ((image[0] + y as u32) * sizes.width + x as u32) * sizes.channels + channel;
                 let at = pixel * sizes.outputs + output;
-                let mut slopes = Array::<V4>::new(of_outputs);
+                let mut gradients = Array::<V4>::new(of_outputs);
                 #[unroll]
                 for o in 0..of_outputs {
-                    slopes[o] = gradient[at as usize + o];
+                    gradients[o] = gradient[at as usize + o];
                 }
                 #[unroll]
                 for c in 0..of_inputs {
@@ -226,7 +226,7 @@ fn sum_pixels(
                     for i in 0..4usize {
                         #[unroll]
                         for o in 0..of_outputs {
-                            sum[(c * 4 + i) * of_outputs + o] += V4::new(values.extract(i)) * slopes[o];
+                            sum[(c * 4 + i) * of_outputs + o] += V4::new(values.extract(i)) * gradients[o];
                         }
                     }
                 }
@@ -247,7 +247,7 @@ fn sum_pixels(
 #[cube(launch)]
 fn add_shares(
     sums: &[f32],
-    slope: &mut [f32],
+    out: &mut [f32],
     outputs: u32,
     own: u32,
     channels: u32,
@@ -264,6 +264,6 @@ fn add_shares(
         for share in 0..shares {
             sum += sums[(((share * taps + tap) * channels + channel) * outputs + output) as usize];
         }
-        slope[at as usize] = sum;
+        out[at as usize] = sum;
     }
 }

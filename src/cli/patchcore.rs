@@ -48,7 +48,7 @@ pub(super) async fn build(
     let start = Instant::now();
     let mut builder = BankBuilder::new(config.clone(), &teacher, loaded.images)?;
     eprintln!(
-        "remembering {} good images of {}, on the {device_name}",
+        "building a memory bank from {} good images of {}, on the {device_name}",
         builder.image_count(),
         folder_name(&category.root)
     );
