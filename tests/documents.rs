@@ -55,12 +55,14 @@ const SEEDS: usize = 12;
 fn of_column(category: &str, column: &str) -> f64 {
     let all = evaluations(category);
     assert_eq!(all.len(), SEEDS, "{category}");
-    let value = |own: &Value| match column {
-        "F1" => &own["decisions"]["f1"],
-        "false alarms" => &own["decisions"]["false_alarms"],
-        figure => &own["segmentation"][figure],
-    }
-    .as_f64();
+    let value = |own: &Value| {
+        match column {
+            "F1" => &own["decisions"]["f1"],
+            "false alarms" => &own["decisions"]["false_alarms"],
+            figure => &own["segmentation"][figure],
+        }
+        .as_f64()
+    };
     mean(all.iter().map(|own| value(own).expect("is a number")))
 }
 
@@ -68,10 +70,24 @@ fn of_column(category: &str, column: &str) -> f64 {
 fn the_readmes_table_is_what_was_measured() {
     let table = rows("README.md", "| | image AUC |");
     for category in SHIPPED {
-        let row = table.iter().find(|row| row[0].starts_with(category)).expect("has a row");
-        let columns = ["image_auc", "pixel_auc", "pixel_ap", "aupro", "F1", "false alarms"];
+        let row = table
+            .iter()
+            .find(|row| row[0].starts_with(category))
+            .expect("has a row");
+        let columns = [
+            "image_auc",
+            "pixel_auc",
+            "pixel_ap",
+            "aupro",
+            "F1",
+            "false alarms",
+        ];
         for (cell, column) in row[1..].iter().zip(columns) {
-            equals(&format!("README, {category}, {column}"), cell, of_column(category, column));
+            equals(
+                &format!("README, {category}, {column}"),
+                cell,
+                of_column(category, column),
+            );
         }
     }
 }
@@ -81,17 +97,35 @@ fn the_results_are_what_was_measured() {
     let table = rows("docs/results.md", "| category | input, pixels |");
     for category in SHIPPED {
         let row = table.iter().find(|row| row[0] == category).expect("has a row");
-        let columns = ["image_auc", "pixel_auc", "pixel_ap", "aupro", "iap", "F1", "false alarms"];
+        let columns = [
+            "image_auc",
+            "pixel_auc",
+            "pixel_ap",
+            "aupro",
+            "iap",
+            "F1",
+            "false alarms",
+        ];
         for (cell, column) in row[2..].iter().zip(columns) {
-            equals(&format!("results, {category}, {column}"), cell, of_column(category, column));
+            equals(
+                &format!("results, {category}, {column}"),
+                cell,
+                of_column(category, column),
+            );
         }
     }
     // README and results give the same numbers of the real category
     let of_readme = rows("README.md", "| | image AUC |");
-    let bottle = of_readme.iter().find(|row| row[0].contains("bottle")).expect("has a row");
+    let bottle = of_readme
+        .iter()
+        .find(|row| row[0].contains("bottle"))
+        .expect("has a row");
     let results = read("docs/results.md");
     for cell in &bottle[1..] {
-        assert!(results.contains(cell.trim_end_matches(" %")), "docs/results.md has no {cell}");
+        assert!(
+            results.contains(cell.trim_end_matches(" %")),
+            "docs/results.md has no {cell}"
+        );
     }
 }
 
@@ -119,7 +153,9 @@ fn the_models_readme_is_what_was_measured() {
         }
         for pair in row[6].split(", ") {
             let (kind, cell) = pair.rsplit_once(' ').expect("is a kind and a number");
-            let value = own["per_defect"][kind.replace(' ', "_")].as_f64().expect("is a number");
+            let value = own["per_defect"][kind.replace(' ', "_")]
+                .as_f64()
+                .expect("is a number");
             equals(&format!("models, {}, {kind}", row[0]), cell, value);
         }
     }

@@ -63,7 +63,11 @@ pub fn check(site: &Path) -> Result<()> {
         compressed_len(&["gzip", "-9", "-c"], if is_small { &small } else { &path })
     });
     match sizes.into_iter().sum::<Option<u64>>() {
-        Some(bytes) => compare("for the first result and a training, compressed", bytes, MOST_AT_FIRST),
+        Some(bytes) => compare(
+            "for the first result and a training, compressed",
+            bytes,
+            MOST_AT_FIRST,
+        ),
         None => println!("(gzip is not installed: the compressed size is not checked)"),
     }
     if !beyond.is_empty() {

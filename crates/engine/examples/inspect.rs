@@ -20,7 +20,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} by {}", found.score, detector.method().label());
     if let Some(calibration) = detector.calibration() {
         let defective = found.score >= calibration.image_threshold;
-        println!("{} (threshold {})", if defective { "defective" } else { "good" }, calibration.image_threshold);
+        println!(
+            "{} (threshold {})",
+            if defective { "defective" } else { "good" },
+            calibration.image_threshold
+        );
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{Fit, INPUT_SIZE, Method, Preset};
+use destseg_engine::config::{INPUT_SIZE, InputLayout, Method, Preset};
 use destseg_engine::data::dataset::{image_files, load_good};
 use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::parse_teacher;
@@ -16,13 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("say which: TEACHER FOLDER OUT".into());
     };
     let (_, teacher) = parse_teacher(&std::fs::read(teacher)?)?;
-    let images = load_good(&image_files(Path::new(folder))?, INPUT_SIZE, Fit::Squash)?.images;
+    let images = load_good(&image_files(Path::new(folder))?, INPUT_SIZE, InputLayout::Squash)?.images;
     let material = Material {
         images: images.into_iter().map(Into::into).collect(),
         teacher,
         device: Device::Cpu,
     };
-    let baseline = entry(Method::Patchcore).baseline.ok_or("PatchCore needs good images alone")?;
+    let baseline = entry(Method::Patchcore)
+        .baseline
+        .ok_or("PatchCore needs good images alone")?;
     let mut training = (baseline.begin)((baseline.settings)(Preset::Compact), material)?;
     while let Some(progress) = pollster::block_on(training.step())? {
         println!("{}: {} of {}", progress.doing, progress.done, progress.total);

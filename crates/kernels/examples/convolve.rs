@@ -16,7 +16,11 @@ fn main() {
     let weights: Vec<f32> = (0..4 * 3 * 9).map(|i| (i % 7) as f32 / 7.0 - 0.5).collect();
     let conv = Dense::new(shape, 8, &weights, vec![0.0; 4]);
     let mut image = Grid::zeros(8, 8, 3);
-    image.data.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 5) as f32);
+    image
+        .data
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, value)| *value = (i % 5) as f32);
     let mut out = Grid::zeros(8, 8, 4);
     let finish = Finish {
         activation: Activation::Relu,

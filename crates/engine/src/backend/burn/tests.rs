@@ -101,7 +101,7 @@ fn steps_are_those_of_the_cpu() {
         head: 0.5,
         step: 0,
     };
-    let images = |seed| (0..3).map(|i| grid(seed + i, [64, 64, 3])).collect::<Vec<_>>();
+    let images = |seed: u32| (0..3u32).map(|i| grid(seed + i, [64, 64, 3])).collect::<Vec<_>>();
     let mask: Vec<f32> = (0..3 * 256).map(|i| f32::from(u8::from(i % 7 < 2))).collect();
     let mut cpu = CpuTraining::new(&config, &teacher, rule).expect("builds");
     cpu.set_weights(&weights);
@@ -173,7 +173,7 @@ fn a_resumed_optimiser_has_its_moments() {
 /// Operations that only other methods need.
 #[test]
 fn other_operations_are_those_of_the_cpu() {
-    use crate::arch::graph::{Corners, Layer};
+    use crate::arch::graph::{self, Corners, Layer};
     use crate::backend::cpu::Program;
     use destseg_kernels::pool::Pool;
 
@@ -184,7 +184,7 @@ fn other_operations_are_those_of_the_cpu() {
     let x = graph.activation(x, destseg_kernels::Activation::Relu);
     let x = graph.max_pool(
         x,
-        crate::arch::graph::Pool {
+        graph::Pool {
             kernel: 2,
             stride: 2,
             padding: 0,

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use super::{Activation, convolve};
 use crate::backend::burn::gpu::GPU;
 use crate::backend::burn::upsample;
-use crate::backend::device;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone)]
@@ -266,7 +265,7 @@ fn the_networks_convolutions_are_the_plain_loop() {
         ..plain.clone()
     };
     for case in [plain.clone(), dilated(3), dilated(6), stem, depthwise, pointwise] {
-        case.check(&device::any());
+        case.check(&Device::flex());
         if let Some(gpu) = &*GPU {
             case.check(gpu);
         }
@@ -295,7 +294,7 @@ proptest! {
                 };
                 upsample::bilinear(image, size).into_data().try_to_vec::<f32>().expect("is f32")
             };
-            for (own, expected) in on(gpu).iter().zip(on(&device::any())) {
+            for (own, expected) in on(gpu).iter().zip(on(&Device::flex())) {
                 prop_assert!((own - expected).abs() < 1e-5, "{own} instead of {expected}");
             }
         }
@@ -307,7 +306,7 @@ proptest! {
         // activations are Burn's, and where they bend rounding decides
         let case = Case { after: Activation::Linear, ..case };
         let found = case.gradients_on(gpu);
-        for (found, expected) in found.iter().zip(case.gradients_on(&device::any())) {
+        for (found, expected) in found.iter().zip(case.gradients_on(&Device::flex())) {
             let largest = expected.iter().fold(1.0, |most: f32, value| most.max(value.abs()));
             prop_assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(expected) {
@@ -321,7 +320,7 @@ proptest! {
 
     #[test]
     fn any_convolution_is_the_plain_loop(case in cases()) {
-        case.check(&device::any());
+        case.check(&Device::flex());
         if let Some(gpu) = &*GPU {
             case.check(gpu);
         }
