@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// Keep the state of the training beside the model file every so many steps; 0 keeps none.
     #[arg(long, value_name = "STEPS", default_value_t = 100)]
     checkpoint_every: usize,
-    /// Go on with an interrupted training, from OUT.checkpoint.
+    /// Resume an interrupted training from OUT.checkpoint.
     #[arg(long)]
     pub(super) resume: bool,
     /// Replace an existing model file.

@@ -72,7 +72,7 @@ pub enum Method {
     Destseg,
     /// The baseline: student-teacher feature pyramid matching (Wang et al., BMVC 2021).
     Stpm,
-    /// A memory of good patches, nothing trained (Roth et al., CVPR 2022).
+    /// A memory bank of good patches, nothing trained (Roth et al., CVPR 2022).
     Patchcore,
 }
 

@@ -21,7 +21,7 @@ pub enum Precision {
     #[default]
     F16,
     /// One byte per value of a convolution, with one scale for each of its outputs; the few other
-    /// values as in [`F16`](Self::F16).
+    /// values take two bytes.
     Int8,
 }
 

@@ -131,7 +131,6 @@ impl Trainer {
             let mean = sum / self.held_out.len() as f32;
             if self.best.as_ref().is_none_or(|best| mean < best.mean) {
                 let student = self.networks.weights().await?.take_prefix(prefix::STUDENT);
-                let student = student.prefixed(prefix::STUDENT);
                 self.best = Some(Best { mean, student });
             }
         }
