@@ -1,13 +1,13 @@
 //! The command line: `destseg train | calibrate | predict | eval | sweep | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
+mod baseline;
 mod calibrate;
 mod common;
 mod demo_data;
 mod eval;
 mod export;
 mod import;
-mod patchcore;
 mod predict;
 mod samples;
 mod settings;

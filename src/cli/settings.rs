@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use destseg_engine::Error;
 use destseg_engine::config::{
     Ablation, AnomalyKind, AugmentConfig, InputLayout, Method, ModelConfig, Preset, Settings, TrainConfig,
 };
-use destseg_engine::methods::patchcore::BankConfig;
+use destseg_engine::methods::{self, BaselineEntry};
 
 /// Formats of a settings file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -94,17 +96,20 @@ impl Args {
         Ok(settings)
     }
 
-    /// The settings of a memory bank, if the method is `PatchCore`.
-    pub(super) fn patchcore(&self) -> Result<Option<BankConfig>> {
-        if self.method != Method::Patchcore {
-            if self.coreset.is_some() {
-                bail!("--coreset belongs to --method patchcore");
-            }
-            return Ok(None);
+    /// Method and settings, if the method has others than those of a student and a segmentation network.
+    pub(super) fn baseline(&self) -> Result<Option<(Method, BaselineEntry, serde_json::Value)>> {
+        let entry = methods::entry(self.method);
+        let own = entry.baseline.filter(|_| !entry.has_student);
+        let mut settings = own.map(|own| (own.settings)(self.preset)).unwrap_or_default();
+        if self.coreset.is_some() && settings.get("coreset").is_none() {
+            bail!("--coreset belongs to --method patchcore");
         }
+        let Some(own) = own else {
+            return Ok(None);
+        };
         let trained = [
             ("--ablation", self.ablation.is_some()),
-            ("--set", !self.set.is_empty()),
+            ("--config", self.config.is_some()),
             ("--batch", self.batch.is_some()),
             ("--student-steps", self.student_steps.is_some()),
             ("--segmentation-steps", self.segmentation_steps.is_some()),
@@ -112,23 +117,31 @@ impl Args {
             ("--rotate", self.rotate.is_some()),
         ];
         if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
-            bail!("{flag} says how networks are trained, but PatchCore trains none: leave it out");
+            bail!(
+                "{flag} says how networks are trained, but {} trains none of them: leave it out",
+                self.method.label()
+            );
         }
-        let own = BankConfig::preset(self.preset);
-        let config = BankConfig {
-            fit: self.fit.unwrap_or(own.fit),
-            coreset: self.coreset.unwrap_or(own.coreset),
-            seed: self.seed.unwrap_or(own.seed),
-            ..own
-        };
-        config.validate()?;
-        Ok(Some(config))
+        for assignment in &self.set {
+            settings = settings.with(assignment)?;
+        }
+        if let Some(table) = settings.as_object_mut() {
+            let flags = [
+                ("fit", self.fit.map(serde_json::to_value).transpose()?),
+                ("coreset", self.coreset.map(serde_json::Value::from)),
+                ("seed", self.seed.map(serde_json::Value::from)),
+            ];
+            for (name, value) in flags {
+                table.extend(value.map(|value| (name.to_owned(), value)));
+            }
+        }
+        Ok(Some((self.method, own, settings)))
     }
 
     fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
         let (mut model, mut training) = match self.method {
             Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
-            // PatchCore has settings of its own, see `patchcore`
+            // PatchCore has settings of its own, see `baseline`
             Method::Stpm | Method::Patchcore => {
                 (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
             }
@@ -168,7 +181,7 @@ pub(super) trait SettingsText: Sized {
     fn with(&self, assignment: &str) -> Result<Self>;
 }
 
-impl SettingsText for Settings {
+impl<T: Serialize + DeserializeOwned> SettingsText for T {
     fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let is_json = path

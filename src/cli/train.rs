@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use super::baseline;
 use super::common::{
     DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device,
     progress_bar, write_file,
 };
-use super::patchcore;
 use super::settings::{self, Format, SettingsText as _};
 use destseg_engine::Error;
 use destseg_engine::arch::cost::Costs;
@@ -131,8 +131,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
         None => Vec::new(),
     };
     paths.truncate(args.limit.unwrap_or(usize::MAX));
-    if let Some(config) = args.settings.patchcore()? {
-        return patchcore::build(&args, &config, category.as_ref(), &paths).await;
+    if let Some(own) = args.settings.baseline()? {
+        return baseline::run(&args, own, category.as_ref(), &paths).await;
     }
     let name = category.as_ref().map_or("", |category| &category.name);
     let mut settings = args.settings.settings(name, &paths)?;

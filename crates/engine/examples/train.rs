@@ -1,4 +1,4 @@
-//! Builds a PatchCore memory bank from a folder of good images and saves it:
+//! Builds a `PatchCore` memory bank from a folder of good images and saves it:
 //! `cargo run --release -p destseg-engine --example train -- TEACHER FOLDER OUT`.
 
 use std::path::Path;
@@ -9,6 +9,7 @@ use destseg_engine::data::dataset::{image_files, load_good};
 use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::parse_teacher;
 use destseg_engine::methods::{Material, entry};
+use destseg_engine::synthesis::TextureSource;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let material = Material {
         images: images.into_iter().map(Into::into).collect(),
         teacher,
+        textures: TextureSource::Procedural,
         device: Device::Cpu,
     };
     let baseline = entry(Method::Patchcore)

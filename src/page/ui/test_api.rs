@@ -17,10 +17,10 @@ use super::components::export;
 use super::state::State;
 use crate::page::protocol::StepInfo;
 
-/// The state that the test_api reads, kept up to date by the page.
+/// The state that the `test_api` reads, kept up to date by the page.
 pub(crate) type Latest = Rc<RefCell<Rc<State>>>;
 
-/// Puts the test_api on the window, for as long as the page is open.
+/// Puts the `test_api` on the window, for as long as the page is open.
 pub(crate) fn install(latest: Latest) {
     let Some(window) = web_sys::window() else { return };
     let trained = latest.clone();

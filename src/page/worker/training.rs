@@ -11,6 +11,7 @@ use crate::page::protocol::{
 use destseg_engine::config::TeacherKind;
 use destseg_engine::error::sentence;
 use destseg_engine::methods::Material;
+use destseg_engine::synthesis::TextureSource;
 use destseg_engine::{Error, Result};
 
 /// The collection, the training that runs, and the methods that are compared.
@@ -198,6 +199,7 @@ impl Training {
                 let material = Material {
                     images,
                     teacher,
+                    textures: TextureSource::Procedural,
                     device: loaded.device()?,
                 };
                 self.comparing.prepare(method, &settings, material)

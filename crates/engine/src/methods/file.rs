@@ -27,9 +27,12 @@ pub(super) const BANK_KEY: &str = "destseg_memory";
 /// Metadata key of a teacher's header.
 pub(super) const TEACHER_KEY: &str = "destseg_teacher";
 
+/// A feature's name, and whether a model has it.
+type Feature = (&'static str, fn(&ModelConfig) -> bool);
+
 /// What a file may need of its reader beyond the first version, by name. A reader that does not know one of a file's
 /// features refuses the file.
-const FEATURES: [(&str, fn(&ModelConfig) -> bool); 2] = [
+const FEATURES: [Feature; 2] = [
     ("whitening", |config| {
         config
             .segmentation

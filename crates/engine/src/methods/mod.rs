@@ -13,10 +13,11 @@ use serde_json::{Map, Value};
 
 use crate::arch::weights::Weights;
 use crate::backend::device::Device;
-use crate::config::{Method, Preset};
+use crate::config::{InputLayout, Method, Preset, TeacherKind};
 use crate::data::image::RgbImage;
 use crate::files::storage::Precision;
 use crate::inspect::{Detector, Pending};
+use crate::synthesis::TextureSource;
 use crate::{Error, Result};
 use file::ModelFile;
 
@@ -41,8 +42,10 @@ pub struct Entry {
 pub struct BaselineEntry {
     /// What is done, as a button says it.
     pub action: &'static str,
-    /// The settings of a preset, as a table.
+    /// The settings of a preset, as a table. The table, or its part `model`, has `teacher`, `input_size` and `fit`.
     pub settings: fn(Preset) -> Value,
+    /// Whether the training computes on the CPU whatever device there is.
+    pub cpu_only: bool,
     /// What a page changes in them: names as [`change_setting`] takes them.
     pub in_page: &'static [(&'static str, f64)],
     /// A setting that people choose.
@@ -69,6 +72,8 @@ pub struct Material {
     pub images: Vec<Arc<RgbImage>>,
     /// Folded weights of the teacher.
     pub teacher: Weights,
+    /// What the synthetic defects are filled with that thresholds are found with.
+    pub textures: TextureSource,
     /// Where to compute.
     pub device: Device,
 }
@@ -104,6 +109,24 @@ pub trait Training {
         data: &'a str,
         device: &'a str,
     ) -> Pending<'a, ModelFile>;
+}
+
+/// What images a training needs: the teacher's kind, the side of the input in pixels, and how images are laid out.
+///
+/// # Errors
+/// [`Error::Config`] if the settings do not say it.
+pub fn input_of(settings: &Value) -> Result<(TeacherKind, usize, InputLayout)> {
+    #[derive(serde::Deserialize)]
+    struct Input {
+        teacher: TeacherKind,
+        input_size: usize,
+        #[serde(default)]
+        fit: InputLayout,
+    }
+    let table = settings.get("model").unwrap_or(settings);
+    let input: Input = serde_json::from_value(table.clone())
+        .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
+    Ok((input.teacher, input.input_size, input.fit))
 }
 
 /// Changes a setting of a table by its name, with dots between the tables: `training.student.steps`. A whole number stays
@@ -168,6 +191,8 @@ mod tests {
                     change_setting(&mut settings, choice.setting, choice.values[0].0).expect("is a setting");
                 }
                 assert!(change_setting(&mut settings, "no.such", 1.0).is_err());
+                let (teacher, side, _) = input_of(&settings).expect("says it");
+                assert_eq!((teacher, side), (TeacherKind::EfficientnetLite0, 256));
             }
         }
         assert_eq!(ALL.len(), Method::ALL.len());

@@ -28,7 +28,7 @@ pub struct Comparison {
 }
 
 /// Everything about the comparison.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CompareState {
     /// What the visitor chose of each method's [`Choice`](destseg_engine::methods::Choice).
     chosen: BTreeMap<Method, f64>,
@@ -44,20 +44,6 @@ pub struct CompareState {
     command: Option<CompareCommand>,
     /// The job in the engine.
     working: Option<(u32, ItemId)>,
-}
-
-impl Default for CompareState {
-    fn default() -> Self {
-        Self {
-            chosen: BTreeMap::new(),
-            steps: None,
-            baselines: BTreeMap::new(),
-            error: None,
-            result: None,
-            command: None,
-            working: None,
-        }
-    }
 }
 
 /// Something the visitor does about a comparison.

@@ -194,7 +194,7 @@ impl Network for CpuModel {
     }
 
     fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]> {
-        Box::pin(async { Ok(CpuModel::features(self, image)) })
+        Box::pin(async { Ok(Self::features(self, image)) })
     }
 }
 

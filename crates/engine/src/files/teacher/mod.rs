@@ -37,6 +37,10 @@ pub fn fold(kind: TeacherKind, weights: &Weights) -> Result<Weights> {
     fold_behind("", kind, weights)
 }
 
+/// How a teacher is published: names of a convolution and its normalisation, epsilon of the normalisations, and which
+/// tensors belong to layers that are not used.
+type Published = (fn(&str) -> folding::Unit, f32, fn(&str) -> bool);
+
 /// [`fold`] of the weights whose names start with `prefix`; the folded ones do, too.
 pub(crate) fn fold_behind(prefix: &str, kind: TeacherKind, weights: &Weights) -> Result<Weights> {
     let graph = arch::teacher(kind, SIDE);
@@ -48,7 +52,7 @@ pub(crate) fn fold_behind(prefix: &str, kind: TeacherKind, weights: &Weights) ->
         return shapes.check(weights, prefix).map(|()| weights.clone());
     }
     let mut folding = Folding::new(weights, prefix, shapes);
-    let (published, epsilon, is_beyond): (fn(&str) -> _, _, fn(&str) -> bool) = match kind {
+    let (published, epsilon, is_beyond): Published = match kind {
         TeacherKind::Resnet18 => (resnet::published, resnet::EPSILON, resnet::is_beyond),
         TeacherKind::EfficientnetLite0 => (
             efficientnet::published,

@@ -31,6 +31,7 @@ pub const ENTRY: Entry = Entry {
     baseline: Some(BaselineEntry {
         action: "Build its memory bank",
         settings: |preset| serde_json::to_value(BankConfig::preset(preset)).unwrap_or_default(),
+        cpu_only: true,
         in_page: &[("held_out", 0.2)],
         choice: Some(Choice {
             setting: "coreset",

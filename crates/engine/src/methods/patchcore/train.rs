@@ -22,7 +22,7 @@ use crate::files::storage::Precision;
 use crate::inspect::Pending;
 use crate::methods::file::{Body, ModelFile, ModelHeader};
 use crate::methods::{Material, Progress, Training};
-use crate::synthesis::{Synthesiser, TextureSource};
+use crate::synthesis::Synthesiser;
 use crate::train::{calibrate, hold_out};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -193,13 +193,21 @@ pub(super) fn begin(settings: Value, material: Material) -> Result<Box<dyn Train
     let config = serde_json::from_value(settings)
         .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
     let builder = BankBuilder::new(config, &material.teacher, material.images)?;
-    Ok(Box::new(builder))
+    // thresholds are found with synthetic defects
+    let synthesiser = Synthesiser::new(Default::default(), Default::default(), material.textures);
+    Ok(Box::new(Run { builder, synthesiser }))
 }
 
-impl Training for BankBuilder {
+/// A bank that is built and calibrated.
+struct Run {
+    builder: BankBuilder,
+    synthesiser: Synthesiser,
+}
+
+impl Training for Run {
     fn step(&mut self) -> Pending<'_, Option<Progress>> {
         Box::pin(async {
-            let progress = Self::step(self)?;
+            let progress = self.builder.step()?;
             Ok(progress.map(|progress| match progress {
                 BankProgress::Images(done, total) => Progress {
                     doing: "looking at good images",
@@ -216,12 +224,15 @@ impl Training for BankBuilder {
     }
 
     fn images(&self) -> usize {
-        self.image_count()
+        self.builder.image_count()
     }
 
     fn kept(&self) -> Option<(usize, usize)> {
-        let chosen = self.selection.as_ref().map_or(0, |own| own.chosen().len());
-        Some((chosen, self.patch_count()))
+        let chosen = self.builder.selection.as_ref();
+        Some((
+            chosen.map_or(0, |own| own.chosen().len()),
+            self.builder.patch_count(),
+        ))
     }
 
     fn finish<'a>(
@@ -231,10 +242,9 @@ impl Training for BankBuilder {
         device: &'a str,
     ) -> Pending<'a, ModelFile> {
         Box::pin(async move {
-            // thresholds are found with synthetic defects
-            let synthesiser =
-                Synthesiser::new(Default::default(), Default::default(), TextureSource::Procedural);
-            Self::finish(self, &synthesiser, precision, data, device).await
+            self.builder
+                .finish(&self.synthesiser, precision, data, device)
+                .await
         })
     }
 }

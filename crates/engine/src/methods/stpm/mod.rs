@@ -7,7 +7,7 @@ use super::{BaselineEntry, Entry, Material, Progress, Training, destseg};
 use crate::config::{Method, ModelConfig, Preset, Settings, TrainConfig};
 use crate::files::storage::Precision;
 use crate::inspect::Pending;
-use crate::synthesis::{Synthesiser, TextureSource};
+use crate::synthesis::Synthesiser;
 use crate::train::Trainer;
 use crate::{Error, Result};
 
@@ -20,6 +20,7 @@ pub const ENTRY: Entry = Entry {
     baseline: Some(BaselineEntry {
         action: "Train it",
         settings,
+        cpu_only: false,
         in_page: &[
             // images of a step that a page can hold
             ("training.batch", 8.0),
@@ -51,11 +52,7 @@ fn begin(settings: Value, material: Material) -> Result<Box<dyn Training>> {
     let training = &mut settings.training;
     training.select_every = training.select_every.min(training.student.steps);
     // thresholds are found with synthetic defects
-    let synthesiser = Synthesiser::new(
-        training.synthesis.clone(),
-        training.augment,
-        TextureSource::Procedural,
-    );
+    let synthesiser = Synthesiser::new(training.synthesis.clone(), training.augment, material.textures);
     let Settings { model, training } = settings.clone();
     let trainer = Trainer::new(
         model,

@@ -24,7 +24,7 @@ impl State {
             }
             TrainEvent::Refused { image, message } => {
                 train.with(image, |image| {
-                    image.status = TrainingImageStatus::Refused(message.into())
+                    image.status = TrainingImageStatus::Refused(message.into());
                 });
             }
             TrainEvent::Previewed { side, samples, ms } => {

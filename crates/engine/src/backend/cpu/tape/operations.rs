@@ -82,7 +82,7 @@ impl Tape<'_> {
         let own = Transposed::new(conv, &weights, bias, size[0]);
         let mut out = self.grids(x, [size[0], size[1], outputs]);
         for_each(self.value(x).iter().zip(out.iter_mut()), |(input, out)| {
-            own.run(input, out)
+            own.run(input, out);
         });
         let (shape, is_tracked) = (Transposed::shape(conv), self.is_tracked(x));
         let [height, width, _] = self.value(x).size();
