@@ -39,7 +39,8 @@ pub(super) async fn run(
     let teacher = load_teacher(kind, args.teacher.as_deref())?;
     let loaded = load_all_good(paths, side, layout)?;
     let textures = load_textures(args.textures.as_deref(), side)?;
-    let device = match (entry.cpu_only, args.device) {
+    let cpu_only = methods::info(method).baseline.is_some_and(|own| own.cpu_only);
+    let device = match (cpu_only, args.device) {
         (true, DeviceArg::Gpu) => bail!("{} computes on the CPU: leave out --device gpu", method.label()),
         (true, DeviceArg::Auto | DeviceArg::Cpu) => DeviceArg::Cpu,
         (false, device) => device,

@@ -99,7 +99,7 @@ impl Args {
     /// Method and settings, if the method has others than those of a student and a segmentation network.
     pub(super) fn baseline(&self) -> Result<Option<(Method, BaselineEntry, serde_json::Value)>> {
         let entry = methods::entry(self.method);
-        let own = entry.baseline.filter(|_| !entry.has_student);
+        let own = entry.baseline.filter(|_| !entry.info.has_student);
         let mut settings = own.map(|own| (own.settings)(self.preset)).unwrap_or_default();
         if self.coreset.is_some() && settings.get("coreset").is_none() {
             bail!("--coreset belongs to --method patchcore");

@@ -1,4 +1,5 @@
-//! The methods. Each is a folder: settings, training, detection, and what it is in one sentence; [`ALL`] lists them.
+//! The methods. Each is a folder: settings, training, detection, and what it is in one sentence; [`ALL`] and [`INFOS`] list
+//! them.
 
 pub mod destseg;
 pub mod export;
@@ -21,17 +22,39 @@ use crate::synthesis::TextureSource;
 use crate::{Error, Result};
 use file::ModelFile;
 
-/// A method, as the programs know it.
+/// What a method is, without the code that runs it: the page's user interface knows no more.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct Info {
     /// Its name in files and flags.
     pub method: Method,
     /// What it does, in one sentence for people.
     pub explanation: &'static str,
     /// Whether there is a student to look inside.
     pub has_student: bool,
-    /// How it is trained with nothing but good images; none for a method that is only fine-tuned or trained with settings
-    /// of its own.
+    /// How people train it with nothing but good images; none for a method that is only fine-tuned or trained with
+    /// settings of its own.
+    pub baseline: Option<BaselineInfo>,
+}
+
+/// How a method becomes a baseline beside another model, in words.
+#[derive(Debug, Clone, Copy)]
+pub struct BaselineInfo {
+    /// What is done, as a button says it.
+    pub action: &'static str,
+    /// What a page changes in the settings: names as [`change_setting`] takes them.
+    pub in_page: &'static [(&'static str, f64)],
+    /// A setting that people choose.
+    pub choice: Option<Choice>,
+    /// Whether the training computes on the CPU whatever device there is.
+    pub cpu_only: bool,
+}
+
+/// A method with its code.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// What it is.
+    pub info: Info,
+    /// How it is trained with nothing but good images, if its [`Info::baseline`] says that it can be.
     pub baseline: Option<BaselineEntry>,
     /// Builds the network of a model file; the weights are a folded teacher, for files that carry none.
     detector: fn(&ModelFile, Option<&Weights>, &Device) -> Result<Detector>,
@@ -40,16 +63,8 @@ pub struct Entry {
 /// How a method becomes a baseline beside another model.
 #[derive(Debug, Clone, Copy)]
 pub struct BaselineEntry {
-    /// What is done, as a button says it.
-    pub action: &'static str,
     /// The settings of a preset, as a table. The table, or its part `model`, has `teacher`, `input_size` and `fit`.
     pub settings: fn(Preset) -> Value,
-    /// Whether the training computes on the CPU whatever device there is.
-    pub cpu_only: bool,
-    /// What a page changes in them: names as [`change_setting`] takes them.
-    pub in_page: &'static [(&'static str, f64)],
-    /// A setting that people choose.
-    pub choice: Option<Choice>,
     /// Begins a training with these settings.
     pub begin: fn(Value, Material) -> Result<Box<dyn Training>>,
 }
@@ -153,13 +168,23 @@ pub fn change_setting(settings: &mut Value, name: &str, value: f64) -> Result<()
 }
 
 /// All methods.
+pub const INFOS: [Info; 3] = [destseg::INFO, stpm::INFO, patchcore::INFO];
+
+/// All methods with their code.
 pub const ALL: [Entry; 3] = [destseg::ENTRY, stpm::ENTRY, patchcore::ENTRY];
 
-/// The entry of a method.
+/// What a method is.
+pub fn info(method: Method) -> &'static Info {
+    const ALL: &[Info] = &INFOS;
+    let found = ALL.iter().find(|info| info.method == method);
+    // a test makes sure that every method has one
+    found.unwrap_or(&ALL[0])
+}
+
+/// A method with its code.
 pub fn entry(method: Method) -> &'static Entry {
     const ENTRIES: &[Entry] = &ALL;
-    let found = ENTRIES.iter().find(|entry| entry.method == method);
-    // a test makes sure that every method has one
+    let found = ENTRIES.iter().find(|entry| entry.info.method == method);
     found.unwrap_or(&ENTRIES[0])
 }
 
@@ -179,15 +204,18 @@ mod tests {
     #[test]
     fn every_method_has_an_entry() {
         for method in Method::ALL {
-            let own = ALL.iter().filter(|entry| entry.method == method);
+            let own = ALL.iter().filter(|entry| entry.info.method == method);
             assert_eq!(own.count(), 1, "{method:?}");
-            assert!(entry(method).explanation.ends_with('.'));
-            if let Some(baseline) = entry(method).baseline {
+            let own = INFOS.iter().filter(|info| info.method == method);
+            assert_eq!(own.count(), 1, "{method:?}");
+            assert!(info(method).explanation.ends_with('.'));
+            assert_eq!(info(method).baseline.is_some(), entry(method).baseline.is_some());
+            if let (Some(baseline), Some(words)) = (entry(method).baseline, info(method).baseline) {
                 let mut settings = (baseline.settings)(Preset::Compact);
-                for (name, value) in baseline.in_page {
+                for (name, value) in words.in_page {
                     change_setting(&mut settings, name, *value).expect("is a setting");
                 }
-                if let Some(choice) = baseline.choice {
+                if let Some(choice) = words.choice {
                     change_setting(&mut settings, choice.setting, choice.values[0].0).expect("is a setting");
                 }
                 assert!(change_setting(&mut settings, "no.such", 1.0).is_err());

@@ -9,7 +9,7 @@ use super::{Bulk, ItemId, Room, State, Status};
 use crate::page::protocol::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 use destseg_engine::config::Method;
 use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::methods::entry;
+use destseg_engine::methods::info;
 
 /// Status of a baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,7 @@ impl CompareState {
 
     /// The chosen value of a method's setting, the first one of its list unless the visitor chose.
     pub fn chosen(&self, method: Method) -> Option<f64> {
-        let choice = entry(method).baseline?.choice?;
+        let choice = info(method).baseline?.choice?;
         let first = choice.values.first().map(|&(value, _)| value);
         self.chosen.get(&method).copied().or(first)
     }
@@ -88,7 +88,7 @@ impl CompareState {
     fn settings(&self, method: Method) -> BTreeMap<String, f64> {
         /// The setting that `?steps=` in the address changes.
         const STEPS: &str = "training.student.steps";
-        let Some(baseline) = entry(method).baseline else {
+        let Some(baseline) = info(method).baseline else {
             return BTreeMap::new();
         };
         let in_page = baseline

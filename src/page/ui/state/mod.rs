@@ -35,7 +35,7 @@ use web_sys::{Blob, HtmlVideoElement};
 
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
 use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::methods::entry;
+use destseg_engine::methods::info;
 use destseg_engine::render::ColorMap;
 use destseg_engine::verdict::decision::SENSITIVITY;
 
@@ -150,7 +150,7 @@ pub struct Model {
 impl Model {
     /// Whether there are features of teacher and student to look at.
     pub fn has_student(&self) -> bool {
-        entry(self.info.method).has_student
+        info(self.info.method).has_student
     }
 }
 

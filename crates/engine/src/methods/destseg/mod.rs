@@ -3,21 +3,27 @@
 //! Its networks are [`arch::student`](crate::arch::student), [`arch::segmentation`](crate::arch::segmentation) and the
 //! teachers; its training is [`train`](crate::train).
 
-use super::Entry;
 use super::file::ModelFile;
+use super::{Entry, Info};
 use crate::Result;
 use crate::arch::weights::Weights;
 use crate::backend::device::Device;
 use crate::config::Method;
 use crate::inspect::{Detector, InputSettings, Network};
 
-/// What the programs know of it.
-pub const ENTRY: Entry = Entry {
+/// What it is.
+pub const INFO: Info = Info {
     method: Method::Destseg,
     explanation: "A student network learns to repair what a frozen teacher network sees of painted defects, and a \
                   segmentation network turns their disagreement into a map.",
     has_student: true,
     // its trainings have settings, previews and checkpoints of their own
+    baseline: None,
+};
+
+/// With its code.
+pub const ENTRY: Entry = Entry {
+    info: INFO,
     baseline: None,
     detector,
 };

@@ -9,7 +9,7 @@ mod train;
 use serde::{Deserialize, Serialize};
 
 use super::file::{Body, ModelFile};
-use super::{BaselineEntry, Choice, Entry};
+use super::{BaselineEntry, BaselineInfo, Choice, Entry, Info};
 use crate::arch::weights::{Array, Weights};
 use crate::backend::cpu::CpuTeacher;
 use crate::backend::device::Device;
@@ -22,15 +22,14 @@ pub use blur::gaussian;
 pub use config::BankConfig;
 pub use train::{BankBuilder, BankProgress, Coreset};
 
-/// What the programs know of it.
-pub const ENTRY: Entry = Entry {
+/// What it is.
+pub const INFO: Info = Info {
     method: Method::Patchcore,
     explanation: "A memory bank keeps features of good images, and nothing is trained; what is far from all of them is \
                   anomalous.",
     has_student: false,
-    baseline: Some(BaselineEntry {
+    baseline: Some(BaselineInfo {
         action: "Build its memory bank",
-        settings: |preset| serde_json::to_value(BankConfig::preset(preset)).unwrap_or_default(),
         cpu_only: true,
         in_page: &[("held_out", 0.2)],
         choice: Some(Choice {
@@ -43,6 +42,14 @@ pub const ENTRY: Entry = Entry {
                 (0.25, "25 % of the patches"),
             ],
         }),
+    }),
+};
+
+/// With its code.
+pub const ENTRY: Entry = Entry {
+    info: INFO,
+    baseline: Some(BaselineEntry {
+        settings: |preset| serde_json::to_value(BankConfig::preset(preset)).unwrap_or_default(),
         begin: train::begin,
     }),
     detector,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::file::{Body, ModelFile, ModelHeader, TrainingRecord};
-use super::{BaselineEntry, Entry, Material, Progress, Training, destseg};
+use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, destseg};
 use crate::config::{Method, ModelConfig, Preset, Settings, TrainConfig};
 use crate::files::storage::Precision;
 use crate::inspect::Pending;
@@ -11,15 +11,14 @@ use crate::synthesis::Synthesiser;
 use crate::train::Trainer;
 use crate::{Error, Result};
 
-/// What the programs know of it.
-pub const ENTRY: Entry = Entry {
+/// What it is.
+pub const INFO: Info = Info {
     method: Method::Stpm,
     explanation: "A student network learns to give the features of a frozen teacher network for good images; where they \
                   disagree, something is new.",
     has_student: true,
-    baseline: Some(BaselineEntry {
+    baseline: Some(BaselineInfo {
         action: "Train it",
-        settings,
         cpu_only: false,
         in_page: &[
             // images of a step that a page can hold
@@ -30,8 +29,13 @@ pub const ENTRY: Entry = Entry {
             ("training.held_out", 0.2),
         ],
         choice: None,
-        begin,
     }),
+};
+
+/// With its code.
+pub const ENTRY: Entry = Entry {
+    info: INFO,
+    baseline: Some(BaselineEntry { settings, begin }),
     detector: destseg::detector,
 };
 

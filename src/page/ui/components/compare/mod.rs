@@ -9,7 +9,7 @@ use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, CompareAction, Readiness, State};
 use crate::page::ui::{files, format};
 use destseg_engine::config::{FEWEST_IMAGES, Method, TeacherKind};
-use destseg_engine::methods::{self, BaselineEntry};
+use destseg_engine::methods::{self, BaselineInfo};
 
 /// Good images, baselines, and their maps of the same image.
 #[component]
@@ -53,7 +53,7 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                     <span class="count" data-testid="compare-count">{ format!("{} good images ready", state.train.ready()) }</span>
                 </div>
                 <div class="baselines">
-                    { for methods::ALL.iter().filter_map(|entry| Some(baseline(page, entry.method, &entry.baseline?))) }
+                    { for methods::INFOS.iter().filter_map(|info| Some(baseline(page, info.method, &info.baseline?))) }
                 </div>
                 if let Some(message) = &own.error {
                     <p class="warning-text" role="alert" data-testid="compare-error">{ icon(icons::WARNING) }{ &**message }</p>
@@ -94,7 +94,7 @@ fn bytes(state: &State, index: usize, method: Method) -> Option<u64> {
 }
 
 /// A method to prepare, which is then compared with the loaded model: its status, and what can be done.
-fn baseline(page: &Page, method: Method, entry: &BaselineEntry) -> Html {
+fn baseline(page: &Page, method: Method, info: &BaselineInfo) -> Html {
     let Page { state, dispatch } = page;
     let own = &state.compare;
     let act = |action: CompareAction| {
@@ -124,7 +124,7 @@ fn baseline(page: &Page, method: Method, entry: &BaselineEntry) -> Html {
             )
         }
     };
-    let values: Vec<Choice> = entry
+    let values: Vec<Choice> = info
         .choice
         .iter()
         .flat_map(|choice| choice.values)
@@ -140,7 +140,7 @@ fn baseline(page: &Page, method: Method, entry: &BaselineEntry) -> Html {
     };
     let action = match readiness {
         Some(Readiness::Ready(..)) => "Prepare again",
-        Some(Readiness::Making(..)) | None => entry.action,
+        Some(Readiness::Making(..)) | None => info.action,
     };
     let name = method.label();
     html! {
@@ -148,7 +148,7 @@ fn baseline(page: &Page, method: Method, entry: &BaselineEntry) -> Html {
             data-ready={matches!(readiness, Some(Readiness::Ready(..))).to_string()}>
             <h3>{ name }</h3>
             <p class="hint" aria-live="polite">{ words }</p>
-            if let (Some(choice), Some(value)) = (entry.choice, own.chosen(method)) {
+            if let (Some(choice), Some(value)) = (info.choice, own.chosen(method)) {
                 <Select label={choice.label} testid={choice.setting} choices={values} value={value.to_string()}
                     onchange={choose} />
             }
