@@ -139,12 +139,11 @@ impl Args {
     }
 
     fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
-        let (mut model, mut training) = match self.method {
-            Method::Destseg => (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset)),
-            // PatchCore has settings of its own, see `baseline`
-            Method::Stpm | Method::Patchcore => {
-                (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
-            }
+        let (mut model, mut training) = if self.method == Method::Stpm {
+            (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
+        } else {
+            // other methods have settings of their own, see `baseline`
+            (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset))
         };
         if (self.preset, self.method) == (Preset::Compact, Method::Destseg) {
             model.fit = suggested_fit(images);
