@@ -66,6 +66,9 @@ fn agrees(what: &str, graph: &Graph, tolerance: f64) {
     }
 }
 
+/// What is tested, between two convolutions.
+type Middle<'a> = &'a dyn Fn(&mut Graph, Value) -> Value;
+
 /// A graph of one convolution before and one after what is tested.
 fn around(middle: impl Fn(&mut Graph, Value) -> Value) -> Graph {
     let mut graph = Graph::default();
@@ -83,7 +86,7 @@ fn gradients_are_those_of_finite_differences() {
         stride: 2,
         padding: 0,
     };
-    let smooth: [(&str, &dyn Fn(&mut Graph, Value) -> Value); 9] = [
+    let smooth: [(&str, Middle<'_>); 9] = [
         ("stride", &|g, x| g.conv(x, "own", Layer::dense(5, 3).stride(2))),
         ("kernel 4", &|g, x| {
             g.conv(x, "own", Layer::dense(5, 4).stride(2).padding(1).bias())
