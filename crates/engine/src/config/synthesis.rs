@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Preset, Texture};
 use crate::{Error, Result};
 
-/// A kind of synthetic defect. A new kind is a variant here, a row of [`KINDS`], and a painter in
+/// A kind of synthetic defect. A new kind is a variant here, a row of `KINDS`, and a painter in
 /// `synthesis`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnomalyKind {

@@ -192,7 +192,7 @@ pub fn entry(method: Method) -> &'static Entry {
 /// none.
 ///
 /// # Errors
-/// [`Error::Model`](crate::Error::Model) naming what is missing or misshapen.
+/// [`Error::Model`] naming what is missing or misshapen.
 pub fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Detector> {
     (entry(file.header.method()).detector)(file, teacher, device)
 }
