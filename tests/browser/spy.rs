@@ -114,13 +114,19 @@ pub(crate) fn install(page: &Page, before: &str) -> Result<()> {
     let read =
         |name: &str| fs::read_to_string(page.site().folder().join(name)).with_context(|| name.to_owned());
     let index = read("index.html")?.replacen("<head>", "<head><script src=\"spy.js\"></script>", 1);
-    let loader = format!("{before}{IN_WORKER}{}", read("worker_gpu_loader.js")?);
+    // either engine may be the one that is asked
+    let mut loaders = Vec::new();
+    for name in ["worker_cpu_loader.js", "worker_gpu_loader.js"] {
+        loaders.push((name, format!("{before}{IN_WORKER}{}", read(name)?)));
+    }
     let script = format!("{before}{IN_PAGE}");
     page.server().set_faults(move |path| match path {
         "" => Some(Fault::ReplaceBody(index.clone().into_bytes())),
         "spy.js" => Some(Fault::ReplaceBody(script.clone().into_bytes())),
-        "worker_gpu_loader.js" => Some(Fault::ReplaceBody(loader.clone().into_bytes())),
-        _ => None,
+        path => {
+            let (_, loader) = loaders.iter().find(|(name, _)| *name == path)?;
+            Some(Fault::ReplaceBody(loader.clone().into_bytes()))
+        }
     });
     Ok(())
 }
