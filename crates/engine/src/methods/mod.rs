@@ -139,9 +139,13 @@ pub fn input_of(settings: &Value) -> Result<(TeacherKind, usize, InputLayout)> {
         fit: InputLayout,
     }
     let table = settings.get("model").unwrap_or(settings);
-    let input: Input = serde_json::from_value(table.clone())
-        .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
+    let input: Input = read_settings(table.clone())?;
     Ok((input.teacher, input.input_size, input.fit))
+}
+
+/// Settings of a type from a table of them.
+fn read_settings<T: serde::de::DeserializeOwned>(table: Value) -> Result<T> {
+    serde_json::from_value(table).map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))
 }
 
 /// Changes a setting of a table by its name, with dots between the tables: `training.student.steps`. A whole number stays

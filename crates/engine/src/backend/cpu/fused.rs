@@ -405,10 +405,9 @@ impl<'a> Compiler<'a> {
 
     /// The repeated pixel among concatenated maps which only a 3x3 convolution sees, and its first channel.
     fn edges_of(&self, concat: &Node) -> Option<(Value, usize)> {
-        let (user, conv) = self
+        let (_, conv) = self
             .only_user(*concat.inputs.first()?)
             .and_then(|(concat, _)| self.only_user(concat))?;
-        let _ = user;
         let Op::Conv(conv) = &conv.op else { return None };
         let shape = &conv.shape;
         if conv.depthwise

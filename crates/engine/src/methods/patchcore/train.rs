@@ -21,7 +21,7 @@ use crate::data::preprocess;
 use crate::files::storage::Precision;
 use crate::inspect::Pending;
 use crate::methods::file::{Body, ModelFile, ModelHeader};
-use crate::methods::{Material, Progress, Training};
+use crate::methods::{Material, Progress, Training, read_settings};
 use crate::synthesis::Synthesiser;
 use crate::train::{calibrate, hold_out};
 use crate::verdict::calibration::Calibration;
@@ -190,8 +190,7 @@ impl BankBuilder {
 
 /// Begins to build a bank.
 pub(super) fn begin(settings: Value, material: Material) -> Result<Box<dyn Training>> {
-    let config = serde_json::from_value(settings)
-        .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
+    let config = read_settings(settings)?;
     let builder = BankBuilder::new(config, &material.teacher, material.images)?;
     // thresholds are found with synthetic defects
     let synthesiser = Synthesiser::new(Default::default(), Default::default(), material.textures);

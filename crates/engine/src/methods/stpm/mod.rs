@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::file::{Body, ModelFile, ModelHeader, TrainingRecord};
-use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, destseg};
+use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, destseg, read_settings};
+use crate::Result;
 use crate::config::{Method, ModelConfig, Preset, Settings, TrainConfig};
 use crate::files::storage::Precision;
 use crate::inspect::Pending;
 use crate::synthesis::Synthesiser;
 use crate::train::Trainer;
-use crate::{Error, Result};
 
 /// What it is.
 pub const INFO: Info = Info {
@@ -51,8 +51,7 @@ fn settings(preset: Preset) -> Value {
 }
 
 fn begin(settings: Value, material: Material) -> Result<Box<dyn Training>> {
-    let mut settings: Settings = serde_json::from_value(settings)
-        .map_err(|err| Error::Config(format!("the settings cannot be read: {err}")))?;
+    let mut settings: Settings = read_settings(settings)?;
     let training = &mut settings.training;
     training.select_every = training.select_every.min(training.student.steps);
     // thresholds are found with synthetic defects
