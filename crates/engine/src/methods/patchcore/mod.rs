@@ -20,7 +20,7 @@ use crate::{Error, Result};
 pub use bank::{PatchCore, Strangeness, patches};
 pub use blur::gaussian;
 pub use config::BankConfig;
-pub use train::{BankBuilder, BankProgress, Coreset};
+pub use train::{BankBuilder, Coreset};
 
 /// What it is.
 pub const INFO: Info = Info {

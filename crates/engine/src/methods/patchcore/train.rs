@@ -32,15 +32,6 @@ const PER_STEP: usize = 64;
 /// Keeps the random numbers here apart from those of a training.
 const SEED_OFFSET: u64 = 0xc07e_5e70;
 
-/// Progress of building a memory bank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BankProgress {
-    /// Features of so many of so many images are taken.
-    Images(usize, usize),
-    /// So many of so many patches are chosen.
-    Patches(usize, usize),
-}
-
 /// A memory bank that is being built.
 #[derive(Debug)]
 pub struct BankBuilder {
@@ -101,13 +92,17 @@ impl BankBuilder {
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
-    pub fn step(&mut self) -> Result<Option<BankProgress>> {
+    pub fn step(&mut self) -> Result<Option<Progress>> {
         if let Some(image) = self.images.get(self.done) {
             let pixels = image::unit(image);
             let grid = preprocess::grid(&pixels, self.config.input_size, self.config.teacher);
             self.patches.extend(patches(&self.teacher.run(&grid)).data);
             self.done += 1;
-            return Ok(Some(BankProgress::Images(self.done, self.images.len())));
+            return Ok(Some(Progress {
+                doing: "looking at good images",
+                done: self.done,
+                total: self.images.len(),
+            }));
         }
         let rows = self.patch_count();
         let wanted = ((rows as f64 * self.config.coreset) as usize).clamp(1, rows.max(1));
@@ -130,7 +125,11 @@ impl BankBuilder {
             return Ok(None);
         }
         selection.choose((selection.chosen().len() + PER_STEP).min(wanted));
-        Ok(Some(BankProgress::Patches(selection.chosen().len(), wanted)))
+        Ok(Some(Progress {
+            doing: "choosing patches",
+            done: selection.chosen().len(),
+            total: wanted,
+        }))
     }
 
     /// The memory bank as a file of this precision holds it, calibrated on the held-out images if there are
@@ -205,21 +204,7 @@ struct Run {
 
 impl Training for Run {
     fn step(&mut self) -> Pending<'_, Option<Progress>> {
-        Box::pin(async {
-            let progress = self.builder.step()?;
-            Ok(progress.map(|progress| match progress {
-                BankProgress::Images(done, total) => Progress {
-                    doing: "looking at good images",
-                    done,
-                    total,
-                },
-                BankProgress::Patches(done, total) => Progress {
-                    doing: "choosing patches",
-                    done,
-                    total,
-                },
-            }))
-        })
+        Box::pin(async { self.builder.step() })
     }
 
     fn images(&self) -> usize {
