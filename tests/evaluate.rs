@@ -1,5 +1,5 @@
-//! Memories and evaluations as commands: three methods in one table, reports, and what is said of folders
-//! that are not as they should be.
+//! Memory banks and evaluations as commands: three methods in one table, reports, and messages about folders with another
+//! layout.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,10 +15,9 @@ use destseg_engine::config::{InputLayout, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, load_good};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
-use destseg_engine::methods::file::{ModelFile, ModelHeader, parse_teacher};
+use destseg_engine::methods::file::{ModelFile, parse_teacher};
 use destseg_engine::methods::open::{self, Opened};
 use destseg_engine::synthesis::TextureSource;
-use destseg_engine::train::model_so_far;
 
 /// The teacher of the compact preset, so that its models need no second file.
 const EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../models/efficientnet-lite0.safetensors");
@@ -112,17 +111,10 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
     Ok(weights)
 }
 
-/// Opens any model or teacher file, or the state of a training.
+/// Opens any model or teacher file.
 pub(super) fn open_file(path: &Path) -> Result<Opened> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let opened = match model_so_far(&bytes) {
-        Ok(Some((config, weights))) => {
-            ModelFile::new(ModelHeader::of_networks(config), weights).map(|model| Opened::Model(model.into()))
-        }
-        Ok(None) => open::open(&bytes),
-        Err(err) => Err(err),
-    };
-    Ok(opened.map_err(|err| err.in_file(path))?)
+    Ok(open::open(&bytes).map_err(|err| err.in_file(path))?)
 }
 
 /// Opens a model file of any method.

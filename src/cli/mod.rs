@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Visual defect inspection, trained on good images alone.
+/// The command line; clap takes its description from the manifest.
 #[derive(Debug, Parser)]
 #[command(
     name = "destseg",
@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Train a model on a folder of good images (MVTec layout: DATA/train/good/*.png).
     Train(train::Args),
-    /// Measure a model's thresholds anew on good images, without training.
+    /// Recalibrate a model's thresholds on good images, without training.
     Calibrate(calibrate::Args),
     /// Show where images are defective: overlay, raw map and a line of JSON each.
     Predict(predict::Args),

@@ -62,7 +62,7 @@ fn bank_scores_and_map_are_the_references() {
     let images = input("patchcore_test", 4.0, [2, 3, 64, 64]);
     let (mut distances, mut maps) = (Vec::new(), Vec::new());
     for (image, pixels) in images.iter().enumerate() {
-        let found = memory.look(pixels).expect("looks");
+        let found = memory.score(pixels).expect("looks");
         let score = &expected["image_scores"][image];
         for key in ["max", "weighted_anomalib"] {
             let error = f64::from(found.score) - score[key].as_f64().expect("is a number");

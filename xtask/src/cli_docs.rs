@@ -27,6 +27,7 @@ pub fn write() -> Result<()> {
     let mut document =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let help = help_of(&[])?;
+    document = with_help(&document, "", &help);
     for subcommand in subcommands(&help) {
         document = with_help(&document, subcommand, &help_of(&[subcommand])?);
     }
@@ -58,7 +59,15 @@ pub fn subcommands(help: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The help in a subcommand's section; none if there is no such section or fence.
+/// The subcommands that the document has a section for.
+pub fn sections(document: &str) -> Vec<&str> {
+    let headings = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("## destseg "));
+    headings.collect()
+}
+
+/// The help in a subcommand's section, or of the program itself for an empty name; none if there is no such section or fence.
 pub fn documented<'a>(document: &'a str, subcommand: &str) -> Option<&'a str> {
     Some(&document[place(document, subcommand)?])
 }
@@ -77,7 +86,7 @@ fn with_help(document: &str, subcommand: &str, help: &str) -> String {
 }
 
 fn heading(subcommand: &str) -> String {
-    format!("## destseg {subcommand}")
+    format!("## destseg {subcommand}").trim_end().to_owned()
 }
 
 /// Where a subcommand's help stands.
@@ -113,6 +122,14 @@ mod tests {
             documented("## destseg a\n\n## destseg b\n```text\nb\n```\n", "a"),
             None
         );
+    }
+
+    #[test]
+    fn sections_are_those_of_subcommands() {
+        assert_eq!(sections(PAGE), ["train", "demo-data"]);
+        let page = with_help(PAGE, "", HELP);
+        assert_eq!(documented(&page, ""), Some(HELP.trim_end()));
+        assert_eq!(sections(&page), ["train", "demo-data"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! inspect: image -> preprocess -> network (teacher, student, segmentation) -> maps -> verdict and picture
-//! train  : dataset -> synthesis -> stages (student, segmentation) -> calibration -> checkpoint
+//! train  : dataset -> synthesis -> stages (student, segmentation) -> calibration -> model file
 //! ```
 #![recursion_limit = "256"]
 

@@ -54,7 +54,7 @@ pub(crate) struct Gathered {
 /// Takes in files: a model file is opened, images join the queue or the collection.
 pub(crate) fn take(files: Vec<Chosen>, dispatch: &Dispatch) {
     let dispatch = dispatch.clone();
-    spawn_local(async move { sort(files, &dispatch).await });
+    spawn_local(async move { open_models_and_images(files, &dispatch).await });
 }
 
 /// Takes in what was dropped, folders too.
@@ -69,11 +69,11 @@ pub(crate) fn take_dropped(data: Option<DataTransfer>, dispatch: &Dispatch) {
         } else {
             files
         };
-        sort(files, &dispatch).await;
+        open_models_and_images(files, &dispatch).await;
     });
 }
 
-async fn sort(files: Vec<Chosen>, dispatch: &Dispatch) {
+async fn open_models_and_images(files: Vec<Chosen>, dispatch: &Dispatch) {
     let (models, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_model(path));
     let mut models = models.into_iter();
     if let Some((_, model)) = models.next() {

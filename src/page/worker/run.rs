@@ -26,7 +26,7 @@ use destseg_engine::{Error, Result};
 
 /// Milliseconds between two savings.
 const SAVE_EVERY_MS: f64 = 30_000.0;
-/// Least milliseconds between two predictions of the specimen.
+/// Least milliseconds between two predictions of the preview_sample.
 const PREDICT_EVERY_MS: f64 = 3_000.0;
 /// Predicting takes at most one part in this many of the time.
 const PREDICT_SHARE: f64 = 20.0;
@@ -49,7 +49,7 @@ pub(super) struct Run {
     trainer: Trainer,
     teacher: Weights,
     /// What the page watches: a held-out image, and the same with an anomaly.
-    specimen: (RgbImage, Sample),
+    preview_sample: (RgbImage, Sample),
     paused: bool,
     in_segmentation: bool,
     device: String,
@@ -182,7 +182,7 @@ impl Run {
         kept.info.total_steps = trainer.total_steps();
         let lock = Lock::take(&kept.info.run).await;
         Ok(Self {
-            specimen: trainer.specimen()?,
+            preview_sample: trainer.preview_sample()?,
             teacher: teacher.clone(),
             kept,
             trainer,
@@ -253,16 +253,16 @@ impl Run {
         Ok(true)
     }
 
-    /// Posts the prediction of the specimen so far: the DeST map in stage 1.
+    /// Posts the prediction of the preview_sample so far: the DeST map in stage 1.
     async fn predict_held_out(&mut self) -> Result<()> {
         let start = now_ms();
-        let (good, sample) = &self.specimen;
+        let (good, sample) = &self.preview_sample;
         let detector = self.trainer.detector()?;
         let corrupted = preview::corrupted(sample);
         let seen = [&corrupted, good];
         let mut maps = Vec::new();
         for image in seen {
-            let found = detector.detect_pixels(&image::unit(image)).await?;
+            let found = detector.detect_pixels(&image::to_f32(image)).await?;
             maps.push(match found.segmentation.filter(|_| self.in_segmentation) {
                 Some(map) => map,
                 None => found.dest,

@@ -33,10 +33,10 @@ pub(super) async fn study(
         Damage::Synthetic(seed) => synthetic(&clean, seed)?,
         Damage::Painted => paint(&clean, painted),
     };
-    let [teacher, student] = detector.features(&image::unit(&damaged)).await?;
+    let [teacher, student] = detector.features(&image::to_f32(&damaged)).await?;
     let before = match damage {
         Damage::None => teacher.clone(),
-        _ => detector.features(&image::unit(&clean)).await?[0].clone(),
+        _ => detector.features(&image::to_f32(&clean)).await?[0].clone(),
     };
     let mut buffer = Vec::new();
     rgba(clean.as_raw(), &mut buffer);

@@ -4,13 +4,13 @@ use super::graph::{Graph, Op};
 use super::{narrow_before_resizing, segmentation, student, teacher, whitening};
 use crate::config::ModelConfig;
 
-/// Multiply-accumulate operations and parameters (weights, biases, scales and shifts of normalisations; those folded
-/// into a convolution are its bias).
+/// Multiply-accumulate operations and parameters: weights, biases, and scales and shifts of normalisations. A
+/// normalisation that is folded into its convolution counts as that convolution's bias.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiply-accumulate operations of all convolutions for one image.
     pub macs: u64,
-    /// Numbers that are trained, or were trained before.
+    /// Parameters, those of the frozen teacher included.
     pub parameters: u64,
 }
 

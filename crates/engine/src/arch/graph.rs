@@ -7,7 +7,7 @@ use super::shapes::Shapes;
 
 /// A network: operations in the order of their computation.
 ///
-/// All maps are square-or-not grids of pixels with channels; the batch is not part of the description. Sizes are known
+/// All values are maps of `height x width` pixels with channels; the batch is not part of the description. Sizes are known
 /// when the graph is built, so a graph is for one input size.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Graph {
@@ -45,7 +45,7 @@ pub enum Op {
     BatchNorm {
         /// Name of its tensors.
         name: String,
-        /// What follows.
+        /// The activation after it.
         activation: Activation,
     },
     /// Every channel of every image scaled to mean 0 and variance 1 over its pixels; no tensors.
@@ -60,7 +60,7 @@ pub enum Op {
     Resize(Corners),
     /// The mean of each channel: one pixel.
     Mean,
-    /// One pixel repeated.
+    /// Broadcasts one pixel to a whole map.
     Expand,
     /// All channels of several maps of one size, one behind the other.
     Concat,
@@ -87,7 +87,7 @@ pub struct Conv {
     pub depthwise: bool,
     /// Whether it has a bias.
     pub bias: bool,
-    /// What follows.
+    /// The activation after it.
     pub activation: Activation,
     /// Where the convolution uses a part of the tensor's input channels only: the first one, and how many the tensor
     /// has (see [`narrow_before_resizing`](super::narrow_before_resizing)).
@@ -351,7 +351,7 @@ impl Graph {
         self.push(Op::Mean, vec![x], [1, 1, channels])
     }
 
-    /// One pixel repeated.
+    /// Broadcasts one pixel to a whole map.
     pub fn expand(&mut self, x: Value, [height, width]: [usize; 2]) -> Value {
         let [.., channels] = self.size(x);
         self.push(Op::Expand, vec![x], [height, width, channels])

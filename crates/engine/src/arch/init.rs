@@ -1,4 +1,4 @@
-//! First weights, as the reference draws them (its section "initialisation"), from a seed and the tensor's name alone:
+//! Initial weights, as the reference draws them (its section "initialisation"), from a seed and the tensor's name alone:
 //! the same on every device and in a browser.
 
 use rand::{RngExt, SeedableRng};

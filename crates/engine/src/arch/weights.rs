@@ -58,8 +58,8 @@ impl Weights {
     pub fn add(&mut self, name: &str, array: Array) -> Result<()> {
         if array.data.iter().any(|value| !value.is_finite()) {
             return Err(Error::Model(format!(
-                "the tensor `{name}` holds values that are not finite: take the file from before the training \
-                 went astray"
+                "the tensor `{name}` holds values that are not finite: use a file from before the training \
+                 diverged"
             )));
         }
         match self.0.insert(name.to_owned(), array) {

@@ -1,4 +1,4 @@
-//! Differences of teacher and student measured by what is usual on good images.
+//! Whitening: differences of teacher and student, and the teacher's features, scaled by their covariance on good images.
 //!
 //! The products of normalised features hardly change where a part only has another colour: the few channels that vary
 //! most decide a cosine. Whitened by their covariance on good images, all directions count alike (Mahalanobis, 1936; for
@@ -8,9 +8,9 @@
 use super::graph::{Graph, Layer};
 use crate::config::{FusionInput, ModelConfig};
 
-/// The linear maps, estimated from good images between the two stages and never trained: from the three levels'
-/// differences and, where the segmentation network is shown them, the three levels of the teacher's features, all
-/// normalised, to the same whitened. None where the network does without.
+/// The linear maps that whiten, estimated from good images between the two stages and never trained. Inputs are the
+/// normalised differences at the three levels and, where the segmentation network takes them, the teacher's normalised
+/// features; outputs are the same, whitened. None for a network without them.
 pub fn whitening(config: &ModelConfig) -> Option<Graph> {
     let names: &[&str] = match config.segmentation.as_ref()?.evidence {
         FusionInput::Products => return None,

@@ -4,7 +4,7 @@ use destseg_kernels::Grid;
 
 use crate::config::TeacherKind;
 
-/// Mean and standard std per channel, for values in [0, 1].
+/// Mean and standard deviation of each channel, for values in [0, 1].
 struct Normalisation {
     mean: [f32; 3],
     std: [f32; 3],
@@ -42,7 +42,7 @@ pub fn grid(pixels: &[f32], side: usize, teacher: TeacherKind) -> Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::image::unit;
+    use crate::data::image::to_f32;
     use crate::test_support;
 
     #[test]
@@ -50,7 +50,7 @@ mod tests {
         let Some(fixture) = test_support::preprocess() else {
             return;
         };
-        let pixels = unit(&fixture.rgb("rot_src_32"));
+        let pixels = to_f32(&fixture.rgb("rot_src_32"));
         let grid = grid(&pixels, 32, TeacherKind::Resnet18);
         let plane = |channel| grid.data.iter().skip(channel).step_by(3);
         let planes: Vec<f32> = (0..3).flat_map(plane).copied().collect();

@@ -53,7 +53,7 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// Features of teacher and student for the same, every vector of length 1.
     fn features<'a>(&'a self, image: &'a Grid) -> Pending<'a, [[Grid; 3]; 2]>;
 
-    /// Whether the image score is more than a rule for the map.
+    /// Whether the network computes the image score itself, not from the map.
     fn scores_views(&self) -> bool {
         false
     }
@@ -64,9 +64,9 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
 pub(crate) struct ViewMaps {
     pub(crate) segmentation: Option<AnomalyMap>,
     pub(crate) dest: AnomalyMap,
-    /// The levels' distances; without pixels where there are none.
+    /// The distances at the three levels; empty for `PatchCore`.
     pub(crate) levels: [AnomalyMap; 3],
-    /// The image score, where it is more than a rule for the map.
+    /// The image score, where the network computes it itself.
     pub(crate) score: Option<f32>,
 }
 
@@ -77,11 +77,10 @@ pub struct Detection {
     /// it; none where the model has no such network.
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map (product of the levels' distances), of the same size; of `PatchCore` the distances to
-    /// its memory.
+    /// its memory bank.
     pub dest: AnomalyMap,
-    /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side, of the whole image too:
-    /// as the network has them if it saw the image at once, else at the other maps' size. `PatchCore` has
-    /// no student, and here maps without pixels.
+    /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side. An image of several views has them
+    /// joined, at the size of the other maps. Empty for `PatchCore`, which has no student.
     pub levels: [AnomalyMap; 3],
     /// Image score of [`Self::map`].
     pub score: f32,
@@ -162,7 +161,7 @@ impl Detector {
     }
 
     /// Analyses an image of any size, shown as the model's [`InputLayout`] says. The maps cover the whole image;
-    /// the score is that of the view with the highest.
+    /// the score is the highest of all views.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
@@ -176,14 +175,14 @@ impl Detector {
         let mut segmentations = Vec::new();
         let mut dests = Vec::new();
         let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
-        let mut strangest = 0.0_f32;
+        let mut highest_score = 0.0_f32;
         for (index, view) in layout.views(image).enumerate() {
-            let found = self.detect_pixels(&image::unit(&view)).await?;
+            let found = self.detect_pixels(&image::to_f32(&view)).await?;
             if layout.is_plain() {
                 return Ok(found);
             }
             let side = self.settings.side;
-            strangest = strangest.max(found.score);
+            highest_score = highest_score.max(found.score);
             let trim = |map: AnomalyMap| layout.trim(index, map);
             segmentations.extend(found.segmentation.map(trim));
             dests.push(trim(found.dest));
@@ -195,7 +194,7 @@ impl Detector {
         }
         let highest = |maps: &[AnomalyMap]| maps.iter().map(|map| self.score(map)).fold(0.0, f32::max);
         let dest_score = if self.network.scores_views() {
-            strangest
+            highest_score
         } else {
             highest(&dests)
         };
@@ -222,7 +221,7 @@ impl Detector {
         })
     }
 
-    /// What the network sees of an image first, and whether that is all of it.
+    /// The first view of an image as the network sees it, and whether it is the only one.
     pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
         let layout = ViewLayout::new(
             self.settings.fit,
@@ -242,7 +241,7 @@ impl Detector {
     /// pixels as [`Self::detect_pixels`] takes them.
     ///
     /// # Errors
-    /// [`Error::Model`] for a memory, which has no student; [`Error::Device`] if the device was lost.
+    /// [`Error::Model`] for a memory bank, which has no student; [`Error::Device`] if the device was lost.
     pub async fn features(&self, pixels: &[f32]) -> Result<[[Array; 3]; 2]> {
         let features = self.network.features(&self.grid(pixels)).await?;
         Ok(features.map(|levels| levels.map(|level| channels_first(&level))))

@@ -1,5 +1,5 @@
-//! The methods. Each is a folder: settings, training, detection, and what it is in one sentence; [`ALL`] and [`INFOS`] list
-//! them.
+//! The methods, one folder each: how it is trained and detects, and one sentence about it. `DeSTSeg` and STPM share the
+//! settings in `config` and the trainer in `train`; `patchcore` has its own. [`ALL`] and [`INFOS`] list them.
 
 pub mod destseg;
 pub mod export;
@@ -52,7 +52,7 @@ pub struct BaselineInfo {
 /// A method with its code.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// What it is.
+    /// The method in words.
     pub info: Info,
     /// How it is trained with nothing but good images, if its [`Info::baseline`] says that it can be.
     pub baseline: Option<BaselineEntry>,
@@ -112,7 +112,7 @@ pub trait Training {
     /// Good images that the model is made of, without those held out for its threshold.
     fn images(&self) -> usize;
 
-    /// What the model keeps of how much, where it keeps a part.
+    /// Patches in the memory bank, and patches that they were chosen from; none for a method without a bank.
     fn kept(&self) -> Option<(usize, usize)> {
         None
     }
@@ -179,10 +179,10 @@ pub const ALL: [Entry; 3] = [destseg::ENTRY, stpm::ENTRY, patchcore::ENTRY];
 
 /// What a method is.
 pub fn info(method: Method) -> &'static Info {
-    const ALL: &[Info] = &INFOS;
-    let found = ALL.iter().find(|info| info.method == method);
+    const ALL_INFOS: &[Info] = &INFOS;
+    let found = ALL_INFOS.iter().find(|info| info.method == method);
     // a test makes sure that every method has one
-    found.unwrap_or(&ALL[0])
+    found.unwrap_or(&ALL_INFOS[0])
 }
 
 /// A method with its code.

@@ -7,6 +7,7 @@ use crate::arch::prefix;
 use crate::arch::weights::Weights;
 use crate::config::{ModelConfig, Preset, TeacherKind};
 use crate::files::{pytorch, teacher};
+use crate::train::model_so_far;
 use crate::{Error, Result};
 
 /// What a file holds.
@@ -18,8 +19,9 @@ pub enum Opened {
     Teacher(TeacherKind, Weights),
 }
 
-/// Opens a model or teacher: our own files, checkpoints of the reference implementation and state
-/// dicts of the published teachers, the last two in PyTorch's formats or as safetensors.
+/// Opens a model or teacher: our own files, the state of an interrupted training (the model as trained so far),
+/// checkpoints of the reference implementation and state dicts of the published teachers, the last two in `PyTorch`'s
+/// formats or as safetensors.
 ///
 /// # Errors
 /// [`Error::Model`] saying why the bytes are none of these, or naming the first tensor that is
@@ -27,6 +29,10 @@ pub enum Opened {
 pub fn open(bytes: &[u8]) -> Result<Opened> {
     if pytorch::is_pytorch(bytes) {
         return recognise(pytorch::read_state_dict(bytes)?);
+    }
+    if let Some((config, weights)) = model_so_far(bytes)? {
+        let header = ModelHeader::of_networks(config);
+        return ModelFile::new(header, weights).map(|model| Opened::Model(model.into()));
     }
     let (metadata, tensors) = open_safetensors(bytes)?;
     if metadata.contains_key(MODEL_KEY) || metadata.contains_key(BANK_KEY) {

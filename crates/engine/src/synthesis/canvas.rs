@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::data::image::{RgbImage, unit, unit_value};
+use crate::data::image::{RgbImage, to_f32, unit_value};
 
 /// Alpha from which on a changed pixel may be marked.
 const MARKED: f32 = 0.3;
@@ -144,7 +144,7 @@ impl<'a> Canvas<'a> {
         let size = clean.width() as usize;
         Self {
             size,
-            pixels: unit(clean),
+            pixels: to_f32(clean),
             mask: vec![0; size * size],
             grey: is_grey(clean),
             inside: None,
@@ -312,7 +312,7 @@ mod tests {
         let mut canvas = Canvas::new(&image);
         let shifted = square(32, |x, y| Canvas::new(&image).clean_at((x + 1) % 32, y));
         assert!(!canvas.lay(&shifted, Seen::Level(0.03)));
-        assert_eq!(canvas.pixels, unit(&image));
+        assert_eq!(canvas.pixels, to_f32(&image));
         assert!(canvas.mask.iter().all(|&v| v == 0));
         assert!(canvas.lay(&shifted, Seen::Detail(0.03)), "but its details moved");
     }
@@ -326,7 +326,7 @@ mod tests {
             for (i, &mark) in canvas.mask.iter().enumerate() {
                 let inside = (8..24).contains(&(i % 32)) && (8..24).contains(&(i / 32));
                 assert_eq!(mark == 1, inside, "{seen:?} at {i}");
-                assert!(inside || canvas.pixels[3 * i] == unit(&image)[3 * i]);
+                assert!(inside || canvas.pixels[3 * i] == to_f32(&image)[3 * i]);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Pasting a texture into an image, and the mask that the loss sees.
 
-use crate::data::image::{RgbImage, unit, unit_value};
+use crate::data::image::{RgbImage, to_f32, unit_value};
 
 /// The reduction from the input to the model's maps.
 const LOSS_SCALE: usize = 4;
@@ -13,7 +13,7 @@ pub fn compose(
     opacity: f32,
     texture: impl FnMut(usize, usize) -> [u8; 3],
 ) -> Vec<f32> {
-    let mut values = unit(image);
+    let mut values = to_f32(image);
     paste(&mut values, image.width() as usize, mask, opacity, texture);
     values
 }

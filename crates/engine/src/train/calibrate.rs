@@ -14,7 +14,8 @@ use crate::verdict::calibration::Calibration;
 
 /// Anomalies painted on each held-out image, and on all of them together, at least.
 const SYNTHETIC: (usize, usize) = (3, 16);
-/// Looks at all held-out images together, in varied light where training varies it, at least.
+/// Scores of held-out images together, at least; further ones are of the same images in varied light, where training
+/// varies it.
 const LOOKS: usize = 8;
 /// Tries to draw a mask that is not empty (about one in twenty is).
 const TRIES: usize = 8;
@@ -41,13 +42,13 @@ pub(crate) async fn calibrate(
         0
     };
     for image in held_out {
-        let found = detector.detect_pixels(&image::unit(image)).await?;
+        let found = detector.detect_pixels(&image::to_f32(image)).await?;
         good_scores.push(found.score);
         pixels.extend_from_slice(found.map().values());
         truth.resize(pixels.len(), false);
         for _ in 0..varied {
             let other = synthesiser.good(image, &mut rng);
-            varied_scores.push(detector.detect_pixels(&image::unit(&other)).await?.score);
+            varied_scores.push(detector.detect_pixels(&image::to_f32(&other)).await?.score);
         }
         for number in 0..synthetic {
             let Some(sample) = draw(synthesiser, image, &mut rng)? else {
@@ -55,7 +56,7 @@ pub(crate) async fn calibrate(
             };
             let found = detector.detect_pixels(&sample.corrupted).await?;
             synthetic_scores.push(found.score);
-            // enough pixels come of a few
+            // a few images give enough pixels
             if number < SYNTHETIC.0 {
                 pixels.extend_from_slice(found.map().values());
                 truth.extend(sample.mask.iter().map(|&m| m != 0));
@@ -152,7 +153,7 @@ fn image_threshold(groups: &Groups<'_>, is_probability: bool, views: f32) -> Res
         return Ok((0.5 * (below + lowest), f1));
     };
     let limit = |share: f32| expected.limit(share / views.max(1.0));
-    // the lowest itself is a defect
+    // never at the lowest score of a defect
     let within = limit(RARE).clamp(below, 0.1 * below + 0.9 * lowest);
     let mut sorted = synthetic.to_vec();
     sorted.sort_by(f32::total_cmp);
@@ -181,7 +182,7 @@ fn student_quantile(share: f32, freedom: f32) -> f32 {
 /// How the score of another good image is expected to scatter: its logit by Student's distribution.
 ///
 /// Four images may lie close together by chance, and then a threshold just above them stops every third good part.
-/// So what models are known to do counts as much as [`KNOWN`](Self::KNOWN) images do, and the few images' own
+/// So a prior from other models counts as much as [`KNOWN`](Self::KNOWN) images do, and the few images' own
 /// uncertainty widens the distribution (the posterior predictive one of a normal distribution; Gelman et al., Bayesian
 /// data analysis, section 3.3).
 struct Expected {

@@ -1,6 +1,6 @@
-//! What an interrupted run needs to go on as if nothing had happened: weights and batch statistics,
-//! the optimisers' momenta and the step. The generators' state is the step, because every random
-//! number is a function of seed and step.
+//! What an interrupted run needs to resume with equal steps: weights and batch statistics, the
+//! optimisers' momenta and the step number. Random numbers need no state: each is a function of seed
+//! and step.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What a training asks of a device, said before it begins.
+//! Memory and tensor sizes of a training, known before it begins, and the batches that fit a device.
 
 use crate::arch::cost::largest_map;
 use crate::config::{ModelConfig, Preset};

@@ -6,9 +6,9 @@
 pub(crate) mod calibrate;
 mod checkpoint;
 pub mod footprint;
+mod learning_rate;
 mod networks;
 mod sampler;
-mod stages;
 mod steps;
 mod whiten;
 
@@ -50,7 +50,7 @@ pub struct Trainer {
     step: usize,
     /// The best student so far, where one is chosen.
     best: Option<Best>,
-    /// What is usual on good images, until stage 2 begins.
+    /// Statistics of the good images' features, until stage 2 begins.
     statistics: Option<FeatureStatistics>,
 }
 
@@ -141,7 +141,7 @@ impl Trainer {
         self.views = views;
     }
 
-    /// Looks at all images when thresholds are measured, those for training too: where nothing is trained.
+    /// Calibrates on all images, those for training too: where nothing is trained.
     pub fn hold_out_all(&mut self) {
         self.held_out.append(&mut self.images);
     }
@@ -218,11 +218,11 @@ impl Trainer {
     }
 
     /// A held-out good image (or the first one, where none is held out) and the same with a synthetic
-    /// anomaly, always the same ones: what a training is watched by.
+    /// anomaly, always the same ones. Their maps show the progress of a training.
     ///
     /// # Errors
     /// [`Error::File`] or [`Error::Io`] if a texture file cannot be read.
-    pub fn specimen(&self) -> Result<(RgbImage, Sample)> {
+    pub fn preview_sample(&self) -> Result<(RgbImage, Sample)> {
         let Some(image) = self.held_out.first().or(self.images.first()) else {
             return Err(Error::Dataset("there are no good images to look at".into()));
         };
@@ -252,7 +252,7 @@ impl Trainer {
         let all = self.images.iter().chain(&self.held_out).zip(&self.indices);
         let every = self.indices.len().div_ceil(most.max(1)).max(1);
         for (image, &index) in all.step_by(every) {
-            let score = detector.detect_pixels(&image::unit(image)).await?.score;
+            let score = detector.detect_pixels(&image::to_f32(image)).await?.score;
             if score >= calibration.image_threshold {
                 outliers.push(Outlier { index, score });
             }

@@ -127,11 +127,11 @@ impl Networks {
 
     /// Networks of the same kind without weights, for steps that are thrown away; none where nothing is compiled at the
     /// first step.
-    pub(super) fn twin(&self) -> Result<Option<Self>> {
+    pub(super) fn untrained_copy(&self) -> Option<Self> {
         match self {
-            Self::Cpu(_) => Ok(None),
+            Self::Cpu(_) => None,
             #[cfg(feature = "burn")]
-            Self::Burn(networks) => Ok(Some(Self::Burn(networks.twin()?.into()))),
+            Self::Burn(networks) => Some(Self::Burn(networks.untrained_copy().into())),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Sampler {
 
     /// Image indices of a step, each with the generator of its sample.
     pub(super) fn indices(&self, step: usize) -> Vec<(usize, Pcg64)> {
-        // whole batches only, as the reference drops the last one; few images go round instead
+        // whole batches only, as the reference drops the last one; fewer images than a batch are repeated
         let per_epoch = if self.images >= self.batch {
             self.images / self.batch * self.batch
         } else {

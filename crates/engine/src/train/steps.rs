@@ -2,7 +2,7 @@
 
 use destseg_kernels::Grid;
 
-use super::stages::learning_rate;
+use super::learning_rate::learning_rate;
 use super::{Best, Trainer, sampler, whiten};
 use crate::arch::prefix;
 use crate::backend::optimiser::StepSize;
@@ -53,7 +53,7 @@ impl Trainer {
     /// As [`Self::step`].
     pub async fn warm_up(&self, report: &mut dyn FnMut(usize, usize)) -> Result<()> {
         const PARTS: usize = 3;
-        let Some(mut twin) = self.networks.twin()? else {
+        let Some(mut copy) = self.networks.untrained_copy() else {
             return Ok(());
         };
         let batch = self.batch()?;
@@ -61,17 +61,17 @@ impl Trainer {
             report(0, PARTS);
             let (size, factor) = (self.student_step_size(0), self.loss_factor(&batch));
             let denoising = self.config.denoising;
-            twin.student_step(batch.clone(), denoising, size, factor).await?;
+            copy.student_step(batch.clone(), denoising, size, factor).await?;
         }
         if self.config.segmentation.steps > 0 {
             report(1, PARTS);
             let size = self.segmentation_step_size(0);
-            twin.segmentation_step(batch, size, self.config.focal_gamma)
+            copy.segmentation_step(batch, size, self.config.focal_gamma)
                 .await?;
         }
         report(PARTS - 1, PARTS);
-        twin.detector(&self.model_config)?
-            .detect_pixels(&image::unit(&self.images[0]))
+        copy.detector(&self.model_config)?
+            .detect_pixels(&image::to_f32(&self.images[0]))
             .await?;
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Trainer {
             let detector = self.detector()?;
             let mut sum = 0.0;
             for image in &self.held_out {
-                let found = detector.detect_pixels(&image::unit(image)).await?;
+                let found = detector.detect_pixels(&image::to_f32(image)).await?;
                 sum += found.dest.values().iter().sum::<f32>() / found.dest.values().len() as f32;
             }
             let mean = sum / self.held_out.len() as f32;
@@ -191,10 +191,10 @@ impl Trainer {
         };
         let index = statistics.images();
         if let Some(image) = self.images.get(index).filter(|_| index < whiten::MOST_IMAGES) {
-            // what varies among good images is usual
+            // with the variation that training gives the good images
             let mut rng = sampler::whitening_rng(self.config.seed, index);
             let varied = self.synthesiser.good(image, &mut rng);
-            let image = self.grid(&image::unit(&varied));
+            let image = self.grid(&image::to_f32(&varied));
             statistics.add(&self.networks.features(&image).await?);
             self.statistics = Some(statistics);
             return Ok(true);
@@ -243,7 +243,7 @@ impl Trainer {
             mask: mask.collect(),
             clean: samples
                 .iter()
-                .map(|sample| self.grid(&image::unit(&sample.clean)))
+                .map(|sample| self.grid(&image::to_f32(&sample.clean)))
                 .collect(),
             corrupted: samples
                 .iter()

@@ -134,8 +134,8 @@ impl Moments {
     }
 
     /// Weights (row by row) and bias of the map that makes mean 0 and covariance 1; `None` where the
-    /// vectors never vary or are no numbers. Its rows are principal directions: the squares of single
-    /// outputs, not only their sum, say something.
+    /// vectors never vary or are no numbers. Its rows are principal directions, so each output by itself has a
+    /// meaning, not only the sum of their squares.
     fn whitening(&self) -> Option<(Vec<f32>, Vec<f32>)> {
         let n = self.sum.len();
         let mean: Vec<f64> = self.sum.iter().map(|sum| sum / self.count).collect();

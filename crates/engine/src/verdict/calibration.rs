@@ -1,4 +1,4 @@
-//! Where "good" ends, found without a single real defect.
+//! Calibrated thresholds, found with good images and synthetic defects alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,10 @@ use crate::verdict::decision::{self, Thresholds};
 /// Thresholds from held-out good images and synthetic anomalies painted on them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Image scores from here on are called defective: best F1 between the two groups.
+    /// Image scores at or above this are called defective. Among the thresholds with the best F1 between the two groups it
+    /// is the one that one good image in a hundred is expected to exceed; where the groups overlap, at most one in twenty.
     pub image_threshold: f32,
-    /// Map values from here on belong to a defect: best F1 over all pixels.
+    /// Map values at or above this belong to a defect: best F1 over all pixels.
     pub pixel_threshold: f32,
     /// The image score that counts as surely defective.
     #[serde(default = "decision::certain")]
@@ -25,7 +26,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// What decides.
+    /// The thresholds without the scores behind them.
     pub fn thresholds(&self) -> Thresholds {
         Thresholds {
             image: self.image_threshold,

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 /// The sensitivity at which the calibrated threshold decides.
 pub const SENSITIVITY: f32 = 0.5;
 
-/// Where "good" ends.
+/// The thresholds of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// Image scores from here on are called defective.
+    /// Image scores at or above this are called defective.
     pub image: f32,
-    /// Map values from here on belong to a defect.
+    /// Map values at or above this belong to a defect.
     pub pixel: f32,
     /// The image score that counts as surely defective; 1 for the segmentation network's map.
     #[serde(default = "certain")]

@@ -39,13 +39,8 @@ pub async fn read_all(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>> {
 /// # Errors
 /// [`Error::Device`] if the device was lost.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let lost = |reason: String| {
-        tracing::debug!("reading a tensor: {reason}");
-        Error::Device("the compute device stopped answering, as after a crash of its driver".into())
-    };
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|err| lost(err.to_string()))?;
-    data.try_into_vec::<f32>().map_err(|err| lost(format!("{err:?}")))
+    let lost =
+        || Error::Device("the compute device stopped answering, as after a crash of its driver".into());
+    let data = tensor.into_data_async().await.map_err(|_| lost())?;
+    data.try_into_vec::<f32>().map_err(|_| lost())
 }

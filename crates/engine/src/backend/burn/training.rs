@@ -29,7 +29,8 @@ pub struct BurnTraining {
     segmentation: Option<Trained>,
     /// None where the segmentation network is not shown whitened vectors.
     whitening: Option<(Graph, Tensors)>,
-    /// Teacher, student and whitening of stage 2; made when it begins.
+    /// Teacher, student and whitening as they are now; made when they are asked for, forgotten when a weight of theirs
+    /// changes.
     frozen: Option<BurnModel>,
 }
 
@@ -129,16 +130,8 @@ impl BurnTraining {
     }
 
     /// Networks of the same kind without weights.
-    ///
-    /// # Errors
-    /// None so far.
-    pub fn twin(&self) -> Result<Self> {
-        Ok(Self::around(
-            &self.config,
-            self.teacher.clone(),
-            self.rule,
-            &self.device,
-        ))
+    pub fn untrained_copy(&self) -> Self {
+        Self::around(&self.config, self.teacher.clone(), self.rule, &self.device)
     }
 
     /// All weights that are trained or estimated, under the names of a file.
@@ -212,10 +205,7 @@ impl BurnTraining {
         size: StepSize,
         gamma: f64,
     ) -> Result<[f32; 2]> {
-        let frozen = match self.frozen.take() {
-            Some(frozen) => frozen,
-            None => self.current()?,
-        };
+        let frozen = self.take_frozen()?;
         let Some(part) = &mut self.segmentation else {
             return Err(Error::Config("there is no segmentation network to train".into()));
         };
@@ -256,13 +246,20 @@ impl BurnTraining {
         })
     }
 
+    /// To be put back where no weight of teacher, student and whitening changes.
+    fn take_frozen(&mut self) -> Result<BurnModel> {
+        self.frozen.take().map_or_else(|| self.current(), Ok)
+    }
+
     /// Features of teacher and student for an image that is normalised for the teacher, every vector of length 1.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
-    pub async fn features(&self, image: &Grid) -> Result<[[Grid; 3]; 2]> {
-        let model = self.current()?;
-        download_features(model.features_of(upload(std::slice::from_ref(image), &self.device))?).await
+    pub async fn features(&mut self, image: &Grid) -> Result<[[Grid; 3]; 2]> {
+        let frozen = self.take_frozen()?;
+        let features = frozen.features_of(upload(std::slice::from_ref(image), &self.device))?;
+        self.frozen = Some(frozen);
+        download_features(features).await
     }
 
     /// The moments of both optimisers, under the names of a file.

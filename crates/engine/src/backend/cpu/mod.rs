@@ -1,16 +1,16 @@
 //! Networks on the CPU's own kernels ([`destseg_kernels`]): programs for inference, a tape and optimisers for training.
 
-mod fused;
 mod model;
 mod operations;
 mod optimiser;
+mod program;
 pub mod tape;
 #[cfg(test)]
 mod tests;
 mod training;
 mod weights;
 
-pub use fused::Program;
 pub use model::{CpuModel, CpuTeacher, Maps};
 pub use optimiser::Optimiser;
+pub use program::Program;
 pub use training::CpuTraining;

@@ -8,7 +8,7 @@ use destseg_kernels::pool::Pool;
 use destseg_kernels::resample::{Onto, bilinear};
 use destseg_kernels::{Finish, Grid};
 
-use super::fused::Program;
+use super::program::Program;
 use super::weights::Kernel;
 use crate::Result;
 use crate::arch::weights::Weights;

@@ -22,8 +22,9 @@ pub struct CpuTraining {
     student: Part,
     segmentation: Option<Part>,
     whitening: Weights,
-    /// The model as it is now; made when it is asked for, forgotten when a weight changes.
-    model: Option<Arc<CpuModel>>,
+    /// Teacher, student and whitening as they are now; made when they are asked for, forgotten when a weight of theirs
+    /// changes.
+    frozen: Option<Arc<CpuModel>>,
     /// What the steps of a stage compute in.
     pool: Arc<Pool>,
 }
@@ -65,7 +66,7 @@ impl CpuTraining {
             whitening: arch::whitening(config)
                 .map_or_else(Weights::default, |graph| arch::init::zeros(&graph)),
             config: config.clone(),
-            model: None,
+            frozen: None,
             pool: Arc::default(),
         })
     }
@@ -92,7 +93,7 @@ impl CpuTraining {
         if let Some(weights) = part(prefix::WHITENING) {
             self.whitening = weights;
         }
-        self.model = None;
+        self.frozen = None;
     }
 
     /// A step of stage 1: the teacher sees the `clean` images, the student the `seen` ones. The result is the cosine
@@ -124,7 +125,7 @@ impl CpuTraining {
         }
         let changes = tape.backward(gradients);
         self.student.change(size, changes);
-        self.model = None;
+        self.frozen = None;
         Ok(loss)
     }
 
@@ -139,14 +140,11 @@ impl CpuTraining {
         size: StepSize,
         gamma: f32,
     ) -> Result<[f32; 2]> {
-        let frozen = match &self.model {
-            Some(model) => Arc::clone(model),
-            None => {
-                // the student's grids have other sizes
-                self.pool = Arc::default();
-                self.model()?
-            }
-        };
+        if self.frozen.is_none() {
+            // the student's grids have other sizes
+            self.pool = Arc::default();
+        }
+        let frozen = self.frozen()?;
         let Some(part) = &mut self.segmentation else {
             return Err(crate::Error::Config(
                 "there is no segmentation network to train".into(),
@@ -163,8 +161,6 @@ impl CpuTraining {
         let (losses, gradient) = tape::focal_and_l1(tape.value(logits), mask, gamma);
         let changes = tape.backward(vec![(logits, gradient)]);
         part.change(size, changes);
-        // teacher and student are as they were
-        self.model = Some(frozen);
         Ok(losses)
     }
 
@@ -176,14 +172,11 @@ impl CpuTraining {
         CpuModel::new(&self.config, Arc::clone(&self.teacher), &self.weights())
     }
 
-    /// The model whose teacher, student and whitening are as they are now.
-    fn model(&mut self) -> Result<Arc<CpuModel>> {
-        if let Some(model) = &self.model {
-            return Ok(Arc::clone(model));
+    fn frozen(&mut self) -> Result<Arc<CpuModel>> {
+        if self.frozen.is_none() {
+            self.frozen = Some(Arc::new(self.current()?));
         }
-        let model = Arc::new(self.current()?);
-        self.model = Some(Arc::clone(&model));
-        Ok(model)
+        Ok(Arc::clone(self.frozen.as_ref().expect("just made")))
     }
 
     /// Features of teacher and student for an image that is normalised for the teacher, every vector of length 1.
@@ -191,7 +184,7 @@ impl CpuTraining {
     /// # Errors
     /// As [`Self::current`].
     pub fn features(&mut self, image: &Grid) -> Result<[[Grid; 3]; 2]> {
-        Ok(self.model()?.features(image))
+        Ok(self.frozen()?.features(image))
     }
 
     /// The moments of both optimisers, under the names of a file.

@@ -141,7 +141,6 @@ fn cut_off(format: &str) -> Error {
 
 /// One sentence for what the decoder reports.
 fn explain(format: &str, error: &ImageError) -> Error {
-    tracing::debug!("{format} decoder: {error}");
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(format),
         ImageError::Limits(_) => Error::Image(

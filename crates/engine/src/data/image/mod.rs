@@ -19,7 +19,7 @@ pub fn crop(image: &RgbImage, x: usize, y: usize, width: usize, height: usize) -
 }
 
 /// Interleaved RGB values in [0, 1], row by row (height x width x 3).
-pub fn unit(image: &RgbImage) -> Vec<f32> {
+pub fn to_f32(image: &RgbImage) -> Vec<f32> {
     image.as_raw().iter().map(|&value| unit_value(value)).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::backend::device::Device;
 use crate::config::Method;
 use crate::inspect::{Detector, InputSettings, Network};
 
-/// What it is.
+/// The method in words.
 pub const INFO: Info = Info {
     method: Method::Destseg,
     explanation: "A student network learns to repair what a frozen teacher network sees of painted defects, and a \
@@ -21,7 +21,7 @@ pub const INFO: Info = Info {
     baseline: None,
 };
 
-/// With its code.
+/// The method with its code.
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: None,

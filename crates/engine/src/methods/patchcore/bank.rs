@@ -20,7 +20,7 @@ const SIGMA: f32 = 4.0;
 /// A patch for every place of the teacher's middle level: the features around it (the mean of 3 x 3, with zeros beyond
 /// the border), and those of the coarse level there. One pixel of the result is one patch.
 pub fn patches([_, middle, coarse]: &[Grid; 3]) -> Grid {
-    let (own, wide) = (around(middle), around(coarse));
+    let (own, wide) = (mean_3x3(middle), mean_3x3(coarse));
     let mut patches = Grid::zeros(middle.height, middle.width, middle.channels + coarse.channels);
     let all = patches.channels;
     let pixels = patches
@@ -32,8 +32,8 @@ pub fn patches([_, middle, coarse]: &[Grid; 3]) -> Grid {
     patches
 }
 
-/// The mean of each 3x3 neighbourhood, zeros beyond the border counted.
-fn around(grid: &Grid) -> Grid {
+/// The mean of each 3x3 neighbourhood, padded with zeros.
+fn mean_3x3(grid: &Grid) -> Grid {
     let (height, width, channels) = (grid.height, grid.width, grid.channels);
     let mut out = Grid::zeros(height, width, channels);
     for (i, pixel) in out.data.chunks_exact_mut(channels).enumerate() {
@@ -67,7 +67,7 @@ pub struct PatchCore {
 
 /// What the bank says about one image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Strangeness {
+pub struct PatchScores {
     /// Distance of each patch to the nearest one of the bank.
     pub patches: AnomalyMap,
     /// The image score.
@@ -119,11 +119,11 @@ impl PatchCore {
         self.bank.is_empty()
     }
 
-    /// Looks at one image that is normalised for the teacher.
+    /// The scores of one image that is normalised for the teacher.
     ///
     /// # Errors
     /// [`Error::Device`] if the features are no numbers.
-    pub fn look(&self, image: &Grid) -> Result<Strangeness> {
+    pub fn score(&self, image: &Grid) -> Result<PatchScores> {
         let patches = patches(&self.teacher.run(image));
         let mut nearest = vec![(f32::NEG_INFINITY, 0); patches.pixels()];
         for (number, chunk) in self.chunks.iter().enumerate() {
@@ -139,7 +139,7 @@ impl PatchCore {
                 }
             }
         }
-        // differences of large products lose digits: measured again where it counts
+        // differences of large products lose digits, so the nearest distance is computed again
         let rows = || patches.data.chunks_exact(self.dimensions);
         let distances: Vec<f32> = rows()
             .zip(&nearest)
@@ -151,7 +151,7 @@ impl PatchCore {
             self.weight(patch, nearest[worst].1) * distances[worst]
         });
         let patches = AnomalyMap::new(patches.width, patches.height, distances).ok_or_else(not_numbers)?;
-        Ok(Strangeness { patches, score })
+        Ok(PatchScores { patches, score })
     }
 
     /// The map of the whole input: patches upsampled bilinearly, then smoothed.
@@ -206,7 +206,7 @@ impl PatchCore {
 impl Network for PatchCore {
     fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps> {
         Box::pin(async {
-            let found = self.look(image)?;
+            let found = self.score(image)?;
             Ok(ViewMaps {
                 segmentation: None,
                 dest: self.smooth(&found.patches),

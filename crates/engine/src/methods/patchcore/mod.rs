@@ -17,12 +17,12 @@ use crate::config::{ImageScore, Method, Upsampling};
 use crate::inspect::{Detector, InputSettings};
 use crate::{Error, Result};
 
-pub use bank::{PatchCore, Strangeness, patches};
+pub use bank::{PatchCore, PatchScores, patches};
 pub use blur::gaussian;
 pub use config::BankConfig;
 pub use train::{BankBuilder, Coreset};
 
-/// What it is.
+/// The method in words.
 pub const INFO: Info = Info {
     method: Method::Patchcore,
     explanation: "A memory bank keeps features of good images, and nothing is trained; what is far from all of them is \
@@ -45,7 +45,7 @@ pub const INFO: Info = Info {
     }),
 };
 
-/// With its code.
+/// The method with its code.
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: Some(BaselineEntry {

@@ -94,7 +94,7 @@ impl BankBuilder {
     /// [`Error::Device`] if the device was lost.
     pub fn step(&mut self) -> Result<Option<Progress>> {
         if let Some(image) = self.images.get(self.done) {
-            let pixels = image::unit(image);
+            let pixels = image::to_f32(image);
             let grid = preprocess::grid(&pixels, self.config.input_size, self.config.teacher);
             self.patches.extend(patches(&self.teacher.run(&grid)).data);
             self.done += 1;
@@ -295,7 +295,7 @@ impl Coreset {
         &self.chosen
     }
 
-    /// Chooses on until there are `count`.
+    /// Chooses further points until there are `count`.
     pub fn choose(&mut self, count: usize) {
         while self.chosen.len() < count.min(self.lengths.len()) {
             let next = match self.chosen.last() {

@@ -11,7 +11,7 @@ use crate::inspect::Pending;
 use crate::synthesis::Synthesiser;
 use crate::train::Trainer;
 
-/// What it is.
+/// The method in words.
 pub const INFO: Info = Info {
     method: Method::Stpm,
     explanation: "A student network learns to give the features of a frozen teacher network for good images; where they \
@@ -23,7 +23,7 @@ pub const INFO: Info = Info {
         in_page: &[
             // images of a step that a page can hold
             ("training.batch", 8.0),
-            // on twenty images it has learned by then what it will
+            // enough for twenty images: the loss no longer falls
             ("training.student.steps", 80.0),
             ("training.select_every", 20.0),
             ("training.held_out", 0.2),
@@ -32,7 +32,7 @@ pub const INFO: Info = Info {
     }),
 };
 
-/// With its code.
+/// The method with its code.
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: Some(BaselineEntry { settings, begin }),

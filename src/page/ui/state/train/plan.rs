@@ -7,7 +7,7 @@ use destseg_engine::train::footprint::{self, BATCHES, Limits};
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
 const MOST_MEMORY: u64 = 2_500_000_000;
-/// A prediction by the paper's network takes about as long as so many by the compact one (`docs/teaching.md`).
+/// A prediction by the paper's network takes about as long as so many by the compact one (`docs/performance.md`).
 const PAPER_WORK: f64 = 11.0;
 
 impl TrainState {
