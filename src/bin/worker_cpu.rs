@@ -1,4 +1,4 @@
-//! The page's engine without GPU and training, a module Web Worker: what a visitor waits for first.
+//! The page's CPU engine, a module Web Worker: small, so that a visitor soon sees a first result.
 
 fn main() {
     destseg::page::worker::run();

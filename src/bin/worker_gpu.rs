@@ -1,4 +1,4 @@
-//! The page's engine, a module Web Worker.
+//! The page's GPU engine, a module Web Worker.
 
 fn main() {
     destseg::page::worker::run();

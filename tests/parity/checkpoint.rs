@@ -236,6 +236,11 @@ async fn headers_of_older_versions_open() {
     let two = with_header(&|header| header["method"] = "stpm".into());
     let message = open(&two).expect_err("refused").to_string();
     assert!(message.contains("two methods"), "{message}");
+    let nameless = with_header(&|header| {
+        header.as_object_mut().expect("is an object").remove("method");
+    });
+    let message = open(&nameless).expect_err("refused").to_string();
+    assert!(message.contains("does not say its method"), "{message}");
     let unknown = with_header(&|header| header["features"] = serde_json::json!(["whitening", "time-travel"]));
     let message = open(&unknown).expect_err("refused").to_string();
     assert!(message.contains("`time-travel`"), "{message}");

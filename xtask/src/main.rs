@@ -12,11 +12,11 @@ use xtask::{bench, checks, cli_docs, demo, manifest, page};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
-cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of a mode:
-    --unit      formatting and unit tests without Burn; needs Rust alone; 2 minutes, 6 at first
-    --native    these, lints, documentation and every other native test; needs Rust, and a GPU or Chromium;
-                15 minutes, 40 at first
-    --page      build the page, its size and the tests in the browser; needs Chromium; 15 minutes, 40 at first
+cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of a mode;
+                                          CONTRIBUTING.md says how long they take:
+    --unit      formatting and unit tests without Burn; needs Rust alone
+    --native    these, lints, documentation and every other native test; needs Rust, and a GPU or Chromium
+    --page      lints for wasm, the page, its size and the tests in the browser; needs Chromium
 cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
 cargo xtask serve DIR [--port N]          serve a folder on this machine

@@ -17,7 +17,7 @@ use destseg_engine::files::zip;
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;
 /// The extensions of model and teacher files, as a file picker wants them.
-pub(crate) const MODEL_EXTENSIONS: &str = ".safetensors,.pckl,.pth,.pt";
+pub(crate) const MODEL_EXTENSIONS: &str = ".safetensors,.checkpoint,.pckl,.pth,.pt";
 /// What a picker for images offers.
 pub(crate) const IMAGE_TYPES: &str = "image/*,.zip";
 /// A folder is searched for this many files at most.

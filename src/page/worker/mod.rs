@@ -1,5 +1,5 @@
 //! The page's engine: takes [`Command`]s in a Web Worker, one at a time, and answers with
-//! [`Event`]s. It is the crash domain: whatever happens here ends as a message.
+//! [`Event`]s. A crash stays in the worker and ends as a message.
 //!
 //! There are two engines with one protocol, which can do the same. The CPU engine has no Burn and is a fraction of the GPU
 //! engine's size; the page fetches the GPU engine only where a graphics card waits.

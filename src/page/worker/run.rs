@@ -26,7 +26,7 @@ use destseg_engine::{Error, Result};
 
 /// Milliseconds between two savings.
 const SAVE_EVERY_MS: f64 = 30_000.0;
-/// Least milliseconds between two predictions of the preview_sample.
+/// Least milliseconds between two predictions of the preview.
 const PREDICT_EVERY_MS: f64 = 3_000.0;
 /// Predicting takes at most one part in this many of the time.
 const PREDICT_SHARE: f64 = 20.0;
@@ -253,7 +253,7 @@ impl Run {
         Ok(true)
     }
 
-    /// Posts the prediction of the preview_sample so far: the DeST map in stage 1.
+    /// Posts the prediction of the preview so far: the DeST map in stage 1.
     async fn predict_held_out(&mut self) -> Result<()> {
         let start = now_ms();
         let (good, sample) = &self.preview_sample;

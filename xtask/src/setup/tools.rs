@@ -28,7 +28,8 @@ pub(super) fn ensure_wasm_bindgen() -> Result<()> {
             |there| format!("version {there} is there, but Cargo.lock has {wanted} and they must agree"),
         );
         missing("wasm-bindgen", &why);
-        cargo_install("wasm-bindgen-cli", wanted)?;
+        // it rewrites megabytes of code at every build
+        cargo_install("wasm-bindgen-cli", wanted, "1")?;
     }
     found("wasm-bindgen", wanted);
     Ok(())
@@ -38,7 +39,8 @@ pub(super) fn ensure_wasm_bindgen() -> Result<()> {
 pub(super) fn ensure_trunk() -> Result<()> {
     if version("trunk").is_none_or(|there| numbers(&there) < numbers(TRUNK)) {
         missing("Trunk", "it puts the page together");
-        cargo_install("trunk", TRUNK)?;
+        // it copies files and starts others
+        cargo_install("trunk", TRUNK, "0")?;
     }
     found(
         "Trunk",
@@ -80,8 +82,8 @@ pub(super) fn ensure_wasm_opt() -> Result<()> {
     Ok(())
 }
 
-/// Builds a tool from its published source. Speed of the tool matters less than of its build.
-fn cargo_install(package: &str, version: &str) -> Result<()> {
+/// Builds a tool from its published source, less optimised than usual: a first build waits for the tool.
+fn cargo_install(package: &str, version: &str, opt_level: &str) -> Result<()> {
     let install = |locked: &[&str]| {
         doing(&format!(
             "cargo install {package} --version {version} {} (some minutes)",
@@ -93,7 +95,7 @@ fn cargo_install(package: &str, version: &str) -> Result<()> {
             .args(locked)
             // A tool of another toolchain's cargo is in the way, not in use.
             .arg("--force")
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt_level)
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         process::run(&mut command)

@@ -46,7 +46,7 @@ pub struct DeviceInfo {
     pub adapter: String,
     /// Whether the adapter is software (`SwiftShader`, lavapipe): slower than the CPU backend.
     pub software: bool,
-    /// Whether there is a graphics adapter that only the whole engine can use.
+    /// Whether there is a graphics adapter that only a build with Burn can use.
     #[serde(default)]
     pub gpu_waits: bool,
     /// Bytes of the largest tensor that it takes; none where only memory limits it.

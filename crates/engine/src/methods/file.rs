@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// Version of the header; files of a newer one are refused.
 pub const FORMAT_VERSION: u32 = 2;
+/// The first version whose header must name the method.
+const FIRST_WITH_METHOD: u32 = 2;
 /// Version of a teacher's header.
 const TEACHER_VERSION: u32 = 1;
 /// This program.
@@ -115,6 +117,11 @@ impl TryFrom<RawHeader> for ModelHeader {
                 "this model needs the feature `{unknown}`, which this version of destseg does not have: update destseg \
                  or reload the page"
             )));
+        }
+        if raw.method.is_none() && raw.format_version >= FIRST_WITH_METHOD {
+            return Err(Error::Model(
+                "the model's header does not say its method: take another copy of the file".into(),
+            ));
         }
         // version 1 named memory banks by a key of their own, see `parse`
         let body = match raw.method {

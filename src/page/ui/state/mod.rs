@@ -253,7 +253,7 @@ pub struct State {
     pub backend: BackendChoice,
     /// Counts the workers; a new number asks for a new worker.
     pub generation: u32,
-    /// Whether the worker is the GPU engine, or the small CPU engine for first results.
+    /// Whether the worker is the GPU engine, or the CPU engine.
     pub gpu_engine: bool,
     /// What is known about the files of the GPU engine.
     pub gpu_engine_files: GpuEngineFiles,

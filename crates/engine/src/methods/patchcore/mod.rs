@@ -1,5 +1,5 @@
-//! `PatchCore` (Roth et al., CVPR 2022): an image is as anomalous as its strangest patch, and a patch is
-//! as strange as it is far from all patches of a memory bank, which holds features of good images.
+//! `PatchCore` (Roth et al., CVPR 2022): an image is as anomalous as its most anomalous patch, and a patch is
+//! as anomalous as it is far from all patches of a memory bank, which holds features of good images.
 
 mod bank;
 mod blur;
