@@ -1,8 +1,8 @@
-//! The evaluation protocol as a command: tables of several categories, and sweeps over seeds.
+//! The evaluation protocol as commands: tables of several categories, sweeps over seeds, benches.
 
 use std::fs;
 
-use destseg_engine::evaluation::{CategoryReport, Metric, Metrics, Report, Sweep};
+use destseg_engine::evaluation::{Bench, CategoryReport, Metric, Metrics, Report, Sweep};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]
@@ -191,7 +191,6 @@ fn a_sweep_does_what_is_not_done() {
     let strings = |arguments: &[String]| -> (String, String) {
         succeeds(&arguments.iter().map(|a| &**a).collect::<Vec<_>>(), path)
     };
-    let started = |notes: &str| notes.lines().filter(|line| line.contains(": started")).count();
     let (table, notes) = strings(&sweep(&[]));
     assert_eq!(started(&notes), 4, "{notes}");
     assert!(table.contains("mean") && table.contains('±'), "{table}");
@@ -238,4 +237,149 @@ fn a_sweep_does_what_is_not_done() {
     assert!(errors.contains("1 of 2 runs failed: fabric seed 0"), "{errors}");
     let half = fs::read_to_string(path.join("half/summary.csv")).expect("is written");
     assert!(half.contains("circuit") && !half.contains("fabric"), "{half}");
+}
+
+/// Lines of notes that say that a run begins.
+fn started(notes: &str) -> usize {
+    notes.lines().filter(|line| line.contains(": started")).count()
+}
+
+#[test]
+fn a_bench_compares_numbers_of_images_and_methods() {
+    const RUNS: usize = 6;
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    for category in CATEGORIES {
+        demo_data(path, category, [7, 2, 1], 3);
+    }
+    let sets = [
+        "bench",
+        "circuit",
+        "fabric",
+        "-o",
+        "runs",
+        "--devices",
+        "cpu",
+        "--jobs",
+        "2",
+    ];
+    let numbers = ["--images", "4,5,all,900"];
+    let bench = |more: &[&'static str]| [&sets[..], &numbers, more, &["--"], &SHORT].concat();
+    let (table, notes) = succeeds(&bench(&[]), path);
+    assert_eq!(started(&notes), RUNS, "{notes}");
+    assert!(notes.contains("fabric has only 7 good images"), "{notes}");
+    assert_eq!(table.matches("all sets").count(), 3, "{table}");
+
+    let read = |name: &str| fs::read_to_string(path.join("runs").join(name)).expect("is there");
+    let summary: Bench = serde_json::from_str(&read("bench.json")).expect("is a bench");
+    let row = |images: Option<usize>, set: &str| {
+        let found = summary
+            .rows
+            .iter()
+            .find(|row| row.images == images && row.set == set);
+        found.expect("has the row").clone()
+    };
+    // what is not trained on is tested, so that few images for training are many for the test
+    for (images, good) in [(Some(4), 2 + 3), (Some(5), 2 + 2), (None, 2)] {
+        for set in CATEGORIES {
+            assert_eq!(row(images, set).stopped.alarms.all, good, "{set} with {images:?}");
+        }
+        let all = row(images, "all sets");
+        assert_eq!((all.runs, all.stopped.alarms.all), (2, 2 * good));
+    }
+    let chosen = read("destseg-compact/4/fabric/seed-0/train.txt");
+    let unused = read("destseg-compact/4/fabric/seed-0/unused.txt");
+    assert_eq!((chosen.lines().count(), unused.lines().count()), (4, 3));
+    assert!(
+        chosen
+            .lines()
+            .all(|line| line.starts_with("train/good/") && !unused.contains(line))
+    );
+    let images = read("destseg-compact/4/fabric/seed-0/images.csv");
+    assert!(unused.lines().all(|line| images.contains(line)), "{images}");
+    let scores = read("scores.csv");
+    assert_eq!(scores.lines().count(), 1 + images_of(&summary), "{scores}");
+    assert!(read("bench.md").starts_with("| set | recipe | images | runs |"));
+    assert_eq!(read("bench.csv").lines().count(), summary.rows.len() + 1);
+    let html = read("bench.html");
+    assert!(
+        html.contains("found at 5 %") && !html.contains("http"),
+        "needs nothing else"
+    );
+
+    // what is done is kept, what is missing is done, and the figures are the same
+    fs::remove_file(path.join("runs/destseg-compact/5/circuit/seed-0/report.json")).expect("removes");
+    let (again, notes) = succeeds(&bench(&[]), path);
+    assert_eq!(started(&notes), 1, "{notes}");
+    assert_eq!(again, table);
+    let more = [
+        "bench",
+        "fabric",
+        "-o",
+        "runs",
+        "--devices",
+        "cpu",
+        "--seeds",
+        "0,1",
+        "--",
+    ];
+    let (_, notes) = succeeds(&[&more[..], &SHORT].concat(), path);
+    assert_eq!(started(&notes), 1, "one seed of fabric is there: {notes}");
+
+    let other = fails(&[&sets[..], &["--", "--rotate-90"]].concat(), path);
+    assert!(other.contains("holds runs with other flags"), "{other}");
+    let twice = fails(&["bench", "fabric", "./fabric", "-o", "twice"], path);
+    assert!(twice.contains("have the same name"), "{twice}");
+    let none = fails(&["bench", "fabric", "-o", "none", "--images", "900"], path);
+    assert!(none.contains("give fewer"), "{none}");
+}
+
+/// All images that the runs of a bench tested.
+fn images_of(bench: &Bench) -> usize {
+    let rows = bench.rows.iter().filter(|row| row.set != "all sets");
+    rows.map(|row| row.stopped.alarms.all + row.stopped.found.all)
+        .sum()
+}
+
+#[test]
+fn lists_of_images_must_fit_their_folder() {
+    let folder = data();
+    let path = folder.path();
+    let write = |text: &str| fs::write(path.join("list.txt"), text).expect("writes");
+    let train = [
+        "train",
+        "--data",
+        "data/fabric",
+        "-o",
+        "a.safetensors",
+        "--only",
+        "list.txt",
+    ];
+    write("train/good/000.png\n\ntrain/good/nowhere.png\n");
+    let errors = fails(&train, path);
+    assert!(
+        errors.contains("nowhere.png, which is not among the good images"),
+        "{errors}"
+    );
+    write("\n");
+    let errors = fails(&train, path);
+    assert!(errors.contains("names no images"), "{errors}");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fabric.safetensors");
+    let eval = [
+        "eval",
+        "--data",
+        "data/fabric",
+        "-m",
+        model,
+        "--device",
+        "cpu",
+        "--more-good",
+        "list.txt",
+    ];
+    write("test/good/000.png");
+    let errors = fails(&eval, path);
+    assert!(errors.contains("among the test images already"), "{errors}");
+    write("train/good/900.png");
+    let errors = fails(&eval, path);
+    assert!(errors.contains("does not exist"), "{errors}");
 }

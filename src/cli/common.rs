@@ -111,6 +111,17 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
     Ok(weights)
 }
 
+/// The files that a list names, one a line, as paths from `folder`; empty lines are left out.
+pub(super) fn read_list(list: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let text = std::fs::read_to_string(list).map_err(Error::io("read", list))?;
+    let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+    let files: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
+    if files.is_empty() {
+        bail!("{} names no images: write one path a line", list.display());
+    }
+    Ok(files)
+}
+
 /// Opens any model or teacher file.
 pub(super) fn open_file(path: &Path) -> Result<Opened> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use destseg_engine::backend::device::Device;
 
-use super::common::{DeviceArg, load_detector, open_device, progress_bar, write_file};
+use super::common::{DeviceArg, load_detector, open_device, progress_bar, read_list, write_file};
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate};
@@ -40,9 +40,12 @@ pub(super) struct Args {
     #[arg(short, long)]
     out: Option<PathBuf>,
     /// Write all about every image, too: FILE.html is a page with charts and pictures, FILE.json and
-    /// FILE.csv are for other programs (of one model).
+    /// FILE.csv are for other programs (of one model). Can be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
-    report: Option<PathBuf>,
+    report: Vec<PathBuf>,
+    /// Test further good images: those that this file names, one a line, as paths from DATA.
+    #[arg(long, value_name = "FILE", conflicts_with = "models")]
+    more_good: Option<PathBuf>,
 }
 
 /// An evaluation and the small pictures of its images.
@@ -81,10 +84,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
 
 /// One model on one category.
 async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
-    let test = TestSet::open(&args.data)?;
+    let test = open_test(args)?;
     let (device, _) = open_device(args.device).await?;
     let measured = measure(args, &test, model, &device).await?;
-    write_report(args, std::slice::from_ref(&measured))?;
+    write_reports(args, std::slice::from_ref(&measured))?;
     let report = measured.0.report;
     Ok(match format {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
@@ -99,7 +102,7 @@ async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
 
 /// Several models on the same category.
 async fn compare(args: &Args, models: &[PathBuf], format: Format) -> Result<String> {
-    let test = TestSet::open(&args.data)?;
+    let test = open_test(args)?;
     let (device, _) = open_device(args.device).await?;
     let mut all = Vec::new();
     for model in models {
@@ -107,16 +110,22 @@ async fn compare(args: &Args, models: &[PathBuf], format: Format) -> Result<Stri
         measured.0.report.model = Some(measured.0.model.clone());
         all.push(measured);
     }
-    write_report(args, &all)?;
+    write_reports(args, &all)?;
     let reports = all.into_iter().map(|(evaluation, _)| evaluation.report);
     print(&Report::new(reports.collect()), format)
 }
 
+/// The test images, with those that `--more-good` names.
+fn open_test(args: &Args) -> Result<TestSet> {
+    let mut test = TestSet::open(&args.data)?;
+    if let Some(list) = &args.more_good {
+        test.add_good(&args.data, read_list(list, &args.data)?)?;
+    }
+    Ok(test)
+}
+
 /// Writes what `--report` asks for.
-fn write_report(args: &Args, all: &[Measured]) -> Result<()> {
-    let Some(path) = &args.report else {
-        return Ok(());
-    };
+fn write_reports(args: &Args, all: &[Measured]) -> Result<()> {
     let parts: Vec<Part<'_>> = all
         .iter()
         .map(|(evaluation, pictures)| Part {
@@ -125,11 +134,15 @@ fn write_report(args: &Args, all: &[Measured]) -> Result<()> {
             threshold: evaluation.threshold(),
         })
         .collect();
+    args.report.iter().try_for_each(|path| write_report(path, &parts))
+}
+
+fn write_report(path: &Path, parts: &[Part<'_>]) -> Result<()> {
     let ending = path
         .extension()
         .and_then(|ending| ending.to_str())
         .unwrap_or_default();
-    let text = match (ending.to_ascii_lowercase().as_str(), &parts[..]) {
+    let text = match (ending.to_ascii_lowercase().as_str(), parts) {
         ("html" | "htm", parts) => report::html(parts),
         ("json", [part]) => report::json(part.evaluation),
         ("csv", [part]) => report::csv(part.evaluation, part.threshold),

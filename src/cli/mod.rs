@@ -1,7 +1,8 @@
-//! The command line: `destseg train | calibrate | predict | eval | sweep | import | export | demo-data`. It only
+//! The command line: `destseg train | calibrate | predict | eval | sweep | bench | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
 mod baseline;
+mod bench;
 mod calibrate;
 mod common;
 mod demo_data;
@@ -9,6 +10,7 @@ mod eval;
 mod export;
 mod import;
 mod predict;
+mod runs;
 mod samples;
 mod settings;
 mod sweep;
@@ -48,6 +50,8 @@ enum Command {
     Eval(eval::Args),
     /// Train and evaluate several categories with several seeds, and summarise.
     Sweep(sweep::Args),
+    /// Train and evaluate several data sets, methods, numbers of images and seeds, in one table.
+    Bench(bench::Args),
     /// Convert a checkpoint, a teacher or an older model to a file of this version.
     Import(import::Args),
     /// Write a model for other programs.
@@ -68,6 +72,7 @@ pub fn run() -> ExitCode {
             Command::Predict(args) => predict::run(args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Sweep(args) => sweep::run(&args),
+            Command::Bench(args) => bench::run(&args),
             Command::Import(args) => import::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Samples(args) => samples::run(&args),

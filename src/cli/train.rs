@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use super::baseline;
 use super::common::{
     DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device,
-    progress_bar, write_file,
+    progress_bar, read_list, write_file,
 };
 use super::settings::{self, Format, SettingsText as _};
 use destseg_engine::Error;
@@ -53,6 +53,9 @@ pub(super) struct Args {
     /// Use only the first N good images.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Use only the good images that this file names: one a line, as paths from DATA.
+    #[arg(long, value_name = "FILE", conflicts_with = "limit")]
+    only: Option<PathBuf>,
     /// How weights are stored.
     #[arg(long, value_enum, default_value = "f16")]
     pub(super) precision: Precision,
@@ -130,6 +133,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Some(category) => category.train_good()?,
         None => Vec::new(),
     };
+    if let (Some(list), Some(category)) = (&args.only, &category) {
+        paths = listed(list, &category.root, &paths)?;
+    }
     paths.truncate(args.limit.unwrap_or(usize::MAX));
     if let Some(own) = args.settings.baseline()? {
         return baseline::run(&args, own, category.as_ref(), &paths).await;
@@ -252,6 +258,23 @@ pub(super) async fn run(args: Args) -> Result<()> {
         outputs.settings.display()
     );
     Ok(())
+}
+
+/// Those of the `good` images that a list names, in the order of the folder.
+fn listed(list: &Path, data: &Path, good: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let named: HashSet<PathBuf> = read_list(list, data)?.into_iter().collect();
+    if let Some(other) = named.iter().find(|path| !good.contains(path)) {
+        bail!(
+            "{} names {}, which is not among the good images to train on",
+            list.display(),
+            other.display()
+        );
+    }
+    Ok(good
+        .iter()
+        .filter(|path| named.contains(*path))
+        .cloned()
+        .collect())
 }
 
 pub(super) fn report(calibration: &Calibration) {

@@ -1,6 +1,7 @@
 //! The evaluation protocol (section 4.1 of the paper): metrics of a model's maps and scores on a
 //! labelled test set.
 
+mod bench;
 mod detail;
 mod metric;
 mod prediction;
@@ -15,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Method;
 
+pub use bench::{Bench, BenchRow, BenchRun, Share, Stopped};
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
 pub use metric::{Metric, Metrics};
-pub use prediction::Prediction;
+pub use prediction::{Prediction, small_picture};
 pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 

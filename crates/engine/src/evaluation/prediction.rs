@@ -58,7 +58,7 @@ impl Prediction {
         Ok(Ok(Self {
             size: image.dimensions(),
             milliseconds: now_ms() - start,
-            picture: small(&image)?,
+            picture: small_picture(&image)?,
             score,
             dest_score,
             segmentation,
@@ -141,7 +141,10 @@ fn simplified(points: &[(f32, f32)]) -> Outline {
 }
 
 /// A small JPEG file of an image.
-fn small(image: &RgbImage) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Error::Image`] if it cannot be written.
+pub fn small_picture(image: &RgbImage) -> Result<Vec<u8>> {
     let (width, height) = image.dimensions();
     let longer = width.max(height).max(1);
     let scaled = |side: u32| (u64::from(side) * u64::from(PICTURE.min(longer)) / u64::from(longer)).max(1);

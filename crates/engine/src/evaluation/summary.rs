@@ -30,7 +30,7 @@ impl Spread {
     }
 
     /// In percent with one decimal.
-    fn percent(spread: Option<Self>) -> String {
+    pub(super) fn percent(spread: Option<Self>) -> String {
         match spread {
             None => "n/a".into(),
             Some(Self { mean, std: None }) => format!("{:.1}", 100.0 * mean),

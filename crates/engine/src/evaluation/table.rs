@@ -27,6 +27,11 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// The header and the rows.
+    pub fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
+        (self.header, self.rows)
+    }
+
     fn lines(&self) -> impl Iterator<Item = &Vec<String>> {
         std::iter::once(&self.header).chain(&self.rows)
     }

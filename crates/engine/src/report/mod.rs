@@ -1,9 +1,11 @@
 //! An evaluation to hand on: a page that needs nothing else, and tables for other programs. The page and
 //! the command line write the same.
 
+mod bench;
 pub mod chart;
 mod pictures;
 
+pub use bench::{WorstOf, Wrong, bench};
 pub use pictures::path;
 
 use std::fmt::Write as _;
@@ -361,24 +363,30 @@ pub fn html(parts: &[Part<'_>]) -> String {
         }
         body += &section(part);
     }
+    let metrics = Metric::ALL.map(|metric| (metric.name(), metric.explanation()));
+    document(&title, &body, &explanations(metrics))
+}
+
+/// What names of figures mean, as the entries of a list.
+fn explanations(entries: impl IntoIterator<Item = (&'static str, &'static str)>) -> String {
+    let entries = entries.into_iter();
+    entries
+        .map(|(name, meaning)| format!("<div><dt>{name}</dt><dd>{meaning}</dd></div>"))
+        .collect()
+}
+
+/// A whole page around a body, with a list at its end.
+fn document(title: &str, body: &str, explanations: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title>\
          <style>{}\n{}</style></head><body><main><h1>{title}</h1>{body}\
-         <footer><dl>{}</dl><p>Written by destseg {}.</p></footer></main></body></html>\n",
+         <footer><dl>{explanations}</dl><p>Written by destseg {}.</p></footer></main></body></html>\n",
         chart::STYLE,
         include_str!("report.css"),
-        Metric::ALL
-            .map(|metric| format!(
-                "<div><dt>{}</dt><dd>{}</dd></div>",
-                metric.name(),
-                metric.explanation()
-            ))
-            .into_iter()
-            .collect::<String>(),
         env!("CARGO_PKG_VERSION"),
-        title = escaped(&title),
+        title = escaped(title),
     )
 }
 

@@ -60,6 +60,38 @@ fn found(evaluation: &Evaluation, image: &ImageResult) -> String {
     }
 }
 
+/// An image with its picture, if there is one, and a caption that ends with `more`.
+pub(super) fn figure(
+    image: &ImageResult,
+    threshold: f32,
+    side: usize,
+    picture: Option<&[u8]>,
+    more: &str,
+) -> String {
+    let (class, words) = judged(&image.class, image.score, threshold);
+    let picture = picture.map_or_else(String::new, |picture| {
+        format!(
+            "<img alt=\"\" src=\"data:image/jpeg;base64,{}\">{}",
+            base64(picture),
+            overlay(image, side)
+        )
+    });
+    let score = image
+        .score
+        .map_or_else(String::new, |score| format!(", score {score:.3}"));
+    let problem = image
+        .problem
+        .as_ref()
+        .map_or_else(String::new, |problem| format!(" ({problem})"));
+    format!(
+        "<figure class=\"{class}\"><div class=\"picture\">{picture}</div><figcaption><b>{}</b> {}{score}{more}{}\
+         </figcaption></figure>",
+        escaped(&words),
+        escaped(&image.name),
+        escaped(&problem)
+    )
+}
+
 pub(super) fn gallery(part: &Part<'_>) -> String {
     let Part {
         evaluation,
@@ -73,34 +105,19 @@ pub(super) fn gallery(part: &Part<'_>) -> String {
     ];
     for place in evaluation.by_error(*threshold) {
         let image = &evaluation.images[place];
-        let (class, words) = judged(&image.class, image.score, *threshold);
+        let (class, _) = judged(&image.class, image.score, *threshold);
         let picture = pictures.get(place).filter(|picture| !picture.is_empty());
-        let picture = picture.map_or_else(String::new, |picture| {
-            format!(
-                "<img alt=\"\" src=\"data:image/jpeg;base64,{}\">{}",
-                base64(picture),
-                overlay(image, evaluation.side)
-            )
-        });
-        let score = image
-            .score
-            .map_or_else(String::new, |score| format!(", score {score:.3}"));
-        let problem = image
-            .problem
-            .as_ref()
-            .map_or_else(String::new, |problem| format!(" ({problem})"));
         let group = match class {
             "wrong" => 0,
             "right" => 1,
             _ => 2,
         };
-        groups[group].1.push(format!(
-            "<figure class=\"{class}\"><div class=\"picture\">{picture}</div><figcaption><b>{}</b> {}{score}{}{}\
-             </figcaption></figure>",
-            escaped(&words),
-            escaped(&image.name),
-            found(evaluation, image),
-            escaped(&problem)
+        groups[group].1.push(figure(
+            image,
+            *threshold,
+            evaluation.side,
+            picture.map(Vec::as_slice),
+            &found(evaluation, image),
         ));
     }
     let mut html = String::from(

@@ -29,6 +29,7 @@ use crate::{Error, Result};
 pub use checkpoint::model_so_far;
 use networks::Networks;
 use sampler::Sampler;
+pub use sampler::draw_subset;
 pub(crate) use sampler::hold_out;
 pub use steps::{Batch, Stage, StepReport};
 use whiten::FeatureStatistics;

@@ -12,6 +12,7 @@ enum Purpose {
     Sample = 2,
     HoldOut = 3,
     Whiten = 4,
+    Subset = 5,
 }
 
 fn rng(seed: u64, purpose: Purpose, index: u64) -> Pcg64 {
@@ -76,6 +77,16 @@ pub(crate) fn hold_out<T>(items: &mut Vec<T>, share: f64, seed: u64) -> Vec<T> {
     items.split_off(items.len() - count)
 }
 
+/// Draws `count` of `all` places at random; those and the others, each in order.
+pub fn draw_subset(all: usize, count: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..all).collect();
+    order.shuffle(&mut rng(seed, Purpose::Subset, 0));
+    let mut others = order.split_off(count.min(all));
+    order.sort_unstable();
+    others.sort_unstable();
+    (order, others)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +124,18 @@ mod tests {
             .collect();
         assert_eq!(indices.len(), 8);
         assert!(indices.iter().all(|&i| i < 3));
+    }
+
+    #[test]
+    fn a_subset_depends_on_the_seed_alone() {
+        let (own, others) = draw_subset(10, 4, 1);
+        assert_eq!((own.len(), others.len()), (4, 6));
+        let mut all = [own.clone(), others].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_eq!(draw_subset(10, 4, 1).0, own);
+        assert!((2..6).any(|seed| draw_subset(10, 4, seed).0 != own));
+        assert_eq!(draw_subset(3, 9, 0), (vec![0, 1, 2], vec![]));
     }
 
     #[test]

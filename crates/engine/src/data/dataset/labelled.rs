@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::mvtec::no_images;
 use crate::data::image::{GrayImage, resize_mask};
-use crate::data::labelled::{self, LabelledSet};
+use crate::data::labelled::{self, Class, LabelledImage, LabelledSet};
 use crate::data::paths::is_litter;
 use crate::{Error, Result};
 
@@ -63,6 +63,43 @@ impl TestSet {
             });
         }
         Ok(Self { name, set, files })
+    }
+}
+
+impl TestSet {
+    /// Adds good images. `root` is the folder that their names are shown from.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] for a file that does not exist, or that is among the images already.
+    pub fn add_good(&mut self, root: &Path, files: Vec<PathBuf>) -> Result<()> {
+        for path in files {
+            let name = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/");
+            if !path.is_file() {
+                return Err(Error::Dataset(format!(
+                    "{} does not exist: check the list",
+                    path.display()
+                )));
+            }
+            let is_in = |image: &LabelledImage| self.files[image.file] == path;
+            if self.set.images.iter().any(is_in) {
+                return Err(Error::Dataset(format!(
+                    "{} is among the test images already: take it off the list",
+                    path.display()
+                )));
+            }
+            self.set.images.push(LabelledImage {
+                file: self.files.len(),
+                name,
+                class: Class::Good,
+                mask: None,
+            });
+            self.files.push(path);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,341 @@
+//! `destseg bench`: several data sets, methods, presets, numbers of good images and seeds in one table.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum as _;
+
+use super::common::write_file;
+use super::runs::{Run, Split, Workers, check, keep_recipe, work_off};
+use destseg_engine::config::{Method, Preset};
+use destseg_engine::data::dataset::{Category, TestSet, categories};
+use destseg_engine::data::image;
+use destseg_engine::evaluation::table::Table;
+use destseg_engine::evaluation::{Bench, BenchRun, Evaluation, small_picture};
+use destseg_engine::report::{self, WorstOf, Wrong};
+use destseg_engine::train::draw_subset;
+
+/// Wrong decisions that the report shows of each row.
+const WORST: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Data sets: folders in MVTec layout, of one category or of several.
+    #[arg(required = true, value_name = "SET")]
+    sets: Vec<PathBuf>,
+    /// Folder for models, reports and the table: OUT/METHOD-PRESET/IMAGES/CATEGORY/seed-N.
+    #[arg(short, long)]
+    out: PathBuf,
+    /// Methods to train.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "destseg")]
+    methods: Vec<Method>,
+    /// Presets to train each method with.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "compact")]
+    presets: Vec<Preset>,
+    /// Numbers of good images to train on, drawn by the seed, or `all`. Those left over join the test.
+    #[arg(long, value_delimiter = ',', default_value = "all", value_name = "N")]
+    images: Vec<Images>,
+    /// Seeds to train with.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    seeds: Vec<u64>,
+    #[command(flatten)]
+    workers: Workers,
+    /// Flags for `destseg train`, after two dashes.
+    #[arg(last = true, value_name = "TRAIN FLAGS")]
+    train: Vec<String>,
+}
+
+/// How many good images a training gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Images {
+    All,
+    Some(usize),
+}
+
+impl FromStr for Images {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match (text, text.parse()) {
+            ("all", _) => Ok(Self::All),
+            (_, Ok(count)) if count > 0 => Ok(Self::Some(count)),
+            _ => Err("give a number from 1 on, or `all`".into()),
+        }
+    }
+}
+
+impl Images {
+    fn count(self) -> Option<usize> {
+        match self {
+            Self::All => None,
+            Self::Some(count) => Some(count),
+        }
+    }
+}
+
+/// What a table calls a run.
+#[derive(Debug, Clone)]
+struct Label {
+    set: String,
+    recipe: String,
+    images: Images,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let sets = open_sets(&args.sets)?;
+    let (labels, runs) = plan(args, &sets)?;
+    keep_recipe(&args.out, &args.workers, &args.train)?;
+    let failures = work_off(&args.workers, &runs, &args.out)?;
+    summarise(args, &sets, &labels, &runs)?;
+    check(&failures, &runs, "bench")
+}
+
+/// A category and its good images, as paths from its folder.
+#[derive(Debug)]
+struct Set {
+    category: Category,
+    good: Vec<String>,
+}
+
+fn open_sets(folders: &[PathBuf]) -> Result<Vec<Set>> {
+    let mut sets: Vec<Set> = Vec::new();
+    for folder in folders {
+        for category in categories(folder)? {
+            if let Some(other) = sets.iter().find(|other| other.category.name == category.name) {
+                bail!(
+                    "{} and {} have the same name, so a table cannot tell them apart: rename one of the folders",
+                    other.category.root.display(),
+                    category.root.display()
+                );
+            }
+            let good = category.train_good()?;
+            let inner = good
+                .iter()
+                .map(|path| path.strip_prefix(&category.root).unwrap_or(path));
+            sets.push(Set {
+                good: inner
+                    .map(|path| path.to_string_lossy().replace('\\', "/"))
+                    .collect(),
+                category,
+            });
+        }
+    }
+    Ok(sets)
+}
+
+/// All runs, seed by seed, so that one seed of everything is done early.
+fn plan(args: &Args, sets: &[Set]) -> Result<(Vec<Label>, Vec<Run>)> {
+    let mut seeds = args.seeds.clone();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let (mut labels, mut runs) = (Vec::new(), Vec::new());
+    for &images in &args.images {
+        for set in sets {
+            if images.count().is_some_and(|count| count > set.good.len()) {
+                eprintln!(
+                    "note: {} has only {} good images to train on, so a training with {} is left out",
+                    set.category.name,
+                    set.good.len(),
+                    images.count().unwrap_or_default()
+                );
+            }
+        }
+    }
+    for &seed in &seeds {
+        for method in &args.methods {
+            for preset in &args.presets {
+                for &images in &args.images {
+                    for set in sets {
+                        if images.count().is_none_or(|count| count <= set.good.len()) {
+                            let (label, run) = plan_one(args, set, *method, *preset, images, seed);
+                            labels.push(label);
+                            runs.push(run);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if runs.is_empty() {
+        bail!("no set has as many good images as --images asks for: give fewer");
+    }
+    Ok((labels, runs))
+}
+
+fn plan_one(
+    args: &Args,
+    set: &Set,
+    method: Method,
+    preset: Preset,
+    images: Images,
+    seed: u64,
+) -> (Label, Run) {
+    let method = method
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned());
+    let preset = preset.id();
+    let name = &set.category.name;
+    let number = images
+        .count()
+        .map_or_else(|| "all".into(), |count| count.to_string());
+    let mut train = args.train.clone();
+    train.extend(["--method", &method, "--preset", preset].map(str::to_owned));
+    let split = images.count().map(|count| {
+        let (own, others) = draw_subset(set.good.len(), count, seed);
+        let names = |places: Vec<usize>| places.iter().map(|&place| set.good[place].clone()).collect();
+        Split {
+            train: names(own),
+            test: names(others),
+        }
+    });
+    let recipe = format!("{method} {preset}");
+    let run = Run {
+        name: format!("{name}, {recipe}, {number} images, seed {seed}"),
+        folder: args
+            .out
+            .join(format!("{method}-{preset}"))
+            .join(&number)
+            .join(name)
+            .join(format!("seed-{seed}")),
+        data: set.category.root.clone(),
+        seed,
+        train,
+        split,
+    };
+    let label = Label {
+        set: name.clone(),
+        recipe,
+        images,
+    };
+    (label, run)
+}
+
+/// Prints the table of all runs that are done, and writes it beside them with the scores of every image.
+fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Result<()> {
+    let out = &args.out;
+    let mut done = Vec::new();
+    let mut scores = Table::new(
+        5,
+        [
+            "set",
+            "recipe",
+            "images",
+            "seed",
+            "image",
+            "class",
+            "score",
+            "threshold",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    );
+    let mut worst: Vec<WorstOf> = Vec::new();
+    let mut shown: Vec<&Path> = Vec::new();
+    for (label, run) in labels.iter().zip(runs) {
+        let Ok(evaluation) = run.evaluation() else {
+            continue;
+        };
+        add_scores(&mut scores, label, run, &evaluation);
+        // the first seed that is done stands for the others
+        let row = run.folder.parent().unwrap_or(&run.folder);
+        if !shown.contains(&row) {
+            shown.push(row);
+            let set = sets.iter().find(|set| set.category.name == label.set);
+            worst.extend(set.map(|set| worst_of(set, run, out, &evaluation)));
+        }
+        let cost = run.cost().ok();
+        done.push(BenchRun {
+            set: label.set.clone(),
+            recipe: label.recipe.clone(),
+            images: label.images.count(),
+            evaluation,
+            seconds: cost.and_then(|cost| cost.seconds),
+            bytes: cost.map(|cost| cost.bytes),
+        });
+    }
+    if done.is_empty() {
+        return Ok(());
+    }
+    worst.retain(|own| !own.images.is_empty());
+    let bench = Bench::new(&done);
+    let table = bench.table();
+    print!("{}", table.to_text());
+    for (name, text) in [
+        ("bench.md", table.to_markdown()),
+        ("bench.csv", bench.csv()),
+        ("bench.json", serde_json::to_string_pretty(&bench)?),
+        ("bench.html", report::bench(&bench, &worst)),
+        ("scores.csv", scores.to_csv()),
+    ] {
+        write_file(&out.join(name), text.as_bytes())?;
+    }
+    eprintln!(
+        "wrote bench.html, bench.md, bench.csv, bench.json and scores.csv in {}",
+        out.display()
+    );
+    Ok(())
+}
+
+fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluation) {
+    let number = |value: Option<f32>| value.map_or_else(String::new, |value| value.to_string());
+    for image in &evaluation.images {
+        scores.push(vec![
+            label.set.clone(),
+            label.recipe.clone(),
+            label
+                .images
+                .count()
+                .map_or_else(|| "all".into(), |count| count.to_string()),
+            run.seed.to_string(),
+            image.name.clone(),
+            image.class.name().into(),
+            number(image.score),
+            number(evaluation.thresholds.map(|own| own.image)),
+        ]);
+    }
+}
+
+/// The worst decisions of a run with their pictures; one that cannot be read any more has none.
+fn worst_of(set: &Set, run: &Run, out: &Path, evaluation: &Evaluation) -> WorstOf {
+    let threshold = evaluation.threshold();
+    let root = &set.category.root;
+    let files: HashMap<String, PathBuf> = TestSet::open(root).map_or_else(
+        |_| HashMap::new(),
+        |test| {
+            let images = test.set.images.iter();
+            images
+                .map(|image| (image.name.clone(), test.files[image.file].clone()))
+                .collect()
+        },
+    );
+    let picture = |name: &str| {
+        let path = files.get(name).cloned().unwrap_or_else(|| root.join(name));
+        image::read(&path)
+            .and_then(|image| small_picture(&image))
+            .unwrap_or_default()
+    };
+    let places = evaluation.by_error(threshold).into_iter();
+    let wrong = places
+        .map(|place| &evaluation.images[place])
+        .filter(|image| image.is_wrong(threshold))
+        .take(WORST);
+    let address = run.folder.join("report.html");
+    WorstOf {
+        name: run.name.clone(),
+        address: address
+            .strip_prefix(out)
+            .unwrap_or(&address)
+            .to_string_lossy()
+            .replace('\\', "/"),
+        threshold,
+        side: evaluation.side,
+        images: wrong
+            .map(|image| Wrong {
+                image: image.clone(),
+                picture: picture(&image.name),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,323 @@
+//! Trainings with their evaluations, as `sweep` and `bench` do them: every run is a child process, so that a failure or a
+//! lost device costs one run.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::common::{DeviceArg, make_folder, write_file};
+use destseg_engine::Error;
+use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric};
+
+/// Where runs compute.
+#[derive(Debug, clap::Args)]
+pub(super) struct Workers {
+    /// Runs at the same time; as many as there are devices, unless given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Devices, in turn.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    devices: Vec<DeviceArg>,
+    /// Teacher file, where the preset needs one that is not built in.
+    #[arg(long)]
+    pub(super) teacher: Option<PathBuf>,
+}
+
+/// One training and its evaluation.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// What messages call it.
+    pub(super) name: String,
+    /// Where its files are.
+    pub(super) folder: PathBuf,
+    /// The category's folder.
+    pub(super) data: PathBuf,
+    pub(super) seed: u64,
+    /// Flags of `destseg train`, besides those for files, seed and device.
+    pub(super) train: Vec<String>,
+    /// Which good images to train on; all, if none.
+    pub(super) split: Option<Split>,
+}
+
+/// Good images of a training, and those that it leaves unused and that join the test. Paths are relative to the
+/// category's folder.
+#[derive(Debug)]
+pub(super) struct Split {
+    pub(super) train: Vec<String>,
+    pub(super) test: Vec<String>,
+}
+
+/// What a training cost.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Cost {
+    /// Wall time in seconds; none for a training that was interrupted.
+    pub(super) seconds: Option<f64>,
+    /// Size of the model file in bytes.
+    pub(super) bytes: u64,
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Does the runs that are not done, several at a time, and returns what failed.
+pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Vec<String>> {
+    let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.report().is_ok());
+    eprintln!(
+        "{} runs, {} of them done already, in {}",
+        runs.len(),
+        done.len(),
+        out.display()
+    );
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let jobs = workers
+        .jobs
+        .unwrap_or(workers.devices.len())
+        .clamp(1, open.len().max(1));
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .div_ceil(jobs);
+    let queue = Mutex::new(VecDeque::from(open));
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for device in workers.devices.iter().cycle().take(jobs) {
+            let device = device
+                .to_possible_value()
+                .map_or("auto".into(), |value| value.get_name().to_owned());
+            let (queue, failures, program) = (&queue, &failures, &program);
+            scope.spawn(move || {
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(run) = next() {
+                    let start = Instant::now();
+                    eprintln!("{run}: started on {device}");
+                    let done = run.execute(&Child {
+                        program,
+                        teacher: workers.teacher.as_deref(),
+                        device: &device,
+                        threads,
+                    });
+                    match done {
+                        Ok(report) => eprintln!(
+                            "{run}: {} in {:.0} s",
+                            headline(&report),
+                            start.elapsed().as_secs_f64()
+                        ),
+                        Err(err) => {
+                            eprintln!("{run}: failed, {err:#}");
+                            failures
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .push(format!("{run}: {err:#}"));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    Ok(failures.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// An error that lists the runs that failed, if any did.
+pub(super) fn check(failures: &[String], runs: &[Run], command: &str) -> Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} of {} runs failed: {}; mend the cause and start the same {command} again, the others are kept",
+        failures.len(),
+        runs.len(),
+        failures.join("; ")
+    )
+}
+
+/// What makes the runs of a folder comparable; kept in the folder.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Recipe {
+    teacher: Option<PathBuf>,
+    train: Vec<String>,
+}
+
+/// Remembers the recipe of a folder of runs, and refuses to mix two.
+pub(super) fn keep_recipe(out: &Path, workers: &Workers, train: &[String]) -> Result<()> {
+    make_folder(out)?;
+    let path = out.join("recipe.json");
+    let recipe = Recipe {
+        teacher: workers.teacher.clone(),
+        train: train.to_vec(),
+    };
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return write_file(&path, serde_json::to_string_pretty(&recipe)?.as_bytes());
+    };
+    match serde_json::from_str::<Recipe>(&text) {
+        Ok(kept) if kept == recipe => Ok(()),
+        Ok(kept) => bail!(
+            "{} holds runs with other flags ({}): give the same ones or another folder",
+            out.display(),
+            if kept.train.is_empty() {
+                "none".into()
+            } else {
+                kept.train.join(" ")
+            }
+        ),
+        Err(err) => bail!(
+            "{} is damaged ({err}): remove it or give another folder",
+            path.display()
+        ),
+    }
+}
+
+/// How child processes are started.
+#[derive(Debug)]
+struct Child<'a> {
+    program: &'a Path,
+    teacher: Option<&'a Path>,
+    device: &'a str,
+    threads: usize,
+}
+
+impl Child<'_> {
+    fn command(&self, name: &str, data: &Path, log: &File) -> Result<Command> {
+        const THREADS: &str = "RAYON_NUM_THREADS";
+        let mut command = Command::new(self.program);
+        command
+            .arg(name)
+            .arg("--data")
+            .arg(data)
+            .args(["--device", self.device]);
+        if let Some(teacher) = self.teacher {
+            command.arg("--teacher").arg(teacher);
+        }
+        if std::env::var_os(THREADS).is_none() {
+            command.env(THREADS, self.threads.to_string());
+        }
+        command
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().context("cannot use the log file")?);
+        Ok(command)
+    }
+}
+
+impl Run {
+    /// The report of a run that is done.
+    pub(super) fn report(&self) -> Result<CategoryReport> {
+        self.read("report.json")
+    }
+
+    /// All that was measured; a run that an older version did has none.
+    pub(super) fn evaluation(&self) -> Result<Evaluation> {
+        self.read("evaluation.json")
+    }
+
+    /// What the training cost.
+    pub(super) fn cost(&self) -> Result<Cost> {
+        self.read("cost.json")
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let text = std::fs::read_to_string(self.folder.join(name))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Trains or resumes, then evaluates. Existing results are kept.
+    fn execute(&self, child: &Child<'_>) -> Result<CategoryReport> {
+        make_folder(&self.folder)?;
+        let model = self.folder.join("model.safetensors");
+        let log_path = self.folder.join("train.log");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .map_err(Error::io("write", &log_path))?;
+        let checkpoint = self.folder.join("model.safetensors.checkpoint");
+        let [chosen, unused] = ["train.txt", "unused.txt"].map(|name| self.folder.join(name));
+        if let Some(split) = &self.split {
+            write_file(&chosen, lines(&split.train).as_bytes())?;
+            write_file(&unused, lines(&split.test).as_bytes())?;
+        }
+        if !model.exists() || checkpoint.exists() {
+            let mut train = child.command("train", &self.data, &log)?;
+            train
+                .arg("--out")
+                .arg(&model)
+                .args(["--seed", &self.seed.to_string()]);
+            let resumes = checkpoint.exists();
+            if resumes {
+                train.arg("--resume");
+            }
+            if self.split.is_some() {
+                train.arg("--only").arg(&chosen);
+            }
+            train
+                .args(&self.train)
+                .stdout(log.try_clone().context("cannot use the log file")?);
+            let start = Instant::now();
+            if !train.status().context("cannot start the training")?.success() {
+                bail!("{}", last_words(&log_path, "the training"));
+            }
+            let cost = Cost {
+                seconds: (!resumes).then(|| start.elapsed().as_secs_f64()),
+                bytes: std::fs::metadata(&model)
+                    .map_err(Error::io("read", &model))?
+                    .len(),
+            };
+            write_file(
+                &self.folder.join("cost.json"),
+                serde_json::to_string(&cost)?.as_bytes(),
+            )?;
+        }
+        let mut eval = child.command("eval", &self.data, &log)?;
+        eval.arg("--model").arg(&model).args(["--format", "json"]);
+        for name in ["evaluation.json", "images.csv", "report.html"] {
+            eval.arg("--report").arg(self.folder.join(name));
+        }
+        if self.split.is_some() {
+            eval.arg("--more-good").arg(&unused);
+        }
+        let output = eval
+            .stdout(Stdio::piped())
+            .output()
+            .context("cannot start the evaluation")?;
+        if !output.status.success() {
+            bail!("{}", last_words(&log_path, "the evaluation"));
+        }
+        let report = serde_json::from_slice(&output.stdout).context("the evaluation gave no report")?;
+        // last: a run with this file is done
+        write_file(&self.folder.join("report.json"), &output.stdout)?;
+        Ok(report)
+    }
+}
+
+fn lines(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// Why a child process stopped: its error sentence, if it left one in the log.
+fn last_words(log: &Path, what: &str) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let sentence = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    sentence.map_or_else(
+        || format!("{what} was ended from outside, see {}", log.display()),
+        str::to_owned,
+    )
+}
+
+fn headline(report: &CategoryReport) -> String {
+    let metrics = report.segmentation.as_ref().unwrap_or(&report.dest);
+    let percent = |value: Option<f64>| value.map_or("n/a".into(), |value| format!("{:.1}", 100.0 * value));
+    format!(
+        "image AUC {}, pixel AP {}",
+        percent(metrics.get(Metric::ImageAuc)),
+        percent(metrics.get(Metric::PixelAp))
+    )
+}
