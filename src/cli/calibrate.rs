@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// Look at all good images instead of the share that training held out.
     #[arg(long)]
     all: bool,
+    /// Keep the thresholds: only learn what the good images look like, so that the model can tell other parts from its
+    /// own.
+    #[arg(long)]
+    keep_thresholds: bool,
     /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
     #[arg(long)]
     textures: Option<PathBuf>,
@@ -86,16 +90,19 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let own_teacher = file.weights.take_prefix(prefix::TEACHER);
     trainer.start_from(&file.weights)?;
-    let (weights, calibration) = trainer.finish(args.precision).await?;
-    let Some(calibration) = calibration else {
+    let trained = trainer.finish(args.precision).await?;
+    let Some(calibration) = trained.calibration else {
         bail!(
             "there are too few good images in {}: give at least 4",
             args.data.display()
         );
     };
-    report(&calibration);
-    file.header.calibration = Some(calibration);
-    file.weights = weights;
+    if !args.keep_thresholds {
+        report(&calibration);
+        file.header.calibration = Some(calibration);
+    }
+    file.weights = trained.weights;
+    file.set_familiarity(trained.familiarity);
     file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
     write_file(&args.out, &file.to_bytes(args.precision)?)?;
     eprintln!("wrote {}", args.out.display());

@@ -262,5 +262,8 @@ fn details(report: &CategoryReport) -> String {
             100.0 * decisions.misses
         );
     }
+    if let Some(unfamiliar) = &report.unfamiliar {
+        text += &format!("{}\n", unfamiliar.sentence());
+    }
     text + &format!("{:.0} ms per image\n", report.milliseconds_per_image)
 }

@@ -15,7 +15,7 @@ use destseg_engine::data::regions::{Instance, instances};
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::verdict::decision::SENSITIVITY;
+use destseg_engine::verdict::decision::{SENSITIVITY, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -76,7 +76,12 @@ struct Line<'a> {
     threshold: Option<f32>,
     /// The score on the scale on which the calibrated decision is at 0.5.
     decision_score: Option<f32>,
+    verdict: Option<Verdict>,
+    /// None where there is no verdict about a defect: without calibration, and for an unfamiliar image.
     defective: Option<bool>,
+    /// Distance from the good images, and the one from which on an image is unfamiliar.
+    distance: Option<f32>,
+    distance_limit: Option<f32>,
     width: u32,
     height: u32,
     milliseconds: f64,
@@ -94,6 +99,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(tile) = args.tile {
         let own = detector.input_size();
         detector = detector.with_tiles(if tile == 0 { own } else { tile });
+    }
+    if detector.familiarity().is_none() {
+        eprintln!(
+            "note: {} cannot tell whether an image shows the part it knows: make it learn that from good images with \
+             `destseg calibrate`",
+            args.model.display()
+        );
     }
     make_folder(&args.output)?;
     let mut taken = Vec::new();
@@ -118,13 +130,22 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     let name = output_name(path, taken);
     let thresholds = detector.calibration().map(Calibration::thresholds);
+    let verdict = detector.verdict(&detection, args.sensitivity);
+    if verdict == Some(Verdict::Unfamiliar) {
+        eprintln!("note: {}: {}", path.display(), Verdict::UNFAMILIAR);
+    }
     let line = Line {
         file: path,
         score: detection.score,
         dest_score: detection.dest_score,
         threshold: thresholds.map(|own| own.image),
         decision_score: thresholds.map(|own| own.decision_score(detection.score)),
-        defective: thresholds.map(|own| own.is_defective(detection.score, args.sensitivity)),
+        verdict,
+        defective: verdict
+            .filter(|&own| own != Verdict::Unfamiliar)
+            .map(|own| own == Verdict::Defective),
+        distance: detection.distance,
+        distance_limit: detector.familiarity().map(|own| own.record().limit),
         width: image.width(),
         height: image.height(),
         milliseconds,

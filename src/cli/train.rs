@@ -18,7 +18,7 @@ use destseg_engine::arch::prefix;
 use destseg_engine::config::{Settings, TeacherKind, TrainConfig};
 use destseg_engine::data::dataset::Category;
 use destseg_engine::files::storage::Precision;
-use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
+use destseg_engine::methods::file::{Body, ModelFile, TrainingRecord};
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::{Stage, Trainer};
 use destseg_engine::verdict::calibration::Calibration;
@@ -216,9 +216,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let start = Instant::now();
     train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
     // calibrated is what the file will hold
-    let (mut weights, calibration) = trainer.finish(args.precision).await?;
+    let trained = trainer.finish(args.precision).await?;
     let seconds = start.elapsed().as_secs_f64();
-    if let Some(calibration) = &calibration {
+    if let Some(calibration) = &trained.calibration {
         report(calibration);
         for outlier in trainer.outliers(calibration, usize::MAX).await? {
             eprintln!(
@@ -228,10 +228,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
             );
         }
     }
-    if model_config.teacher != TeacherKind::EfficientnetLite0 {
-        // this teacher is not shipped, so the file carries it
-        weights.extend(teacher.prefixed(prefix::TEACHER));
-    }
     let record = TrainingRecord {
         data: category.name,
         images: trainer.image_count(),
@@ -239,14 +235,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config,
         device: device_name,
     };
-    let header = ModelHeader {
-        calibration,
-        ..ModelHeader::new(Body::Networks {
-            config: model_config.into(),
-            training: Some(record.into()),
-        })
+    let kind = model_config.teacher;
+    let body = Body::Networks {
+        config: model_config.into(),
+        training: Some(record.into()),
     };
-    let file = ModelFile { header, weights };
+    let mut file = ModelFile::trained(body, trained)?;
+    if kind != TeacherKind::EfficientnetLite0 {
+        // this teacher is not shipped, so the file carries it
+        file.weights.extend(teacher.prefixed(prefix::TEACHER));
+    }
     write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;
     write_file(&outputs.model, &file.to_bytes(args.precision)?)?;
     if outputs.checkpoint.exists() {

@@ -68,6 +68,7 @@ async fn measured(page: Page) -> Result<()> {
             milliseconds: 0.0,
             score: maps.score,
             dest_score: image.dest_score.context("there is no score")?,
+            distance: image.distance,
             segmentation: Some(map(maps.segmentation)?),
             dest: map(maps.dest)?,
         };

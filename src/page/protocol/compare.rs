@@ -93,6 +93,9 @@ pub struct PredictionSummary {
     pub probabilities: bool,
     /// Columns and rows of its map.
     pub size: (usize, usize),
+    /// Whether the image shows something else than the model's part; none where the model cannot tell.
+    #[serde(default)]
+    pub unfamiliar: Option<bool>,
     /// Milliseconds that it took.
     pub ms: f64,
 }

@@ -133,6 +133,9 @@ pub struct HelperPrediction {
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
+    /// Distance from the good images, where the model has a record of them.
+    #[serde(default)]
+    pub distance: Option<f32>,
     /// Bytes of the small picture.
     pub picture_bytes: usize,
     /// Columns and rows of each map.

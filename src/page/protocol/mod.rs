@@ -244,6 +244,9 @@ pub struct PredictionInfo {
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
+    /// Whether the image shows something else than the model's part; none where the model cannot tell.
+    #[serde(default)]
+    pub unfamiliar: Option<bool>,
     /// Milliseconds to decode.
     pub decode_ms: f64,
     /// Milliseconds of resizing and the networks, reading back included.

@@ -26,6 +26,9 @@ pub(crate) const CLOSE: &str = "M6 6l12 12M18 6L6 18";
 pub(crate) const CHECK: &str = "M5 12.5l4.5 4.5L19 7.5";
 /// A triangle with an exclamation mark.
 pub(crate) const WARNING: &str = "M12 4L2.5 20h19zM12 10v4.5M12 17.5h.01";
+/// A ring with a question mark.
+pub(crate) const UNFAMILIAR: &str =
+    "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.5 9.5a2.5 2.5 0 1 1 3.5 2.3c-.7.3-1 .8-1 1.7M12 16.5h.01";
 /// A ring with an exclamation mark.
 pub(crate) const DEFECT: &str = "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7.5v5.5M12 16.5h.01";
 

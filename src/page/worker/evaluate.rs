@@ -229,6 +229,7 @@ fn packed(prediction: &Prediction, buffer: &mut Vec<u8>) -> HelperPrediction {
         milliseconds: prediction.milliseconds,
         score: prediction.score,
         dest_score: prediction.dest_score,
+        distance: prediction.distance,
         picture_bytes: prediction.picture.len(),
         map: (prediction.dest.width(), prediction.dest.height()),
         maps: maps.count(),
@@ -255,6 +256,7 @@ fn unpacked(info: &HelperPrediction, bytes: &[u8]) -> Option<Prediction> {
         milliseconds: info.milliseconds,
         score: info.score,
         dest_score: info.dest_score,
+        distance: info.distance,
         segmentation,
         dest: maps.next()??,
     })

@@ -270,6 +270,8 @@ impl Loaded {
             levels,
             score,
             dest_score,
+            distance,
+            ..
         } = detector.detect(&image).await?;
         let result = PredictionInfo {
             width: image.width(),
@@ -279,6 +281,7 @@ impl Loaded {
             levels: levels.each_ref().map(|level| [level.width(), level.height()]),
             score,
             dest_score,
+            unfamiliar: detector.is_unfamiliar(distance),
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };

@@ -22,6 +22,7 @@ pub(super) async fn predict(
         thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
         probabilities: detector.gives_probabilities(),
         size: (map.width(), map.height()),
+        unfamiliar: detector.is_unfamiliar(found.distance),
         ms: now_ms() - start,
     })
 }

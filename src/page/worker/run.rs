@@ -341,7 +341,7 @@ impl Run {
         post_train(TrainEvent::Calibrating, None);
         yield_now().await;
         let steps = self.trainer.steps_done();
-        let (mut weights, calibration) = self.trainer.finish(PRECISION).await?;
+        let result = self.trainer.finish(PRECISION).await?;
         let mut trained = TrainedInfo {
             run: self.info(),
             steps,
@@ -351,7 +351,7 @@ impl Run {
             false_alarms: (0.0, 0.0, 1.0),
             outliers: Vec::new(),
         };
-        if let Some(calibration) = &calibration {
+        if let Some(calibration) = &result.calibration {
             let (least, most) = calibration.false_alarm_interval();
             trained.good_scores.clone_from(&calibration.good_scores);
             trained.synthetic_scores.clone_from(&calibration.synthetic_scores);
@@ -364,10 +364,7 @@ impl Run {
             }
         }
         let settings = self.kept.settings;
-        if settings.model.teacher != TeacherKind::EfficientnetLite0 {
-            // this teacher is not shipped, so the file carries it
-            weights.extend(self.teacher.prefixed(prefix::TEACHER));
-        }
+        let kind = settings.model.teacher;
         let record = TrainingRecord {
             data: self.kept.info.name.clone(),
             images: self.kept.info.images,
@@ -375,14 +372,16 @@ impl Run {
             config: settings.training,
             device: self.device,
         };
-        let header = ModelHeader {
-            calibration,
-            ..ModelHeader::new(Body::Networks {
-                config: settings.model.into(),
-                training: Some(record.into()),
-            })
+        let body = Body::Networks {
+            config: settings.model.into(),
+            training: Some(record.into()),
         };
-        let file = ModelFile { header, weights }.to_bytes(PRECISION)?;
+        let mut file = ModelFile::trained(body, result)?;
+        if kind != TeacherKind::EfficientnetLite0 {
+            // this teacher is not shipped, so the file carries it
+            file.weights.extend(self.teacher.prefixed(prefix::TEACHER));
+        }
+        let file = file.to_bytes(PRECISION)?;
         post_train(TrainEvent::Trained(trained), Some(&file));
         Ok(())
     }

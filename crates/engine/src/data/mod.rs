@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod image;
 pub mod labelled;
 pub mod map;
+pub(crate) mod moments;
 pub mod paths;
 pub mod placement;
 pub mod preprocess;

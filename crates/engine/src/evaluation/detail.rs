@@ -47,6 +47,12 @@ pub struct ImageResult {
     pub score: Option<f32>,
     /// Image score of the map of distances.
     pub dest_score: Option<f32>,
+    /// Distance from the good images, where the model has a record of them.
+    #[serde(default)]
+    pub distance: Option<f32>,
+    /// Whether it shows something else than the model's part; none where that is not known.
+    #[serde(default)]
+    pub unfamiliar: Option<bool>,
     /// Milliseconds of resizing and the networks.
     pub milliseconds: f64,
     /// Its true defects, if it has a mask.

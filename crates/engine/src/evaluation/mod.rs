@@ -36,6 +36,15 @@ pub struct Decisions {
     pub misses: f64,
 }
 
+/// Images that show something else than the model's part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfamiliar {
+    /// Of the good images.
+    pub good: Share,
+    /// Of the defective images.
+    pub defective: Share,
+}
+
 /// The results of a model on one category.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CategoryReport {
@@ -58,8 +67,22 @@ pub struct CategoryReport {
     pub per_defect: BTreeMap<String, Option<f64>>,
     /// Decisions at the calibrated threshold, if the model has one.
     pub decisions: Option<Decisions>,
+    /// Images that show something else than the model's part; none where the model cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfamiliar: Option<Unfamiliar>,
     /// Mean time per image, including resizing.
     pub milliseconds_per_image: f64,
+}
+
+impl Unfamiliar {
+    /// The counts in a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { good, defective } = self;
+        format!(
+            "Not the part that the model knows: {} of {} good and {} of {} defective images.",
+            good.of, good.all, defective.of, defective.all
+        )
+    }
 }
 
 impl CategoryReport {

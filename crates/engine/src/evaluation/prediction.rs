@@ -31,6 +31,8 @@ pub struct Prediction {
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
+    /// Distance from the good images, where the model has a record of them.
+    pub distance: Option<f32>,
     /// The segmentation network's map, if there is such a network.
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map.
@@ -53,6 +55,7 @@ impl Prediction {
             dest,
             score,
             dest_score,
+            distance,
             ..
         } = detector.detect(&image).await?;
         Ok(Ok(Self {
@@ -61,6 +64,7 @@ impl Prediction {
             picture: small_picture(&image)?,
             score,
             dest_score,
+            distance,
             segmentation,
             dest,
         }))

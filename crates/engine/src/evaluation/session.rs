@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
 use super::metric::{Input, Metric, Metrics};
 use super::prediction::{Prediction, instances, outlines};
-use super::{CategoryReport, Decisions};
+use super::{CategoryReport, Decisions, Share, Unfamiliar};
 use crate::data::dataset::{TestSet, truth};
 use crate::data::image::decode_mask;
 use crate::data::labelled::Class;
@@ -50,6 +50,8 @@ struct Pixels {
 pub struct Session {
     side: usize,
     thresholds: Option<Thresholds>,
+    /// Images at a larger distance are unfamiliar.
+    limit: Option<f32>,
     probabilities: bool,
     method: crate::config::Method,
     good: Pixels,
@@ -64,6 +66,7 @@ impl Session {
         Self {
             side: detector.input_size(),
             thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+            limit: detector.familiarity().map(|own| own.record().limit),
             probabilities: detector.gives_probabilities(),
             method: detector.method(),
             good: Pixels::default(),
@@ -114,6 +117,11 @@ impl Session {
         let side = self.side;
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
+        result.distance = found.distance;
+        result.unfamiliar = found
+            .distance
+            .zip(self.limit)
+            .map(|(distance, limit)| distance > limit);
         let map = found.map().resize(side, side);
         if let Some(thresholds) = self.thresholds {
             result.found = outlines(&map, thresholds.pixel);
@@ -261,6 +269,7 @@ impl Session {
                 .thresholds
                 .filter(|_| !scores.0.is_empty())
                 .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
+            unfamiliar: self.limit.map(|_| self.unfamiliar()),
             milliseconds_per_image: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
         };
         Evaluation {
@@ -273,6 +282,23 @@ impl Session {
             curves,
             missing,
             notes,
+        }
+    }
+
+    fn unfamiliar(&self) -> Unfamiliar {
+        let share = |defective: bool| {
+            let own = self
+                .results()
+                .filter(|image| image.class.is_defective() == Some(defective));
+            let told: Vec<bool> = own.filter_map(|image| image.unfamiliar).collect();
+            Share {
+                of: told.iter().filter(|&&unfamiliar| unfamiliar).count(),
+                all: told.len(),
+            }
+        };
+        Unfamiliar {
+            good: share(false),
+            defective: share(true),
         }
     }
 

@@ -219,6 +219,7 @@ mod tests {
             dest: metrics,
             per_defect: BTreeMap::new(),
             decisions: None,
+            unfamiliar: None,
             milliseconds_per_image: 1.0,
         }
     }

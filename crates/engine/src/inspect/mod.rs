@@ -1,5 +1,7 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
+mod familiarity;
+
 use std::fmt;
 use std::pin::Pin;
 
@@ -12,7 +14,11 @@ use crate::data::map::AnomalyMap;
 use crate::data::placement::ViewLayout;
 use crate::data::preprocess;
 use crate::verdict::calibration::Calibration;
+use crate::verdict::decision::Verdict;
 use crate::{Error, Result};
+
+pub(crate) use familiarity::cells;
+pub use familiarity::{Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]
@@ -21,6 +27,7 @@ pub struct Detector {
     settings: InputSettings,
     method: Method,
     calibration: Option<Calibration>,
+    familiarity: Option<Familiarity>,
     /// Side of a tile in pixels of the image.
     tile: usize,
 }
@@ -68,6 +75,8 @@ pub(crate) struct ViewMaps {
     pub(crate) levels: [AnomalyMap; 3],
     /// The image score, where the network computes it itself.
     pub(crate) score: Option<f32>,
+    /// What [`cells`] gives for the teacher's normalised features.
+    pub(crate) cells: Grid,
 }
 
 /// What the model says about one image.
@@ -86,6 +95,10 @@ pub struct Detection {
     pub score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
+    /// Distance from the good images, see [`Familiarity`]; none where the model has no record of them.
+    pub distance: Option<f32>,
+    /// Cells of all views, from which the distance is computed.
+    pub(crate) cells: Grid,
 }
 
 impl Detection {
@@ -107,9 +120,16 @@ impl Detector {
             network,
             method,
             calibration,
+            familiarity: None,
             tile: settings.side,
             settings,
         }
+    }
+
+    /// The same with a record of the good images.
+    #[must_use]
+    pub(crate) fn with_familiarity(self, familiarity: Option<Familiarity>) -> Self {
+        Self { familiarity, ..self }
     }
 
     /// A detector around a student-teacher model in memory.
@@ -135,6 +155,30 @@ impl Detector {
     /// Thresholds from the model file.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()
+    }
+
+    /// The record of the good images from the model file.
+    pub fn familiarity(&self) -> Option<&Familiarity> {
+        self.familiarity.as_ref()
+    }
+
+    /// The verdict about an image, by its score at `sensitivity` (see
+    /// [`Thresholds::is_defective`](crate::verdict::decision::Thresholds::is_defective)); none where the model is not
+    /// calibrated and the image is not known to be unfamiliar.
+    pub fn verdict(&self, detection: &Detection, sensitivity: f32) -> Option<Verdict> {
+        if self.is_unfamiliar(detection.distance) == Some(true) {
+            return Some(Verdict::Unfamiliar);
+        }
+        let thresholds = self.calibration.as_ref()?.thresholds();
+        Some(match thresholds.is_defective(detection.score, sensitivity) {
+            true => Verdict::Defective,
+            false => Verdict::Good,
+        })
+    }
+
+    /// Whether an image at this distance shows something else than the model's part; none where that is not known.
+    pub fn is_unfamiliar(&self, distance: Option<f32>) -> Option<bool> {
+        Some(self.familiarity.as_ref()?.is_unfamiliar(distance?))
     }
 
     /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.
@@ -176,6 +220,7 @@ impl Detector {
         let mut dests = Vec::new();
         let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
         let mut highest_score = 0.0_f32;
+        let mut cells = Grid::default();
         for (index, view) in layout.views(image).enumerate() {
             let found = self.detect_pixels(&image::to_f32(&view)).await?;
             if layout.is_plain() {
@@ -183,6 +228,11 @@ impl Detector {
             }
             let side = self.settings.side;
             highest_score = highest_score.max(found.score);
+            // one below the other
+            cells.width = found.cells.width;
+            cells.channels = found.cells.channels;
+            cells.height += found.cells.height;
+            cells.data.extend(found.cells.data);
             let trim = |map: AnomalyMap| layout.trim(index, map);
             segmentations.extend(found.segmentation.map(trim));
             dests.push(trim(found.dest));
@@ -218,6 +268,8 @@ impl Detector {
             levels: [of_level(fine)?, of_level(middle)?, of_level(coarse)?],
             score,
             dest_score,
+            distance: self.distance(&cells),
+            cells,
         })
     }
 
@@ -263,6 +315,7 @@ impl Detector {
             dest,
             levels,
             score,
+            cells,
         } = self.network.maps(&self.grid(pixels)).await?;
         // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
         let segmentation = segmentation.map(|map| match self.settings.upsampling {
@@ -277,7 +330,13 @@ impl Detector {
             segmentation,
             dest,
             levels,
+            distance: self.distance(&cells),
+            cells,
         })
+    }
+
+    fn distance(&self, cells: &Grid) -> Option<f32> {
+        self.familiarity.as_ref().map(|own| own.distance(cells))
     }
 
     /// The image score of a map, by the model's rule.

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{MODEL_KEY, ModelFile};
+use super::file::{MODEL_KEY, ModelFile, ModelHeader};
 use crate::arch::prefix;
 use crate::arch::shapes::COUNTER;
 use crate::arch::weights::Weights;
 use crate::config::TeacherKind;
 use crate::files::storage::Precision;
 use crate::files::teacher;
+use crate::inspect::FAMILIARITY_PREFIX;
 use crate::{Error, Result};
 
 /// Last part of the name of a tensor that every batch normalisation has.
@@ -17,13 +18,15 @@ const RUNNING_VAR: &str = "running_var";
 
 /// A file of all weights in `f32`, batch normalisation complete, that `load_state_dict` accepts.
 /// `teacher` holds folded weights, used if the model carries none. The model's own header is in the
-/// metadata, so that nothing is lost where the file comes back.
+/// metadata, so that thresholds are not lost where the file comes back; the record of the good images' features is.
 ///
 /// # Errors
 /// [`Error::Model`] if the reference's network needs a teacher and there is none.
 pub fn to_pytorch(file: &ModelFile, teacher: Option<&Weights>) -> Result<Vec<u8>> {
     let kind = file.header.networks()?.teacher;
     let mut weights = file.weights.clone();
+    // no part of the reference's network
+    let _familiarity = weights.take_prefix(FAMILIARITY_PREFIX);
     let _folded = weights.take_prefix(prefix::TEACHER);
     let own = file.teacher();
     match own.as_ref().or(teacher) {
@@ -40,7 +43,11 @@ pub fn to_pytorch(file: &ModelFile, teacher: Option<&Weights>) -> Result<Vec<u8>
         .iter()
         .filter_map(|(name, _)| Some(format!("{}{COUNTER}", name.strip_suffix(RUNNING_VAR)?)))
         .collect();
-    let header = serde_json::to_string(&file.header)
+    let header = ModelHeader {
+        familiarity: None,
+        ..file.header.clone()
+    };
+    let header = serde_json::to_string(&header)
         .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
     let metadata = BTreeMap::from([
         (MODEL_KEY.to_owned(), header),

@@ -11,6 +11,8 @@ use crate::arch::{self, prefix};
 use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
 use crate::files::storage::Precision;
 use crate::files::teacher;
+use crate::inspect::{FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord};
+use crate::train::Trained;
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
@@ -49,6 +51,9 @@ const FEATURES: [Feature; 2] = [
     }),
 ];
 
+/// The feature of files with a record of the good images' features.
+const FAMILIARITY: &str = "familiarity";
+
 /// Everything about a model besides its weights.
 ///
 /// A version that adds a field gives it a default, so that older files still open. What an older reader must not ignore
@@ -64,6 +69,8 @@ pub struct ModelHeader {
     pub body: Body,
     /// Thresholds, if the model was calibrated.
     pub calibration: Option<Calibration>,
+    /// The record of the good images' features, if there is one; its tensors are among the weights.
+    pub familiarity: Option<FamiliarityRecord>,
 }
 
 /// The part of a header that depends on the method.
@@ -101,6 +108,8 @@ struct RawHeader {
     training: serde_json::Value,
     #[serde(default)]
     calibration: Option<Calibration>,
+    #[serde(default)]
+    familiarity: Option<FamiliarityRecord>,
 }
 
 impl TryFrom<RawHeader> for ModelHeader {
@@ -111,7 +120,7 @@ impl TryFrom<RawHeader> for ModelHeader {
             serde_json::from_value(value)
                 .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))
         }
-        let known = |name: &String| FEATURES.iter().any(|(known, _)| known == name);
+        let known = |name: &String| name == FAMILIARITY || FEATURES.iter().any(|(known, _)| known == name);
         if let Some(unknown) = raw.features.iter().find(|name| !known(name)) {
             return Err(Error::Model(format!(
                 "this model needs the feature `{unknown}`, which this version of destseg does not have: update destseg \
@@ -147,6 +156,7 @@ impl TryFrom<RawHeader> for ModelHeader {
             written_by: raw.written_by,
             body,
             calibration: raw.calibration,
+            familiarity: raw.familiarity,
         })
     }
 }
@@ -158,7 +168,7 @@ impl From<ModelHeader> for RawHeader {
             serde_json::to_value(part).unwrap_or_default()
         }
         let method = Some(header.method());
-        let (config, training, features) = match header.body {
+        let (config, training, mut features) = match header.body {
             Body::Networks { config, training } => {
                 let needed = FEATURES.iter().filter(|(_, needs)| needs(&config));
                 let features = needed.map(|&(name, _)| name.to_owned()).collect();
@@ -166,6 +176,9 @@ impl From<ModelHeader> for RawHeader {
             }
             Body::Bank { config, training } => (value(config), value(training), Vec::new()),
         };
+        if header.familiarity.is_some() {
+            features.push(FAMILIARITY.to_owned());
+        }
         Self {
             format_version: header.format_version,
             method,
@@ -174,6 +187,7 @@ impl From<ModelHeader> for RawHeader {
             config,
             training,
             calibration: header.calibration,
+            familiarity: header.familiarity,
         }
     }
 }
@@ -186,6 +200,7 @@ impl ModelHeader {
             written_by: WRITER.into(),
             body,
             calibration: None,
+            familiarity: None,
         }
     }
 
@@ -301,6 +316,10 @@ impl ModelFile {
         };
         let kind = header.teacher();
         let own = weights.take_prefix(prefix::TEACHER);
+        let familiarity = match header.familiarity {
+            Some(_) => weights.take_prefix(FAMILIARITY_PREFIX),
+            None => Weights::default(),
+        };
         match &header.body {
             Body::Networks { config, .. } => arch::tensors(config).check(&weights, "").map_err(unfit)?,
             Body::Bank { .. } => drop(patchcore::bank(&weights)?),
@@ -308,7 +327,44 @@ impl ModelFile {
         if !own.is_empty() {
             weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);
         }
-        Ok(Self { header, weights })
+        weights.extend(familiarity);
+        let file = Self { header, weights };
+        file.familiarity()?;
+        Ok(file)
+    }
+
+    /// A model as its training leaves it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn trained(body: Body, trained: Trained) -> Result<Self> {
+        let header = ModelHeader {
+            calibration: trained.calibration,
+            ..ModelHeader::new(body)
+        };
+        let mut file = Self::new(header, trained.weights)?;
+        file.set_familiarity(trained.familiarity);
+        Ok(file)
+    }
+
+    /// The record of the good images' features; none in files from before there was one.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a missing or misshapen tensor.
+    pub fn familiarity(&self) -> Result<Option<Familiarity>> {
+        let [_, middle, coarse] = self.header.teacher().channels();
+        let record = self.header.familiarity.clone();
+        record
+            .map(|record| Familiarity::from_file(record, &self.weights, middle + coarse))
+            .transpose()
+    }
+
+    /// Replaces the record of the good images' features.
+    pub fn set_familiarity(&mut self, familiarity: Option<Familiarity>) {
+        let _old = self.weights.take_prefix(FAMILIARITY_PREFIX);
+        self.header.familiarity = familiarity.as_ref().map(|own| own.record().clone());
+        self.weights
+            .extend(familiarity.map_or_else(Weights::default, |own| own.weights()));
     }
 
     /// Parses a model file.

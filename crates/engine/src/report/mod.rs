@@ -41,6 +41,8 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
         "defective",
         "score",
         "distance score",
+        "distance",
+        "unfamiliar",
         "called defective",
         "instances",
         "instances found",
@@ -60,6 +62,8 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
             defective.map_or_else(String::new, |defective| defective.to_string()),
             number(image.score),
             number(image.dest_score),
+            number(image.distance),
+            image.unfamiliar.map_or_else(String::new, |own| own.to_string()),
             image
                 .score
                 .map_or_else(String::new, |score| (score >= threshold).to_string()),
@@ -247,6 +251,9 @@ fn section(part: &Part<'_>) -> String {
         report.milliseconds_per_image,
         threshold,
     );
+    if let Some(unfamiliar) = report.unfamiliar {
+        let _ = write!(html, "<p>{}</p>", escaped(&unfamiliar.sentence()));
+    }
     html += &list(&evaluation.notes);
     let names: Vec<&str> = std::iter::once("map")
         .chain(Metrics::NAMES)

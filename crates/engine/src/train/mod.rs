@@ -21,7 +21,7 @@ use crate::backend::optimiser::Rule;
 use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, TrainConfig};
 use crate::data::image::{self, RgbImage};
 use crate::files::storage::Precision;
-use crate::inspect::Detector;
+use crate::inspect::{Detector, Familiarity};
 use crate::synthesis::{Sample, Synthesiser};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -53,6 +53,17 @@ pub struct Trainer {
     best: Option<Best>,
     /// Statistics of the good images' features, until stage 2 begins.
     statistics: Option<FeatureStatistics>,
+}
+
+/// What a training gives.
+#[derive(Debug)]
+pub struct Trained {
+    /// All weights that were trained or estimated, under the names of a file.
+    pub weights: Weights,
+    /// Thresholds, if images were held out.
+    pub calibration: Option<Calibration>,
+    /// The record of the good images' features, if there were enough.
+    pub familiarity: Option<Familiarity>,
 }
 
 /// A student whose mean map of the held-out good images was the lowest so far.
@@ -206,16 +217,20 @@ impl Trainer {
         .map(Some)
     }
 
-    /// Ends the training: the weights as a file of this precision will hold them, and the thresholds of
-    /// just those weights.
+    /// Ends the training: the weights as a file of this precision will hold them, the thresholds of just those weights,
+    /// and what the features of the good images are like.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost, [`Error::Training`] if a weight is no number any more.
-    pub async fn finish(&mut self, precision: Precision) -> Result<(Weights, Option<Calibration>)> {
+    pub async fn finish(&mut self, precision: Precision) -> Result<Trained> {
         let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
-        let calibration = self.calibrate().await?;
-        Ok((weights, calibration))
+        let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
+        Ok(Trained {
+            calibration: self.calibrate().await?,
+            familiarity: Familiarity::learn(&self.detector()?, good).await?,
+            weights,
+        })
     }
 
     /// A held-out good image (or the first one, where none is held out) and the same with a synthetic

@@ -2,11 +2,12 @@
 //! the teacher's features, level by level.
 
 use destseg_kernels::Grid;
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::SymmetricEigen;
 
 use crate::arch::prefix;
 use crate::arch::weights::{Array, Weights};
 use crate::config::ModelConfig;
+use crate::data::moments::Moments;
 use crate::{Error, Result};
 
 /// Good images that are looked at; one has 256 feature vectors at the coarsest level already.
@@ -45,14 +46,11 @@ impl FeatureStatistics {
     /// Adds the normalised features of teacher and student for a good image that is trained on.
     pub(super) fn add(&mut self, [teacher, student]: &[[Grid; 3]; 2]) {
         for (moments, level) in self.features.iter_mut().zip(teacher) {
-            moments.add(level.channels, level.data.iter().copied());
+            moments.add(level.data.iter().copied());
         }
         for ((moments, teacher), student) in self.differences.iter_mut().zip(teacher).zip(student) {
             let pairs = teacher.data.iter().zip(&student.data);
-            moments.add(
-                teacher.channels,
-                pairs.map(|(teacher, student)| teacher - student),
-            );
+            moments.add(pairs.map(|(teacher, student)| teacher - student));
         }
         self.images += 1;
     }
@@ -69,8 +67,8 @@ impl FeatureStatistics {
         ];
         for (group, all) in groups {
             for (level, moments) in all.iter().enumerate() {
-                let channels = moments.sum.len();
-                let (weight, bias) = moments.whitening().ok_or_else(|| {
+                let channels = moments.channels();
+                let (weight, bias) = whitening(moments).ok_or_else(|| {
                     Error::Training(
                         "teacher and student have no usual difference on these images: train stage 1 longer"
                             .into(),
@@ -89,78 +87,30 @@ impl FeatureStatistics {
     }
 }
 
-/// Sums over feature vectors: of the vectors, and of their outer products (row by row).
-#[derive(Debug)]
-struct Moments {
-    count: f64,
-    sum: Vec<f64>,
-    products: Vec<f64>,
-}
-
-impl Moments {
-    fn new(channels: usize) -> Self {
-        Self {
-            count: 0.0,
-            sum: vec![0.0; channels],
-            products: vec![0.0; channels * channels],
-        }
+/// Weights (row by row) and bias of the map that makes mean 0 and covariance 1; `None` where the
+/// vectors never vary or are no numbers. Its rows are principal directions, so each output by itself has a
+/// meaning, not only the sum of their squares.
+fn whitening(moments: &Moments) -> Option<(Vec<f32>, Vec<f32>)> {
+    let (n, mean) = (moments.channels(), moments.mean());
+    let covariance = moments.covariance();
+    let shrinkage = SHRINKAGE * covariance.trace() / n as f64;
+    let eigen = SymmetricEigen::try_new(covariance, f64::EPSILON, EIGEN_SWEEPS)?;
+    let scales = eigen
+        .eigenvalues
+        .map(|value| (value.max(0.0) + shrinkage).sqrt().recip());
+    if !scales.iter().all(|scale| scale.is_finite()) {
+        return None;
     }
-
-    /// Adds vectors of `channels` values one behind the other. Those of a block are summed up in single precision, the
-    /// blocks in double.
-    fn add(&mut self, channels: usize, values: impl Iterator<Item = f32>) {
-        const BLOCK: usize = 64;
-        let values: Vec<f32> = values.collect();
-        for block in values.chunks(BLOCK * channels) {
-            let mut sum = vec![0f32; channels];
-            let mut products = vec![0f32; channels * channels];
-            for vector in block.chunks_exact(channels) {
-                sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-                for (row, &value) in products.chunks_exact_mut(channels).zip(vector) {
-                    row.iter_mut()
-                        .zip(vector)
-                        .for_each(|(sum, other)| *sum += value * other);
-                }
-            }
-            let add = |all: &mut [f64], own: &[f32]| {
-                all.iter_mut()
-                    .zip(own)
-                    .for_each(|(all, &own)| *all += f64::from(own));
-            };
-            add(&mut self.sum, &sum);
-            add(&mut self.products, &products);
-        }
-        self.count += (values.len() / channels) as f64;
-    }
-
-    /// Weights (row by row) and bias of the map that makes mean 0 and covariance 1; `None` where the
-    /// vectors never vary or are no numbers. Its rows are principal directions, so each output by itself has a
-    /// meaning, not only the sum of their squares.
-    fn whitening(&self) -> Option<(Vec<f32>, Vec<f32>)> {
-        let n = self.sum.len();
-        let mean: Vec<f64> = self.sum.iter().map(|sum| sum / self.count).collect();
-        let covariance = DMatrix::from_fn(n, n, |row, column| {
-            self.products[row * n + column] / self.count - mean[row] * mean[column]
-        });
-        let shrinkage = SHRINKAGE * covariance.trace() / n as f64;
-        let eigen = SymmetricEigen::try_new(covariance, f64::EPSILON, EIGEN_SWEEPS)?;
-        let scales = eigen
-            .eigenvalues
-            .map(|value| (value.max(0.0) + shrinkage).sqrt().recip());
-        if !scales.iter().all(|scale| scale.is_finite()) {
-            return None;
-        }
-        // an eigenvector is a column there and a row here
-        let weight: Vec<f64> = (0..n * n)
-            .map(|i| eigen.eigenvectors[(i % n, i / n)] * scales[i / n])
-            .collect();
-        let bias = weight.chunks_exact(n).map(|row| {
-            let shift: f64 = row.iter().zip(&mean).map(|(w, m)| w * m).sum();
-            -shift as f32
-        });
-        let bias = bias.collect();
-        Some((weight.iter().map(|&value| value as f32).collect(), bias))
-    }
+    // an eigenvector is a column there and a row here
+    let weight: Vec<f64> = (0..n * n)
+        .map(|i| eigen.eigenvectors[(i % n, i / n)] * scales[i / n])
+        .collect();
+    let bias = weight.chunks_exact(n).map(|row| {
+        let shift: f64 = row.iter().zip(&mean).map(|(w, m)| w * m).sum();
+        -shift as f32
+    });
+    let bias = bias.collect();
+    Some((weight.iter().map(|&value| value as f32).collect(), bias))
 }
 
 #[cfg(test)]
@@ -173,8 +123,8 @@ mod tests {
         #[test]
         fn whitened_vectors_are_white(values in proptest::collection::vec(-1.0f32..1.0, 3 * 64)) {
             let mut moments = Moments::new(3);
-            moments.add(3, values.iter().copied());
-            let (weight, bias) = moments.whitening().expect("random numbers vary");
+            moments.add(values.iter().copied());
+            let (weight, bias) = whitening(&moments).expect("random numbers vary");
             let white: Vec<Vec<f32>> = (0..64)
                 .map(|pixel| {
                     (0..3)
@@ -196,19 +146,11 @@ mod tests {
 
     #[test]
     fn features_that_never_vary_are_refused() {
-        assert!(
-            Moments {
-                count: 4.0,
-                ..Moments::new(2)
-            }
-            .whitening()
-            .is_none()
-        );
-        let mut broken = Moments {
-            count: 4.0,
-            ..Moments::new(2)
-        };
-        broken.products[0] = f64::NAN;
-        assert!(broken.whitening().is_none());
+        let mut constant = Moments::new(2);
+        constant.add([0.0; 8].into_iter());
+        assert!(whitening(&constant).is_none());
+        let mut broken = Moments::new(2);
+        broken.add([f32::NAN, 0.0].into_iter());
+        assert!(whitening(&broken).is_none());
     }
 }

@@ -2,6 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What is said of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Below the threshold.
+    Good,
+    /// At or above the threshold.
+    Defective,
+    /// Not the part that the model knows, or not as the good images show it. The score says nothing about it.
+    Unfamiliar,
+}
+
+impl Verdict {
+    /// What people should know about an unfamiliar image, one sentence.
+    pub const UNFAMILIAR: &'static str = "this does not look like the part that the model knows, so its score says nothing: train a model on this part";
+}
+
 /// The sensitivity at which the calibrated threshold decides.
 pub const SENSITIVITY: f32 = 0.5;
 

@@ -150,6 +150,7 @@ fn only(state: &State, prediction: &Prediction, segmentation: Option<&AnomalyMap
             .filter(|_| segmentation.is_some() || prediction.segmentation.is_none()),
         probabilities: segmentation.is_some(),
         size: (map.width(), map.height()),
+        unfamiliar: prediction.info.unfamiliar,
         ms: prediction.info.inference_ms,
     };
     Comparison {

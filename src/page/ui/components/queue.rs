@@ -9,6 +9,7 @@ use super::thumbnail::Thumbnail;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Item, ItemId, Status};
+use destseg_engine::verdict::decision;
 
 /// Thumbnails, names, scores and states. Arrow keys move, Delete removes.
 #[component]
@@ -59,18 +60,20 @@ pub(crate) fn Queue(page: &Page) -> Html {
 /// How many images there are and how many of them are defective.
 fn summary(page: &Page) -> String {
     let state = &page.state;
-    let defects = state
-        .items
-        .iter()
-        .filter_map(Item::prediction)
-        .filter(|result| state.verdict(result).is_defect())
-        .count();
-    match state.items.len() {
-        0 => String::new(),
-        1 => "1 image".into(),
-        count if defects == 1 => format!("{count} images, 1 defect"),
-        count => format!("{count} images, {defects} defects"),
+    let results = state.items.iter().filter_map(Item::prediction);
+    let kinds: Vec<decision::Verdict> = results.map(|result| state.verdict(result).kind()).collect();
+    let count = |kind| kinds.iter().filter(|&&own| own == kind).count();
+    let mut words = match (state.items.len(), count(decision::Verdict::Defective)) {
+        (0, _) => return String::new(),
+        (1, _) => return "1 image".into(),
+        (images, 1) => format!("{images} images, 1 defect"),
+        (images, defects) => format!("{images} images, {defects} defects"),
+    };
+    match count(decision::Verdict::Unfamiliar) {
+        0 => {}
+        unfamiliar => words += &format!(", {unfamiliar} unfamiliar"),
     }
+    words
 }
 
 fn entry(page: &Page, item: &Item) -> Html {
@@ -109,14 +112,15 @@ fn badge(page: &Page, item: &Item) -> Html {
         }
         Status::Done(prediction) => {
             let verdict = page.state.verdict(prediction);
-            let (class, word) = if verdict.is_defect() {
-                ("defect", "defect")
-            } else {
-                ("good", "good")
+            let word = verdict.word();
+            let score = match verdict.kind() {
+                // says nothing about another part
+                decision::Verdict::Unfamiliar => String::new(),
+                decision::Verdict::Good | decision::Verdict::Defective => {
+                    format!(" {}", format::value(verdict.score))
+                }
             };
-            html! {
-                <span class={classes!("badge", class)}>{ word }{ " " }{ format::value(verdict.score) }</span>
-            }
+            html! { <span class={classes!("badge", word)}>{ word }{ score }</span> }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Prediction, Room, State, StudyAction, View};
 use crate::page::ui::study::{CLEAN, STUDENT, Study, TEACHER, distance};
+use destseg_engine::verdict::decision;
 
 /// Seed of the defect that the tour takes.
 const DEFECT: u64 = 7;
@@ -142,10 +143,11 @@ fn text(step: usize, state: &State, prediction: &Prediction) -> (&'static str, S
             format!(
                 "Held-back good images and painted defects showed where to draw the line: {threshold}. This image has \
                  {score}: {}. Looking at it took {} on your computer.",
-                if verdict.is_defect() {
-                    "called defective"
-                } else {
-                    "called good"
+                match verdict.kind() {
+                    decision::Verdict::Defective => "called defective",
+                    decision::Verdict::Good => "called good",
+                    decision::Verdict::Unfamiliar =>
+                        "which says nothing, because this is not the part that the model knows",
                 },
                 format::time(prediction.info.inference_ms)
             ),

@@ -3,9 +3,11 @@
 use yew::prelude::*;
 
 use super::Page;
+use crate::page::protocol::PredictionInfo;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Certainty, Prediction, Status, Verdict};
+use crate::page::ui::state::{Action, Certainty, Prediction, Status, Verdict};
+use destseg_engine::verdict::decision;
 
 /// Verdict, score, certainty and time; read out when it changes.
 #[component]
@@ -14,10 +16,7 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
     let (class, content) = match item.map(|item| &item.status) {
         Some(Status::Done(prediction)) => {
             let verdict = page.state.verdict(prediction);
-            (
-                if verdict.is_defect() { "defect" } else { "good" },
-                judged(prediction, &verdict),
-            )
+            (verdict.word(), judged(page, prediction, &verdict))
         }
         Some(Status::Failed(_)) => (
             "",
@@ -37,7 +36,10 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
     }
 }
 
-fn judged(prediction: &Prediction, verdict: &Verdict) -> Html {
+fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
+    if verdict.kind() == decision::Verdict::Unfamiliar {
+        return unfamiliar(page, prediction, verdict);
+    }
     let sure = match (verdict.certainty(), verdict.is_defect()) {
         (Certainty::Borderline, _) => "Borderline: check it by eye",
         (Certainty::Likely, true) => "Fairly sure: above the decision",
@@ -60,24 +62,65 @@ fn judged(prediction: &Prediction, verdict: &Verdict) -> Html {
             </p>
             { gauge(verdict) }
             <p class="certainty" data-testid="certainty">{ sure }</p>
-            <dl class="facts">
-                <div><dt>{ "Inference" }</dt><dd data-testid="time">{ format::time(info.inference_ms) }</dd></div>
-                <div><dt>{ "Decoding" }</dt><dd>{ format::time(info.decode_ms) }</dd></div>
-                <div><dt>{ "DeST score" }</dt><dd>{ format::value(info.dest_score) }</dd></div>
-            </dl>
+            { facts(info) }
             if !verdict.calibrated {
                 <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
+            }
+            if verdict.unfamiliar.is_none() {
+                <p class="hint" data-testid="cannot-tell">
+                    { "This model cannot tell whether an image shows the part it was trained on." }
+                </p>
             }
         </>
     }
 }
 
-/// The decision in two words, with its sign.
+fn facts(info: &PredictionInfo) -> Html {
+    html! {
+        <dl class="facts">
+            <div><dt>{ "Inference" }</dt><dd data-testid="time">{ format::time(info.inference_ms) }</dd></div>
+            <div><dt>{ "Decoding" }</dt><dd>{ format::time(info.decode_ms) }</dd></div>
+            <div><dt>{ "DeST score" }</dt><dd>{ format::value(info.dest_score) }</dd></div>
+        </dl>
+    }
+}
+
+/// What is said of an image that does not show the model's part, and what to do about that.
+fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
+    let name = page
+        .state
+        .model
+        .as_ref()
+        .map_or("the model", |model| &*model.info.name);
+    let train = {
+        let (dispatch, id) = (page.dispatch.clone(), page.state.selected);
+        Callback::from(move |_: MouseEvent| {
+            if let Some(id) = id {
+                dispatch.dispatch(Action::TrainOn(id));
+            }
+        })
+    };
+    html! {
+        <>
+            <h2 data-testid="verdict">{ headline(verdict) }</h2>
+            <p data-testid="score" data-value={verdict.score.to_string()}
+                data-threshold={verdict.thresholds.image.to_string()}>
+                { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it.") }
+            </p>
+            <button class="button primary" type="button" data-testid="train-on" onclick={train}>
+                { icon(icons::TEACH) }{ "Train an inspector for this part" }
+            </button>
+            { facts(&prediction.info) }
+        </>
+    }
+}
+
+/// The decision in a few words, with its sign.
 pub(crate) fn headline(verdict: &Verdict) -> Html {
-    let (symbol, headline) = if verdict.is_defect() {
-        (icons::DEFECT, "Defect found")
-    } else {
-        (icons::CHECK, "Looks good")
+    let (symbol, headline) = match verdict.kind() {
+        decision::Verdict::Defective => (icons::DEFECT, "Defect found"),
+        decision::Verdict::Good => (icons::CHECK, "Looks good"),
+        decision::Verdict::Unfamiliar => (icons::UNFAMILIAR, "Not a part this model knows"),
     };
     html! { <>{ icon(symbol) }<span>{ headline }</span></> }
 }

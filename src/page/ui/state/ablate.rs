@@ -131,6 +131,7 @@ mod tests {
             thresholds: None,
             probabilities: true,
             size: (2, 1),
+            unfamiliar: None,
             ms: 1.0,
         }
     }

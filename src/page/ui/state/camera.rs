@@ -112,6 +112,7 @@ mod tests {
             thresholds: None,
             probabilities: true,
             size: (2, 1),
+            unfamiliar: None,
             ms: 1.0,
         }
     }

@@ -255,6 +255,7 @@ mod tests {
             thresholds: None,
             probabilities: method == Method::Destseg,
             size,
+            unfamiliar: None,
             ms: 1.0,
         }
     }

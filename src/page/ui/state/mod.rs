@@ -474,7 +474,8 @@ impl State {
     /// What a result means with the present model.
     pub fn verdict(&self, prediction: &Prediction) -> Verdict {
         let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        Verdict::new(prediction.info.score, calibration, self.view.sensitivity)
+        let verdict = Verdict::new(prediction.info.score, calibration, self.view.sensitivity);
+        verdict.about(prediction.info.unfamiliar)
     }
 
     /// Median inference time in milliseconds.

@@ -7,7 +7,7 @@ use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
     Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, ModelSource,
-    Notice, Room, State, Status, StudyAction, TrainAction, View,
+    Notice, Room, State, Status, StudyAction, TrainAction, TrainingImage, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -44,6 +44,8 @@ pub enum Action {
     Select(ItemId),
     /// Shows the image this many places further on.
     Move(isize),
+    /// Takes an image of the queue to the good images of a new inspector.
+    TrainOn(ItemId),
     /// Takes an image off the queue.
     Remove(ItemId),
     /// Empties the queue.
@@ -108,6 +110,7 @@ impl State {
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
             Action::Move(offset) => self.shift(offset),
+            Action::TrainOn(id) => self.train_on(id),
             Action::Remove(id) => self.remove(id),
             Action::Clear => {
                 self.items.clear();
@@ -243,6 +246,27 @@ impl State {
         if let Some(item) = self.items.get(first_new) {
             self.selected = Some(item.id);
         }
+    }
+
+    /// Takes an image of the queue to the good images of a new inspector, unless it is among them.
+    fn train_on(&mut self, id: ItemId) {
+        let item = self.items.iter().find(|item| item.id == id);
+        if let Some(Item {
+            name,
+            content: Some(content),
+            ..
+        }) = item
+        {
+            let is_in = |image: &TrainingImage| image.content.as_ref() == Some(content);
+            if !self.train.images.iter().any(is_in) {
+                let image = UserFile {
+                    path: name.clone(),
+                    content: Ok(content.clone()),
+                };
+                self.collect(vec![image]);
+            }
+        }
+        self.enter(Room::Train);
     }
 
     /// Shows an example; one that is in the queue already is not added twice, but tried again if it

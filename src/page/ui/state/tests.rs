@@ -70,6 +70,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         levels: [[2, 1], [1, 1], [1, 1]],
         score,
         dest_score: dest,
+        unfamiliar: None,
         decode_ms: 1.0,
         inference_ms: f64::from(job),
     };
@@ -78,6 +79,16 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         Event::Inspected { job, result },
         Some(Bulk::Maps(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4])),
     )
+}
+
+/// The same for an image of another part.
+fn analysed_as_unfamiliar(job: u32) -> Action {
+    let Action::Engine(generation, Event::Inspected { job, mut result }, bulk) = analysed(job, 0.9, 0.2)
+    else {
+        unreachable!("just made")
+    };
+    result.unfamiliar = Some(true);
+    Action::Engine(generation, Event::Inspected { job, result }, bulk)
 }
 
 /// The page, its state and what it would send.
@@ -161,6 +172,19 @@ impl Page {
             message: "The engine stopped.".into(),
         });
     }
+}
+
+#[test]
+fn an_unfamiliar_image_leads_to_training() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed_as_unfamiliar(job));
+    let item = page.0.current().expect("is shown").clone();
+    let verdict = page.0.verdict(item.prediction().expect("is analysed"));
+    // its score is high, but says nothing
+    assert_eq!((verdict.word(), verdict.is_defect()), ("unfamiliar", false));
+    page.act(Action::TrainOn(item.id));
+    assert_eq!(page.0.room, Room::Train);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What an image score means.
 
-use destseg_engine::verdict::decision::Thresholds;
+use destseg_engine::verdict::decision::{self, Thresholds};
 
 /// Margins below this are borderline.
 const CLOSE: f32 = 0.15;
@@ -29,6 +29,8 @@ pub struct Verdict {
     pub calibrated: bool,
     /// How early a defect is called, `0..=1`.
     pub sensitivity: f32,
+    /// Whether the image shows something else than the model's part; none where the model cannot tell.
+    pub unfamiliar: Option<bool>,
 }
 
 impl Verdict {
@@ -39,12 +41,39 @@ impl Verdict {
             thresholds: thresholds.unwrap_or_default(),
             calibrated: thresholds.is_some(),
             sensitivity,
+            unfamiliar: None,
+        }
+    }
+
+    /// The same for an image that is, or is not, of the model's part.
+    #[must_use]
+    pub fn about(self, unfamiliar: Option<bool>) -> Self {
+        Self { unfamiliar, ..self }
+    }
+
+    /// Good, defective or unfamiliar.
+    pub fn kind(&self) -> decision::Verdict {
+        if self.unfamiliar == Some(true) {
+            decision::Verdict::Unfamiliar
+        } else if self.thresholds.is_defective(self.score, self.sensitivity) {
+            decision::Verdict::Defective
+        } else {
+            decision::Verdict::Good
         }
     }
 
     /// Whether the image is called defective.
     pub fn is_defect(&self) -> bool {
-        self.thresholds.is_defective(self.score, self.sensitivity)
+        self.kind() == decision::Verdict::Defective
+    }
+
+    /// The kind in a word, for style sheets and badges.
+    pub fn word(&self) -> &'static str {
+        match self.kind() {
+            decision::Verdict::Good => "good",
+            decision::Verdict::Defective => "defect",
+            decision::Verdict::Unfamiliar => "unfamiliar",
+        }
     }
 
     /// Place on a scale from 0 (surely good) over 0.5 (the calibrated threshold) to 1 (surely
@@ -120,6 +149,16 @@ mod tests {
         assert!(verdict(0.3, SENSITIVITY).is_defect() && !verdict(0.3, 0.3).is_defect());
         assert!(verdict(0.0, 1.0).is_defect() && verdict(0.0, 1.0).margin() < 1e-6);
         assert!(!verdict(0.9, 0.0).is_defect());
+    }
+
+    #[test]
+    fn an_unfamiliar_image_is_neither_good_nor_defective() {
+        for score in [0.0, 0.9] {
+            let verdict = verdict(score, SENSITIVITY).about(Some(true));
+            assert_eq!((verdict.word(), verdict.is_defect()), ("unfamiliar", false));
+        }
+        assert_eq!(verdict(0.9, SENSITIVITY).about(Some(false)).word(), "defect");
+        assert_eq!(verdict(0.1, SENSITIVITY).about(None).word(), "good");
     }
 
     #[test]

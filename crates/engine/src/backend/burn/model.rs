@@ -12,7 +12,7 @@ use crate::arch::weights::Weights;
 use crate::arch::{self, narrow_before_resizing, prefix};
 use crate::config::ModelConfig;
 use crate::data::map::AnomalyMap;
-use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
+use crate::inspect::{Network, Pending, ViewMaps, cells, not_numbers};
 use crate::{Error, Result};
 
 /// A network for inference and its tensors: batch normalisation is folded.
@@ -75,6 +75,8 @@ pub struct Output {
     /// The levels' distances, `[batch, 1, height, width]` at 1/4, 1/8 and 1/16 of the image's side; in
     /// [0, 2] for cosine distances.
     pub levels: [Tensor<4>; 3],
+    /// The teacher's normalised features at 1/8 and 1/16, `[batch, channels, height, width]`.
+    pub features: [Tensor<4>; 2],
 }
 
 impl BurnModel {
@@ -138,6 +140,7 @@ impl BurnModel {
     pub fn forward(&self, images: Tensor<4>) -> Result<Output> {
         let [teacher, student] = self.features_of(images)?;
         let unusual = self.unusual(&teacher, &student)?;
+        let [_, middle, coarse] = teacher.0.clone();
         let similarity = teacher.similarity(student);
         let levels = similarity.distances().map(|level| level * self.distance_scale);
         let segmentation = match &self.segmentation {
@@ -151,6 +154,7 @@ impl BurnModel {
             segmentation,
             dest: dest_map(levels.clone()),
             levels,
+            features: [middle, coarse],
         })
     }
 }
@@ -184,12 +188,17 @@ pub(super) fn upload(images: &[Grid], device: &Device) -> Tensor<4> {
 async fn download(map: Tensor<4>) -> Result<Grid> {
     let [_, channels, height, width] = map.dims();
     let values = read(map.flatten::<1>(0, 3)).await?;
+    Ok(channels_last(&values, [channels, height, width]))
+}
+
+/// A map from planes of channels.
+fn channels_last(values: &[f32], [channels, height, width]: [usize; 3]) -> Grid {
     let mut grid = Grid::zeros(height, width, channels);
     for (channel, plane) in values.chunks_exact(height * width).enumerate() {
         let to = grid.data.iter_mut().skip(channel).step_by(channels);
         to.zip(plane).for_each(|(to, &from)| *to = from);
     }
-    Ok(grid)
+    grid
 }
 
 /// Features of one image from their device.
@@ -221,28 +230,35 @@ async fn read_maps(output: Output) -> Result<ViewMaps> {
         segmentation,
         dest,
         levels: [fine, middle, coarse],
+        features,
     } = output;
     let has_segmentation = segmentation.is_some();
     let maps = [segmentation, Some(dest), Some(fine), Some(middle), Some(coarse)];
-    let maps: Vec<Tensor<4>> = maps.into_iter().flatten().collect();
-    let sizes: Vec<usize> = maps.iter().map(|map| map.dims()[2]).collect();
-    let flat = maps.into_iter().map(|map| map.flatten::<1>(0, 3)).collect();
+    let tensors: Vec<Tensor<4>> = maps.into_iter().flatten().chain(features).collect();
+    let shapes: Vec<[usize; 4]> = tensors.iter().map(Tensor::dims).collect();
+    let flat = tensors
+        .into_iter()
+        .map(|tensor| tensor.flatten::<1>(0, 3))
+        .collect();
     let values = read(Tensor::cat(flat, 0)).await?;
     let mut rest = &values[..];
-    let maps = sizes.into_iter().map(|size| {
-        let (own, others) = rest.split_at_checked(size * size).ok_or_else(not_numbers)?;
+    let grids = shapes.into_iter().map(|[_, channels, height, width]| {
+        let length = channels * height * width;
+        let (own, others) = rest.split_at_checked(length).ok_or_else(not_numbers)?;
         rest = others;
-        AnomalyMap::new(size, size, own.to_vec()).ok_or_else(not_numbers)
+        Ok(channels_last(own, [channels, height, width]))
     });
-    let mut maps = maps.collect::<Result<Vec<_>>>()?.into_iter();
-    let mut next = || maps.next().ok_or_else(not_numbers);
+    let mut grids = grids.collect::<Result<Vec<_>>>()?.into_iter();
+    let mut next = || grids.next().ok_or_else(not_numbers);
+    let map = |grid: Grid| AnomalyMap::new(grid.width, grid.height, grid.data).ok_or_else(not_numbers);
     Ok(ViewMaps {
         segmentation: match has_segmentation {
-            true => Some(next()?),
+            true => Some(map(next()?)?),
             false => None,
         },
-        dest: next()?,
-        levels: [next()?, next()?, next()?],
+        dest: map(next()?)?,
+        levels: [map(next()?)?, map(next()?)?, map(next()?)?],
         score: None,
+        cells: cells(&next()?, &next()?),
     })
 }

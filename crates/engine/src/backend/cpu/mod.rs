@@ -10,6 +10,7 @@ mod tests;
 mod training;
 mod weights;
 
+pub(crate) use model::teacher_cells;
 pub use model::{CpuModel, CpuTeacher, Maps};
 pub use optimiser::Optimiser;
 pub use program::Program;

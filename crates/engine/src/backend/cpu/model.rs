@@ -15,7 +15,7 @@ use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
 use crate::config::{ModelConfig, TeacherKind};
 use crate::data::map::AnomalyMap;
-use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
+use crate::inspect::{Network, Pending, ViewMaps, cells, not_numbers};
 
 /// The frozen teacher, which trainings need alone.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub struct Maps {
     pub dest: Grid,
     /// The levels' distances, each at its own size.
     pub levels: [Grid; 3],
+    /// The teacher's normalised features, averaged.
+    pub(crate) cells: Grid,
 }
 
 impl CpuModel {
@@ -97,7 +99,9 @@ impl CpuModel {
 
     /// All maps of an image that is normalised for the teacher.
     pub fn run(&self, image: &Grid) -> Maps {
-        let (levels, fusion_input) = self.fusion_input(image);
+        let teacher = self.teacher.run(image);
+        let cells = teacher_cells(&teacher);
+        let (levels, fusion_input) = self.compare_levels(teacher, self.student(image));
         let segmentation = self.segmentation.as_ref().map(|network| {
             let inputs: Vec<&Grid> = fusion_input.iter().collect();
             let mut map = network.run(&inputs, &self.pool).swap_remove(0);
@@ -110,6 +114,7 @@ impl CpuModel {
             segmentation,
             dest: dest(&levels),
             levels,
+            cells,
         }
     }
 
@@ -126,7 +131,10 @@ impl CpuModel {
 
     /// The levels' distances, and what the segmentation network, if there is one, is shown of each.
     pub fn fusion_input(&self, image: &Grid) -> ([Grid; 3], Vec<Grid>) {
-        let (teacher, student) = (self.teacher.run(image), self.student(image));
+        self.compare_levels(self.teacher.run(image), self.student(image))
+    }
+
+    fn compare_levels(&self, teacher: [Grid; 3], student: [Grid; 3]) -> ([Grid; 3], Vec<Grid>) {
         let mut distances = Vec::with_capacity(3);
         let mut fusion_input = Vec::with_capacity(3);
         for (i, (teacher, student)) in teacher.into_iter().zip(student).enumerate() {
@@ -184,6 +192,7 @@ impl Maps {
             dest: map(self.dest)?,
             levels: [map(fine)?, map(middle)?, map(coarse)?],
             score: None,
+            cells: self.cells,
         })
     }
 }
@@ -201,6 +210,14 @@ impl Network for CpuModel {
 fn levels(grids: Vec<Grid>) -> [Grid; 3] {
     let mut grids = grids.into_iter();
     std::array::from_fn(|_| grids.next().unwrap_or_default())
+}
+
+/// The cells of the teacher's features, as they come from the network.
+pub(crate) fn teacher_cells([_, middle, coarse]: &[Grid; 3]) -> Grid {
+    let mut levels = [middle.clone(), coarse.clone()];
+    levels.iter_mut().for_each(normalise);
+    let [middle, coarse] = levels;
+    cells(&middle, &coarse)
 }
 
 /// Scales every vector to length 1.

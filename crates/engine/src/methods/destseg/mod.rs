@@ -47,10 +47,6 @@ pub(super) fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Dev
         )?),
     };
     let calibration = file.header.calibration.clone();
-    Ok(Detector::new(
-        network,
-        InputSettings::of(config),
-        config.method,
-        calibration,
-    ))
+    let detector = Detector::new(network, InputSettings::of(config), config.method, calibration);
+    Ok(detector.with_familiarity(file.familiarity()?))
 }

@@ -7,7 +7,7 @@ use destseg_kernels::{Finish, Grid};
 
 use super::{BankConfig, gaussian};
 use crate::arch::weights::Array;
-use crate::backend::cpu::CpuTeacher;
+use crate::backend::cpu::{CpuTeacher, teacher_cells};
 use crate::data::map::AnomalyMap;
 use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
 use crate::{Error, Result};
@@ -124,7 +124,11 @@ impl PatchCore {
     /// # Errors
     /// [`Error::Device`] if the features are no numbers.
     pub fn score(&self, image: &Grid) -> Result<PatchScores> {
-        let patches = patches(&self.teacher.run(image));
+        self.score_features(&self.teacher.run(image))
+    }
+
+    fn score_features(&self, features: &[Grid; 3]) -> Result<PatchScores> {
+        let patches = patches(features);
         let mut nearest = vec![(f32::NEG_INFINITY, 0); patches.pixels()];
         for (number, chunk) in self.chunks.iter().enumerate() {
             // half the squared distance without what is the same for all, negative
@@ -206,12 +210,14 @@ impl PatchCore {
 impl Network for PatchCore {
     fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps> {
         Box::pin(async {
-            let found = self.score(image)?;
+            let features = self.teacher.run(image);
+            let found = self.score_features(&features)?;
             Ok(ViewMaps {
                 segmentation: None,
                 dest: self.smooth(&found.patches),
                 levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
                 score: Some(found.score),
+                cells: teacher_cells(&features),
             })
         })
     }

@@ -99,10 +99,6 @@ fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<D
         probabilities: false,
     };
     let calibration = file.header.calibration.clone();
-    Ok(Detector::new(
-        Box::new(network),
-        settings,
-        Method::Patchcore,
-        calibration,
-    ))
+    let detector = Detector::new(Box::new(network), settings, Method::Patchcore, calibration);
+    Ok(detector.with_familiarity(file.familiarity()?))
 }

@@ -19,7 +19,7 @@ use crate::config::FEWEST_IMAGES;
 use crate::data::image::{self, RgbImage};
 use crate::data::preprocess;
 use crate::files::storage::Precision;
-use crate::inspect::Pending;
+use crate::inspect::{Detector, Familiarity, Pending};
 use crate::methods::file::{Body, ModelFile, ModelHeader};
 use crate::methods::{Material, Progress, Training, read_settings};
 use crate::synthesis::Synthesiser;
@@ -172,16 +172,18 @@ impl BankBuilder {
             training: Some(record),
         };
         let mut file = ModelFile::new(ModelHeader::new(body), weights)?;
-        file.header.calibration = self.calibrate(&file, synthesiser).await?;
+        let detector = super::detector(&file, Some(&self.weights), &Device::Cpu)?;
+        file.header.calibration = self.calibrate(&detector, synthesiser).await?;
+        let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
+        file.set_familiarity(Familiarity::learn(&detector, good).await?);
         Ok(file)
     }
 
-    async fn calibrate(&self, file: &ModelFile, synthesiser: &Synthesiser) -> Result<Option<Calibration>> {
+    async fn calibrate(&self, detector: &Detector, synthesiser: &Synthesiser) -> Result<Option<Calibration>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let detector = super::detector(file, Some(&self.weights), &Device::Cpu)?;
-        calibrate::calibrate(&detector, &self.held_out, synthesiser, self.config.seed, 1.0)
+        calibrate::calibrate(detector, &self.held_out, synthesiser, self.config.seed, 1.0)
             .await
             .map(Some)
     }

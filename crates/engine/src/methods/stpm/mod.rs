@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::file::{Body, ModelFile, ModelHeader, TrainingRecord};
+use super::file::{Body, ModelFile, TrainingRecord};
 use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, destseg, read_settings};
 use crate::Result;
 use crate::config::{Method, ModelConfig, Preset, Settings, TrainConfig};
@@ -98,7 +98,7 @@ impl Training for Run {
         device: &'a str,
     ) -> Pending<'a, ModelFile> {
         Box::pin(async move {
-            let (weights, calibration) = self.trainer.finish(precision).await?;
+            let trained = self.trainer.finish(precision).await?;
             let Settings { model, training } = self.settings.clone();
             let record = TrainingRecord {
                 data: data.into(),
@@ -107,14 +107,11 @@ impl Training for Run {
                 config: training,
                 device: device.into(),
             };
-            let header = ModelHeader {
-                calibration,
-                ..ModelHeader::new(Body::Networks {
-                    config: model.into(),
-                    training: Some(record.into()),
-                })
+            let body = Body::Networks {
+                config: model.into(),
+                training: Some(record.into()),
             };
-            ModelFile::new(header, weights)
+            ModelFile::trained(body, trained)
         })
     }
 }

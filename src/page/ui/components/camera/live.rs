@@ -90,9 +90,10 @@ pub(crate) fn Readout(props: &LiveProps) -> Html {
         .prediction
         .as_deref()
         .map(|CameraPrediction { summary, .. }| {
-            Verdict::new(summary.score, summary.thresholds, page.state.view.sensitivity)
+            let sensitivity = page.state.view.sensitivity;
+            Verdict::new(summary.score, summary.thresholds, sensitivity).about(summary.unfamiliar)
         });
-    let class = judged.map(|verdict| if verdict.is_defect() { "defect" } else { "good" });
+    let class = judged.map(|verdict| verdict.word());
     html! {
         <div class={classes!("live", class)} data-testid="live">
             <div class="live-head">

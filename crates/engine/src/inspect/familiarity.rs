@@ -1,0 +1,399 @@
+//! Whether an image shows the part that a model knows: how far the teacher's features lie from those of the good images.
+//!
+//! The features of good images are described by one normal distribution (the Mahalanobis distance; for features of a
+//! pretrained network: Rippel et al., "Modeling the distribution of normal data in pre-trained deep features", ICPR
+//! 2020). An image's distance is the *median* over its cells. A defect changes a few cells and hardly moves the median;
+//! another part changes most of them. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
+
+use destseg_kernels::Grid;
+use serde::{Deserialize, Serialize};
+
+use super::Detector;
+use crate::arch::weights::{Array, Weights};
+use crate::data::image::{self, RgbImage};
+use crate::data::moments::Moments;
+use crate::{Error, Result};
+
+/// Prefix of its tensors in a file.
+pub const PREFIX: &str = "familiarity.";
+const MEAN: &str = "mean";
+const WHITENING: &str = "whitening";
+
+/// Share of the covariance that is replaced by its mean variance: a few images show few directions.
+const SHRINKAGE: f64 = 0.1;
+/// The distance from which on an image is unfamiliar. Good images of a model's own part have about 0.8, whatever the part.
+const LIMIT: f32 = 1.38;
+/// Parts that vary more get a limit of so many standard deviations (of the logarithm) above the median of their good
+/// images.
+const SPREAD: f32 = 5.0;
+/// Parts of the good images that are left out in turn, so that each has a distance to others.
+const FOLDS: usize = 4;
+/// Good images that are looked at; more say hardly more.
+const MOST_IMAGES: usize = 200;
+
+/// What a model file keeps about the features of good images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Familiarity {
+    gaussian: Gaussian,
+    record: FamiliarityRecord,
+}
+
+/// The part of it that lies in the header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FamiliarityRecord {
+    /// Images at a larger distance are unfamiliar.
+    pub limit: f32,
+    /// Distances of the good images, each to others than itself.
+    pub good_distances: Vec<f32>,
+}
+
+/// A normal distribution of feature vectors.
+#[derive(Debug, Clone, PartialEq)]
+struct Gaussian {
+    mean: Vec<f32>,
+    /// A lower triangle, row by row: its product with a difference from the mean has covariance 1.
+    whitening: Vec<f32>,
+}
+
+impl Gaussian {
+    /// None where the vectors are not numbers.
+    fn of(moments: &Moments) -> Option<Self> {
+        let n = moments.channels();
+        let mut covariance = moments.covariance();
+        let variance = covariance.trace() / n as f64;
+        covariance *= 1.0 - SHRINKAGE;
+        for channel in 0..n {
+            // constant images have no variance at all
+            covariance[(channel, channel)] += SHRINKAGE * variance + f64::from(f32::EPSILON);
+        }
+        let factor = covariance.cholesky()?;
+        let mut inverse = nalgebra::DMatrix::identity(n, n);
+        if !factor.l().solve_lower_triangular_mut(&mut inverse) {
+            return None;
+        }
+        let whitening: Vec<f32> = (0..n)
+            .flat_map(|row| (0..=row).map(move |column| (row, column)))
+            .map(|place| inverse[place] as f32)
+            .collect();
+        let mean: Vec<f32> = moments.mean().into_iter().map(|value| value as f32).collect();
+        let all_finite = mean.iter().chain(&whitening).all(|value| value.is_finite());
+        all_finite.then_some(Self { mean, whitening })
+    }
+
+    /// The root mean square of a vector's whitened difference from the mean.
+    fn distance(&self, vector: &[f32], difference: &mut Vec<f32>) -> f32 {
+        difference.clear();
+        difference.extend(vector.iter().zip(&self.mean).map(|(value, mean)| value - mean));
+        let mut rest = &self.whitening[..];
+        let mut squares = 0.0;
+        for length in 1..=difference.len() {
+            let (row, others) = rest.split_at(length);
+            rest = others;
+            let product: f32 = row.iter().zip(&*difference).map(|(a, b)| a * b).sum();
+            squares += product * product;
+        }
+        (squares / self.mean.len() as f32).sqrt()
+    }
+
+    /// The median over the cells.
+    fn median(&self, cells: &Grid) -> f32 {
+        let mut difference = Vec::with_capacity(cells.channels);
+        let vectors = cells.data.chunks_exact(cells.channels.max(1));
+        let mut distances: Vec<f32> = vectors
+            .map(|vector| self.distance(vector, &mut difference))
+            .collect();
+        if distances.is_empty() {
+            return 0.0;
+        }
+        let middle = distances.len() / 2;
+        *distances.select_nth_unstable_by(middle, f32::total_cmp).1
+    }
+}
+
+impl Familiarity {
+    /// Learns from good images of the model's input size; of very many a part is looked at. None if they are too few.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost, [`Error::Training`] for features that are not numbers.
+    pub async fn learn<'a>(
+        detector: &Detector,
+        images: impl IntoIterator<Item = &'a RgbImage>,
+    ) -> Result<Option<Self>> {
+        let images: Vec<&RgbImage> = images.into_iter().collect();
+        let every = images.len().div_ceil(MOST_IMAGES).max(1);
+        let mut cells = Vec::new();
+        for image in images.into_iter().step_by(every) {
+            cells.push(detector.detect_pixels(&image::to_f32(image)).await?.cells);
+        }
+        Self::of(&cells)
+    }
+
+    /// From the cells of good images.
+    fn of(images: &[Grid]) -> Result<Option<Self>> {
+        let channels = images.first().map_or(0, |cells| cells.channels);
+        if images.len() < FOLDS || channels == 0 {
+            return Ok(None);
+        }
+        let fail = || Error::Training("the teacher's features of the good images are not numbers".into());
+        let mut folds = vec![Moments::new(channels); FOLDS];
+        for (place, cells) in images.iter().enumerate() {
+            folds[place % FOLDS].add(cells.data.iter().copied());
+        }
+        let without = |left_out: Option<usize>| {
+            let mut all = Moments::new(channels);
+            let kept = folds
+                .iter()
+                .enumerate()
+                .filter(|(fold, _)| Some(*fold) != left_out);
+            kept.for_each(|(_, fold)| all.merge(fold));
+            Gaussian::of(&all).ok_or_else(fail)
+        };
+        let mut good_distances = Vec::with_capacity(images.len());
+        for fold in 0..FOLDS {
+            let others = without(Some(fold))?;
+            let own = images.iter().skip(fold).step_by(FOLDS);
+            good_distances.extend(own.map(|cells| others.median(cells)));
+        }
+        Ok(Some(Self {
+            gaussian: without(None)?,
+            record: FamiliarityRecord {
+                limit: limit(&good_distances),
+                good_distances,
+            },
+        }))
+    }
+
+    /// The record in a file's header.
+    pub fn record(&self) -> &FamiliarityRecord {
+        &self.record
+    }
+
+    /// How far an image with these cells is from the good images.
+    pub(crate) fn distance(&self, cells: &Grid) -> f32 {
+        self.gaussian.median(cells)
+    }
+
+    /// Whether an image at this distance is unfamiliar.
+    pub fn is_unfamiliar(&self, distance: f32) -> bool {
+        distance > self.record.limit
+    }
+
+    /// Its tensors, under the names of a file.
+    pub fn weights(&self) -> Weights {
+        let mut weights = Weights::default();
+        for (name, values) in [(MEAN, &self.gaussian.mean), (WHITENING, &self.gaussian.whitening)] {
+            let array = Array {
+                shape: vec![values.len()],
+                data: values.clone(),
+            };
+            weights.insert(format!("{PREFIX}{name}"), array);
+        }
+        weights
+    }
+
+    /// From a file's header and tensors, for a teacher whose cells have so many channels.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a missing, misshapen or unknown tensor.
+    pub fn from_file(record: FamiliarityRecord, weights: &Weights, channels: usize) -> Result<Self> {
+        let read = |name: &str, length: usize| {
+            let own = weights.get(&format!("{PREFIX}{name}"))?;
+            if own.shape == [length] {
+                return Ok(own.data.clone());
+            }
+            Err(Error::Model(format!(
+                "the tensor `{PREFIX}{name}` has shape {:?} instead of [{length}]: take another copy of the file",
+                own.shape
+            )))
+        };
+        if !(record.limit > 0.0 && record.limit.is_finite()) {
+            return Err(Error::Model(
+                "the model's limit of familiar images is not a positive number: take another copy of the file".into(),
+            ));
+        }
+        Ok(Self {
+            gaussian: Gaussian {
+                mean: read(MEAN, channels)?,
+                whitening: read(WHITENING, channels * (channels + 1) / 2)?,
+            },
+            record,
+        })
+    }
+}
+
+/// The distance from which on images are unfamiliar.
+fn limit(good_distances: &[f32]) -> f32 {
+    /// From the median absolute deviation to a normal distribution's standard deviation.
+    const NORMAL: f32 = 1.4826;
+    let median = |mut values: Vec<f32>| {
+        values.sort_by(f32::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    let logarithms: Vec<f32> = good_distances
+        .iter()
+        .map(|&own| libm::logf(own.max(1e-6)))
+        .collect();
+    let middle = median(logarithms.clone());
+    let deviation = NORMAL * median(logarithms.iter().map(|own| (own - middle).abs()).collect());
+    LIMIT.max(libm::expf(middle + SPREAD * deviation))
+}
+
+/// Cells of an image: the teacher's normalised features of the middle and the coarse level, each a mean over 3x3 places,
+/// side by side at the coarse level's size.
+pub(crate) fn cells(middle: &Grid, coarse: &Grid) -> Grid {
+    let (fine, wide) = (mean_3x3(middle), mean_3x3(coarse));
+    let channels = middle.channels + coarse.channels;
+    let mut cells = Grid::zeros(coarse.height, coarse.width, channels);
+    let ratio = middle.width / coarse.width.max(1);
+    let share = 1.0 / (ratio * ratio).max(1) as f32;
+    for (place, cell) in cells.data.chunks_exact_mut(channels.max(1)).enumerate() {
+        let (y, x) = (place / coarse.width, place % coarse.width);
+        let (first, second) = cell.split_at_mut(middle.channels);
+        for row in y * ratio..(y + 1) * ratio {
+            for column in x * ratio..(x + 1) * ratio {
+                let vector = &fine.data[(row * fine.width + column) * fine.channels..][..fine.channels];
+                first
+                    .iter_mut()
+                    .zip(vector)
+                    .for_each(|(sum, value)| *sum += share * value);
+            }
+        }
+        second.copy_from_slice(&wide.data[place * coarse.channels..][..coarse.channels]);
+    }
+    cells
+}
+
+/// The mean of each 3x3 neighbourhood, of those of its places that exist.
+fn mean_3x3(grid: &Grid) -> Grid {
+    let (height, width, channels) = (grid.height, grid.width, grid.channels);
+    let mut out = Grid::zeros(height, width, channels);
+    for (place, pixel) in out.data.chunks_exact_mut(channels.max(1)).enumerate() {
+        let (y, x) = (place / width, place % width);
+        let mut count = 0.0;
+        for row in y.saturating_sub(1)..(y + 2).min(height) {
+            for column in x.saturating_sub(1)..(x + 2).min(width) {
+                let vector = &grid.data[(row * width + column) * channels..][..channels];
+                pixel
+                    .iter_mut()
+                    .zip(vector)
+                    .for_each(|(sum, value)| *sum += value);
+                count += 1.0;
+            }
+        }
+        pixel.iter_mut().for_each(|sum| *sum /= count);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Cells whose channels vary around `centre`, each with a standard deviation of its own.
+    fn image(seed: usize, centre: f32, channels: usize) -> Grid {
+        let mut cells = Grid::zeros(4, 4, channels);
+        for (place, value) in cells.data.iter_mut().enumerate() {
+            let (cell, channel) = (place / channels, place % channels);
+            let noise = libm::sinf((seed * 131 + cell * 17 + channel * 29) as f32 * 12.9898) * 43_758.547;
+            *value = centre + (noise - noise.floor() - 0.5) * (1.0 + channel as f32);
+        }
+        cells
+    }
+
+    fn learned(images: usize) -> Familiarity {
+        let good: Vec<Grid> = (0..images).map(|seed| image(seed, 0.0, 6)).collect();
+        Familiarity::of(&good).expect("are numbers").expect("are enough")
+    }
+
+    #[test]
+    fn another_centre_is_unfamiliar_and_a_small_defect_is_not() {
+        let familiarity = learned(12);
+        let own = image(99, 0.0, 6);
+        assert!(!familiarity.is_unfamiliar(familiarity.distance(&own)));
+        assert!(familiarity.is_unfamiliar(familiarity.distance(&image(99, 6.0, 6))));
+        let mut defective = own.clone();
+        // a quarter of the cells
+        defective.data[..4 * 6].fill(40.0);
+        assert!(!familiarity.is_unfamiliar(familiarity.distance(&defective)));
+    }
+
+    #[test]
+    fn it_comes_back_from_a_file() {
+        let familiarity = learned(8);
+        let weights = familiarity.weights();
+        let back = Familiarity::from_file(familiarity.record().clone(), &weights, 6).expect("reads");
+        assert_eq!(back, familiarity);
+        let error =
+            Familiarity::from_file(familiarity.record().clone(), &weights, 7).expect_err("does not fit");
+        assert!(error.to_string().contains("familiarity.mean"), "{error}");
+        let broken = FamiliarityRecord {
+            limit: f32::NAN,
+            good_distances: Vec::new(),
+        };
+        assert!(Familiarity::from_file(broken, &weights, 6).is_err());
+    }
+
+    #[test]
+    fn few_and_equal_images_are_no_fault() {
+        assert_eq!(Familiarity::of(&[image(0, 0.0, 2)]).expect("no fault"), None);
+        let same = vec![image(0, 0.0, 3); 5];
+        let familiarity = Familiarity::of(&same).expect("no fault").expect("are enough");
+        assert!(!familiarity.is_unfamiliar(familiarity.distance(&same[0])));
+        let mut constant = Grid::zeros(4, 4, 3);
+        constant.data.fill(0.5);
+        let familiarity = Familiarity::of(&vec![constant.clone(); 5])
+            .expect("no fault")
+            .expect("are enough");
+        assert!(!familiarity.is_unfamiliar(familiarity.distance(&constant)));
+        constant.data[0] = f32::NAN;
+        assert!(Familiarity::of(&vec![constant; 5]).is_err());
+    }
+
+    #[test]
+    fn parts_that_vary_more_get_a_higher_limit() {
+        assert_eq!(limit(&[0.78, 0.8, 0.81, 0.79]), LIMIT);
+        let varied = limit(&[0.6, 0.8, 1.0, 1.2, 0.7, 0.9]);
+        assert!(varied > LIMIT, "{varied}");
+        // one odd image among the good ones changes nothing
+        assert_eq!(limit(&[0.78, 0.8, 0.81, 0.79, 5.0]), LIMIT);
+    }
+
+    #[test]
+    fn cells_are_means_of_both_levels() {
+        let level = |side: usize, channels: usize| {
+            let mut grid = Grid::zeros(side, side, channels);
+            let values = grid.data.iter_mut().zip(0..);
+            values.for_each(|(value, place)| *value = (place % 7) as f32);
+            grid
+        };
+        let (middle, coarse) = (level(4, 2), level(2, 3));
+        let cells = cells(&middle, &coarse);
+        assert_eq!((cells.height, cells.width, cells.channels), (2, 2, 5));
+        // all four places of the coarse level are neighbours of each
+        let mean = |channel: usize| (0..4).map(|place| coarse.data[place * 3 + channel]).sum::<f32>() / 4.0;
+        for cell in cells.data.chunks_exact(5) {
+            assert!((0..3).all(|channel| (cell[2 + channel] - mean(channel)).abs() < 1e-6));
+        }
+        let neighbourhood = |y: i32, x: i32| {
+            let inside = |place: i32| (0..4).contains(&place);
+            let places = (y - 1..=y + 1).flat_map(|y| (x - 1..=x + 1).map(move |x| (y, x)));
+            let values: Vec<f32> = places
+                .filter(|&(y, x)| inside(y) && inside(x))
+                .map(|(y, x)| middle.data[(y * 4 + x) as usize * 2])
+                .collect();
+            values.iter().sum::<f32>() / values.len() as f32
+        };
+        let first = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(y, x)| neighbourhood(y, x));
+        assert!((cells.data[0] - first.iter().sum::<f32>() / 4.0).abs() < 1e-6);
+    }
+
+    proptest! {
+        #[test]
+        fn the_distance_of_the_distributions_own_vectors_is_about_one(seed in 0_usize..1000) {
+            let familiarity = learned(16);
+            let distance = familiarity.distance(&image(seed + 500, 0.0, 6));
+            prop_assert!((0.4..1.6).contains(&distance), "{distance}");
+        }
+    }
+}
