@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Numbers of good images to train on, drawn by the seed, or `all`. Those left over join the test.
     #[arg(long, value_delimiter = ',', default_value = "all", value_name = "N")]
     images: Vec<Images>,
+    /// Show each model N test images of every other set, and count those that it calls unfamiliar.
+    #[arg(long, value_name = "N")]
+    foreign: Option<usize>,
     /// Seeds to train with.
     #[arg(long, value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
@@ -149,7 +152,11 @@ fn plan(args: &Args, sets: &[Set]) -> Result<(Vec<Label>, Vec<Run>)> {
                 for &images in &args.images {
                     for set in sets {
                         if images.count().is_none_or(|count| count <= set.good.len()) {
-                            let (label, run) = plan_one(args, set, *method, *preset, images, seed);
+                            let (label, mut run) = plan_one(args, set, *method, *preset, images, seed);
+                            if args.foreign.is_some() {
+                                let others = sets.iter().map(|other| &other.category.root);
+                                run.foreign = others.filter(|root| **root != run.data).cloned().collect();
+                            }
                             labels.push(label);
                             runs.push(run);
                         }
@@ -203,6 +210,8 @@ fn plan_one(
         seed,
         train,
         split,
+        foreign: Vec::new(),
+        foreign_images: args.foreign.unwrap_or_default(),
     };
     let label = Label {
         set: name.clone(),
@@ -251,6 +260,7 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
             recipe: label.recipe.clone(),
             images: label.images.count(),
             evaluation,
+            foreign: run.foreign(),
             seconds: cost.and_then(|cost| cost.seconds),
             bytes: cost.map(|cost| cost.bytes),
         });

@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// FILE.csv are for other programs (of one model). Can be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     report: Vec<PathBuf>,
+    /// Use only N of the test images, spread over the set.
+    #[arg(long, value_name = "N", conflicts_with = "models")]
+    limit: Option<usize>,
     /// Test further good images: those that this file names, one a line, as paths from DATA.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     more_good: Option<PathBuf>,
@@ -120,6 +123,9 @@ fn open_test(args: &Args) -> Result<TestSet> {
     let mut test = TestSet::open(&args.data)?;
     if let Some(list) = &args.more_good {
         test.add_good(&args.data, read_list(list, &args.data)?)?;
+    }
+    if let Some(limit) = args.limit {
+        test.thin_out(limit);
     }
     Ok(test)
 }

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{DeviceArg, make_folder, write_file};
 use destseg_engine::Error;
-use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric};
+use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric, Share};
+
+/// What the children of a run say.
+const LOG: &str = "train.log";
 
 /// Where runs compute.
 #[derive(Debug, clap::Args)]
@@ -45,6 +48,9 @@ pub(super) struct Run {
     pub(super) train: Vec<String>,
     /// Which good images to train on; all, if none.
     pub(super) split: Option<Split>,
+    /// Folders of other parts that the model is shown, and how many images of each.
+    pub(super) foreign: Vec<PathBuf>,
+    pub(super) foreign_images: usize,
 }
 
 /// Good images of a training, and those that it leaves unused and that join the test. Paths are relative to the
@@ -72,7 +78,7 @@ impl std::fmt::Display for Run {
 
 /// Does the runs that are not done, several at a time, and returns what failed.
 pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Vec<String>> {
-    let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.report().is_ok());
+    let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.is_done());
     eprintln!(
         "{} runs, {} of them done already, in {}",
         runs.len(),
@@ -223,6 +229,52 @@ impl Run {
         self.read("cost.json")
     }
 
+    /// Images of other parts that the model calls unfamiliar, of those that it was shown; none where it was not shown all
+    /// of them.
+    pub(super) fn foreign(&self) -> Option<Share> {
+        let shares = self.foreign.iter().map(|data| self.foreign_share(data));
+        let shares = shares.collect::<Result<Vec<Share>>>().ok()?;
+        (!shares.is_empty()).then(|| shares.into_iter().fold(Share::default(), Share::plus))
+    }
+
+    fn foreign_share(&self, data: &Path) -> Result<Share> {
+        let report: CategoryReport = self.read(&foreign_name(data, self.foreign_images))?;
+        let counts = report.unfamiliar.unwrap_or_default();
+        Ok(counts.good.plus(counts.defective))
+    }
+
+    /// Shows the model other parts, as far as that is not done.
+    fn show_foreign(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<()> {
+        for data in self
+            .foreign
+            .iter()
+            .filter(|data| self.foreign_share(data).is_err())
+        {
+            let mut eval = child.command("eval", data, log)?;
+            eval.arg("--model")
+                .arg(model)
+                .args(["--format", "json", "--limit"]);
+            let output = eval
+                .arg(self.foreign_images.to_string())
+                .stdout(Stdio::piped())
+                .output()
+                .context("cannot start the evaluation")?;
+            if !output.status.success() {
+                bail!(
+                    "{}",
+                    last_words(&self.folder.join(LOG), "the evaluation of another part")
+                );
+            }
+            let name = foreign_name(data, self.foreign_images);
+            write_file(&self.folder.join(name), &output.stdout)?;
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.report().is_ok() && (self.foreign.is_empty() || self.foreign().is_some())
+    }
+
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let text = std::fs::read_to_string(self.folder.join(name))?;
         Ok(serde_json::from_str(&text)?)
@@ -232,7 +284,7 @@ impl Run {
     fn execute(&self, child: &Child<'_>) -> Result<CategoryReport> {
         make_folder(&self.folder)?;
         let model = self.folder.join("model.safetensors");
-        let log_path = self.folder.join("train.log");
+        let log_path = self.folder.join(LOG);
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -275,6 +327,10 @@ impl Run {
                 serde_json::to_string(&cost)?.as_bytes(),
             )?;
         }
+        self.show_foreign(child, &model, &log)?;
+        if let Ok(report) = self.report() {
+            return Ok(report);
+        }
         let mut eval = child.command("eval", &self.data, &log)?;
         eval.arg("--model").arg(&model).args(["--format", "json"]);
         for name in ["evaluation.json", "images.csv", "report.html"] {
@@ -295,6 +351,12 @@ impl Run {
         write_file(&self.folder.join("report.json"), &output.stdout)?;
         Ok(report)
     }
+}
+
+/// The file with the report of a model on another part.
+fn foreign_name(data: &Path, images: usize) -> String {
+    let name = data.file_name().unwrap_or_default().to_string_lossy();
+    format!("foreign-{name}-{images}.json")
 }
 
 fn lines(names: &[String]) -> String {

@@ -65,6 +65,8 @@ fn plan(args: &Args) -> Result<Vec<Run>> {
         seed,
         train: args.train.clone(),
         split: None,
+        foreign: Vec::new(),
+        foreign_images: 0,
     };
     Ok(seeds
         .iter()

@@ -21,6 +21,8 @@ pub struct BenchRun {
     pub images: Option<usize>,
     /// What was measured.
     pub evaluation: Evaluation,
+    /// Images of other sets that the model calls unfamiliar, if it was shown them.
+    pub foreign: Option<Share>,
     /// Wall time of the training in seconds, if it is known.
     pub seconds: Option<f64>,
     /// Size of the model file in bytes, if it is known.
@@ -37,7 +39,9 @@ pub struct Share {
 }
 
 impl Share {
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
         Self {
             of: self.of + other.of,
             all: self.all + other.all,
@@ -67,6 +71,12 @@ pub struct Stopped {
     pub found: Share,
     /// Defective images above the lowest threshold that stops at most one good image in twenty of this very set.
     pub reachable: Share,
+    /// Images of the own test set, good or defective, that are called unfamiliar.
+    #[serde(default)]
+    pub unfamiliar: Share,
+    /// The same of images of other sets.
+    #[serde(default)]
+    pub foreign: Share,
 }
 
 impl Stopped {
@@ -100,7 +110,22 @@ impl Stopped {
                 all: own.hits + own.misses,
             }),
             reachable,
+            unfamiliar: evaluation
+                .report
+                .unfamiliar
+                .map_or_else(Share::default, |own| own.good.plus(own.defective)),
+            foreign: Share::default(),
         }
+    }
+
+    fn shares(self) -> [Share; 5] {
+        [
+            self.alarms,
+            self.found,
+            self.reachable,
+            self.unfamiliar,
+            self.foreign,
+        ]
     }
 
     fn plus(self, other: Self) -> Self {
@@ -108,6 +133,8 @@ impl Stopped {
             alarms: self.alarms.plus(other.alarms),
             found: self.found.plus(other.found),
             reachable: self.reachable.plus(other.reachable),
+            unfamiliar: self.unfamiliar.plus(other.unfamiliar),
+            foreign: self.foreign.plus(other.foreign),
         }
     }
 }
@@ -169,7 +196,10 @@ fn spread(numbers: &[Numbers], pick: impl Fn(&Numbers) -> Option<f64>) -> Option
 impl BenchRow {
     fn new(set: &str, first: &BenchRun, runs: &[&BenchRun]) -> Self {
         let numbers: Vec<Numbers> = runs.iter().map(|run| Numbers::of(run)).collect();
-        let stopped = runs.iter().map(|run| Stopped::of(&run.evaluation));
+        let stopped = runs.iter().map(|run| Stopped {
+            foreign: run.foreign.unwrap_or_default(),
+            ..Stopped::of(&run.evaluation)
+        });
         Self {
             set: set.to_owned(),
             recipe: first.recipe.clone(),
@@ -266,7 +296,7 @@ impl Bench {
                     .map_or_else(|| "all".into(), |images| images.to_string()),
                 row.runs.to_string(),
             ];
-            let shares = [row.stopped.alarms, row.stopped.found, row.stopped.reachable];
+            let shares = row.stopped.shares();
             table.push(
                 names
                     .into_iter()
@@ -284,19 +314,22 @@ impl Bench {
         ["set", "recipe", "images", "runs"]
             .into_iter()
             .chain(Metrics::NAMES)
-            .chain([
-                "F1",
-                "best F1",
-                "false alarms",
-                "defects found",
-                "found at 5 %",
-                "seconds",
-                "MB",
-            ])
+            .chain(["F1", "best F1"])
+            .chain(Self::SHARES)
+            .chain(["seconds", "MB"])
     }
 
+    /// Columns with counts of images, in the order of [`Stopped::shares`].
+    const SHARES: [&'static str; 5] = [
+        "false alarms",
+        "defects found",
+        "found at 5 %",
+        "own unfamiliar",
+        "foreign unfamiliar",
+    ];
+
     /// What the columns of [`Self::table`] mean that are no metrics, one sentence each.
-    pub const EXPLANATIONS: [(&'static str, &'static str); 6] = [
+    pub const EXPLANATIONS: [(&'static str, &'static str); 8] = [
         ("F1", "at the threshold in force"),
         ("best F1", "at the best threshold of this very test set"),
         (
@@ -311,6 +344,11 @@ impl Bench {
             "found at 5 %",
             "defective test images above the threshold that stops one good image in twenty of this very test set",
         ),
+        (
+            "own unfamiliar",
+            "images of the own test set, good or defective, that are not called the model's part",
+        ),
+        ("foreign unfamiliar", "the same of test images of the other sets"),
         ("seconds", "wall time of a training"),
     ];
 
@@ -320,7 +358,7 @@ impl Bench {
             .into_iter()
             .chain(["F1", "best F1", "seconds", "MB"]);
         let spreads = spreads.flat_map(|name| [name.to_owned(), format!("{name} deviation")]);
-        let counts = ["false alarms", "defects found", "found at 5 %"].into_iter();
+        let counts = Self::SHARES.into_iter();
         let counts = counts.flat_map(|name| [name.to_owned(), format!("{name}: of")]);
         let names = ["set", "recipe", "images", "runs"].map(str::to_owned).into_iter();
         let mut table = Table::new(2, names.chain(spreads).chain(counts).collect());
@@ -339,7 +377,7 @@ impl Bench {
                     exact(spread.and_then(|own| own.std)),
                 ]
             });
-            let shares = [row.stopped.alarms, row.stopped.found, row.stopped.reachable];
+            let shares = row.stopped.shares();
             let counts = shares
                 .into_iter()
                 .flat_map(|own| [own.of.to_string(), own.all.to_string()]);
@@ -397,6 +435,7 @@ mod tests {
                 missing: Vec::new(),
                 notes: Vec::new(),
             },
+            foreign: Some(Share { of: 9, all: 10 }),
             seconds: Some(10.0),
             bytes: Some(3_100_000),
         }
@@ -449,9 +488,10 @@ mod tests {
         own.evaluation.thresholds = None;
         own.evaluation.report.decisions = None;
         own.seconds = None;
+        own.foreign = None;
         let stopped = Stopped::of(&own.evaluation);
         assert_eq!(stopped, Stopped::default());
         let text = Bench::new(&[own]).table().to_text();
-        assert_eq!(text.matches("n/a").count(), 5 + 3 + 1 + 1, "{text}");
+        assert_eq!(text.matches("n/a").count(), 5 + 5 + 1 + 1, "{text}");
     }
 }

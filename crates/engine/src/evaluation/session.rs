@@ -342,6 +342,10 @@ impl Session {
                 "All scores are {first}: the model says the same of every image, so no threshold tells them apart."
             ));
         }
+        let unfamiliar = self.unfamiliar();
+        if unfamiliar.good.of + unfamiliar.defective.of > 0 {
+            notes.push(unfamiliar.sentence());
+        }
         if self.thresholds.is_none() {
             notes.push(
                 "The model is not calibrated: the threshold shown is the best one of this very set, which \

@@ -169,6 +169,7 @@ mod tests {
             dest: Metrics::from_fn(|metric| (metric == Metric::ImageAuc).then_some(auc)),
             per_defect: BTreeMap::new(),
             decisions: None,
+            unfamiliar: None,
             milliseconds_per_image: 1.0,
         }
     }

@@ -61,9 +61,9 @@ const FAMILIARITY: &str = "familiarity";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawHeader", into = "RawHeader")]
 pub struct ModelHeader {
-    /// [`FORMAT_VERSION`] of the writer.
+    /// [`FORMAT_VERSION`] of the file that the header comes from; files are written in this program's.
     pub format_version: u32,
-    /// Program that wrote the file.
+    /// Program that wrote that file.
     pub written_by: String,
     /// What depends on the method.
     pub body: Body,
@@ -180,10 +180,11 @@ impl From<ModelHeader> for RawHeader {
             features.push(FAMILIARITY.to_owned());
         }
         Self {
-            format_version: header.format_version,
+            // whatever the file was that the header came from
+            format_version: FORMAT_VERSION,
             method,
             features,
-            written_by: header.written_by,
+            written_by: WRITER.into(),
             config,
             training,
             calibration: header.calibration,

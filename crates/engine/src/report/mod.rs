@@ -251,9 +251,6 @@ fn section(part: &Part<'_>) -> String {
         report.milliseconds_per_image,
         threshold,
     );
-    if let Some(unfamiliar) = report.unfamiliar {
-        let _ = write!(html, "<p>{}</p>", escaped(&unfamiliar.sentence()));
-    }
     html += &list(&evaluation.notes);
     let names: Vec<&str> = std::iter::once("map")
         .chain(Metrics::NAMES)

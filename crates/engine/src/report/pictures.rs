@@ -79,12 +79,17 @@ pub(super) fn figure(
     let score = image
         .score
         .map_or_else(String::new, |score| format!(", score {score:.3}"));
+    let unfamiliar = if image.unfamiliar == Some(true) {
+        ", unfamiliar"
+    } else {
+        ""
+    };
     let problem = image
         .problem
         .as_ref()
         .map_or_else(String::new, |problem| format!(" ({problem})"));
     format!(
-        "<figure class=\"{class}\"><div class=\"picture\">{picture}</div><figcaption><b>{}</b> {}{score}{more}{}\
+        "<figure class=\"{class}\"><div class=\"picture\">{picture}</div><figcaption><b>{}</b> {}{score}{unfamiliar}{more}{}\
          </figcaption></figure>",
         escaped(&words),
         escaped(&image.name),

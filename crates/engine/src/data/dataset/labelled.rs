@@ -67,6 +67,17 @@ impl TestSet {
 }
 
 impl TestSet {
+    /// Leaves `count` images, spread over the set, if there are more.
+    pub fn thin_out(&mut self, count: usize) {
+        let all = self.set.images.len();
+        let mut place = 0;
+        self.set.images.retain(|_| {
+            place += 1;
+            // so many of the first `place` images are kept
+            place * count / all.max(1) > (place - 1) * count / all.max(1)
+        });
+    }
+
     /// Adds good images. `root` is the folder that their names are shown from.
     ///
     /// # Errors

@@ -94,6 +94,9 @@ fn entry(props: &ResultProps, index: usize, threshold: f32) -> Html {
                 { outlined(page, evaluation, index) }
                 <b>{ words }</b>
                 <span>{ image.score.map(|score| format!("score {}", format::value(score))) }</span>
+                if image.unfamiliar == Some(true) {
+                    <span class="badge unfamiliar">{ "unfamiliar" }</span>
+                }
                 <span class="gallery-name">{ &image.name }</span>
             </button>
         </li>
