@@ -15,9 +15,7 @@ use destseg_engine::arch::weights::Weights;
 use destseg_engine::config::TeacherKind;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::files::storage::Precision;
-use destseg_engine::methods::file::{
-    Body, ModelFile, ModelHeader, TrainingRecord, parse_teacher, teacher_to_bytes,
-};
+use destseg_engine::methods::file::{Body, ModelFile, TrainingRecord, parse_teacher, teacher_to_bytes};
 use destseg_engine::platform::{now_ms, yield_now};
 use destseg_engine::render::{self, ColorMap};
 use destseg_engine::synthesis::{Sample, preview};
