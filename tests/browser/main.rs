@@ -11,6 +11,7 @@ mod compare;
 mod dropped;
 mod evaluate;
 mod evaluate_maps;
+mod familiarity;
 mod harness;
 mod images;
 mod inside;

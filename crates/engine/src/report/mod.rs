@@ -41,13 +41,13 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
         "defective",
         "score",
         "distance score",
-        "distance",
-        "unfamiliar",
         "called defective",
         "instances",
         "instances found",
         "milliseconds",
         "problem",
+        "distance",
+        "unfamiliar",
     ];
     let mut table = Table::new(2, header.map(str::to_owned).to_vec());
     for image in &evaluation.images {
@@ -62,8 +62,6 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
             defective.map_or_else(String::new, |defective| defective.to_string()),
             number(image.score),
             number(image.dest_score),
-            number(image.distance),
-            image.unfamiliar.map_or_else(String::new, |own| own.to_string()),
             image
                 .score
                 .map_or_else(String::new, |score| (score >= threshold).to_string()),
@@ -74,6 +72,8 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
             found.map_or_else(String::new, |(found, _)| found.to_string()),
             format!("{:.1}", image.milliseconds),
             image.problem.clone().unwrap_or_default(),
+            number(image.distance),
+            image.unfamiliar.map_or_else(String::new, |own| own.to_string()),
         ]);
     }
     table.to_csv()

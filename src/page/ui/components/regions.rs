@@ -16,7 +16,9 @@ const ROWS: usize = 6;
 #[component]
 pub(crate) fn Regions(page: &Page) -> Html {
     let state = &page.state;
-    let Some(prediction) = state.current().and_then(Item::prediction) else {
+    let prediction = state.current().and_then(Item::prediction);
+    // what is found on another part says nothing
+    let Some(prediction) = prediction.filter(|own| own.info.unfamiliar != Some(true)) else {
         return Html::default();
     };
     html! { <Found prediction={prediction.clone()} kind={state.view.kind} threshold={state.threshold()} /> }

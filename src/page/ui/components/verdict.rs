@@ -108,7 +108,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                 { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it.") }
             </p>
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
-                { icon(icons::TEACH) }{ "Train an inspector for this part" }
+                { icon(icons::TEACH) }{ "Train for this part" }
             </button>
             { facts(&prediction.info) }
         </>
@@ -120,7 +120,7 @@ pub(crate) fn headline(verdict: &Verdict) -> Html {
     let (symbol, headline) = match verdict.kind() {
         decision::Verdict::Defective => (icons::DEFECT, "Defect found"),
         decision::Verdict::Good => (icons::CHECK, "Looks good"),
-        decision::Verdict::Unfamiliar => (icons::UNFAMILIAR, "Not a part this model knows"),
+        decision::Verdict::Unfamiliar => (icons::UNFAMILIAR, "Unfamiliar part"),
     };
     html! { <>{ icon(symbol) }<span>{ headline }</span></> }
 }
