@@ -22,14 +22,14 @@ const WHITENING: &str = "whitening";
 /// Share of the covariance that is replaced by its mean variance: a few images show few directions.
 const SHRINKAGE: f64 = 0.1;
 /// The distance from which on an image is unfamiliar. Good images of a model's own part have about 0.8, whatever the part.
-const LIMIT: f32 = 1.38;
+const LIMIT: f32 = 1.33;
 /// Parts that vary more get a limit of so many standard deviations (of the logarithm) above the median of their good
 /// images.
 const SPREAD: f32 = 5.0;
 /// Parts of the good images that are left out in turn, so that each has a distance to others.
 const FOLDS: usize = 4;
 /// Good images that are looked at; more say hardly more.
-const MOST_IMAGES: usize = 200;
+const MOST_IMAGES: usize = 100;
 
 /// What a model file keeps about the features of good images.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,22 +122,30 @@ impl Familiarity {
         let images: Vec<&RgbImage> = images.into_iter().collect();
         let every = images.len().div_ceil(MOST_IMAGES).max(1);
         let mut cells = Vec::new();
-        for image in images.into_iter().step_by(every) {
-            cells.push(detector.detect_pixels(&image::to_f32(image)).await?.cells);
+        for (seed, image) in (0..).zip(images.into_iter().step_by(every)) {
+            // the part stays familiar where another camera setting or program saved the photo
+            let other = image::as_another_camera(image, seed)?;
+            let mut pair = [Grid::default(), Grid::default()];
+            for (cells, image) in pair.iter_mut().zip([image, &other]) {
+                *cells = detector.detect_pixels(&image::to_f32(image)).await?.cells;
+            }
+            cells.push(pair);
         }
         Self::of(&cells)
     }
 
-    /// From the cells of good images.
-    fn of(images: &[Grid]) -> Result<Option<Self>> {
-        let channels = images.first().map_or(0, |cells| cells.channels);
+    /// From the cells of good images, each followed by those of a variation.
+    fn of(images: &[[Grid; 2]]) -> Result<Option<Self>> {
+        let channels = images.first().map_or(0, |[cells, _]| cells.channels);
         if images.len() < FOLDS || channels == 0 {
             return Ok(None);
         }
         let fail = || Error::Training("the teacher's features of the good images are not numbers".into());
         let mut folds = vec![Moments::new(channels); FOLDS];
-        for (place, cells) in images.iter().enumerate() {
-            folds[place % FOLDS].add(cells.data.iter().copied());
+        for (place, pair) in images.iter().enumerate() {
+            for cells in pair {
+                folds[place % FOLDS].add(cells.data.iter().copied());
+            }
         }
         let without = |left_out: Option<usize>| {
             let mut all = Moments::new(channels);
@@ -152,7 +160,7 @@ impl Familiarity {
         for fold in 0..FOLDS {
             let others = without(Some(fold))?;
             let own = images.iter().skip(fold).step_by(FOLDS);
-            good_distances.extend(own.map(|cells| others.median(cells)));
+            good_distances.extend(own.map(|[cells, _]| others.median(cells)));
         }
         Ok(Some(Self {
             gaussian: without(None)?,
@@ -301,8 +309,13 @@ mod tests {
         cells
     }
 
+    /// An image twice, as if its variation were the same.
+    fn twice(cells: &Grid) -> [Grid; 2] {
+        [cells.clone(), cells.clone()]
+    }
+
     fn learned(images: usize) -> Familiarity {
-        let good: Vec<Grid> = (0..images).map(|seed| image(seed, 0.0, 6)).collect();
+        let good: Vec<[Grid; 2]> = (0..images).map(|seed| twice(&image(seed, 0.0, 6))).collect();
         Familiarity::of(&good).expect("are numbers").expect("are enough")
     }
 
@@ -336,18 +349,23 @@ mod tests {
 
     #[test]
     fn few_and_equal_images_are_no_fault() {
-        assert_eq!(Familiarity::of(&[image(0, 0.0, 2)]).expect("no fault"), None);
-        let same = vec![image(0, 0.0, 3); 5];
-        let familiarity = Familiarity::of(&same).expect("no fault").expect("are enough");
-        assert!(!familiarity.is_unfamiliar(familiarity.distance(&same[0])));
+        assert_eq!(
+            Familiarity::of(&[twice(&image(0, 0.0, 2))]).expect("no fault"),
+            None
+        );
+        let same = image(0, 0.0, 3);
+        let familiarity = Familiarity::of(&vec![twice(&same); 5])
+            .expect("no fault")
+            .expect("are enough");
+        assert!(!familiarity.is_unfamiliar(familiarity.distance(&same)));
         let mut constant = Grid::zeros(4, 4, 3);
         constant.data.fill(0.5);
-        let familiarity = Familiarity::of(&vec![constant.clone(); 5])
+        let familiarity = Familiarity::of(&vec![twice(&constant); 5])
             .expect("no fault")
             .expect("are enough");
         assert!(!familiarity.is_unfamiliar(familiarity.distance(&constant)));
         constant.data[0] = f32::NAN;
-        assert!(Familiarity::of(&vec![constant; 5]).is_err());
+        assert!(Familiarity::of(&vec![twice(&constant); 5]).is_err());
     }
 
     #[test]
