@@ -7,6 +7,7 @@ use destseg_engine::backend::device::Device;
 use destseg_engine::data::image;
 use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
+use destseg_engine::verdict::decision::{SENSITIVITY, Verdict};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,13 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let detector = methods::detector(&model, Some(&teacher), &Device::Cpu)?;
     let found = pollster::block_on(detector.detect(&image::read(Path::new(picture))?))?;
     println!("{} by {}", found.score, detector.method().label());
-    if let Some(calibration) = detector.calibration() {
-        let defective = found.score >= calibration.image_threshold;
-        println!(
-            "{} (threshold {})",
-            if defective { "defective" } else { "good" },
-            calibration.image_threshold
-        );
+    match detector.verdict(&found, SENSITIVITY) {
+        Some(Verdict::Good) => println!("good"),
+        Some(Verdict::Defective) => println!("defective"),
+        Some(Verdict::Unfamiliar) => println!("not the part that this model knows"),
+        None => println!("no verdict: the model is not calibrated"),
     }
     Ok(())
 }
