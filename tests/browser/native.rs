@@ -21,8 +21,8 @@ pub(crate) struct Prediction {
     pub(crate) threshold: f32,
     /// The score on the scale on which 0.5 decides.
     pub(crate) decision_score: f32,
-    /// The decision.
-    pub(crate) defective: bool,
+    /// The verdict in a word.
+    pub(crate) verdict: String,
     /// The regions above the pixel threshold.
     pub(crate) instances: Vec<serde_json::Value>,
 }

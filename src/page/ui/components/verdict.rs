@@ -104,7 +104,8 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
         <>
             <h2 data-testid="verdict">{ headline(verdict) }</h2>
             <p data-testid="score" data-value={verdict.score.to_string()}
-                data-threshold={verdict.thresholds.image.to_string()}>
+                data-threshold={verdict.thresholds.image.to_string()}
+                data-decision-score={verdict.position().to_string()}>
                 { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it.") }
             </p>
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
