@@ -222,9 +222,9 @@ impl Detector {
         let mut highest_score = 0.0_f32;
         let mut cells = Grid::default();
         for (index, view) in layout.views(image).enumerate() {
-            let found = self.detect_pixels(&image::to_f32(&view)).await?;
+            let found = self.detect_view(&image::to_f32(&view)).await?;
             if layout.is_plain() {
-                return Ok(found);
+                return Ok(self.with_distance(found));
             }
             let side = self.settings.side;
             highest_score = highest_score.max(found.score);
@@ -262,15 +262,15 @@ impl Detector {
             }
         };
         let [fine, middle, coarse] = levels;
-        Ok(Detection {
+        Ok(self.with_distance(Detection {
             segmentation,
             dest: join(dests)?,
             levels: [of_level(fine)?, of_level(middle)?, of_level(coarse)?],
             score,
             dest_score,
-            distance: self.distance(&cells),
+            distance: None,
             cells,
-        })
+        }))
     }
 
     /// The first view of an image as the network sees it, and whether it is the only one.
@@ -309,6 +309,11 @@ impl Detector {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect_pixels(&self, pixels: &[f32]) -> Result<Detection> {
+        Ok(self.with_distance(self.detect_view(pixels).await?))
+    }
+
+    /// The same without the distance from the good images, which is that of all views together.
+    async fn detect_view(&self, pixels: &[f32]) -> Result<Detection> {
         let side = self.settings.side;
         let ViewMaps {
             segmentation,
@@ -330,13 +335,20 @@ impl Detector {
             segmentation,
             dest,
             levels,
-            distance: self.distance(&cells),
+            distance: None,
             cells,
         })
     }
 
-    fn distance(&self, cells: &Grid) -> Option<f32> {
-        self.familiarity.as_ref().map(|own| own.distance(cells))
+    fn with_distance(&self, detection: Detection) -> Detection {
+        let distance = self
+            .familiarity
+            .as_ref()
+            .map(|own| own.distance(&detection.cells));
+        Detection {
+            distance,
+            ..detection
+        }
     }
 
     /// The image score of a map, by the model's rule.
