@@ -1,6 +1,6 @@
 //! `destseg calibrate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -8,11 +8,13 @@ use super::common::{
     DeviceArg, load_all_good, load_model, load_teacher, load_textures, open_device, refuse_existing,
     write_file,
 };
+use super::threshold::ThresholdArgs;
 use super::train::report;
 use destseg_engine::arch::prefix;
 use destseg_engine::config::{Preset, TrainConfig};
 use destseg_engine::data::dataset::Category;
 use destseg_engine::files::storage::Precision;
+use destseg_engine::methods::file::ModelFile;
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::Trainer;
 
@@ -20,24 +22,30 @@ use destseg_engine::train::Trainer;
 #[command(
     after_help = "Light, camera or material have changed a little, and good parts are stopped: measure the thresholds \
     anew on good images from there. The networks stay as they are. Of the images given, as many are looked at as \
-    training would hold out; --all looks at every one, if none of them was trained on."
+    training would hold out; --all looks at every one, if none of them was trained on. Without --data the scores in \
+    the file are kept, and only the threshold moves: --promise, --threshold or --restore."
 )]
 pub(super) struct Args {
     /// Model file.
     #[arg(short, long)]
     model: PathBuf,
     /// Folder in MVTec layout; only train/good is used.
-    #[arg(long)]
-    data: PathBuf,
+    #[arg(long, required_unless_present_any = ["threshold", "promise", "restore"])]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    threshold: ThresholdArgs,
+    /// Put the threshold that training found in force again.
+    #[arg(long, conflicts_with_all = ["data", "threshold", "promise"])]
+    restore: bool,
     /// Model file to write.
     #[arg(short, long)]
     out: PathBuf,
     /// Look at all good images instead of the share that training held out.
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     all: bool,
     /// Keep the thresholds: only learn what the good images look like, so that the model can tell other parts from its
     /// own.
-    #[arg(long)]
+    #[arg(long, requires = "data", conflicts_with_all = ["threshold", "promise"])]
     keep_thresholds: bool,
     /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
     #[arg(long)]
@@ -59,6 +67,30 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     refuse_existing(&args.out, args.force)?;
     let mut file = load_model(&args.model)?;
+    match &args.data {
+        Some(data) => measure(&args, data, &mut file).await?,
+        None if args.restore => {
+            let Some(own) = &mut file.header.calibration else {
+                bail!("{} has no threshold to go back to", args.model.display());
+            };
+            own.restore();
+        }
+        None => {}
+    }
+    if !args.threshold.is_empty() || args.restore {
+        let calibration = args.threshold.apply(file.header.calibration.take())?;
+        file.header.calibration = calibration;
+    }
+    if let Some(calibration) = file.header.calibration.as_ref().filter(|_| !args.keep_thresholds) {
+        report(calibration);
+    }
+    write_file(&args.out, &file.to_bytes(args.precision)?)?;
+    eprintln!("wrote {}", args.out.display());
+    Ok(())
+}
+
+/// Measures thresholds and the familiarity record anew.
+async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<()> {
     let model = file
         .header
         .networks()
@@ -73,7 +105,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.segmentation.steps = 0;
         config.student.steps = config.student.steps.max(1);
     }
-    let paths = Category::open(&args.data)?.train_good()?;
+    let paths = Category::open(data)?.train_good()?;
     let good = load_all_good(&paths, model.input_size, model.fit)?;
     let textures = load_textures(args.textures.as_deref(), model.input_size)?;
     let teacher = match file.teacher() {
@@ -94,17 +126,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let Some(calibration) = trained.calibration else {
         bail!(
             "there are too few good images in {}: give at least 4",
-            args.data.display()
+            data.display()
         );
     };
     if !args.keep_thresholds {
-        report(&calibration);
         file.header.calibration = Some(calibration);
     }
     file.weights = trained.weights;
     file.set_familiarity(trained.familiarity);
     file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
-    write_file(&args.out, &file.to_bytes(args.precision)?)?;
-    eprintln!("wrote {}", args.out.display());
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use destseg_engine::backend::device::Device;
 
 use super::common::{DeviceArg, load_detector, open_device, progress_bar, read_list, write_file};
+use super::threshold::ThresholdArgs;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate};
@@ -49,6 +50,8 @@ pub(super) struct Args {
     /// Test further good images: those that this file names, one a line, as paths from DATA.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     more_good: Option<PathBuf>,
+    #[command(flatten)]
+    threshold: ThresholdArgs,
 }
 
 /// An evaluation and the small pictures of its images.
@@ -185,7 +188,8 @@ async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, 
 }
 
 async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> Result<Measured> {
-    let detector = load_detector(model, args.teacher.as_deref(), device)?;
+    let mut detector = load_detector(model, args.teacher.as_deref(), device)?;
+    args.threshold.apply_to(&mut detector)?;
     let name = model.file_stem().unwrap_or_default().to_string_lossy();
     let bar = progress_bar(test.set.images.len(), "evaluating").with_message(test.name.clone());
     let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;
@@ -261,7 +265,7 @@ fn details(report: &CategoryReport) -> String {
     }
     if let Some(decisions) = &report.decisions {
         text += &format!(
-            "\nat the calibrated threshold {:.3}: F1 {:.3}, false alarms {:.1} %, misses {:.1} %\n",
+            "\nat the threshold {:.3}: F1 {:.3}, false alarms {:.1} %, misses {:.1} %\n",
             decisions.threshold,
             decisions.f1,
             100.0 * decisions.false_alarms,

@@ -14,6 +14,7 @@ mod runs;
 mod samples;
 mod settings;
 mod sweep;
+mod threshold;
 mod train;
 
 use std::process::ExitCode;

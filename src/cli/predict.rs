@@ -9,13 +9,16 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::common::{DeviceArg, load_detector, make_folder, open_device, output_name, write_file};
+use super::threshold::ThresholdArgs;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::verdict::decision::{SENSITIVITY, Verdict};
+use destseg_engine::verdict::calibration::SetBy;
+use destseg_engine::verdict::certainty::Certainty;
+use destseg_engine::verdict::decision::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,9 +37,8 @@ pub(super) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     device: DeviceArg,
-    /// How early an image is called defective, from 0 to 1; 0.5 is the calibrated decision.
-    #[arg(long, default_value_t = SENSITIVITY, value_parser = unit_interval)]
-    sensitivity: f32,
+    #[command(flatten)]
+    threshold: ThresholdArgs,
     /// Look at the image in overlapping tiles of so many pixels, for small defects in large images; the
     /// model's input size, unless given.
     #[arg(long, value_name = "PIXELS", num_args = 0..=1, default_missing_value = "0")]
@@ -73,10 +75,16 @@ struct Line<'a> {
     file: &'a Path,
     score: f32,
     dest_score: f32,
+    /// The threshold in force, and who set it.
     threshold: Option<f32>,
+    threshold_set: Option<SetBy>,
     /// The score on the scale on which the calibrated decision is at 0.5.
     decision_score: Option<f32>,
     verdict: Option<Verdict>,
+    /// How sure the verdict about a defect is; none for an unfamiliar image.
+    certainty: Option<Certainty>,
+    /// The share of good images that score as high; see `Calibration::p_value`.
+    p_value: Option<f32>,
     /// None where there is no verdict about a defect: without calibration, and for an unfamiliar image.
     defective: Option<bool>,
     /// Distance from the good images, and the one from which on an image is unfamiliar.
@@ -100,6 +108,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         let own = detector.input_size();
         detector = detector.with_tiles(if tile == 0 { own } else { tile });
     }
+    args.threshold.apply_to(&mut detector)?;
     if detector.familiarity().is_none() {
         eprintln!(
             "note: {} cannot tell whether an image shows the part it knows: make it learn that from good images with \
@@ -129,8 +138,9 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
     let detection = detector.detect(&image).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     let name = output_name(path, taken);
-    let thresholds = detector.calibration().map(Calibration::thresholds);
-    let verdict = detector.verdict(&detection, args.sensitivity);
+    let calibration = detector.calibration();
+    let thresholds = calibration.map(Calibration::thresholds);
+    let verdict = detector.verdict(&detection);
     if verdict == Some(Verdict::Unfamiliar) {
         eprintln!("note: {}: {}", path.display(), Verdict::UNFAMILIAR);
     }
@@ -139,8 +149,13 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         score: detection.score,
         dest_score: detection.dest_score,
         threshold: thresholds.map(|own| own.image),
+        threshold_set: calibration.map(|own| own.set_by),
         decision_score: thresholds.map(|own| own.decision_score(detection.score)),
         verdict,
+        certainty: calibration
+            .filter(|_| verdict != Some(Verdict::Unfamiliar))
+            .map(|own| own.certainty(detection.score)),
+        p_value: calibration.map(|own| own.p_value(detection.score)),
         defective: verdict
             .filter(|&own| own != Verdict::Unfamiliar)
             .map(|own| own == Verdict::Defective),

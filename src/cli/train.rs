@@ -22,6 +22,7 @@ use destseg_engine::methods::file::{Body, ModelFile, TrainingRecord};
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::{Stage, Trainer};
 use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::quality::READY;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -220,6 +221,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     if let Some(calibration) = &trained.calibration {
         report(calibration);
+        report_ready(calibration, trainer.image_count() + trainer.held_out_count());
         for outlier in trainer.outliers(calibration, usize::MAX).await? {
             eprintln!(
                 "note: {} scores {:.3}, as defects do: if it is defective, train again without it",
@@ -275,19 +277,36 @@ fn listed(list: &Path, data: &Path, good: &[PathBuf]) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// What the model can be expected to do.
 pub(super) fn report(calibration: &Calibration) {
+    let quality = calibration.quality();
     let (least, most) = calibration.false_alarm_interval();
     eprintln!(
-        "calibrated: images from {:.3}, pixels from {:.3} (F1 {:.3} on {} held-out good images and synthetic \
-         defects); false alarms {:.1} %, with 95 % confidence {:.1} to {:.1} %",
+        "at the threshold {:.3} the model {}; with 95 % confidence {:.0} to {:.0} % of good parts are false alarms",
         calibration.image_threshold,
-        calibration.pixel_threshold,
-        calibration.image_f1,
-        calibration.good_scores.len(),
-        100.0 * calibration.false_alarms,
+        quality.summary(),
         100.0 * least,
         100.0 * most
     );
+    for kind in quality.by_kind() {
+        eprintln!("  {kind}");
+    }
+}
+
+/// Whether it is ready, and what to do if it is not.
+fn report_ready(calibration: &Calibration, images: usize) {
+    let quality = calibration.quality();
+    if quality.ready {
+        return;
+    }
+    eprintln!(
+        "not ready: it finds at least {:.0} % of defects like the painted ones (90 % confidence), and {:.0} % are needed",
+        100.0 * quality.least_found,
+        100.0 * READY
+    );
+    for sentence in quality.advice(images, true) {
+        eprintln!("  {sentence}");
+    }
 }
 
 fn resume(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::harness::{Gpu, in_browser};
 use crate::images;
 use crate::native::{self, Prediction, largest_difference, pixel_auc};
 use crate::page::{Page, SLOW, SOON, Snapshot};
+use crate::threshold;
 
 /// The page and the command line run the same kernels, only SIMD widths differ.
 pub(crate) const CPU_TOLERANCE: f32 = 1e-3;
@@ -55,24 +56,22 @@ async fn cpu_path(page: Page) -> Result<()> {
     lists_regions_and_decides(&page).await
 }
 
-/// The defects of the example on show are listed, and sensitivity moves the decision both ways.
+/// The defects of the example on show are listed, and the threshold moves the decision both ways.
 async fn lists_regions_and_decides(page: &Page) -> Result<()> {
-    const SET: &str = "const slider = document.querySelector('[data-testid=sensitivity]'); \
-        slider.value = arguments[0]; slider.dispatchEvent(new Event('input', { bubbles: true }));";
     const READ: &str = "const text = (id) => document.querySelector(`[data-testid=${id}]`)?.textContent; \
         return [text('verdict'), text('regions-count'), \
             document.querySelectorAll('[data-testid=regions] tbody tr').length];";
-    for (sensitivity, verdict) in [(0.0, "Looks good"), (1.0, "Defect found"), (0.5, "Defect found")] {
-        page.execute(SET, vec![json!(sensitivity)]).await?;
+    for (threshold, verdict) in [(0.0, "Defect found"), (1.0, "Looks good")] {
+        threshold::slide(page, threshold).await?;
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let read = page.execute(READ, vec![]).await?;
-        ensure!(read[0] == verdict, "at sensitivity {sensitivity} it says {read}");
+        ensure!(read[0] == verdict, "at a threshold of {threshold} it says {read}");
         let rows = read[2].as_u64().unwrap_or_default();
         ensure!(rows >= 1, "no region is listed: {read}");
         let count = read[1].as_str().unwrap_or_default();
         ensure!(count.contains(" above "), "the regions are not counted: {read}");
     }
-    Ok(())
+    page.click("[data-testid=threshold-restore]").await
 }
 
 async fn webgpu_path(page: Page) -> Result<()> {
@@ -153,16 +152,20 @@ async fn compare(page: &Page, files: &[PathBuf], model: &ManifestModel, toleranc
     Ok(())
 }
 
+/// Verdict, threshold, place on the scale, regions, how sure it is, and the p-value.
+type Decided = (String, f32, f32, usize, Option<String>, Option<f32>);
+
 /// Compares the decision on the image shown, and the regions listed, with the command line's.
 async fn decides_alike(page: &Page, name: &str, expected: &Prediction, tolerance: f32) -> Result<()> {
     const READ: &str = "
         const find = id => document.querySelector(`[data-testid=${id}]`);
         const { threshold, decisionScore } = find('score').dataset;
         const count = parseInt(find('regions-count')?.textContent);
-        return [find('verdict').textContent, +threshold, +decisionScore, count || 0];
+        const { certainty, pValue } = find('certainty')?.dataset ?? {};
+        return [find('verdict').textContent, +threshold, +decisionScore, count || 0, certainty, +pValue];
     ";
     let read = page.execute(READ, vec![]).await?;
-    let (verdict, threshold, decision_score, instances): (String, f32, f32, usize) =
+    let (verdict, threshold, decision_score, instances, certainty, p_value): Decided =
         serde_json::from_value(read)?;
     let said = match &*expected.verdict {
         "good" => "Looks good",
@@ -190,6 +193,13 @@ async fn decides_alike(page: &Page, name: &str, expected: &Prediction, tolerance
         );
         return Ok(());
     }
+    let said = certainty.map(|words| words.replace(' ', "-"));
+    ensure!(
+        said == expected.certainty && (p_value == expected.p_value || tolerance > CPU_TOLERANCE),
+        "{name}: {said:?} with {p_value:?}; the command line says {:?} with {:?}",
+        expected.certainty,
+        expected.p_value
+    );
     // a pixel at the very threshold may fall on either side on a GPU
     ensure!(
         instances == expected.instances.len() || tolerance > CPU_TOLERANCE,

@@ -243,6 +243,26 @@ async fn measured(page: Page) -> Result<()> {
         last_wrong < judged.iter().position(|&one| one == "right"),
         "{judged:?}"
     );
+    // suggestions, and one of them put in force for good
+    page.click("[data-testid=threshold-all]").await?;
+    until(&page, "all defects", |room| room["counts"][1] == 0).await?;
+    page.click("[data-testid=threshold-alarms]").await?;
+    let few = until(&page, "no alarm", |room| room["counts"][2] == 0).await?;
+    page.click("[data-testid=use-threshold]").await?;
+    until(&page, "the threshold in force", |room| {
+        room["counts"] == few["counts"]
+    })
+    .await?;
+    page.click("[data-testid=evaluate-threshold-restore]").await?;
+    until(&page, "the trained threshold", |room| {
+        room["counts"] == done["counts"]
+    })
+    .await?;
+    drag(0.001).await?;
+    until(&page, "all alarms again", |room| {
+        room["counts"] == loose["counts"]
+    })
+    .await?;
     page.click("[data-testid=evaluate-threshold-reset]").await?;
     let back = until(&page, "the model's threshold", |room| {
         room["counts"] == done["counts"]

@@ -24,6 +24,7 @@ mod site;
 mod speed;
 mod spy;
 mod study;
+mod threshold;
 mod tour;
 mod train;
 mod train_faults;

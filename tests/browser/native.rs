@@ -23,6 +23,10 @@ pub(crate) struct Prediction {
     pub(crate) decision_score: f32,
     /// The verdict in a word.
     pub(crate) verdict: String,
+    /// How sure it is.
+    pub(crate) certainty: Option<String>,
+    /// The share of good images that score as high.
+    pub(crate) p_value: Option<f32>,
     /// The regions above the pixel threshold.
     pub(crate) instances: Vec<serde_json::Value>,
 }

@@ -7,7 +7,7 @@ use destseg_engine::backend::device::Device;
 use destseg_engine::data::image;
 use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
-use destseg_engine::verdict::decision::{SENSITIVITY, Verdict};
+use destseg_engine::verdict::decision::Verdict;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let detector = methods::detector(&model, Some(&teacher), &Device::Cpu)?;
     let found = pollster::block_on(detector.detect(&image::read(Path::new(picture))?))?;
     println!("{} by {}", found.score, detector.method().label());
-    match detector.verdict(&found, SENSITIVITY) {
+    match detector.verdict(&found) {
         Some(Verdict::Good) => println!("good"),
         Some(Verdict::Defective) => println!("defective"),
         Some(Verdict::Unfamiliar) => println!("not the part that this model knows"),

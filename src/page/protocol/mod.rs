@@ -12,6 +12,7 @@ mod train;
 pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
+use destseg_engine::verdict::calibration::Calibration;
 pub use destseg_engine::verdict::decision::Thresholds;
 pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
 pub use payload::Payload;
@@ -20,7 +21,7 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,11 @@ pub enum Command {
         name: String,
         /// Where to fetch the teachers that a compact model file only names.
         teachers: Vec<ManifestFile>,
+    },
+    /// Puts other thresholds of the loaded model in force. No answer.
+    SetCalibration {
+        /// The thresholds and the scores behind them.
+        calibration: Box<Calibration>,
     },
     /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
     /// [`Event::Inspected`] or [`Event::Failed`].
@@ -223,8 +229,8 @@ pub struct ModelInfo {
     pub load_ms: f64,
     /// Milliseconds of the first (warm-up) inference.
     pub first_ms: f64,
-    /// Thresholds from calibration, if the model has them.
-    pub calibration: Option<Thresholds>,
+    /// Thresholds and the scores behind them, if the model was calibrated.
+    pub calibration: Option<Calibration>,
 }
 
 /// The numbers of one analysed image.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use destseg_engine::config::{InputLayout, Settings};
 pub use destseg_engine::synthesis::preview::SampleInfo;
+use destseg_engine::verdict::calibration::Calibration;
 
 use super::ManifestFile;
 
@@ -236,14 +237,8 @@ pub struct TrainedInfo {
     pub run: RunInfo,
     /// Steps done.
     pub steps: usize,
-    /// Scores of the held-out good images; empty without calibration.
-    pub good_scores: Vec<f32>,
-    /// Scores of the same images with synthetic anomalies.
-    pub synthetic_scores: Vec<f32>,
-    /// The image threshold.
-    pub threshold: f32,
-    /// Share of held-out good images at or above it, and its 95 % confidence interval, in [0, 1].
-    pub false_alarms: (f32, f32, f32),
+    /// Thresholds and the scores behind them, if images were held out.
+    pub calibration: Option<Calibration>,
     /// Good images trained on that score as defects do, worst first, with their scores.
     pub outliers: Vec<(u32, f32)>,
 }

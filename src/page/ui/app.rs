@@ -12,7 +12,7 @@ use yew::prelude::*;
 use super::client::{self, Client, ClientSlot};
 use super::components::{
     Add, CompareRoom, Display, EvaluateRoom, Examples, Header, Notices, Page, Queue, Regions, StatusLine,
-    Tour, TrainRoom, VerdictPanel, Viewer,
+    ThresholdPanel, Tour, TrainRoom, VerdictPanel, Viewer,
 };
 use super::gpu_engine::use_gpu_engine;
 use super::state::{Action, Dispatch, Effort, Engine, Room, State};
@@ -31,6 +31,7 @@ pub(crate) fn App() -> Html {
     use_manifest(&dispatch);
     use_gpu_engine(&snapshot, &dispatch);
     use_hook(&snapshot);
+    use_kept_threshold(&snapshot, &dispatch);
     use_window_events(&dispatch, dragging.setter());
 
     let page = Page {
@@ -71,6 +72,7 @@ fn room(page: &Page) -> Html {
                 <div class="column">
                     <VerdictPanel ..page.clone() />
                     <Regions ..page.clone() />
+                    <ThresholdPanel ..page.clone() />
                     <Display ..page.clone() />
                 </div>
             </main>
@@ -144,6 +146,27 @@ fn use_manifest(dispatch: &Dispatch) {
         let watch = store::watch(&dispatch);
         spawn_local(async move { dispatch.dispatch(Action::Manifest(client::fetch_manifest().await)) });
         move || drop(watch)
+    });
+}
+
+/// Keeps a threshold that the visitor has moved, and puts it in force when its model is opened again.
+#[hook]
+fn use_kept_threshold(state: &Rc<State>, dispatch: &Dispatch) {
+    let name = state.threshold_name().filter(|_| state.model_loaded);
+    {
+        let dispatch = dispatch.clone();
+        use_effect_with(name.clone(), move |name| {
+            if let Some(change) = name.as_deref().and_then(store::kept_threshold) {
+                dispatch.dispatch(Action::Threshold(change));
+            }
+        });
+    }
+    let calibration = state.calibration().cloned();
+    let dispatch = dispatch.clone();
+    use_effect_with((name, calibration), move |(name, calibration)| {
+        if let (Some(name), Some(calibration)) = (name, calibration) {
+            store::keep_threshold(name, calibration, &dispatch);
+        }
     });
 }
 

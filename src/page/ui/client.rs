@@ -178,6 +178,7 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
             Job::Start(backend) => Ok((Command::Start { backend }, None)),
             Job::Train(_) | Job::Evaluate(_) | Job::SwitchToGpuEngine => return,
             Job::Load(source) => load_command(number, source, &manifest).await,
+            Job::SetCalibration(calibration) => Ok((Command::SetCalibration { calibration }, None)),
             Job::Compare(CompareJob::Command(command)) => Ok((Command::Compare { command }, None)),
             Job::Compare(CompareJob::Predict(_)) => image.await.map(|image| {
                 let command = CompareCommand::Predict { job: number };

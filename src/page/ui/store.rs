@@ -10,10 +10,14 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Blob;
 
 use super::draw;
-use super::state::{Action, Dispatch, Inspector, ModelSource, TrainAction, Trained};
+use super::state::{
+    Action, Dispatch, Inspector, KEPT, ModelSource, RECORD_VERSION, ThresholdChange, TrainAction, Trained,
+};
 use crate::page::protocol::KeptRun;
-use crate::page::shared::content::Content;
+use crate::page::shared::content::{self, Content};
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
+use destseg_engine::methods::header;
+use destseg_engine::verdict::calibration::{Calibration, SetBy};
 
 /// Names of an inspector's files.
 const MODEL: &str = "model.safetensors";
@@ -23,6 +27,10 @@ const LOOKS: u32 = 5;
 const BETWEEN_LOOKS_MS: u32 = 1500;
 /// Entry of the small storage that says when what is kept was changed last.
 const CHANGED: &str = "destseg-kept-changed";
+/// Milliseconds after which a threshold that was moved is written into its inspector's file.
+const SETTLED_MS: u32 = 400;
+/// Before the names of kept thresholds in the small storage.
+const THRESHOLD: &str = "destseg-threshold ";
 /// Side of an inspector's picture in pixels.
 const PICTURE: u32 = 96;
 
@@ -40,8 +48,7 @@ pub(crate) fn watch(dispatch: &Dispatch) -> Option<EventListener> {
 
 /// Tells the other tabs that what is kept has changed: they hear of what is written to this storage.
 fn announce() {
-    let storage = web_sys::window().and_then(|window| window.local_storage().ok()?);
-    if let Some(storage) = storage {
+    if let Some(storage) = small_storage() {
         // a tab that does not hear of it sees the change when it is opened again
         let _ = storage.set_item(CHANGED, &js_sys::Date::now().to_string());
     }
@@ -118,6 +125,8 @@ pub(crate) async fn keep(
         None => None,
     };
     let inspector = Inspector {
+        version: RECORD_VERSION,
+        quality: trained.info.calibration.as_ref().map(Calibration::quality),
         id: trained.info.run.run.clone(),
         name: trained.info.run.name.clone(),
         trained: js_sys::Date::now(),
@@ -150,6 +159,72 @@ async fn rewrite(inspector: &Inspector) -> Result<(), String> {
 async fn picture(content: &Content, size: (u32, u32)) -> Option<String> {
     let bitmap = draw::decode(content, size, Some(PICTURE)).await?;
     draw::data_url(&bitmap)
+}
+
+/// The threshold that was in force for a model when the page was left, by [`State::threshold_name`].
+///
+/// [`State::threshold_name`]: super::state::State::threshold_name
+pub(crate) fn kept_threshold(name: &str) -> Option<ThresholdChange> {
+    let text = small_storage()?.get_item(&format!("{THRESHOLD}{name}")).ok()??;
+    let (threshold, by): (f32, SetBy) = serde_json::from_str(&text).ok()?;
+    threshold
+        .is_finite()
+        .then_some(ThresholdChange::Kept(threshold, by))
+}
+
+/// Keeps a model's threshold, unless it is the trained one; an inspector's file has it, too, a moment later.
+pub(crate) fn keep_threshold(name: &str, calibration: &Calibration, dispatch: &Dispatch) {
+    let kept = kept_threshold(name);
+    let is_trained = calibration.set_by == SetBy::Training;
+    let now = ThresholdChange::Kept(calibration.image_threshold, calibration.set_by);
+    if kept == (!is_trained).then_some(now) {
+        return;
+    }
+    if let Some(storage) = small_storage() {
+        let key = format!("{THRESHOLD}{name}");
+        // where nothing is stored, the threshold holds until the page is left
+        let _ = match serde_json::to_string(&(calibration.image_threshold, calibration.set_by)) {
+            Ok(text) if !is_trained => storage.set_item(&key, &text),
+            _ => storage.remove_item(&key),
+        };
+    }
+    if let Some(id) = name.strip_prefix(KEPT) {
+        write_calibration(id.to_owned(), calibration.clone(), dispatch);
+    }
+}
+
+/// Writes a calibration into an inspector's file, unless another follows at once.
+fn write_calibration(id: String, calibration: Calibration, dispatch: &Dispatch) {
+    thread_local! {
+        static WAITING: std::cell::RefCell<Option<Timeout>> = const { std::cell::RefCell::new(None) };
+    }
+    let dispatch = dispatch.clone();
+    let write = move || {
+        change(&dispatch, async move {
+            let blob = file(&id)
+                .await
+                .ok_or("The inspector's file is no longer there.")?;
+            let folder = Folder::open(&[INSPECTORS, &id]).await?;
+            let damaged = |_| "The inspector's file is damaged: open a downloaded copy.".to_owned();
+            let start = content::slice(&blob, 0.0, header::LENGTH_BYTES as f64).await?;
+            let end = header::head_bytes(&start).map_err(damaged)? as f64;
+            let head = content::slice(&blob, 0.0, end).await?;
+            let head = header::with_calibration(&head, &calibration).map_err(damaged)?;
+            let weights = content::slice(&blob, end, blob.size()).await?;
+            folder.write_parts(MODEL, [&head[..], &weights]).await?;
+            if let Some(inspector) = record::<Inspector>(&folder, RECORD).await {
+                let quality = Some(calibration.quality());
+                rewrite(&Inspector { quality, ..inspector }).await?;
+            }
+            Ok(())
+        });
+    };
+    // dropping the one before cancels it
+    WAITING.with(|waiting| drop(waiting.replace(Some(Timeout::new(SETTLED_MS, write)))));
+}
+
+fn small_storage() -> Option<web_sys::Storage> {
+    web_sys::window().and_then(|window| window.local_storage().ok()?)
 }
 
 /// An inspector's model file.

@@ -49,6 +49,11 @@ impl Engine {
                 let result = loaded.load_file(job, name, bytes, &teachers).await;
                 reply(Some(job), result, |event| (event, None));
             }
+            Command::SetCalibration { calibration } => {
+                if let Some(detector) = &mut loaded.detector {
+                    detector.set_calibration(Some(*calibration));
+                }
+            }
             Command::Inspect { job } => {
                 let result = loaded.inspect(&bytes).await;
                 reply(Some(job), result, |(result, maps)| {

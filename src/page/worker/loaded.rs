@@ -21,7 +21,6 @@ use destseg_engine::methods::detector;
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
 use destseg_engine::platform::now_ms;
-use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::{Error, Result};
 
 /// Largest model file that is kept, and copied to each helper of an evaluation.
@@ -220,7 +219,7 @@ impl Loaded {
             ),
             load_ms,
             first_ms,
-            calibration: detector.calibration().map(Calibration::thresholds),
+            calibration: detector.calibration().cloned(),
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);

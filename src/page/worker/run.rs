@@ -343,18 +343,10 @@ impl Run {
         let mut trained = TrainedInfo {
             run: self.info(),
             steps,
-            good_scores: Vec::new(),
-            synthetic_scores: Vec::new(),
-            threshold: destseg_engine::verdict::decision::Thresholds::default().image,
-            false_alarms: (0.0, 0.0, 1.0),
+            calibration: result.calibration.clone(),
             outliers: Vec::new(),
         };
         if let Some(calibration) = &result.calibration {
-            let (least, most) = calibration.false_alarm_interval();
-            trained.good_scores.clone_from(&calibration.good_scores);
-            trained.synthetic_scores.clone_from(&calibration.synthetic_scores);
-            trained.threshold = calibration.image_threshold;
-            trained.false_alarms = (calibration.false_alarms, least, most);
             for outlier in self.trainer.outliers(calibration, MOST_CHECKED).await? {
                 if let Some(&id) = self.kept.ids.get(outlier.index) {
                     trained.outliers.push((id, outlier.score));

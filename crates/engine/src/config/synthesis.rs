@@ -139,6 +139,19 @@ impl AnomalyKind {
     }
 }
 
+impl Serialize for AnomalyKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl<'de> Deserialize<'de> for AnomalyKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::from_id(&id).ok_or_else(|| D::Error::unknown_variant(&id, &Self::IDS))
+    }
+}
+
 #[cfg(feature = "clap")]
 impl clap::ValueEnum for AnomalyKind {
     fn value_variants<'a>() -> &'a [Self] {
@@ -337,7 +350,7 @@ impl SynthesisConfig {
     }
 }
 
-/// Augmentation of good images: rotations, which the reference code sets for each category, and light
+/// Augmentation of good images: rotations, which the reference code sets for each category; light and what cameras do
 /// (not in the paper).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -352,25 +365,47 @@ pub struct AugmentConfig {
     pub gamma: f32,
     /// Strength of a linear change of light across the image: up to this fraction at the edges.
     pub falloff: f32,
+    /// Change each colour against the others by up to this fraction.
+    pub white_balance: f32,
+    /// Whether brightness and white balance change as much as they do among the good images, if that is more.
+    pub follow_light: bool,
+    /// Share of the images that are shown as another camera or program would have saved them: a softer lens, a noisier
+    /// sensor, another resolution, JPEG compression.
+    pub camera: f32,
 }
 
 impl AugmentConfig {
-    /// The augmentation of a preset: none for `paper`, light for `compact`.
+    /// The same view as another camera or program would have saved it.
+    pub(crate) const ANOTHER_CAMERA: Self = Self {
+        rotate_90: false,
+        rotate: 0.0,
+        brightness: 0.12,
+        gamma: 0.0,
+        falloff: 0.0,
+        white_balance: 0.08,
+        follow_light: false,
+        camera: 1.0,
+    };
+
+    /// The augmentation of a preset: none for `paper`, light and camera for `compact`.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self::default(),
             Preset::Compact => Self {
-                brightness: 0.08,
+                brightness: 0.1,
                 gamma: 0.1,
                 falloff: 0.08,
+                white_balance: 0.05,
+                follow_light: true,
+                camera: 0.3,
                 ..Self::default()
             },
         }
     }
 
-    /// Whether brightness, gamma or falloff change.
+    /// Whether brightness, gamma, falloff or white balance change.
     pub fn varies_light(&self) -> bool {
-        self.brightness > 0.0 || self.gamma > 0.0 || self.falloff > 0.0
+        self.brightness > 0.0 || self.gamma > 0.0 || self.falloff > 0.0 || self.white_balance > 0.0
     }
 
     /// The rotations of the reference code for the `MVTec` AD category with this name.
@@ -394,11 +429,15 @@ impl AugmentConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting.
     pub fn validate(&self) -> Result<()> {
-        let light = [self.brightness, self.gamma, self.falloff];
+        let fail = |text: &str| Err(Error::Config(text.into()));
+        let light = [self.brightness, self.gamma, self.falloff, self.white_balance];
         if light.iter().any(|strength| !(0.0..=0.9).contains(strength)) {
-            return Err(Error::Config(
-                "brightness, gamma and falloff of the good images must lie between 0 and 0.9".into(),
-            ));
+            return fail(
+                "brightness, gamma, falloff and white balance of the good images must lie between 0 and 0.9",
+            );
+        }
+        if !(0.0..=1.0).contains(&self.camera) {
+            return fail("the share of good images that another camera saved must lie between 0 and 1");
         }
         Ok(())
     }

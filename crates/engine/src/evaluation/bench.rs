@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::table::Table;
 use super::{Evaluation, Metric, Metrics, Spread};
+use crate::verdict::certainty::Certainty;
 
 /// The share of good images that the table's last threshold stops.
 const PROMISE: f64 = 0.05;
@@ -71,6 +72,12 @@ pub struct Stopped {
     pub found: Share,
     /// Defective images above the lowest threshold that stops at most one good image in twenty of this very set.
     pub reachable: Share,
+    /// Verdicts that are said to be clear, of all.
+    #[serde(default)]
+    pub clear: Share,
+    /// Wrong ones among the clear verdicts.
+    #[serde(default)]
+    pub clear_wrong: Share,
     /// Images of the own test set, good or defective, that are called unfamiliar.
     #[serde(default)]
     pub unfamiliar: Share,
@@ -97,6 +104,10 @@ impl Stopped {
                         all: defective.len(),
                     }
                 });
+        let clear = evaluation
+            .images
+            .iter()
+            .filter(|image| image.certainty.is_some_and(Certainty::is_clear));
         let counts = evaluation
             .thresholds
             .map(|thresholds| evaluation.confusion(thresholds.image));
@@ -110,6 +121,21 @@ impl Stopped {
                 all: own.hits + own.misses,
             }),
             reachable,
+            clear: Share {
+                of: clear.clone().count(),
+                all: evaluation
+                    .images
+                    .iter()
+                    .filter(|image| image.certainty.is_some())
+                    .count(),
+            },
+            clear_wrong: Share {
+                of: clear
+                    .clone()
+                    .filter(|image| image.is_wrong(evaluation.threshold()))
+                    .count(),
+                all: clear.count(),
+            },
             unfamiliar: evaluation
                 .report
                 .unfamiliar
@@ -118,11 +144,13 @@ impl Stopped {
         }
     }
 
-    fn shares(self) -> [Share; 5] {
+    fn shares(self) -> [Share; 7] {
         [
             self.alarms,
             self.found,
             self.reachable,
+            self.clear,
+            self.clear_wrong,
             self.unfamiliar,
             self.foreign,
         ]
@@ -133,6 +161,8 @@ impl Stopped {
             alarms: self.alarms.plus(other.alarms),
             found: self.found.plus(other.found),
             reachable: self.reachable.plus(other.reachable),
+            clear: self.clear.plus(other.clear),
+            clear_wrong: self.clear_wrong.plus(other.clear_wrong),
             unfamiliar: self.unfamiliar.plus(other.unfamiliar),
             foreign: self.foreign.plus(other.foreign),
         }
@@ -320,16 +350,18 @@ impl Bench {
     }
 
     /// Columns with counts of images, in the order of [`Stopped::shares`].
-    const SHARES: [&'static str; 5] = [
+    const SHARES: [&'static str; 7] = [
         "false alarms",
         "defects found",
         "found at 5 %",
+        "clear verdicts",
+        "clear but wrong",
         "own unfamiliar",
         "foreign unfamiliar",
     ];
 
     /// What the columns of [`Self::table`] mean that are no metrics, one sentence each.
-    pub const EXPLANATIONS: [(&'static str, &'static str); 8] = [
+    pub const EXPLANATIONS: [(&'static str, &'static str); 10] = [
         ("F1", "at the threshold in force"),
         ("best F1", "at the best threshold of this very test set"),
         (
@@ -344,6 +376,11 @@ impl Bench {
             "found at 5 %",
             "defective test images above the threshold that stops one good image in twenty of this very test set",
         ),
+        (
+            "clear verdicts",
+            "verdicts said to be clearly good or clearly defective, of all",
+        ),
+        ("clear but wrong", "wrong verdicts among these"),
         (
             "own unfamiliar",
             "images of the own test set, good or defective, that are not called the model's part",
@@ -492,6 +529,6 @@ mod tests {
         let stopped = Stopped::of(&own.evaluation);
         assert_eq!(stopped, Stopped::default());
         let text = Bench::new(&[own]).table().to_text();
-        assert_eq!(text.matches("n/a").count(), 5 + 5 + 1 + 1, "{text}");
+        assert_eq!(text.matches("n/a").count(), 5 + 7 + 1 + 1, "{text}");
     }
 }

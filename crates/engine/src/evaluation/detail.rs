@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{CategoryReport, Metrics};
 use crate::data::labelled::Class;
 use crate::metrics::Curve;
-use crate::verdict::decision::{SENSITIVITY, Thresholds};
+use crate::verdict::certainty::Certainty;
+use crate::verdict::decision::Thresholds;
 
 /// Points of an outline, in pixels of the square in which pixels are measured ([`Evaluation::side`]).
 pub type Outline = Vec<(f32, f32)>;
@@ -53,6 +54,13 @@ pub struct ImageResult {
     /// Whether it shows something else than the model's part; none where that is not known.
     #[serde(default)]
     pub unfamiliar: Option<bool>,
+    /// How sure the model's verdict about a defect is; none for a model without calibration and an unfamiliar image.
+    #[serde(default)]
+    pub certainty: Option<Certainty>,
+    /// The share of good images that score as high; see
+    /// [`Calibration::p_value`](crate::verdict::calibration::Calibration::p_value).
+    #[serde(default)]
+    pub p_value: Option<f32>,
     /// Milliseconds of resizing and the networks.
     pub milliseconds: f64,
     /// Its true defects, if it has a mask.
@@ -241,6 +249,24 @@ impl Evaluation {
         }
     }
 
+    /// The lowest threshold that stops at most this share of the good images of the set; none without good images.
+    pub fn threshold_for_alarms(&self, share: f64) -> Option<f32> {
+        let mut good: Vec<f32> = self
+            .scores()
+            .filter(|&(_, defective)| !defective)
+            .map(|(score, _)| score)
+            .collect();
+        good.sort_by(|a, b| b.total_cmp(a));
+        let highest_passed = *good.get((share * good.len() as f64) as usize)?;
+        Some(highest_passed.next_up())
+    }
+
+    /// The highest threshold that stops every defective image of the set; none without defective images.
+    pub fn threshold_for_all_defects(&self) -> Option<f32> {
+        let defective = self.scores().filter(|&(_, defective)| defective);
+        defective.map(|(score, _)| score).min_by(f32::total_cmp)
+    }
+
     /// The figures of the map that decides.
     pub fn metrics(&self) -> &Metrics {
         self.report.segmentation.as_ref().unwrap_or(&self.report.dest)
@@ -268,16 +294,11 @@ impl Evaluation {
 }
 
 impl super::Decisions {
-    /// How the calibrated threshold decides about images, as [`Thresholds::is_defective`] does at the usual
-    /// sensitivity.
+    /// How the threshold in force decides about images, as [`Thresholds::is_defective`] does.
     pub fn of(scores: &[f32], labels: &[bool], thresholds: Thresholds) -> Self {
         let called = scores.iter().map(|&score| {
             // counted by the rule itself, so that report and verdict never differ
-            if thresholds.is_defective(score, SENSITIVITY) {
-                1.0
-            } else {
-                0.0
-            }
+            if thresholds.is_defective(score) { 1.0 } else { 0.0 }
         });
         let counts = Confusion::at(0.5, called.zip(labels.iter().copied()));
         Self {

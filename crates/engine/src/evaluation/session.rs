@@ -13,6 +13,7 @@ use crate::data::labelled::Class;
 use crate::data::map::AnomalyMap;
 use crate::inspect::Detector;
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
+use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Thresholds;
 use crate::{Error, Result};
 
@@ -49,7 +50,7 @@ struct Pixels {
 #[derive(Debug)]
 pub struct Session {
     side: usize,
-    thresholds: Option<Thresholds>,
+    calibration: Option<Calibration>,
     /// Images at a larger distance are unfamiliar.
     limit: Option<f32>,
     probabilities: bool,
@@ -65,7 +66,7 @@ impl Session {
     pub fn new(detector: &Detector) -> Self {
         Self {
             side: detector.input_size(),
-            thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
+            calibration: detector.calibration().cloned(),
             limit: detector.familiarity().map(|own| own.record().limit),
             probabilities: detector.gives_probabilities(),
             method: detector.method(),
@@ -123,8 +124,11 @@ impl Session {
             .zip(self.limit)
             .map(|(distance, limit)| distance > limit);
         let map = found.map().resize(side, side);
-        if let Some(thresholds) = self.thresholds {
-            result.found = outlines(&map, thresholds.pixel);
+        if let Some(calibration) = &self.calibration {
+            result.found = outlines(&map, calibration.pixel_threshold);
+            result.p_value = Some(calibration.p_value(found.score));
+            let is_known = result.unfamiliar != Some(true);
+            result.certainty = is_known.then(|| calibration.certainty(found.score));
         }
         let truth = match (&result.class, mask) {
             (Class::Good, _) => Some(vec![false; side * side]),
@@ -158,6 +162,10 @@ impl Session {
         }
         let dest = found.dest.resize(side, side);
         pixels.dest.add(dest.values(), &truth, side)
+    }
+
+    fn thresholds(&self) -> Option<Thresholds> {
+        self.calibration.as_ref().map(Calibration::thresholds)
     }
 
     /// Images seen so far.
@@ -233,7 +241,7 @@ impl Session {
                 });
                 let (ranked, pixels) = measured(&pair, &images(decides, Some(kind)));
                 let of_kind = self.results().filter(|image| image.class.name() == kind);
-                let called: Vec<bool> = self.thresholds.map_or_else(Vec::new, |own| {
+                let called: Vec<bool> = self.thresholds().map_or_else(Vec::new, |own| {
                     of_kind
                         .clone()
                         .filter_map(|image| Some(image.score? >= own.image))
@@ -266,7 +274,7 @@ impl Session {
                 .map(|row| (row.kind.clone(), row.metrics.get(Metric::ImageAuc)))
                 .collect(),
             decisions: self
-                .thresholds
+                .thresholds()
                 .filter(|_| !scores.0.is_empty())
                 .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
             unfamiliar: self.limit.map(|_| self.unfamiliar()),
@@ -275,7 +283,7 @@ impl Session {
         Evaluation {
             report,
             model: model.into(),
-            thresholds: self.thresholds,
+            thresholds: self.thresholds(),
             side: self.side,
             images: self.results().cloned().collect(),
             kinds,
@@ -346,7 +354,7 @@ impl Session {
         if unfamiliar.good.of + unfamiliar.defective.of > 0 {
             notes.push(unfamiliar.sentence());
         }
-        if self.thresholds.is_none() {
+        if self.thresholds().is_none() {
             notes.push(
                 "The model is not calibrated: the threshold shown is the best one of this very set, which \
                  flatters it, and no defects are outlined."

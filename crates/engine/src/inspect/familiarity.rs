@@ -6,12 +6,16 @@
 //! another part changes most of them. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
 
 use destseg_kernels::Grid;
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::Detector;
 use crate::arch::weights::{Array, Weights};
+use crate::config::AugmentConfig;
 use crate::data::image::{self, RgbImage};
 use crate::data::moments::Moments;
+use crate::synthesis::vary;
 use crate::{Error, Result};
 
 /// Prefix of its tensors in a file.
@@ -124,7 +128,8 @@ impl Familiarity {
         let mut cells = Vec::new();
         for (seed, image) in (0..).zip(images.into_iter().step_by(every)) {
             // the part stays familiar where another camera setting or program saved the photo
-            let other = image::as_another_camera(image, seed)?;
+            let mut rng = Pcg64::seed_from_u64(seed);
+            let other = vary(image, &AugmentConfig::ANOTHER_CAMERA, &mut rng);
             let mut pair = [Grid::default(), Grid::default()];
             for (cells, image) in pair.iter_mut().zip([image, &other]) {
                 *cells = detector.detect_pixels(&image::to_f32(image)).await?.cells;

@@ -152,6 +152,11 @@ impl Detector {
         self.settings.probabilities
     }
 
+    /// Puts other thresholds in force.
+    pub fn set_calibration(&mut self, calibration: Option<Calibration>) {
+        self.calibration = calibration;
+    }
+
     /// Thresholds from the model file.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()
@@ -162,15 +167,13 @@ impl Detector {
         self.familiarity.as_ref()
     }
 
-    /// The verdict about an image, by its score at `sensitivity` (see
-    /// [`Thresholds::is_defective`](crate::verdict::decision::Thresholds::is_defective)); none where the model is not
-    /// calibrated and the image is not known to be unfamiliar.
-    pub fn verdict(&self, detection: &Detection, sensitivity: f32) -> Option<Verdict> {
+    /// The verdict about an image; none where the model is not calibrated and the image is not known to be unfamiliar.
+    pub fn verdict(&self, detection: &Detection) -> Option<Verdict> {
         if self.is_unfamiliar(detection.distance) == Some(true) {
             return Some(Verdict::Unfamiliar);
         }
         let thresholds = self.calibration.as_ref()?.thresholds();
-        Some(match thresholds.is_defective(detection.score, sensitivity) {
+        Some(match thresholds.is_defective(detection.score) {
             true => Verdict::Defective,
             false => Verdict::Good,
         })

@@ -4,6 +4,7 @@
 pub mod destseg;
 pub mod export;
 pub mod file;
+pub mod header;
 pub mod open;
 pub mod patchcore;
 pub mod stpm;

@@ -48,6 +48,8 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
         "problem",
         "distance",
         "unfamiliar",
+        "certainty",
+        "p-value",
     ];
     let mut table = Table::new(2, header.map(str::to_owned).to_vec());
     for image in &evaluation.images {
@@ -74,6 +76,8 @@ pub fn csv(evaluation: &Evaluation, threshold: f32) -> String {
             image.problem.clone().unwrap_or_default(),
             number(image.distance),
             image.unfamiliar.map_or_else(String::new, |own| own.to_string()),
+            image.certainty.map_or_else(String::new, |own| own.words().into()),
+            number(image.p_value),
         ]);
     }
     table.to_csv()

@@ -114,7 +114,7 @@ fn tables_hold_every_image() {
     assert_eq!(lines.len(), 6);
     assert_eq!(
         lines[3],
-        "test/hole/1.png,hole & <crack>,true,0.9,,true,2,1,0.0,,,"
+        "test/hole/1.png,hole & <crack>,true,0.9,,true,2,1,0.0,,,,,"
     );
     assert!(
         lines[5].starts_with("test/good/3.png,good,false,,,,"),

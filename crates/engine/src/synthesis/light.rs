@@ -1,4 +1,4 @@
-//! Light that varies among good images: brighter, darker, steeper, uneven. Good and corrupted image
+//! Light that varies among good images: brighter, darker, steeper, uneven, of another colour. Good and corrupted image
 //! share it, so that it is no anomaly.
 
 use std::f32::consts::TAU;
@@ -18,6 +18,12 @@ pub(super) fn vary(image: &mut RgbImage, augment: &AugmentConfig, rng: &mut Pcg6
     let turn = uniform(rng, 0.0, TAU);
     let curve: [f32; 256] =
         std::array::from_fn(|level| 255.0 * gain * libm::powf(level as f32 / 255.0, gamma));
+    let mut colours = [1.0_f32; 3];
+    if augment.white_balance > 0.0 {
+        for colour in &mut colours {
+            *colour += uniform(rng, -augment.white_balance, augment.white_balance);
+        }
+    }
     let size = image.width().max(1);
     let half = (size as f32 / 2.0).max(1.0);
     let (across, down) = (
@@ -30,13 +36,41 @@ pub(super) fn vary(image: &mut RgbImage, augment: &AugmentConfig, rng: &mut Pcg6
     for (y, row) in image.chunks_exact_mut(width).enumerate() {
         let light = 1.0 + down * (y as f32 - half);
         // apart from the rest, which the compiler then does for several values at once
-        for (level, value) in levels.iter_mut().zip(&*row) {
-            *level = curve[usize::from(*value)];
+        for (levels, pixel) in levels.chunks_exact_mut(3).zip(row.chunks_exact(3)) {
+            for ((level, value), colour) in levels.iter_mut().zip(pixel).zip(colours) {
+                *level = colour * curve[usize::from(*value)];
+            }
         }
         for ((value, level), slope) in row.iter_mut().zip(&levels).zip(&slopes) {
             *value = whole(level * (light + slope) + 0.5);
         }
     }
+}
+
+/// How much the light varies among images: standard deviations of the brightness and of the colours against each other,
+/// both of logarithms.
+pub(super) fn spread<'a>(images: impl Iterator<Item = &'a RgbImage>) -> (f32, f32) {
+    let mut brightness = Vec::new();
+    let mut colours = [Vec::new(), Vec::new()];
+    for image in images {
+        let mut sums = [1.0_f64; 3];
+        for pixel in image.pixels() {
+            sums.iter_mut()
+                .zip(pixel.0)
+                .for_each(|(sum, value)| *sum += f64::from(value));
+        }
+        let [red, green, blue] = sums.map(libm::log);
+        brightness.push((red + green + blue) / 3.0);
+        colours[0].push(red - green);
+        colours[1].push(blue - green);
+    }
+    let std = |values: &[f64]| {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        (squares / count).sqrt() as f32
+    };
+    (std(&brightness), std(&colours[0]).max(std(&colours[1])))
 }
 
 /// The whole part of a value, no more than 255: as a cast does, but for several values at once, for which
@@ -88,8 +122,23 @@ mod tests {
             assert!(values.clone().all(|v| (120.0 * 0.7..120.0 * 1.4).contains(&v)));
             means.push(values.sum::<f32>() / 1024.0);
         }
-        let spread =
+        let range =
             means.iter().copied().fold(f32::MIN, f32::max) - means.iter().copied().fold(f32::MAX, f32::min);
-        assert!(spread > 15.0, "{spread}");
+        assert!(range > 15.0, "{range}");
+    }
+
+    #[test]
+    fn the_spread_of_brightness_and_colour_is_measured() {
+        let plain = |level: u8, blue: u8| RgbImage::from_pixel(8, 8, Rgb([level, level, blue]));
+        let (brightness, colour) = spread([plain(100, 100), plain(121, 121)].iter());
+        assert!(
+            (brightness - 0.095).abs() < 0.002 && colour < 1e-3,
+            "{brightness} {colour}"
+        );
+        let (brightness, colour) = spread([plain(100, 100), plain(100, 121)].iter());
+        assert!(
+            (colour - 0.095).abs() < 0.002 && brightness < 0.04,
+            "{brightness} {colour}"
+        );
     }
 }

@@ -7,6 +7,7 @@
 
 mod blob;
 mod blur;
+mod camera;
 mod canvas;
 mod colour;
 mod compose;
@@ -33,7 +34,8 @@ pub use texture::{Pattern, Texture};
 
 use crate::Result;
 use crate::config::{AnomalyKind, AugmentConfig, SynthesisConfig};
-use crate::data::image::{Rgb, RgbImage, rotate};
+use crate::data::image::{Rgb, RgbImage, rotate, to_f32};
+use camera::Camera;
 use canvas::Canvas;
 use random::{below, uniform};
 use source::Drawn;
@@ -95,6 +97,22 @@ impl Synthesiser {
         }
     }
 
+    /// Lets brightness and white balance vary as they do among these good images, where the settings say so
+    /// ([`AugmentConfig::follow_light`]).
+    pub fn follow_light<'a>(&mut self, images: impl Iterator<Item = &'a RgbImage>) {
+        /// Reach of the variation in standard deviations among the images.
+        const REACH: f32 = 2.0;
+        /// Largest brightness and white balance that are taken over: a lamp that was switched off is no light to learn.
+        const MOST: (f32, f32) = (0.3, 0.2);
+        if !self.augment.follow_light {
+            return;
+        }
+        let (brightness, colours) = light::spread(images);
+        let own = &mut self.augment;
+        own.brightness = own.brightness.max((REACH * brightness).min(MOST.0));
+        own.white_balance = own.white_balance.max((REACH * colours).min(MOST.1));
+    }
+
     /// Draws one example of a square good image that already has the model's input size. Any
     /// number of threads may do so at once, each with a generator of its own.
     ///
@@ -135,7 +153,7 @@ impl Synthesiser {
         rng: &mut Pcg64,
         see: impl FnOnce(&Drawn<'_>),
     ) -> Result<Sample> {
-        let clean = self.good(image, rng);
+        let clean = vary_scene(image, &self.augment, rng);
         let part = self
             .synthesis
             .foreground_only
@@ -169,7 +187,19 @@ impl Synthesiser {
                 rest -= 1;
             }
         }
-        let Canvas { pixels, mask, .. } = canvas;
+        let Canvas {
+            mut pixels,
+            mask,
+            size,
+            ..
+        } = canvas;
+        let clean = match Camera::draw(self.augment.camera, rng) {
+            Some(camera) => {
+                camera.take(&mut pixels, size);
+                photo(&clean, &camera)
+            }
+            None => clean,
+        };
         Ok(Sample {
             corrupted: pixels,
             mask,
@@ -262,30 +292,54 @@ impl Synthesiser {
         })
     }
 
-    /// Whether good images are shown in varied light.
-    pub fn varies_light(&self) -> bool {
-        self.augment.varies_light()
+    /// Whether good images are shown in varied light or as other cameras would.
+    pub fn varies(&self) -> bool {
+        self.augment.varies_light() || self.augment.camera > 0.0
     }
 
-    /// A good image as training shows it, without an anomaly: quarter turns, then a small rotation (two
-    /// resamplings, as in the reference), then light.
+    /// A good image as training shows it, without an anomaly.
     pub fn good(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
-        let turned = if self.augment.rotate_90 {
-            rotate(image, f64::from(90 * below(rng, 4)), CORNER)
-        } else {
-            image.clone()
-        };
-        let mut varied = if self.augment.rotate > 0.0 {
-            let degrees = uniform(rng, -self.augment.rotate, self.augment.rotate);
-            rotate(&turned, f64::from(degrees), CORNER)
-        } else {
-            turned
-        };
-        if self.augment.varies_light() {
-            light::vary(&mut varied, &self.augment, rng);
-        }
-        varied
+        vary(image, &self.augment, rng)
     }
+}
+
+/// A square good image with its variation: placement and light of the scene, then the camera.
+pub(crate) fn vary(image: &RgbImage, augment: &AugmentConfig, rng: &mut Pcg64) -> RgbImage {
+    let scene = vary_scene(image, augment, rng);
+    match Camera::draw(augment.camera, rng) {
+        Some(camera) => photo(&scene, &camera),
+        None => scene,
+    }
+}
+
+/// Quarter turns, then a small rotation (two resamplings, as in the reference), then light.
+fn vary_scene(image: &RgbImage, augment: &AugmentConfig, rng: &mut Pcg64) -> RgbImage {
+    let turned = if augment.rotate_90 {
+        rotate(image, f64::from(90 * below(rng, 4)), CORNER)
+    } else {
+        image.clone()
+    };
+    let mut varied = if augment.rotate > 0.0 {
+        let degrees = uniform(rng, -augment.rotate, augment.rotate);
+        rotate(&turned, f64::from(degrees), CORNER)
+    } else {
+        turned
+    };
+    if augment.varies_light() {
+        light::vary(&mut varied, augment, rng);
+    }
+    varied
+}
+
+/// What a camera makes of a square scene.
+fn photo(scene: &RgbImage, camera: &Camera) -> RgbImage {
+    let mut pixels = to_f32(scene);
+    camera.take(&mut pixels, scene.width() as usize);
+    let mut photo = scene.clone();
+    for (value, pixel) in photo.iter_mut().zip(pixels) {
+        *value = (255.0 * pixel).round() as u8;
+    }
+    photo
 }
 
 /// Paints an anomaly of a kind other than the paper's; `false` if nothing of it could be seen.

@@ -85,7 +85,7 @@ impl Trainer {
         config: TrainConfig,
         teacher: &Weights,
         images: impl IntoIterator<Item = impl Into<Arc<RgbImage>>>,
-        synthesiser: Synthesiser,
+        mut synthesiser: Synthesiser,
         device: &Device,
     ) -> Result<Self> {
         model_config.validate()?;
@@ -97,6 +97,7 @@ impl Trainer {
                 images.len()
             )));
         }
+        synthesiser.follow_light(images.iter().map(AsRef::as_ref));
         let mut indices: Vec<usize> = (0..images.len()).collect();
         // the order depends on the number of items alone
         let indices_held_out = hold_out(&mut indices, config.held_out, config.seed);

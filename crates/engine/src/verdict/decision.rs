@@ -19,9 +19,6 @@ impl Verdict {
     pub const UNFAMILIAR: &'static str = "this does not look like the part that the model knows, so its score says nothing: train a model on this part";
 }
 
-/// The sensitivity at which the calibrated threshold decides.
-pub const SENSITIVITY: f32 = 0.5;
-
 /// The thresholds of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
@@ -67,11 +64,9 @@ impl Thresholds {
         0.5 + 0.5 * share
     }
 
-    /// Whether an image with this score is called defective. `sensitivity` in [0, 1] moves the
-    /// decision: at 0.5 the calibrated threshold decides, at 1 every image is called defective, at 0
-    /// only the surest.
-    pub fn is_defective(&self, score: f32, sensitivity: f32) -> bool {
-        self.decision_score(score) >= 1.0 - sensitivity
+    /// Whether an image with this score is called defective.
+    pub fn is_defective(&self, score: f32) -> bool {
+        score >= self.image
     }
 }
 
@@ -94,9 +89,7 @@ mod tests {
         for (score, place) in [(0.0, 0.0), (0.1, 0.25), (0.2, 0.5), (0.6, 0.75), (1.0, 1.0)] {
             assert!((own.decision_score(score) - place).abs() < 1e-6, "{score}");
         }
-        assert!(own.is_defective(0.2, SENSITIVITY) && !own.is_defective(0.19, SENSITIVITY));
-        assert!(own.is_defective(0.1, 0.8) && !own.is_defective(0.4, 0.3));
-        assert!(own.is_defective(0.0, 1.0));
+        assert!(own.is_defective(0.2) && !own.is_defective(0.19));
     }
 
     #[test]
@@ -114,7 +107,7 @@ mod tests {
             let own = thresholds(image, 1.0);
             let (low, high) = (a.min(b), a.max(b));
             prop_assert!(own.decision_score(low) <= own.decision_score(high));
-            prop_assert_eq!(own.is_defective(a, SENSITIVITY), a >= image);
+            prop_assert_eq!(own.is_defective(a), own.decision_score(a) >= 0.5);
         }
     }
 }

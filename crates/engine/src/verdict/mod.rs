@@ -1,4 +1,8 @@
-//! From a score to a verdict: thresholds, where they come from, and the scale they are shown on.
+//! From a score to a verdict: thresholds, where they come from, how sure a verdict is, and what a model can be expected
+//! to do.
 
 pub mod calibration;
+pub mod certainty;
 pub mod decision;
+pub mod expected;
+pub mod quality;

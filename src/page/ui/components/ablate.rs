@@ -11,6 +11,7 @@ use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Comparison, Item, Prediction, State};
 use destseg_engine::config::Component;
 use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::verdict::calibration::Calibration;
 
 /// Name of a component, and what becomes of the result without it.
 fn words(component: Component) -> (&'static str, &'static str) {
@@ -146,7 +147,8 @@ fn only(state: &State, prediction: &Prediction, segmentation: Option<&AnomalyMap
         },
         // calibration is of the map that decides
         thresholds: model
-            .and_then(|model| model.info.calibration)
+            .and_then(|model| model.info.calibration.as_ref())
+            .map(Calibration::thresholds)
             .filter(|_| segmentation.is_some() || prediction.segmentation.is_none()),
         probabilities: segmentation.is_some(),
         size: (map.width(), map.height()),

@@ -59,9 +59,6 @@ pub(crate) fn Display(page: &Page) -> Html {
             <Select label="Colours" testid="colormap" choices={colors} value={view.colors.id()}
                 onchange={choose_colors} />
             <Select label="Map" testid="map-kind" choices={kinds} value={view.kind.id()} onchange={choose_kind} />
-            <Slider label="Sensitivity" testid="sensitivity" value={view.sensitivity}
-                text={format!("{:.0} %", view.sensitivity * 100.0)}
-                oninput={show.reform(move |sensitivity| View { sensitivity, ..view })} />
             <Toggle label="Outline" testid="contour" on={view.contour}
                 onclick={show.reform(move |()| View { contour: !view.contour, ..view })} />
             <Slider label="Outline above" testid="threshold" value={threshold / range.1} disabled={!view.contour}

@@ -6,7 +6,8 @@ use super::Page;
 use crate::page::protocol::PredictionInfo;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Certainty, Prediction, Status, Verdict};
+use crate::page::ui::state::{Action, Prediction, Status, Verdict};
+use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision;
 
 /// Verdict, score, certainty and time; read out when it changes.
@@ -40,13 +41,6 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
     if verdict.kind() == decision::Verdict::Unfamiliar {
         return unfamiliar(page, prediction, verdict);
     }
-    let sure = match (verdict.certainty(), verdict.is_defect()) {
-        (Certainty::Borderline, _) => "Borderline: check it by eye",
-        (Certainty::Likely, true) => "Fairly sure: above the decision",
-        (Certainty::Likely, false) => "Fairly sure: below the decision",
-        (Certainty::Clear, true) => "Sure: far above the decision",
-        (Certainty::Clear, false) => "Sure: far below the decision",
-    };
     let (score, threshold) = (
         format::value(verdict.score),
         format::value(verdict.thresholds.image),
@@ -61,9 +55,14 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                 { "Score " }<strong>{ score }</strong>{ format!(", threshold {threshold}") }
             </p>
             { gauge(verdict) }
-            <p class="certainty" data-testid="certainty">{ sure }</p>
+            if let Some(certainty) = verdict.certainty {
+                <p class="certainty" data-testid="certainty" data-certainty={certainty.words()}
+                    data-p-value={verdict.p_value.map(|value| value.to_string())}>
+                    { sure(certainty) }
+                </p>
+            }
             { facts(info) }
-            if !verdict.calibrated {
+            if verdict.certainty.is_none() {
                 <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
             }
             if verdict.unfamiliar.is_none() {
@@ -72,6 +71,21 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                 </p>
             }
         </>
+    }
+}
+
+/// How sure the verdict is, in a sentence.
+fn sure(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::ClearlyGood => {
+            "Clearly good: many good parts score like this, and hardly a painted defect does."
+        }
+        Certainty::ProbablyGood => {
+            "Probably good: good parts score like this, but so do a few painted defects."
+        }
+        Certainty::CloseCall => "Close call: good parts and defects both score like this. Check it by eye.",
+        Certainty::ProbablyDefective => "Probably defective: few good parts score this high.",
+        Certainty::ClearlyDefective => "Clearly defective: no good part is expected to score this high.",
     }
 }
 
@@ -126,19 +140,20 @@ pub(crate) fn headline(verdict: &Verdict) -> Html {
     html! { <>{ icon(symbol) }<span>{ headline }</span></> }
 }
 
-/// A scale with the decision on it, in its middle at the calibrated threshold, and the score.
+/// A scale with the threshold in its middle, and the score.
 pub(crate) fn gauge(verdict: &Verdict) -> Html {
+    const MIDDLE: f32 = 0.5;
     let percent = |share: f32| format!("{:.1}%", share * 100.0);
-    let (position, boundary) = (verdict.position(), verdict.boundary());
-    let (start, length) = (position.min(boundary), (position - boundary).abs());
+    let position = verdict.position();
+    let (start, length) = (position.min(MIDDLE), (position - MIDDLE).abs());
     html! {
         <svg class="gauge" height="34" aria-hidden="true" focusable="false">
             <rect class="gauge-track" x="0" y="4" width="100%" height="8" rx="4" />
             <rect class="gauge-bar" x={percent(start)} y="4" width={percent(length)} height="8" />
-            <line class="gauge-threshold" x1={percent(boundary)} x2={percent(boundary)} y1="0" y2="16" />
+            <line class="gauge-threshold" x1="50%" x2="50%" y1="0" y2="16" />
             <svg x={percent(position)} overflow="visible"><circle class="gauge-score" cx="0" cy="8" r="6" /></svg>
             <text x="0" y="31">{ "good" }</text>
-            <text x={percent(boundary.clamp(0.25, 0.75))} y="31" text-anchor="middle">{ "decision" }</text>
+            <text x="50%" y="31" text-anchor="middle">{ "threshold" }</text>
             <text x="100%" y="31" text-anchor="end">{ "defect" }</text>
         </svg>
     }

@@ -11,6 +11,7 @@ mod reducer;
 mod study;
 #[cfg(test)]
 mod tests;
+mod threshold;
 mod train;
 mod verdict;
 mod worker;
@@ -26,18 +27,19 @@ pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
 pub(crate) use reducer::Dispatch;
 pub use study::{StudyAction, StudyJob, StudyState};
+pub use threshold::{KEPT, ThresholdChange};
 pub use train::{
-    Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, TrainAction,
-    TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
+    Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, RECORD_VERSION,
+    TrainAction, TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
 };
-pub use verdict::{Certainty, Verdict};
+pub use verdict::Verdict;
 use web_sys::{Blob, HtmlVideoElement};
 
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::methods::info;
 use destseg_engine::render::ColorMap;
-use destseg_engine::verdict::decision::SENSITIVITY;
+use destseg_engine::verdict::calibration::Calibration;
 
 /// Names an image of the queue, for as long as the page is open.
 pub type ItemId = u32;
@@ -169,8 +171,6 @@ pub struct View {
     pub contour: bool,
     /// Thresholds moved by the visitor, by map; none follows the model.
     pub thresholds: [Option<f32>; 2],
-    /// How early an image is called defective, `0..=1`.
-    pub sensitivity: f32,
     /// One image pixel per screen pixel instead of the whole image.
     pub actual_size: bool,
     /// Whether the maps behind the result are shown.
@@ -188,7 +188,6 @@ impl Default for View {
             overlay: true,
             contour: true,
             thresholds: [None; 2],
-            sensitivity: SENSITIVITY,
             actual_size: false,
             inside: false,
             tour: None,
@@ -212,6 +211,8 @@ pub enum Job {
     Start(BackendChoice),
     /// To load a model.
     Load(ModelSource),
+    /// To put thresholds of the model in place in force.
+    SetCalibration(Box<Calibration>),
     /// To give the prediction of an image.
     Inspect(ItemId),
     /// A job of training.
@@ -273,6 +274,8 @@ pub struct State {
     pub model: Option<Model>,
     /// Whether the present worker has that model.
     pub model_loaded: bool,
+    /// Whether its thresholds were changed and the engine has not heard of it.
+    pub calibration_is_new: bool,
     /// The model on its way.
     pub load: Load,
     /// The queue.
@@ -320,6 +323,7 @@ impl State {
             shelf: None,
             model: None,
             model_loaded: false,
+            calibration_is_new: false,
             load: Load::Idle,
             items: Vec::new(),
             selected: None,
@@ -351,6 +355,10 @@ impl State {
         }
         match &self.load {
             Load::Wanted(source) => Some(Job::Load(source.clone())),
+            Load::Idle if self.model_loaded && self.calibration_is_new => {
+                let calibration = self.calibration().cloned();
+                calibration.map(|own| Job::SetCalibration(own.into()))
+            }
             Load::Idle if self.model_loaded => {
                 let evaluation = self.next_evaluation().map(Job::Evaluate);
                 evaluation
@@ -457,11 +465,11 @@ impl State {
 
     /// The threshold that the model suggests for the map shown.
     pub fn suggested_threshold(&self) -> f32 {
-        let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
+        let calibration = self.calibration();
         // calibration is of the map that decides
         let decides = self.map_kinds().first() == Some(&self.view.kind);
         match calibration.filter(|_| decides) {
-            Some(thresholds) => thresholds.pixel,
+            Some(calibration) => calibration.pixel_threshold,
             None => self.range().1 * PIXEL_THRESHOLD,
         }
     }
@@ -473,9 +481,7 @@ impl State {
 
     /// What a result means with the present model.
     pub fn verdict(&self, prediction: &Prediction) -> Verdict {
-        let calibration = self.model.as_ref().and_then(|model| model.info.calibration);
-        let verdict = Verdict::new(prediction.info.score, calibration, self.view.sensitivity);
-        verdict.about(prediction.info.unfamiliar)
+        Verdict::new(prediction.info.score, self.calibration()).about(prediction.info.unfamiliar)
     }
 
     /// Median inference time in milliseconds.

@@ -7,7 +7,7 @@ use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
     Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, ModelSource,
-    Notice, Room, State, Status, StudyAction, TrainAction, TrainingImage, View,
+    Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, TrainingImage, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -52,6 +52,8 @@ pub enum Action {
     Clear,
     /// Loads a model.
     OpenModel(ModelSource),
+    /// Moves the image threshold of the model in place.
+    Threshold(ThresholdChange),
     /// Restarts the engine with this choice.
     Backend(BackendChoice),
     /// Tries again after the engine stopped, or a model failed.
@@ -117,6 +119,7 @@ impl State {
                 self.selected = None;
             }
             Action::OpenModel(source) => self.open_model(source),
+            Action::Threshold(change) => self.set_threshold(change),
             Action::Backend(backend) => {
                 self.backend = backend;
                 let is_there = self.gpu_engine_files != GpuEngineFiles::Absent;
@@ -333,6 +336,7 @@ impl State {
                     total: 0,
                 }
             }
+            Job::SetCalibration(_) => self.calibration_is_new = false,
             Job::Train(job) => self.train.begin(&job),
             Job::Compare(job) => self.compare.begin(&job, number),
             Job::Study(job) => self.study.begin(&job, number),

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use yew::Reducible as _;
 
 use super::*;
-use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION, PredictionInfo, Thresholds};
+use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION, PredictionInfo};
 use crate::page::shared::content::UserFile;
+use destseg_engine::verdict::calibration::Calibration;
 
 fn file(id: &str) -> ManifestFile {
     ManifestFile {
@@ -53,10 +54,10 @@ fn info() -> ModelInfo {
         trained_on: "fabric".into(),
         load_ms: 1.0,
         first_ms: 2.0,
-        calibration: Some(Thresholds {
-            image: 0.4,
-            pixel: 0.3,
-            certain: 1.0,
+        calibration: Some(Calibration {
+            image_threshold: 0.4,
+            pixel_threshold: 0.3,
+            ..Calibration::default()
         }),
     }
 }

@@ -116,8 +116,9 @@ impl State {
     }
 
     /// Puts a model in place. Results of another model are worked out again.
-    fn model_is_ready(&mut self, model: Model) {
+    fn model_is_ready(&mut self, mut model: Model) {
         self.load = Load::Idle;
+        self.keep_threshold(&mut model);
         self.model_loaded = true;
         self.times.clear();
         let same = self.model.as_ref().is_some_and(|old| old.source == model.source);

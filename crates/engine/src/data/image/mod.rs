@@ -3,14 +3,12 @@
 //! Resizing and rotation reproduce Pillow bit for bit, because the published training recipe and
 //! its numbers come from there; a browser's own canvas resizes differently.
 
-mod camera;
 mod decode;
 mod resize;
 mod rotate;
 
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub(crate) use camera::as_another_camera;
 pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_mask, read, read_mask};
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;

@@ -90,8 +90,7 @@ pub(crate) fn Readout(props: &LiveProps) -> Html {
         .prediction
         .as_deref()
         .map(|CameraPrediction { summary, .. }| {
-            let sensitivity = page.state.view.sensitivity;
-            Verdict::new(summary.score, summary.thresholds, sensitivity).about(summary.unfamiliar)
+            Verdict::new(summary.score, page.state.calibration()).about(summary.unfamiliar)
         });
     let class = judged.map(|verdict| verdict.word());
     html! {

@@ -7,9 +7,13 @@ use yew::prelude::*;
 use super::ResultProps;
 use crate::page::ui::components::controls::Slider;
 use crate::page::ui::format;
-use crate::page::ui::state::{Action, EvaluateAction};
+use crate::page::ui::state::{Action, EvaluateAction, ThresholdChange};
 use destseg_engine::report::chart::{self, Axes, Histogram};
 use destseg_engine::report::{self, Drawn};
+use destseg_engine::verdict::calibration::SetBy;
+
+/// The share of the good images that a suggested threshold stops at most.
+const FEW_ALARMS: f64 = 0.01;
 
 /// All charts of an evaluation.
 #[component]
@@ -17,6 +21,8 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
     let ResultProps { page, evaluation } = props;
     let curves = report::curves(evaluation);
     let threshold = page.state.evaluate.threshold();
+    let own = page.state.calibration();
+    let (in_force, set_by) = (own.map(|own| own.image_threshold), own.map(|own| own.set_by));
     let move_to = {
         let dispatch = page.dispatch.clone();
         Callback::from(move |threshold: Option<f32>| {
@@ -51,7 +57,30 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
     let counts = evaluation.confusion(threshold);
     let span = axes.x.1 - axes.x.0;
     let slide = move_to.reform(move |share: f32| Some(axes.x.0 + share * span));
-    let back = move_to.reform(|_: MouseEvent| None);
+    let back = move_to.reform(move |_: MouseEvent| in_force);
+    let put = |change: ThresholdChange| {
+        let dispatch = page.dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Threshold(change)))
+    };
+    let (use_it, restore) = (
+        put(ThresholdChange::Evaluated(threshold)),
+        put(ThresholdChange::Restore),
+    );
+    let suggestions = [
+        (
+            "threshold-alarms",
+            "At most 1 % false alarms",
+            evaluation.threshold_for_alarms(FEW_ALARMS),
+        ),
+        (
+            "threshold-all",
+            "Find all defects of this set",
+            evaluation.threshold_for_all_defects(),
+        ),
+    ];
+    let suggestions = suggestions
+        .into_iter()
+        .filter_map(|(id, words, own)| Some((id, words, own?)));
     html! {
         <section class="panel" aria-labelledby="charts-title" data-testid="charts">
             <h2 id="charts-title">{ "Scores and decisions" }</h2>
@@ -63,7 +92,21 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
                     </div>
                     <Slider label="Threshold" testid="evaluate-threshold" value={(threshold - axes.x.0) / span}
                         text={format::value(threshold)} oninput={slide} />
-                    if page.state.evaluate.threshold.is_some() {
+                    <div class="collect-buttons">
+                        { for suggestions.into_iter().map(|(testid, words, suggested)| html! {
+                            <button class="button" type="button" data-testid={testid} onclick={move_to.reform(move |_: MouseEvent| Some(suggested))}>
+                                { words }
+                            </button>
+                        }) }
+                        <button class="button primary" type="button" data-testid="use-threshold" disabled={in_force == Some(threshold)}
+                            onclick={use_it}>{ "Use this threshold" }</button>
+                    </div>
+                    if set_by.is_some_and(|by| by != SetBy::Training) {
+                        <button class="link" type="button" data-testid="evaluate-threshold-restore" onclick={restore}>
+                            { "Back to the trained one" }
+                        </button>
+                    }
+                    if page.state.evaluate.threshold.is_some_and(|own| Some(own) != in_force) {
                         <button class="link" type="button" data-testid="evaluate-threshold-reset" onclick={back}>
                             { "Back to the model's threshold" }
                         </button>

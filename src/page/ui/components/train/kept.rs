@@ -9,6 +9,7 @@ use crate::page::ui::components::Page;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Inspector, ModelSource, TrainAction};
 use crate::page::ui::{format, store};
+use destseg_engine::error::sentence;
 
 /// The lists; nothing where there is nothing.
 #[component]
@@ -101,6 +102,11 @@ fn entry(page: &Page, inspector: &Inspector, doomed: &UseStateHandle<Option<Stri
                     { format!("{}, {} MB, {} images", format::date(inspector.trained), format::megabytes(inspector.bytes),
                         inspector.images) }
                 </span>
+                if let Some(quality) = &inspector.quality {
+                    <span class="hint" data-testid="kept-quality">
+                        { sentence(&quality.summary()) }{ if quality.ready { "" } else { " Not ready." } }
+                    </span>
+                }
             </div>
             <div class="kept-buttons">
                 <button class="button" type="button" data-testid="open-kept" disabled={in_use} onclick={with(store::open)}>

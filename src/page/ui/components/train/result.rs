@@ -4,9 +4,13 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use crate::page::ui::components::Page;
+use crate::page::ui::components::threshold::histogram;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Phase, Room, TrainAction};
-use crate::page::ui::{chart, draw, store};
+use crate::page::ui::state::{Action, Effort, Phase, Room, TrainAction};
+use crate::page::ui::{draw, store};
+use destseg_engine::error::sentence;
+use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::quality::READY;
 
 /// Histogram, what to expect, what to do next.
 #[component]
@@ -40,17 +44,38 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Enter(Room::Inspect)))
     };
     let info = &trained.info;
-    let (rate, least, most) = info.false_alarms;
+    let quality = info.calibration.as_ref().map(Calibration::quality);
+    let is_ready = quality.as_ref().is_some_and(|own| own.ready);
+    let advice = quality.as_ref().map_or_else(Vec::new, |own| {
+        let images = info.run.images + info.run.held_out;
+        own.advice(images, state.train.effort != Effort::Thorough)
+    });
     html! {
-        <section class="panel" aria-labelledby="trained-title" data-testid="trained" ref={section}>
-            <h2 id="trained-title"><span class="number">{ "4" }</span>{ format!("{} is ready", info.run.name) }</h2>
-            { chart::histogram([("good, held out", &info.good_scores), ("with synthetic defects", &info.synthetic_scores)],
-                info.threshold) }
-            <p data-testid="trained-words">
-                { format!("Images from {:.2} on are called defective. Of {} held-out good images {:.0} % lie there; with \
-                   95 % confidence {:.0} to {:.0} % of good parts will be false alarms.", info.threshold,
-                   info.good_scores.len(), 100.0 * rate, 100.0 * least, 100.0 * most) }
-            </p>
+        <section class="panel" aria-labelledby="trained-title" data-testid="trained"
+            data-ready={is_ready.to_string()} ref={section}>
+            <h2 id="trained-title"><span class="number">{ "4" }</span>
+                { if is_ready { format!("{} is ready", info.run.name) } else { format!("{} is not ready yet", info.run.name) } }
+            </h2>
+            if let (Some(calibration), Some(quality)) = (&info.calibration, &quality) {
+                <p class="quality" data-testid="trained-words">{ sentence(&format!("it {}", quality.summary())) }</p>
+                if !is_ready {
+                    <p class="warning-text" data-testid="not-ready">
+                        { icon(icons::WARNING) }
+                        { format!("It may find as few as {:.0} % of such defects; {:.0} % are needed. What helps:",
+                            100.0 * quality.least_found, 100.0 * READY) }
+                    </p>
+                    <ul class="advice" data-testid="advice">{ for advice.iter().map(|own| html! { <li>{ own }</li> }) }</ul>
+                }
+                <ul class="hint kinds" data-testid="quality-kinds">
+                    { for quality.by_kind().into_iter().map(|kind| html! { <li>{ kind }</li> }) }
+                </ul>
+                { histogram(calibration) }
+                <p class="hint" data-testid="alarm-words">{ alarms(calibration) }</p>
+            } else {
+                <p data-testid="trained-words">
+                    { "No images were held out, so nothing is known about its decisions: 0.5 decides." }
+                </p>
+            }
             if !info.outliers.is_empty() {
                 <p class="warning-text" data-testid="outliers">
                     { icon(icons::WARNING) }
@@ -75,4 +100,16 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
             </div>
         </section>
     }
+}
+
+/// The threshold, and how many good parts it may stop.
+fn alarms(calibration: &Calibration) -> String {
+    let (least, most) = calibration.false_alarm_interval();
+    format!(
+        "Images from {:.2} on are called defective. With 95 % confidence {:.0} to {:.0} % of good parts will be false \
+         alarms.",
+        calibration.image_threshold,
+        100.0 * least,
+        100.0 * most
+    )
 }

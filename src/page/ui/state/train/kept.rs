@@ -1,12 +1,19 @@
 //! The inspectors that the browser keeps.
 
+use destseg_engine::verdict::quality::Quality;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelSource, Phase, State};
 
+/// Version of an inspector's record.
+pub const RECORD_VERSION: u32 = 1;
+
 /// An inspector that the browser keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspector {
+    /// [`RECORD_VERSION`] of the record; 0 for those of version 0.1. Fields of a newer one are left out when it is changed.
+    #[serde(default)]
+    pub version: u32,
     /// Its folder.
     pub id: String,
     /// Its name, by the visitor.
@@ -19,6 +26,9 @@ pub struct Inspector {
     pub images: usize,
     /// Picture of a good image as a `data:` address.
     pub picture: Option<String>,
+    /// What it did with the images of its calibration, at the threshold in force.
+    #[serde(default)]
+    pub quality: Option<Quality>,
 }
 
 impl State {

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 pub use collection::{ENOUGH_IMAGES, TrainingImage, TrainingImageStatus};
-pub use kept::Inspector;
+pub use kept::{Inspector, RECORD_VERSION};
 pub use preview::{Kinds, Preview};
 pub use run::{Course, Effort, HeldOutPrediction, Phase, Trained};
 

@@ -1,0 +1,115 @@
+//! How sure a verdict is, from the score's place among the scores of good and of synthetic images.
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Calibration;
+
+/// How sure a verdict is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Good parts score like this, and next to no synthetic defect does.
+    ClearlyGood,
+    /// More like a good part than like a defect.
+    ProbablyGood,
+    /// Near the threshold, or where good parts and defects score alike.
+    CloseCall,
+    /// Hardly a good part scores like this.
+    ProbablyDefective,
+    /// No good part is expected to score like this.
+    ClearlyDefective,
+}
+
+impl Certainty {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ClearlyGood => "clearly good",
+            Self::ProbablyGood => "probably good",
+            Self::CloseCall => "close call",
+            Self::ProbablyDefective => "probably defective",
+            Self::ClearlyDefective => "clearly defective",
+        }
+    }
+
+    /// Whether it is one of the two that are sure.
+    pub fn is_clear(self) -> bool {
+        matches!(self, Self::ClearlyGood | Self::ClearlyDefective)
+    }
+}
+
+/// Shares of good images expected above a score that is clearly, or probably, a defect's.
+const GOOD_ABOVE: (f32, f32) = (0.002, 0.02);
+/// Shares of synthetic defects below a score that is clearly, or probably, a good part's.
+const DEFECTS_BELOW: (f32, f32) = (0.03, 0.15);
+/// A score that this share of good images is expected to exceed is still clearly a good part's.
+const COMMON: f32 = 0.1;
+
+impl Calibration {
+    /// How sure the verdict on an image with this score is.
+    pub fn certainty(&self, score: f32) -> Certainty {
+        let Some(above) = self.expected_above(score) else {
+            return Certainty::CloseCall;
+        };
+        if score >= self.image_threshold {
+            return match above {
+                above if above <= GOOD_ABOVE.0 => Certainty::ClearlyDefective,
+                above if above <= GOOD_ABOVE.1 => Certainty::ProbablyDefective,
+                _ => Certainty::CloseCall,
+            };
+        }
+        let below = self.synthetic_scores.iter().filter(|&&own| own <= score).count();
+        // few synthetic images cannot show that hardly any defect scores like this (Laplace's rule of succession)
+        let below = (below + 1) as f32 / (self.synthetic_scores.len() + 2) as f32;
+        match below {
+            below if below <= DEFECTS_BELOW.0 && above >= COMMON => Certainty::ClearlyGood,
+            below if below <= DEFECTS_BELOW.1 => Certainty::ProbablyGood,
+            _ => Certainty::CloseCall,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::calibration::tests::of;
+    use proptest::prelude::*;
+
+    fn spread(count: usize, low: f32, high: f32) -> Vec<f32> {
+        (0..count)
+            .map(|place| low + (high - low) * place as f32 / count as f32)
+            .collect()
+    }
+
+    #[test]
+    fn groups_that_lie_apart_give_clear_verdicts() {
+        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.6, 1.0), 1.0);
+        assert_eq!(own.certainty(0.04), Certainty::ClearlyGood);
+        assert_eq!(own.certainty(0.9), Certainty::ClearlyDefective);
+        let at = own.image_threshold;
+        assert!(!own.certainty(at).is_clear() && !own.certainty(at.next_down()).is_clear());
+    }
+
+    #[test]
+    fn groups_that_overlap_or_are_few_give_none_on_the_good_side() {
+        // a fifth of the defects score as good parts do
+        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.5), 1.0);
+        assert_eq!(own.certainty(0.06), Certainty::ProbablyGood);
+        let own = of(&spread(40, 0.02, 0.1), &spread(8, 0.6, 1.0), 1.0);
+        assert!(!own.certainty(0.04).is_clear());
+        // nothing is known
+        assert_eq!(of(&[], &[], 1.0).certainty(0.9), Certainty::CloseCall);
+    }
+
+    proptest! {
+        #[test]
+        fn a_higher_score_is_never_more_like_a_good_part(
+            good in proptest::collection::vec(0.001_f32..0.6, 4..40),
+            synthetic in proptest::collection::vec(0.001_f32..0.999, 1..120), scores in (0.0_f32..1.0, 0.0_f32..1.0)
+        ) {
+            let own = of(&good, &synthetic, 1.0);
+            let (low, high) = (scores.0.min(scores.1), scores.0.max(scores.1));
+            prop_assert!(own.certainty(low) <= own.certainty(high));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The image threshold of the model in place: one number, which belongs to the model and is kept with it.
+
+use std::rc::Rc;
+
+use super::{Model, ModelSource, State};
+use destseg_engine::verdict::calibration::{Calibration, SetBy};
+
+/// Before the id of an inspector in the name of a kept threshold.
+pub const KEPT: &str = "kept ";
+
+/// How the visitor moves the threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ThresholdChange {
+    /// To this number.
+    To(f32),
+    /// To where at most this share of good parts is expected to be stopped.
+    Promise(f32),
+    /// To a number that an evaluation suggests.
+    Evaluated(f32),
+    /// To what it was when the page was left.
+    Kept(f32, SetBy),
+    /// Back to what training found.
+    Restore,
+}
+
+impl ThresholdChange {
+    fn apply(self, calibration: &mut Calibration) {
+        match self {
+            Self::To(threshold) => calibration.set(threshold, SetBy::Hand),
+            Self::Promise(share) => calibration.promise(share),
+            Self::Evaluated(threshold) => calibration.set(threshold, SetBy::Evaluation),
+            Self::Kept(threshold, by) => calibration.set(threshold, by),
+            Self::Restore => calibration.restore(),
+        }
+    }
+}
+
+impl State {
+    /// The calibration of the model in place.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.model.as_ref()?.info.calibration.as_ref()
+    }
+
+    /// Moves the threshold of the model in place. The engine is told, and the page keeps it.
+    pub(super) fn set_threshold(&mut self, change: ThresholdChange) {
+        let Some(model) = &mut self.model else { return };
+        let calibration = &mut Rc::make_mut(&mut model.info).calibration;
+        change.apply(calibration.get_or_insert_with(Calibration::default));
+        self.calibration_is_new = true;
+        if self.evaluate.result().is_some() {
+            self.evaluate.threshold = self.calibration().map(|own| own.image_threshold);
+        }
+    }
+
+    /// A model that is loaded again, by another engine, keeps the threshold that it has in the page.
+    pub(super) fn keep_threshold(&mut self, new: &mut Model) {
+        let Some(old) = self.model.as_ref().filter(|old| old.source == new.source) else {
+            self.calibration_is_new = false;
+            return;
+        };
+        if old.info.calibration != new.info.calibration {
+            Rc::make_mut(&mut new.info)
+                .calibration
+                .clone_from(&old.info.calibration);
+            self.calibration_is_new = true;
+        }
+    }
+
+    /// Under which name the page keeps a changed threshold: the id of a shipped model, or of an inspector.
+    pub fn threshold_name(&self) -> Option<String> {
+        match &self.model.as_ref()?.source {
+            ModelSource::Shipped(index) => {
+                let model = self.manifest.as_ref()?.models.get(*index)?;
+                Some(format!("shipped {}", model.file.id))
+            }
+            ModelSource::Kept { id, .. } => Some(format!("{KEPT}{id}")),
+            ModelSource::File { .. } => None,
+        }
+    }
+}
