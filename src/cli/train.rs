@@ -219,6 +219,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     // calibrated is what the file will hold
     let trained = trainer.finish(args.precision).await?;
     let seconds = start.elapsed().as_secs_f64();
+    for note in trained.notes() {
+        eprintln!("note: {note}");
+    }
     if let Some(calibration) = &trained.calibration {
         report(calibration);
         report_ready(calibration, trainer.image_count() + trainer.held_out_count());

@@ -239,6 +239,8 @@ pub struct TrainedInfo {
     pub steps: usize,
     /// Thresholds and the scores behind them, if images were held out.
     pub calibration: Option<Calibration>,
+    /// What to know about the good images, a sentence each.
+    pub notes: Vec<String>,
     /// Good images trained on that score as defects do, worst first, with their scores.
     pub outliers: Vec<(u32, f32)>,
 }

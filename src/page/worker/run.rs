@@ -344,6 +344,7 @@ impl Run {
             run: self.info(),
             steps,
             calibration: result.calibration.clone(),
+            notes: result.notes(),
             outliers: Vec::new(),
         };
         if let Some(calibration) = &result.calibration {

@@ -11,7 +11,7 @@ use crate::data::dataset::{TestSet, truth};
 use crate::data::image::decode_mask;
 use crate::data::labelled::Class;
 use crate::data::map::AnomalyMap;
-use crate::inspect::Detector;
+use crate::inspect::{Detector, FamiliarityRecord};
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Thresholds;
@@ -51,8 +51,7 @@ struct Pixels {
 pub struct Session {
     side: usize,
     calibration: Option<Calibration>,
-    /// Images at a larger distance are unfamiliar.
-    limit: Option<f32>,
+    familiarity: Option<FamiliarityRecord>,
     probabilities: bool,
     method: crate::config::Method,
     good: Pixels,
@@ -67,7 +66,7 @@ impl Session {
         Self {
             side: detector.input_size(),
             calibration: detector.calibration().cloned(),
-            limit: detector.familiarity().map(|own| own.record().limit),
+            familiarity: detector.familiarity().map(|own| own.record().clone()),
             probabilities: detector.gives_probabilities(),
             method: detector.method(),
             good: Pixels::default(),
@@ -119,10 +118,11 @@ impl Session {
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
         result.distance = found.distance;
+        let record = self.familiarity.as_ref();
         result.unfamiliar = found
             .distance
-            .zip(self.limit)
-            .map(|(distance, limit)| distance > limit);
+            .zip(record)
+            .map(|(distance, record)| record.is_unfamiliar(distance));
         let map = found.map().resize(side, side);
         if let Some(calibration) = &self.calibration {
             result.found = outlines(&map, calibration.pixel_threshold);
@@ -277,7 +277,7 @@ impl Session {
                 .thresholds()
                 .filter(|_| !scores.0.is_empty())
                 .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
-            unfamiliar: self.limit.map(|_| self.unfamiliar()),
+            unfamiliar: self.familiarity.is_some().then(|| self.unfamiliar()),
             milliseconds_per_image: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
         };
         Evaluation {

@@ -17,15 +17,18 @@ use crate::verdict::expected::{ExpectedScores, Scale};
 const SYNTHETIC: (usize, usize) = (3, 100);
 /// Scores of held-out images together, at least; further ones are of the same images with the variation of training.
 const LOOKS: usize = 24;
+/// Images that were trained on whose scores are looked at; more say hardly more.
+const MOST_TRAINED: usize = 30;
 /// Tries to draw a mask that is not empty (about one in twenty is).
 const TRIES: usize = 8;
 /// Keeps calibration's random numbers apart from training's.
 const SEED_OFFSET: u64 = 0x0ca1_1b7a;
 
-/// `views` is the number of views that an image is shown in, on average.
+/// `trained` are images that were trained on; `views` is the number of views that an image is shown in, on average.
 pub(crate) async fn calibrate(
     detector: &Detector,
     held_out: &[Arc<RgbImage>],
+    trained: &[Arc<RgbImage>],
     synthesiser: &Synthesiser,
     seed: u64,
     views: f32,
@@ -71,10 +74,14 @@ pub(crate) async fn calibrate(
     } else {
         Scale::Distance
     };
+    let mut trained_scores = Vec::new();
+    for image in trained.iter().take(MOST_TRAINED) {
+        trained_scores.push(detector.detect_pixels(&image::to_f32(image)).await?.score);
+    }
     let looks: Vec<f32> = good.iter().chain(&varied_scores).copied().collect();
     let (pixel_threshold, _) = best_f1_threshold(&pixels, &truth)?;
     let scores = Scores {
-        expected: ExpectedScores::of(&looks, good.len(), scale),
+        expected: ExpectedScores::with_trained(&looks, good.len(), &trained_scores, scale),
         good,
         synthetic,
         kinds,

@@ -12,6 +12,7 @@ mod sampler;
 mod steps;
 mod whiten;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::arch::weights::Weights;
@@ -21,7 +22,7 @@ use crate::backend::optimiser::Rule;
 use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, TrainConfig};
 use crate::data::image::{self, RgbImage};
 use crate::files::storage::Precision;
-use crate::inspect::{Detector, Familiarity};
+use crate::inspect::{Detector, Familiarity, FamiliarityRecord};
 use crate::synthesis::{Sample, Synthesiser};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -66,6 +67,17 @@ pub struct Trained {
     pub familiarity: Option<Familiarity>,
 }
 
+impl Trained {
+    /// What to know about the good images, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let record = self.familiarity.as_ref().map(Familiarity::record);
+        record
+            .and_then(FamiliarityRecord::kinds_note)
+            .into_iter()
+            .collect()
+    }
+}
+
 /// A student whose mean map of the held-out good images was the lowest so far.
 #[derive(Debug)]
 struct Best {
@@ -94,6 +106,13 @@ impl Trainer {
         if images.len() < FEWEST_IMAGES {
             return Err(Error::Dataset(format!(
                 "{} good images are too few to train on: give at least {FEWEST_IMAGES}",
+                images.len()
+            )));
+        }
+        let different = different(&images);
+        if different < FEWEST_IMAGES {
+            return Err(Error::Dataset(format!(
+                "the {} good images are copies of {different}: give at least {FEWEST_IMAGES} different ones",
                 images.len()
             )));
         }
@@ -200,16 +219,19 @@ impl Trainer {
     }
 
     /// Thresholds from the held-out images; `None` if none were held out.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device was lost.
-    pub async fn calibrate(&self) -> Result<Option<Calibration>> {
+    async fn calibrate(&self, detector: &Detector) -> Result<Option<Calibration>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
+        // distances have no usual amount by which they are lower, and without a step nothing was trained on
+        let trained = match detector.gives_probabilities() && self.step > 0 {
+            true => &self.images[..],
+            false => &[],
+        };
         calibrate::calibrate(
-            &self.detector()?,
+            detector,
             &self.held_out,
+            trained,
             &self.synthesiser,
             self.config.seed,
             self.views,
@@ -227,9 +249,10 @@ impl Trainer {
         let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
         let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
+        let detector = self.detector()?;
         Ok(Trained {
-            calibration: self.calibrate().await?,
-            familiarity: Familiarity::learn(&self.detector()?, good).await?,
+            calibration: self.calibrate(&detector).await?,
+            familiarity: Familiarity::learn(&detector, good).await?,
             weights,
         })
     }
@@ -277,6 +300,12 @@ impl Trainer {
         outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
         Ok(outliers)
     }
+}
+
+/// How many images differ from each other in any pixel.
+fn different(images: &[Arc<RgbImage>]) -> usize {
+    let pixels: HashSet<&[u8]> = images.iter().map(|image| image.as_raw().as_slice()).collect();
+    pixels.len()
 }
 
 /// A training image that looks defective to the trained model.

@@ -9,6 +9,9 @@ const FEWEST: usize = 4;
 /// A score further from the median than this many usual standard deviations is an outlier: a few scores do not give a
 /// reliable standard deviation of their own.
 const FAR: f32 = 2.0;
+/// How much lower an image that was trained on scores than a new one, as a logit, and the standard deviation of that among
+/// models (docs/notebook/thresholds.md, "Scores of images that were trained on").
+const LEARNED: (f32, f32) = (2.0, 0.5);
 /// Scores stay away from 0 and 1, where a logit has no value.
 const LEAST: f32 = 1e-6;
 
@@ -66,34 +69,36 @@ pub struct ExpectedScores {
 }
 
 impl ExpectedScores {
-    /// From the scores of so many images; more scores than images are several looks at each. Scores that are far off are
-    /// taken as if they were nearer (Huber, 1964): one defective image among the good ones should hardly count. None for
-    /// too few.
+    /// From the scores of so many images that were not trained on; more scores than images are several looks at each.
+    /// None for too few.
     pub fn of(scores: &[f32], images: usize, scale: Scale) -> Option<Self> {
+        Self::with_trained(scores, images, &[], scale)
+    }
+
+    /// The same with scores of images that were trained on. These scatter as others do, but lie lower by about
+    /// [`LEARNED`].
+    ///
+    /// Scores that are far off are taken as if they were nearer (Huber, 1964): one defective image among the good ones
+    /// should hardly count.
+    pub fn with_trained(scores: &[f32], images: usize, trained: &[f32], scale: Scale) -> Option<Self> {
         if scores.len() < FEWEST || images == 0 {
             return None;
         }
-        let mut values: Vec<f32> = scores.iter().map(|&score| scale.normal(score)).collect();
-        values.sort_by(f32::total_cmp);
-        let median = values[values.len() / 2];
         let usual = scale.usual_std();
-        let reach = FAR * usual;
-        let near = || {
-            values
-                .iter()
-                .map(|value| value.clamp(median - reach, median + reach))
-        };
-        let count = values.len() as f32;
-        let mean = near().sum::<f32>() / count;
-        let squares = near().map(|value| (value - mean) * (value - mean)).sum::<f32>();
-        // several views of one image tell less than as many images
-        let images = images as f32;
-        let freedom = KNOWN + images - 1.0;
-        let variance = (KNOWN * usual * usual + (images - 1.0) * squares / (count - 1.0)) / freedom;
+        let own = Sample::of(scores, images, scale);
+        let others = Sample::of(trained, trained.len(), scale);
+        let freedom = KNOWN + own.freedom + others.freedom;
+        let variance = (KNOWN * usual * usual + own.squares + others.squares) / freedom;
+        // both means estimate where further images lie: the more certain one counts more
+        let mut weights = [own.images / variance, 0.0];
+        if others.images > 0.0 {
+            weights[1] = 1.0 / (variance / others.images + LEARNED.1 * LEARNED.1);
+        }
+        let total = weights[0] + weights[1];
         Some(Self {
             scale,
-            mean,
-            std: (variance * (1.0 + 1.0 / images)).sqrt(),
+            mean: (weights[0] * own.mean + weights[1] * (others.mean + LEARNED.0)) / total,
+            std: (variance + 1.0 / total).sqrt(),
             freedom,
         })
     }
@@ -111,6 +116,40 @@ impl ExpectedScores {
         let normal =
             distance * (1.0 - 0.25 / self.freedom) / (1.0 + 0.5 * distance * distance / self.freedom).sqrt();
         0.5 * libm::erfcf(normal * std::f32::consts::FRAC_1_SQRT_2)
+    }
+}
+
+/// What the scores of some images say about where scores lie and how they scatter.
+struct Sample {
+    images: f32,
+    mean: f32,
+    /// Of the differences from the mean, for as many images as are looked at.
+    squares: f32,
+    freedom: f32,
+}
+
+impl Sample {
+    /// More scores than images are several looks at each, which tell less than as many images do.
+    fn of(scores: &[f32], images: usize, scale: Scale) -> Self {
+        let mut values: Vec<f32> = scores.iter().map(|&score| scale.normal(score)).collect();
+        values.sort_by(f32::total_cmp);
+        let median = values.get(values.len() / 2).copied().unwrap_or_default();
+        let reach = FAR * scale.usual_std();
+        let near = || {
+            values
+                .iter()
+                .map(|value| value.clamp(median - reach, median + reach))
+        };
+        let count = values.len() as f32;
+        let mean = near().sum::<f32>() / count.max(1.0);
+        let squares = near().map(|value| (value - mean) * (value - mean)).sum::<f32>();
+        let freedom = (images as f32 - 1.0).max(0.0);
+        Self {
+            images: images as f32,
+            mean,
+            squares: freedom * squares / (count - 1.0).max(1.0),
+            freedom,
+        }
     }
 }
 
@@ -161,6 +200,28 @@ mod tests {
             "{} and {}",
             limit(4),
             limit(8)
+        );
+    }
+
+    #[test]
+    fn images_that_were_trained_on_make_few_others_surer() {
+        let held_out = [0.1, 0.12, 0.2, 0.3];
+        // lower by two logits, as such images usually are
+        let trained: Vec<f32> = held_out
+            .iter()
+            .cycle()
+            .take(16)
+            .map(|&score| Scale::Probability.score(Scale::Probability.normal(score) - LEARNED.0))
+            .collect();
+        let limit = |trained: &[f32]| {
+            let expected = ExpectedScores::with_trained(&held_out, 4, trained, Scale::Probability);
+            expected.expect("enough").limit(0.05)
+        };
+        assert!(
+            limit(&trained) < limit(&[]) && limit(&trained) > 0.3,
+            "{} {}",
+            limit(&trained),
+            limit(&[])
         );
     }
 

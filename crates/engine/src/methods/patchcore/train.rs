@@ -183,7 +183,7 @@ impl BankBuilder {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        calibrate::calibrate(detector, &self.held_out, synthesiser, self.config.seed, 1.0)
+        calibrate::calibrate(detector, &self.held_out, &[], synthesiser, self.config.seed, 1.0)
             .await
             .map(Some)
     }

@@ -76,6 +76,9 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                     { "No images were held out, so nothing is known about its decisions: 0.5 decides." }
                 </p>
             }
+            { for info.notes.iter().map(|note| html! {
+                <p class="warning-text" data-testid="trained-note">{ icon(icons::WARNING) }{ sentence(note) }</p>
+            }) }
             if !info.outliers.is_empty() {
                 <p class="warning-text" data-testid="outliers">
                     { icon(icons::WARNING) }

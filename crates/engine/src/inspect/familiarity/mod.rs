@@ -5,10 +5,17 @@
 //! 2020). An image's distance is the *median* over its cells. A defect changes a few cells and hardly moves the median;
 //! another part changes most of them. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
 
+mod cells;
+mod gaussian;
+mod kinds;
+
 use destseg_kernels::Grid;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use cells::cells;
+use gaussian::Gaussian;
 
 use super::Detector;
 use crate::arch::weights::{Array, Weights};
@@ -23,8 +30,6 @@ pub const PREFIX: &str = "familiarity.";
 const MEAN: &str = "mean";
 const WHITENING: &str = "whitening";
 
-/// Share of the covariance that is replaced by its mean variance: a few images show few directions.
-const SHRINKAGE: f64 = 0.1;
 /// The distance from which on an image is unfamiliar. Good images of a model's own part have about 0.8, whatever the part.
 const LIMIT: f32 = 1.33;
 /// Parts that vary more get a limit of so many standard deviations (of the logarithm) above the median of their good
@@ -49,68 +54,24 @@ pub struct FamiliarityRecord {
     pub limit: f32,
     /// Distances of the good images, each to others than itself.
     pub good_distances: Vec<f32>,
+    /// How many good images each kind of part has, where they look like two; files of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_kinds: Option<[usize; 2]>,
 }
 
-/// A normal distribution of feature vectors.
-#[derive(Debug, Clone, PartialEq)]
-struct Gaussian {
-    mean: Vec<f32>,
-    /// A lower triangle, row by row: its product with a difference from the mean has covariance 1.
-    whitening: Vec<f32>,
-}
-
-impl Gaussian {
-    /// None where the vectors are not numbers.
-    fn of(moments: &Moments) -> Option<Self> {
-        let n = moments.channels();
-        let mut covariance = moments.covariance();
-        let variance = covariance.trace() / n as f64;
-        covariance *= 1.0 - SHRINKAGE;
-        for channel in 0..n {
-            // constant images have no variance at all
-            covariance[(channel, channel)] += SHRINKAGE * variance + f64::from(f32::EPSILON);
-        }
-        let factor = covariance.cholesky()?;
-        let mut inverse = nalgebra::DMatrix::identity(n, n);
-        if !factor.l().solve_lower_triangular_mut(&mut inverse) {
-            return None;
-        }
-        let whitening: Vec<f32> = (0..n)
-            .flat_map(|row| (0..=row).map(move |column| (row, column)))
-            .map(|place| inverse[place] as f32)
-            .collect();
-        let mean: Vec<f32> = moments.mean().into_iter().map(|value| value as f32).collect();
-        let all_finite = mean.iter().chain(&whitening).all(|value| value.is_finite());
-        all_finite.then_some(Self { mean, whitening })
+impl FamiliarityRecord {
+    /// Whether an image at this distance is unfamiliar.
+    pub fn is_unfamiliar(&self, distance: f32) -> bool {
+        distance > self.limit
     }
 
-    /// The root mean square of a vector's whitened difference from the mean.
-    fn distance(&self, vector: &[f32], difference: &mut Vec<f32>) -> f32 {
-        difference.clear();
-        difference.extend(vector.iter().zip(&self.mean).map(|(value, mean)| value - mean));
-        let mut rest = &self.whitening[..];
-        let mut squares = 0.0;
-        for length in 1..=difference.len() {
-            let (row, others) = rest.split_at(length);
-            rest = others;
-            let product: f32 = row.iter().zip(&*difference).map(|(a, b)| a * b).sum();
-            squares += product * product;
-        }
-        (squares / self.mean.len() as f32).sqrt()
-    }
-
-    /// The median over the cells.
-    fn median(&self, cells: &Grid) -> f32 {
-        let mut difference = Vec::with_capacity(cells.channels);
-        let vectors = cells.data.chunks_exact(cells.channels.max(1));
-        let mut distances: Vec<f32> = vectors
-            .map(|vector| self.distance(vector, &mut difference))
-            .collect();
-        if distances.is_empty() {
-            return 0.0;
-        }
-        let middle = distances.len() / 2;
-        *distances.select_nth_unstable_by(middle, f32::total_cmp).1
+    /// What to know about good images of two kinds, one sentence.
+    pub fn kinds_note(&self) -> Option<String> {
+        let [first, second] = self.two_kinds?;
+        Some(format!(
+            "the good images look like two kinds of part ({first} and {second} images): train a model for each, unless \
+             both kinds come by turns"
+        ))
     }
 }
 
@@ -172,6 +133,7 @@ impl Familiarity {
             record: FamiliarityRecord {
                 limit: limit(&good_distances),
                 good_distances,
+                two_kinds: kinds::two_kinds(&images.iter().map(|[cells, _]| cells).collect::<Vec<_>>()),
             },
         }))
     }
@@ -188,16 +150,17 @@ impl Familiarity {
 
     /// Whether an image at this distance is unfamiliar.
     pub fn is_unfamiliar(&self, distance: f32) -> bool {
-        distance > self.record.limit
+        self.record.is_unfamiliar(distance)
     }
 
     /// Its tensors, under the names of a file.
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::default();
-        for (name, values) in [(MEAN, &self.gaussian.mean), (WHITENING, &self.gaussian.whitening)] {
+        let mean = self.gaussian.mean().to_vec();
+        for (name, data) in [(MEAN, mean), (WHITENING, self.gaussian.rows())] {
             let array = Array {
-                shape: vec![values.len()],
-                data: values.clone(),
+                shape: vec![data.len()],
+                data,
             };
             weights.insert(format!("{PREFIX}{name}"), array);
         }
@@ -225,10 +188,10 @@ impl Familiarity {
             ));
         }
         Ok(Self {
-            gaussian: Gaussian {
-                mean: read(MEAN, channels)?,
-                whitening: read(WHITENING, channels * (channels + 1) / 2)?,
-            },
+            gaussian: Gaussian::from_rows(
+                read(MEAN, channels)?,
+                &read(WHITENING, channels * (channels + 1) / 2)?,
+            ),
             record,
         })
     }
@@ -249,53 +212,6 @@ fn limit(good_distances: &[f32]) -> f32 {
     let middle = median(logarithms.clone());
     let deviation = NORMAL * median(logarithms.iter().map(|own| (own - middle).abs()).collect());
     LIMIT.max(libm::expf(middle + SPREAD * deviation))
-}
-
-/// Cells of an image: the teacher's normalised features of the middle and the coarse level, each a mean over 3x3 places,
-/// side by side at the coarse level's size.
-pub(crate) fn cells(middle: &Grid, coarse: &Grid) -> Grid {
-    let (fine, wide) = (mean_3x3(middle), mean_3x3(coarse));
-    let channels = middle.channels + coarse.channels;
-    let mut cells = Grid::zeros(coarse.height, coarse.width, channels);
-    let ratio = middle.width / coarse.width.max(1);
-    let share = 1.0 / (ratio * ratio).max(1) as f32;
-    for (place, cell) in cells.data.chunks_exact_mut(channels.max(1)).enumerate() {
-        let (y, x) = (place / coarse.width, place % coarse.width);
-        let (first, second) = cell.split_at_mut(middle.channels);
-        for row in y * ratio..(y + 1) * ratio {
-            for column in x * ratio..(x + 1) * ratio {
-                let vector = &fine.data[(row * fine.width + column) * fine.channels..][..fine.channels];
-                first
-                    .iter_mut()
-                    .zip(vector)
-                    .for_each(|(sum, value)| *sum += share * value);
-            }
-        }
-        second.copy_from_slice(&wide.data[place * coarse.channels..][..coarse.channels]);
-    }
-    cells
-}
-
-/// The mean of each 3x3 neighbourhood, of those of its places that exist.
-fn mean_3x3(grid: &Grid) -> Grid {
-    let (height, width, channels) = (grid.height, grid.width, grid.channels);
-    let mut out = Grid::zeros(height, width, channels);
-    for (place, pixel) in out.data.chunks_exact_mut(channels.max(1)).enumerate() {
-        let (y, x) = (place / width, place % width);
-        let mut count = 0.0;
-        for row in y.saturating_sub(1)..(y + 2).min(height) {
-            for column in x.saturating_sub(1)..(x + 2).min(width) {
-                let vector = &grid.data[(row * width + column) * channels..][..channels];
-                pixel
-                    .iter_mut()
-                    .zip(vector)
-                    .for_each(|(sum, value)| *sum += value);
-                count += 1.0;
-            }
-        }
-        pixel.iter_mut().for_each(|sum| *sum /= count);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -348,6 +264,7 @@ mod tests {
         let broken = FamiliarityRecord {
             limit: f32::NAN,
             good_distances: Vec::new(),
+            two_kinds: None,
         };
         assert!(Familiarity::from_file(broken, &weights, 6).is_err());
     }
@@ -371,6 +288,31 @@ mod tests {
         assert!(!familiarity.is_unfamiliar(familiarity.distance(&constant)));
         constant.data[0] = f32::NAN;
         assert!(Familiarity::of(&vec![twice(&constant); 5]).is_err());
+    }
+
+    #[test]
+    fn two_kinds_of_part_are_told() {
+        let kind = |centre: f32, count: usize| (0..count).map(move |seed| twice(&image(seed, centre, 6)));
+        let one: Vec<[Grid; 2]> = kind(0.0, 12).collect();
+        let record = |images: &[[Grid; 2]]| {
+            Familiarity::of(images)
+                .expect("are numbers")
+                .expect("are enough")
+                .record
+        };
+        assert_eq!(record(&one).two_kinds, None);
+        let both: Vec<[Grid; 2]> = kind(0.0, 9).chain(kind(30.0, 4)).collect();
+        let mut counts = record(&both).two_kinds.expect("two kinds");
+        counts.sort_unstable();
+        assert_eq!(counts, [4, 9]);
+        assert!(
+            record(&both)
+                .kinds_note()
+                .is_some_and(|note| note.contains("two kinds"))
+        );
+        // one odd photo is no kind
+        let odd: Vec<[Grid; 2]> = kind(0.0, 12).chain(kind(30.0, 1)).collect();
+        assert_eq!(record(&odd).two_kinds, None);
     }
 
     #[test]
