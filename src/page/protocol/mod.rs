@@ -253,6 +253,9 @@ pub struct PredictionInfo {
     /// Whether the image shows something else than the model's part; none where the model cannot tell.
     #[serde(default)]
     pub unfamiliar: Option<bool>,
+    /// Distance from the good images, where the model has a record of them.
+    #[serde(default)]
+    pub distance: Option<f32>,
     /// Milliseconds to decode.
     pub decode_ms: f64,
     /// Milliseconds of resizing and the networks, reading back included.

@@ -173,7 +173,7 @@ pub enum TrainEvent {
     /// All steps are done; thresholds are being found.
     Calibrating,
     /// The inspector is ready. The buffer is its model file.
-    Trained(TrainedInfo),
+    Trained(Box<TrainedInfo>),
     /// The training could not begin or go on.
     Failed {
         /// Why and what to do, one sentence.

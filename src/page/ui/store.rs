@@ -11,13 +11,14 @@ use web_sys::Blob;
 
 use super::draw;
 use super::state::{
-    Action, Dispatch, Inspector, KEPT, ModelSource, RECORD_VERSION, ThresholdChange, TrainAction, Trained,
+    Action, Dispatch, Inspector, KEPT, KeptThreshold, ModelSource, RECORD_VERSION, ThresholdChange,
+    TrainAction, Trained,
 };
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::{self, Content};
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 use destseg_engine::methods::header;
-use destseg_engine::verdict::calibration::{Calibration, SetBy};
+use destseg_engine::verdict::calibration::Calibration;
 
 /// Names of an inspector's files.
 const MODEL: &str = "model.safetensors";
@@ -166,26 +167,22 @@ async fn picture(content: &Content, size: (u32, u32)) -> Option<String> {
 /// [`State::threshold_name`]: super::state::State::threshold_name
 pub(crate) fn kept_threshold(name: &str) -> Option<ThresholdChange> {
     let text = small_storage()?.get_item(&format!("{THRESHOLD}{name}")).ok()??;
-    let (threshold, by): (f32, SetBy) = serde_json::from_str(&text).ok()?;
-    threshold
-        .is_finite()
-        .then_some(ThresholdChange::Kept(threshold, by))
+    serde_json::from_str(&text).ok().map(ThresholdChange::Kept)
 }
 
-/// Keeps a model's threshold, unless it is the trained one; an inspector's file has it, too, a moment later.
+/// Keeps a model's threshold and corrections, unless they are as trained; an inspector's file has them, too, a moment
+/// later.
 pub(crate) fn keep_threshold(name: &str, calibration: &Calibration, dispatch: &Dispatch) {
-    let kept = kept_threshold(name);
-    let is_trained = calibration.set_by == SetBy::Training;
-    let now = ThresholdChange::Kept(calibration.image_threshold, calibration.set_by);
-    if kept == (!is_trained).then_some(now) {
+    let now = KeptThreshold::of(calibration);
+    if kept_threshold(name) == now.clone().map(ThresholdChange::Kept) {
         return;
     }
     if let Some(storage) = small_storage() {
         let key = format!("{THRESHOLD}{name}");
         // where nothing is stored, the threshold holds until the page is left
-        let _ = match serde_json::to_string(&(calibration.image_threshold, calibration.set_by)) {
-            Ok(text) if !is_trained => storage.set_item(&key, &text),
-            _ => storage.remove_item(&key),
+        let _ = match now.and_then(|now| serde_json::to_string(&now).ok()) {
+            Some(text) => storage.set_item(&key, &text),
+            None => storage.remove_item(&key),
         };
     }
     if let Some(id) = name.strip_prefix(KEPT) {

@@ -281,6 +281,7 @@ impl Loaded {
             score,
             dest_score,
             unfamiliar: detector.is_unfamiliar(distance),
+            distance,
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };

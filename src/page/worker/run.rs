@@ -373,7 +373,7 @@ impl Run {
             file.weights.extend(self.teacher.prefixed(prefix::TEACHER));
         }
         let file = file.to_bytes(PRECISION)?;
-        post_train(TrainEvent::Trained(trained), Some(&file));
+        post_train(TrainEvent::Trained(trained.into()), Some(&file));
         Ok(())
     }
 

@@ -119,10 +119,10 @@ impl Session {
         result.dest_score = Some(found.dest_score);
         result.distance = found.distance;
         let record = self.familiarity.as_ref();
-        result.unfamiliar = found
-            .distance
-            .zip(record)
-            .map(|(distance, record)| record.is_unfamiliar(distance));
+        result.unfamiliar = found.distance.zip(record).map(|(distance, record)| {
+            let is_corrected = self.calibration.as_ref().is_some_and(|own| own.knows(distance));
+            record.is_unfamiliar(distance) && !is_corrected
+        });
         let map = found.map().resize(side, side);
         if let Some(calibration) = &self.calibration {
             result.found = outlines(&map, calibration.pixel_threshold);

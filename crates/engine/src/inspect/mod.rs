@@ -181,7 +181,9 @@ impl Detector {
 
     /// Whether an image at this distance shows something else than the model's part; none where that is not known.
     pub fn is_unfamiliar(&self, distance: Option<f32>) -> Option<bool> {
-        Some(self.familiarity.as_ref()?.is_unfamiliar(distance?))
+        let (record, distance) = (self.familiarity.as_ref()?, distance?);
+        let is_corrected = self.calibration.as_ref().is_some_and(|own| own.knows(distance));
+        Some(record.is_unfamiliar(distance) && !is_corrected)
     }
 
     /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::corrections::Correction;
 use super::decision::{self, Thresholds};
 use super::expected::{ExpectedScores, Scale};
 use crate::config::AnomalyKind;
@@ -61,6 +62,9 @@ pub struct Calibration {
     /// How the scores of further good images are expected to scatter; files of version 0.1 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedScores>,
+    /// What people said about images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<Correction>,
     /// Views that an image is shown in, on average: the highest score of all counts.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub views: f32,
@@ -109,6 +113,7 @@ impl Default for Calibration {
             synthetic_scores: Vec::new(),
             synthetic_kinds: Vec::new(),
             expected: None,
+            corrections: Vec::new(),
             views: one(),
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod calibration;
 pub mod certainty;
+pub mod corrections;
 pub mod decision;
 pub mod expected;
 pub mod quality;

@@ -6,7 +6,9 @@ use super::Page;
 use crate::page::protocol::PredictionInfo;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Prediction, Status, Verdict};
+use crate::page::ui::state::{Action, Mark, Prediction, Status, Verdict};
+use destseg_engine::error::sentence;
+use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision;
 
@@ -61,6 +63,7 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                     { sure(certainty) }
                 </p>
             }
+            { corrections(page) }
             { facts(info) }
             if verdict.certainty.is_none() {
                 <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
@@ -125,8 +128,39 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ "Train for this part" }
             </button>
+            { corrections(page) }
             { facts(&prediction.info) }
         </>
+    }
+}
+
+/// Buttons that tell the model what the image really shows.
+fn corrections(page: &Page) -> Html {
+    let Some(item) = page.state.current() else {
+        return Html::default();
+    };
+    let (said, id) = (page.state.mark(item), item.id);
+    let button = |mark: Mark, testid: &'static str, words: &'static str| {
+        let dispatch = page.dispatch.clone();
+        let is_on = said == mark;
+        let onclick = Callback::from(move |_: MouseEvent| {
+            dispatch.dispatch(Action::Correct(id, if is_on { Mark::None } else { mark }));
+        });
+        html! {
+            <button class="button" type="button" data-testid={testid} aria-pressed={is_on.to_string()} {onclick}>
+                { words }
+            </button>
+        }
+    };
+    let contradiction = page.state.calibration().and_then(Calibration::contradiction);
+    html! {
+        <div class="promises corrections" role="group" aria-label="Correct the verdict">
+            { button(Mark::Good, "mark-good", "This is good") }
+            { button(Mark::Defective, "mark-defective", "There is a defect") }
+            if let Some(text) = contradiction.filter(|_| said != Mark::None) {
+                <p class="hint" data-testid="contradiction">{ sentence(&text) }</p>
+            }
+        </div>
     }
 }
 

@@ -27,7 +27,7 @@ pub use item::{Item, MapKind, Prediction, Status};
 pub use reducer::Action;
 pub(crate) use reducer::Dispatch;
 pub use study::{StudyAction, StudyJob, StudyState};
-pub use threshold::{KEPT, ThresholdChange};
+pub use threshold::{KEPT, KeptThreshold, Mark, ThresholdChange};
 pub use train::{
     Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, RECORD_VERSION,
     TrainAction, TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
@@ -481,7 +481,13 @@ impl State {
 
     /// What a result means with the present model.
     pub fn verdict(&self, prediction: &Prediction) -> Verdict {
-        Verdict::new(prediction.info.score, self.calibration()).about(prediction.info.unfamiliar)
+        let (info, calibration) = (&prediction.info, self.calibration());
+        let known = |distance| calibration.is_some_and(|own| own.knows(distance));
+        // said to be the model's part after it was analysed
+        let unfamiliar = info
+            .unfamiliar
+            .map(|own| own && !info.distance.is_some_and(known));
+        Verdict::new(info.score, calibration).about(unfamiliar)
     }
 
     /// Median inference time in milliseconds.

@@ -6,7 +6,7 @@ use web_sys::{Blob, HtmlVideoElement};
 use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, ModelSource,
+    Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, Mark, ModelSource,
     Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, TrainingImage, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
@@ -54,6 +54,8 @@ pub enum Action {
     OpenModel(ModelSource),
     /// Moves the image threshold of the model in place.
     Threshold(ThresholdChange),
+    /// Says whether an image of the queue has a defect.
+    Correct(ItemId, Mark),
     /// Restarts the engine with this choice.
     Backend(BackendChoice),
     /// Tries again after the engine stopped, or a model failed.
@@ -120,6 +122,7 @@ impl State {
             }
             Action::OpenModel(source) => self.open_model(source),
             Action::Threshold(change) => self.set_threshold(change),
+            Action::Correct(id, mark) => self.correct(id, mark),
             Action::Backend(backend) => {
                 self.backend = backend;
                 let is_there = self.gpu_engine_files != GpuEngineFiles::Absent;

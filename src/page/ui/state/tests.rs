@@ -7,7 +7,7 @@ use yew::Reducible as _;
 use super::*;
 use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION, PredictionInfo};
 use crate::page::shared::content::UserFile;
-use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::calibration::{Calibration, SetBy};
 
 fn file(id: &str) -> ManifestFile {
     ManifestFile {
@@ -71,6 +71,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         levels: [[2, 1], [1, 1], [1, 1]],
         score,
         dest_score: dest,
+        distance: None,
         unfamiliar: None,
         decode_ms: 1.0,
         inference_ms: f64::from(job),
@@ -186,6 +187,48 @@ fn an_unfamiliar_image_leads_to_training() {
     assert_eq!((verdict.word(), verdict.is_defect()), ("unfamiliar", false));
     page.act(Action::TrainOn(item.id));
     assert_eq!(page.0.room, Room::Train);
+}
+
+#[test]
+fn a_moved_threshold_reaches_the_engine_and_outlives_it() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed(job, 0.8, 0.1));
+    page.act(Action::Threshold(ThresholdChange::To(0.9)));
+    let verdict = |page: &Page| page.0.verdict(page.0.items[0].prediction().expect("done"));
+    assert!(!verdict(&page).is_defect());
+    let (next, _) = page.begin();
+    let Job::SetCalibration(sent) = next else {
+        panic!("{next:?}")
+    };
+    assert_eq!((sent.image_threshold, sent.set_by), (0.9, SetBy::Hand));
+    assert!(!matches!(page.0.next_job(), Some(Job::SetCalibration(_))), "once");
+    // another engine gets the model as it was, then the threshold
+    page.fatal();
+    page.on_event(Event::Ready {
+        protocol: PROTOCOL_VERSION,
+    });
+    page.bring_up();
+    assert!(matches!(page.begin().0, Job::SetCalibration(_)));
+    page.act(Action::Threshold(ThresholdChange::Restore));
+    assert!(verdict(&page).is_defect() && page.0.calibration().map(|own| own.image_threshold) == Some(0.4));
+}
+
+#[test]
+fn a_correction_moves_the_threshold_and_can_be_taken_back() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed(job, 0.8, 0.1));
+    let id = page.0.items[0].id;
+    let is_defect = |page: &Page| {
+        page.0
+            .verdict(page.0.items[0].prediction().expect("done"))
+            .is_defect()
+    };
+    page.act(Action::Correct(id, Mark::Good));
+    assert!(!is_defect(&page) && page.0.mark(&page.0.items[0]) == Mark::Good);
+    page.act(Action::Correct(id, Mark::None));
+    assert!(is_defect(&page) && page.0.mark(&page.0.items[0]) == Mark::None);
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 use std::rc::Rc;
 
-use super::{Model, ModelSource, State};
+use serde::{Deserialize, Serialize};
+
+use super::{Item, ItemId, Model, ModelSource, State};
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
+use destseg_engine::verdict::corrections::Correction;
 
 /// Before the id of an inspector in the name of a kept threshold.
 pub const KEPT: &str = "kept ";
 
 /// How the visitor moves the threshold.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ThresholdChange {
     /// To this number.
     To(f32),
@@ -18,9 +21,41 @@ pub enum ThresholdChange {
     /// To a number that an evaluation suggests.
     Evaluated(f32),
     /// To what it was when the page was left.
-    Kept(f32, SetBy),
+    Kept(KeptThreshold),
     /// Back to what training found.
     Restore,
+}
+
+/// What the page keeps of a model whose threshold was moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptThreshold {
+    threshold: f32,
+    by: SetBy,
+    #[serde(default)]
+    corrections: Vec<Correction>,
+}
+
+impl KeptThreshold {
+    /// None for a threshold as it was trained.
+    pub fn of(calibration: &Calibration) -> Option<Self> {
+        let is_trained = calibration.set_by == SetBy::Training && calibration.corrections.is_empty();
+        (!is_trained).then(|| Self {
+            threshold: calibration.image_threshold,
+            by: calibration.set_by,
+            corrections: calibration.corrections.clone(),
+        })
+    }
+}
+
+/// What the visitor says about an image of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It has no defect.
+    Good,
+    /// It has one.
+    Defective,
+    /// What was said before is taken back.
+    None,
 }
 
 impl ThresholdChange {
@@ -29,7 +64,10 @@ impl ThresholdChange {
             Self::To(threshold) => calibration.set(threshold, SetBy::Hand),
             Self::Promise(share) => calibration.promise(share),
             Self::Evaluated(threshold) => calibration.set(threshold, SetBy::Evaluation),
-            Self::Kept(threshold, by) => calibration.set(threshold, by),
+            Self::Kept(kept) => {
+                calibration.set(kept.threshold, kept.by);
+                calibration.corrections = kept.corrections;
+            }
             Self::Restore => calibration.restore(),
         }
     }
@@ -50,6 +88,39 @@ impl State {
         if self.evaluate.result().is_some() {
             self.evaluate.threshold = self.calibration().map(|own| own.image_threshold);
         }
+    }
+
+    /// What the visitor said about an image of the queue.
+    pub fn mark(&self, item: &Item) -> Mark {
+        let corrections = self.calibration().map_or(&[][..], |own| &own.corrections);
+        let own = corrections.iter().find(|own| *own.name == *item.name);
+        own.map_or(Mark::None, |own| match own.defective {
+            true => Mark::Defective,
+            false => Mark::Good,
+        })
+    }
+
+    /// Takes in what the visitor says about an image: threshold and record of the model's part follow at once.
+    pub(super) fn correct(&mut self, id: ItemId, mark: Mark) {
+        let item = self.item(id);
+        let Some((name, info)) =
+            item.and_then(|item| Some((item.name.to_string(), item.prediction()?.info.clone())))
+        else {
+            return;
+        };
+        let Some(model) = &mut self.model else { return };
+        let calibration = &mut Rc::make_mut(&mut model.info).calibration;
+        let calibration = calibration.get_or_insert_with(Calibration::default);
+        match mark {
+            Mark::None => calibration.take_back(&name),
+            Mark::Good | Mark::Defective => calibration.correct(Correction {
+                name,
+                defective: mark == Mark::Defective,
+                score: info.score,
+                distance: info.distance,
+            }),
+        }
+        self.calibration_is_new = true;
     }
 
     /// A model that is loaded again, by another engine, keeps the threshold that it has in the page.

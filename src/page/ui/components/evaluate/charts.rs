@@ -60,7 +60,7 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
     let back = move_to.reform(move |_: MouseEvent| in_force);
     let put = |change: ThresholdChange| {
         let dispatch = page.dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Threshold(change)))
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Threshold(change.clone())))
     };
     let (use_it, restore) = (
         put(ThresholdChange::Evaluated(threshold)),

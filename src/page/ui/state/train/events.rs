@@ -86,7 +86,7 @@ impl State {
             TrainEvent::Calibrating => train.phase = Phase::Calibrating,
             TrainEvent::Trained(info) => match bulk {
                 Some(Bulk::File(file)) => {
-                    let trained = Rc::new(Trained { info, file });
+                    let trained = Rc::new(Trained { info: *info, file });
                     train.phase = Phase::Done(trained.clone());
                     train.unkept = Some(trained);
                 }

@@ -1,0 +1,188 @@
+//! Verdicts that people have corrected, and the threshold that follows from them.
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{Calibration, SetBy};
+
+/// As many images of a calibration as weigh what a moved threshold does to good parts and synthetic defects: a correction
+/// weighs one.
+const WEIGHT: f32 = 20.0;
+/// A familiar image may be this much further from the good images than a corrected one.
+const FURTHER: f32 = 1.02;
+
+/// What someone said about an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The image's name; a second correction of the same name takes the first one's place.
+    pub name: String,
+    /// Whether it has a defect.
+    pub defective: bool,
+    /// Its image score.
+    pub score: f32,
+    /// Its distance from the good images, where the model has a record of them: it shows the model's part.
+    #[serde(default)]
+    pub distance: Option<f32>,
+}
+
+impl Correction {
+    fn is_wrong_at(&self, threshold: f32) -> bool {
+        (self.score >= threshold) != self.defective
+    }
+}
+
+impl Calibration {
+    /// Takes in what someone said about an image, and moves the threshold accordingly.
+    pub fn correct(&mut self, correction: Correction) {
+        self.corrections.retain(|own| own.name != correction.name);
+        self.corrections.push(correction);
+        self.follow_corrections();
+    }
+
+    /// Takes back what was said about an image.
+    pub fn take_back(&mut self, name: &str) {
+        self.corrections.retain(|own| own.name != name);
+        self.follow_corrections();
+    }
+
+    /// Whether an image at this distance is familiar because one as far from the good images was said to show the part.
+    pub fn knows(&self, distance: f32) -> bool {
+        let distances = self.corrections.iter().filter_map(|own| own.distance);
+        distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER >= distance
+    }
+
+    /// Corrections that the threshold in force does not follow, in a sentence; none if there are no such.
+    pub fn contradiction(&self) -> Option<String> {
+        let wrong = self
+            .corrections
+            .iter()
+            .filter(|own| own.is_wrong_at(self.image_threshold))
+            .count();
+        let all = self.corrections.len();
+        (wrong > 0).then(|| {
+            format!(
+                "{wrong} of {all} corrections cannot be followed: a threshold that does would stop more good parts or miss \
+                 more defects than it helps. Train further with these images"
+            )
+        })
+    }
+
+    /// The threshold with the fewest wrong corrections, where what it does to other good parts and defects counts, too.
+    fn follow_corrections(&mut self) {
+        if self.corrections.is_empty() {
+            if self.set_by == SetBy::Corrections {
+                self.restore();
+            }
+            return;
+        }
+        let base = match self.set_by {
+            SetBy::Corrections => self.trained_threshold.unwrap_or(self.image_threshold),
+            _ => self.image_threshold,
+        };
+        let alarms = |threshold| self.expected_above(threshold).unwrap_or_default();
+        let found = |threshold| {
+            let scores = &self.synthetic_scores;
+            let hits = scores.iter().filter(|&&score| score >= threshold).count();
+            hits as f32 / scores.len().max(1) as f32
+        };
+        let (alarms_before, found_before) = (alarms(base), found(base));
+        let cost = |threshold: f32| {
+            let wrong = self
+                .corrections
+                .iter()
+                .filter(|own| own.is_wrong_at(threshold))
+                .count();
+            let worse =
+                (alarms(threshold) - alarms_before).max(0.0) + (found_before - found(threshold)).max(0.0);
+            // the nearest of those that cost the same
+            (wrong as f32 + WEIGHT * worse, (threshold - base).abs())
+        };
+        let candidates = self.corrections.iter().map(|own| match own.defective {
+            true => own.score,
+            false => own.score.next_up(),
+        });
+        let best = candidates.chain([base]).min_by(|&a, &b| {
+            let ((a, far_a), (b, far_b)) = (cost(a), cost(b));
+            a.total_cmp(&b).then(far_a.total_cmp(&far_b))
+        });
+        self.set(best.unwrap_or(base), SetBy::Corrections);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::calibration::tests::of;
+    use proptest::prelude::*;
+
+    fn model() -> Calibration {
+        let good: Vec<f32> = (0..40).map(|place| 0.02 + 0.002 * place as f32).collect();
+        let synthetic: Vec<f32> = (0..100).map(|place| 0.3 + 0.007 * place as f32).collect();
+        of(&good, &synthetic, 1.0)
+    }
+
+    fn correction(name: &str, score: f32, defective: bool) -> Correction {
+        Correction {
+            name: name.into(),
+            defective,
+            score,
+            distance: Some(1.5),
+        }
+    }
+
+    #[test]
+    fn a_false_alarm_raises_the_threshold_and_taking_it_back_restores_it() {
+        let mut own = model();
+        let before = own.clone();
+        own.correct(correction("a", 0.31, false));
+        assert!(own.image_threshold > 0.31 && own.set_by == SetBy::Corrections);
+        assert_eq!(own.contradiction(), None);
+        assert!(own.knows(1.5) && !own.knows(1.6) && !before.knows(0.1));
+        own.take_back("a");
+        assert_eq!(own, before);
+    }
+
+    #[test]
+    fn a_miss_lowers_it_but_not_among_the_good_parts() {
+        let mut own = model();
+        let before = own.image_threshold;
+        let near = before * 0.98;
+        own.correct(correction("near", near, true));
+        assert_eq!(own.image_threshold, near);
+        // a defect that scores as good parts do cannot be had by the threshold
+        let mut own = model();
+        own.correct(correction("far", 0.05, true));
+        assert_eq!(own.image_threshold, before);
+        assert!(own.contradiction().is_some_and(|text| text.starts_with("1 of 1")));
+    }
+
+    #[test]
+    fn corrections_that_contradict_each_other_are_said() {
+        let mut own = model();
+        own.correct(correction("good", 0.5, false));
+        own.correct(correction("defective", 0.4, true));
+        assert!(own.contradiction().is_some());
+        // the later word on the same image counts
+        own.correct(correction("good", 0.5, true));
+        assert_eq!((own.corrections.len(), own.contradiction()), (2, None));
+    }
+
+    proptest! {
+        #[test]
+        fn corrections_never_make_themselves_worse(
+            marks in proptest::collection::vec((0.0_f32..1.0, any::<bool>()), 1..12)
+        ) {
+            let mut own = model();
+            let wrong = |threshold: f32, own: &Calibration| {
+                own.corrections.iter().filter(|mark| mark.is_wrong_at(threshold)).count()
+            };
+            let base = own.image_threshold;
+            for (place, (score, defective)) in marks.into_iter().enumerate() {
+                own.correct(correction(&place.to_string(), score, defective));
+            }
+            prop_assert!(wrong(own.image_threshold, &own) <= wrong(base, &own));
+            let text = serde_json::to_string(&own).expect("is written");
+            let read: Calibration = serde_json::from_str(&text).expect("is read");
+            prop_assert_eq!((read.corrections, read.image_threshold), (own.corrections, own.image_threshold));
+        }
+    }
+}
