@@ -1,10 +1,11 @@
-//! The command line: `destseg train | calibrate | predict | eval | sweep | bench | import | export | demo-data`. It only
+//! The command line: `destseg train | calibrate | correct | predict | eval | sweep | bench | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
 mod baseline;
 mod bench;
 mod calibrate;
 mod common;
+mod correct;
 mod demo_data;
 mod eval;
 mod export;
@@ -45,6 +46,8 @@ enum Command {
     Train(train::Args),
     /// Recalibrate a model's thresholds on good images, without training.
     Calibrate(calibrate::Args),
+    /// Correct verdicts: the threshold follows, and with --data the segmentation network learns from them.
+    Correct(correct::Args),
     /// Show where images are defective: overlay, raw map and a line of JSON each.
     Predict(predict::Args),
     /// Measure a model, or one for each category, on labelled test sets (MVTec layout).
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         match cli.command {
             Command::Train(args) => train::run(args).await,
             Command::Calibrate(args) => calibrate::run(args).await,
+            Command::Correct(args) => correct::run(args).await,
             Command::Predict(args) => predict::run(args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Sweep(args) => sweep::run(&args),

@@ -297,6 +297,16 @@ impl Synthesiser {
         self.augment.varies_light() || self.augment.camera > 0.0
     }
 
+    /// An image as training shows it, where nothing may move: light and camera.
+    pub fn in_place(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
+        let still = AugmentConfig {
+            rotate_90: false,
+            rotate: 0.0,
+            ..self.augment
+        };
+        vary(image, &still, rng)
+    }
+
     /// A good image as training shows it, without an anomaly.
     pub fn good(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
         vary(image, &self.augment, rng)

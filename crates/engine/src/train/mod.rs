@@ -5,6 +5,7 @@
 
 pub(crate) mod calibrate;
 mod checkpoint;
+mod corrected;
 pub mod footprint;
 mod learning_rate;
 mod networks;
@@ -28,6 +29,7 @@ use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
 pub use checkpoint::model_so_far;
+pub use corrected::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
 use networks::Networks;
 use sampler::Sampler;
 pub use sampler::draw_subset;
@@ -54,6 +56,8 @@ pub struct Trainer {
     best: Option<Best>,
     /// Statistics of the good images' features, until stage 2 begins.
     statistics: Option<FeatureStatistics>,
+    /// Images whose verdicts were corrected.
+    corrected: Vec<CorrectedImage>,
 }
 
 /// What a training gives.
@@ -152,6 +156,7 @@ impl Trainer {
             views: 1.0,
             step: 0,
             best: None,
+            corrected: Vec::new(),
         })
     }
 

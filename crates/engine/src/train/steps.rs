@@ -233,7 +233,11 @@ impl Trainer {
             .sampler
             .indices(self.step)
             .into_iter()
-            .map(|(index, mut rng)| self.synthesiser.sample(&self.images[index], &mut rng))
+            .enumerate()
+            .map(|(place, (index, mut rng))| {
+                self.corrected_sample(place, &mut rng)
+                    .unwrap_or_else(|| self.synthesiser.sample(&self.images[index], &mut rng))
+            })
             .collect::<Result<_>>()?;
         let side = self.model_config.input_size;
         let mask = samples

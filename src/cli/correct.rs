@@ -1,0 +1,262 @@
+//! `destseg correct`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::common::{
+    DeviceArg, load_all_good, load_model, load_teacher, load_textures, open_device, refuse_existing,
+    write_file,
+};
+use super::train::report;
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::Weights;
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::{Schedule, TrainConfig};
+use destseg_engine::data::dataset::{Category, image_files};
+use destseg_engine::data::image;
+use destseg_engine::files::storage::Precision;
+use destseg_engine::inspect::Detector;
+use destseg_engine::methods;
+use destseg_engine::methods::file::ModelFile;
+use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, Trainer, suspected};
+use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::corrections::Correction;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The threshold and the record of the model's part follow the corrections at once. With --data the \
+    segmentation network is trained further, too, on the corrected images and on samples of the good images as before. \
+    The model file stays as it is, so nothing is lost: `destseg calibrate --restore` takes the threshold back."
+)]
+pub(super) struct Args {
+    /// Model file.
+    #[arg(short, long)]
+    model: PathBuf,
+    /// Folder of images that are good, whatever the model says.
+    #[arg(long, value_name = "DIR", required_unless_present = "defective")]
+    good: Option<PathBuf>,
+    /// Folder of images that have a defect.
+    #[arg(long, value_name = "DIR")]
+    defective: Option<PathBuf>,
+    /// Folder of masks of the defective images, with the same names; without one the model's own map says where to look.
+    #[arg(long, value_name = "DIR", requires = "defective")]
+    masks: Option<PathBuf>,
+    /// Train the segmentation network further, with the good images of this folder in MVTec layout as before.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Steps of the further training.
+    #[arg(long, default_value_t = STEPS, requires = "data")]
+    steps: usize,
+    /// Model file to write.
+    #[arg(short, long)]
+    out: PathBuf,
+    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    #[arg(long)]
+    textures: Option<PathBuf>,
+    /// Teacher file, where the model needs one that is not built in.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceArg,
+    /// How weights are stored.
+    #[arg(long, value_enum, default_value = "f16")]
+    precision: Precision,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+}
+
+/// A corrected image's file.
+struct Marked {
+    path: PathBuf,
+    defective: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    refuse_existing(&args.out, args.force)?;
+    let marked = marked(&args)?;
+    let mut file = load_model(&args.model)?;
+    let teacher = match file.teacher() {
+        Some(own) => own,
+        None => load_teacher(file.header.teacher(), args.teacher.as_deref())?,
+    };
+    let (device, _) = open_device(args.device).await?;
+    let start = Instant::now();
+    if let Some(data) = &args.data {
+        train(&args, data, &marked, &mut file, &teacher, &device).await?;
+    }
+    let detector = methods::detector(&file, Some(&teacher), &device)?;
+    let mut calibration = file.header.calibration.take().unwrap_or_default();
+    let wrong_before = follow(&mut calibration, &detector, &marked).await?;
+    report(&calibration);
+    let wrong = marked.len() - right(&calibration);
+    eprintln!(
+        "of {} corrected images {wrong_before} were judged wrongly before the threshold moved, and {wrong} are now; {:.1} s",
+        marked.len(),
+        start.elapsed().as_secs_f64()
+    );
+    if let Some(text) = calibration.contradiction() {
+        eprintln!("note: {text}");
+    }
+    file.header.calibration = Some(calibration);
+    write_file(&args.out, &file.to_bytes(args.precision)?)?;
+    eprintln!("wrote {}", args.out.display());
+    Ok(())
+}
+
+/// The images of both folders. One that lies in both contradicts itself.
+fn marked(args: &Args) -> Result<Vec<Marked>> {
+    let mut all: Vec<Marked> = Vec::new();
+    for (folder, defective) in [(&args.good, false), (&args.defective, true)] {
+        for path in folder
+            .iter()
+            .map(|folder| image_files(folder))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat()
+        {
+            all.push(Marked { path, defective });
+        }
+    }
+    if all.is_empty() {
+        bail!("there are no images in the folders of --good and --defective: put the corrected images there");
+    }
+    let mut contents: Vec<(Vec<u8>, &Marked)> = Vec::new();
+    for own in &all {
+        let bytes =
+            std::fs::read(&own.path).with_context(|| format!("cannot read {}", own.path.display()))?;
+        if let Some((_, other)) = contents.iter().find(|(other, _)| *other == bytes)
+            && other.defective != own.defective
+        {
+            bail!(
+                "{} and {} are the same image, once said to be good and once defective: remove one of them",
+                other.path.display(),
+                own.path.display()
+            );
+        }
+        contents.push((bytes, own));
+    }
+    Ok(all)
+}
+
+/// Moves the threshold; returns how many verdicts were wrong before that.
+async fn follow(calibration: &mut Calibration, detector: &Detector, marked: &[Marked]) -> Result<usize> {
+    let threshold = calibration.image_threshold;
+    let mut wrong = 0;
+    for own in marked {
+        let found = detector.detect(&image::read(&own.path)?).await?;
+        let is_unfamiliar = detector.is_unfamiliar(found.distance) == Some(true);
+        wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
+        calibration.correct(Correction {
+            name: own.path.display().to_string(),
+            defective: own.defective,
+            score: found.score,
+            distance: found.distance,
+        });
+    }
+    Ok(wrong)
+}
+
+fn right(calibration: &Calibration) -> usize {
+    let threshold = calibration.image_threshold;
+    let right = |own: &&Correction| (own.score >= threshold) == own.defective;
+    calibration.corrections.iter().filter(right).count()
+}
+
+/// Trains the segmentation network further.
+async fn train(
+    args: &Args,
+    data: &Path,
+    marked: &[Marked],
+    file: &mut ModelFile,
+    teacher: &Weights,
+    device: &Device,
+) -> Result<()> {
+    let model = file
+        .header
+        .networks()
+        .map_err(|err| err.in_file(&args.model))?
+        .clone();
+    if model.segmentation.is_none() {
+        bail!(
+            "{} has no segmentation network to train further: leave out --data",
+            args.model.display()
+        );
+    }
+    let detector = methods::detector(file, Some(teacher), device)?;
+    let recipe = file.header.training().map(|record| record.config.clone());
+    let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
+    config.student.steps = 0;
+    config.segmentation.steps = args.steps;
+    config.segmentation.learning_rate = LEARNING_RATE;
+    config.segmentation.head_learning_rate = LEARNING_RATE;
+    config.segmentation.schedule = Schedule::Cosine;
+    let paths = Category::open(data)?.train_good()?;
+    let good = load_all_good(&paths, model.input_size, model.fit)?;
+    let textures = load_textures(args.textures.as_deref(), model.input_size)?;
+    let corrected = corrected(args, &detector, marked).await?;
+    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
+    let views = good.origins.len() as f32 / paths.len().max(1) as f32;
+    let mut trainer = Trainer::new(model, config, teacher, good.images, synthesiser, device)?;
+    trainer.set_views(views);
+    let own_teacher = file.weights.take_prefix(prefix::TEACHER);
+    trainer.start_from(&file.weights)?;
+    trainer.set_corrected(corrected);
+    while trainer.step().await?.is_some() {}
+    let trained = trainer.finish(args.precision).await?;
+    file.header.calibration = trained.calibration;
+    file.weights = trained.weights;
+    file.set_familiarity(trained.familiarity);
+    file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
+    Ok(())
+}
+
+/// The corrected images as the network sees them, and where their defects are.
+async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Result<Vec<CorrectedImage>> {
+    let side = detector.input_size();
+    let mut all = Vec::new();
+    for own in marked {
+        let image = image::read(&own.path)?;
+        let (view, is_whole) = detector.first_view(&image);
+        let mask = match (own.defective, mask_of(args, &own.path)?) {
+            (false, _) => vec![0; side * side],
+            (true, Some(mask)) if is_whole => {
+                let mask = image::resize_mask(&mask, side, side);
+                mask.into_iter().map(u8::from).collect()
+            }
+            (true, _) => suspected(
+                &detector
+                    .detect_pixels(&image::to_f32(&view))
+                    .await?
+                    .map()
+                    .resize(side, side),
+            ),
+        };
+        all.push(CorrectedImage {
+            image: Arc::new(view),
+            mask,
+        });
+    }
+    Ok(all)
+}
+
+/// The mask of a defective image, if there is one.
+fn mask_of(args: &Args, image: &Path) -> Result<Option<image::GrayImage>> {
+    let Some(folder) = &args.masks else {
+        return Ok(None);
+    };
+    let masks = image_files(folder)?;
+    let own = masks.iter().find(|mask| mask.file_stem() == image.file_stem());
+    let Some(own) = own else {
+        bail!(
+            "{} has no mask of the same name in {}",
+            image.display(),
+            folder.display()
+        );
+    };
+    Ok(Some(image::read_mask(own)?))
+}
