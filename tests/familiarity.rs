@@ -10,17 +10,8 @@ use serde_json::Value;
 #[path = "support/command.rs"]
 mod command;
 
-use command::{demo_data, fails, succeeds};
+use command::{SHORT, demo_data, fails, succeeds};
 
-/// What makes a training take seconds: the record comes from the frozen teacher.
-const SHORT: [&str; 6] = [
-    "--batch",
-    "2",
-    "--student-steps",
-    "2",
-    "--segmentation-steps",
-    "2",
-];
 const IMAGES: [&str; 3] = [
     "fabric/test/good/000.png",
     "fabric/test/hole/000.png",

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 #[path = "support/command.rs"]
 mod command;
 
-use command::{demo_data, fails, succeeds};
+use command::{SHORT, demo_data, fails, succeeds};
 
 const CATEGORIES: [&str; 2] = ["circuit", "fabric"];
 
@@ -22,16 +22,6 @@ fn data() -> TempDir {
     }
     folder
 }
-
-/// What makes a training take seconds.
-const SHORT: [&str; 6] = [
-    "--batch",
-    "2",
-    "--student-steps",
-    "2",
-    "--segmentation-steps",
-    "2",
-];
 
 /// The cells of a table in one of the formats.
 fn cells(table: &str, separator: &str) -> Vec<Vec<String>> {

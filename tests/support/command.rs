@@ -38,3 +38,14 @@ pub(crate) fn demo_data(folder: &Path, category: &str, [train, good, defective]:
     let arguments: Vec<&str> = command.split(' ').collect();
     succeeds(&arguments, folder);
 }
+
+/// What makes a training take seconds.
+#[allow(dead_code, reason = "not every test program trains")]
+pub(crate) const SHORT: [&str; 6] = [
+    "--batch",
+    "2",
+    "--student-steps",
+    "2",
+    "--segmentation-steps",
+    "2",
+];
