@@ -94,7 +94,7 @@ fn an_older_model_says_that_it_cannot_tell_and_learns_it() {
     let folder = tempfile::tempdir().expect("creates");
     let path = folder.path();
     demo_data(path, "fabric", [12, 2, 1], 3);
-    demo_data(path, "circuit", [1, 2, 1], 3);
+    demo_data(path, "circuit", [6, 2, 1], 3);
     succeeds(
         &[
             &[
@@ -138,6 +138,25 @@ fn an_older_model_says_that_it_cannot_tell_and_learns_it() {
     ];
     let keep = ["--keep-thresholds", "-o", "kept.safetensors"];
     succeeds(&[&calibrate[..], &keep].concat(), path);
+    // another part takes the place of the one that it knows only if that is meant
+    let another = [
+        "calibrate",
+        "-m",
+        "kept.safetensors",
+        "--data",
+        "circuit",
+        "--device",
+        "cpu",
+        "-o",
+        "circuit.safetensors",
+    ];
+    let errors = fails(&another, path);
+    assert!(
+        errors.contains("do not look like the part that kept.safetensors knows"),
+        "{errors}"
+    );
+    succeeds(&[&another[..], &["--new-part"]].concat(), path);
+    assert!(predict(IMAGES[2], "circuit.safetensors", path).0["verdict"] != "unfamiliar");
     let kept = model("kept.safetensors", path);
     // readers of version 0.1 must refuse it, not ignore what they do not know
     assert_eq!(kept.header.format_version, 2);

@@ -11,9 +11,13 @@ use super::common::{
 use super::threshold::ThresholdArgs;
 use super::train::report;
 use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::Weights;
+use destseg_engine::backend::device::Device;
 use destseg_engine::config::{Preset, TrainConfig};
 use destseg_engine::data::dataset::Category;
+use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::files::storage::Precision;
+use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::synthesis::Synthesiser;
 use destseg_engine::train::Trainer;
@@ -47,6 +51,9 @@ pub(super) struct Args {
     /// own.
     #[arg(long, requires = "data", conflicts_with_all = ["threshold", "promise"])]
     keep_thresholds: bool,
+    /// The good images may show another part than the model knows: they become the part that it knows.
+    #[arg(long, requires = "data")]
+    new_part: bool,
     /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
     #[arg(long)]
     textures: Option<PathBuf>,
@@ -89,6 +96,33 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Refuses good images that the model does not know: its record of the part would be lost.
+async fn refuse_another_part(
+    args: &Args,
+    file: &ModelFile,
+    teacher: &Weights,
+    images: &[RgbImage],
+    device: &Device,
+) -> Result<()> {
+    /// Images that are looked at.
+    const MOST: usize = 20;
+    let detector = methods::detector(file, Some(teacher), device)?;
+    let (mut unfamiliar, mut all) = (0, 0);
+    for image in images.iter().step_by(images.len().div_ceil(MOST).max(1)) {
+        let found = detector.detect_pixels(&image::to_f32(image)).await?;
+        unfamiliar += usize::from(detector.is_unfamiliar(found.distance) == Some(true));
+        all += 1;
+    }
+    if 2 * unfamiliar > all {
+        bail!(
+            "{unfamiliar} of {all} good images do not look like the part that {} knows: train a model on them, or add \
+             --new-part to calibrate this one for them all the same",
+            args.model.display()
+        );
+    }
+    Ok(())
+}
+
 /// Measures thresholds and the familiarity record anew.
 async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<()> {
     let model = file
@@ -113,6 +147,9 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<()> {
         None => load_teacher(model.teacher, args.teacher.as_deref())?,
     };
     let (device, _) = open_device(args.device).await?;
+    if !args.new_part {
+        refuse_another_part(args, file, &teacher, &good.images, &device).await?;
+    }
     let views = good.origins.len() as f32 / paths.len().max(1) as f32;
     let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
     let mut trainer = Trainer::new(model, config, &teacher, good.images, synthesiser, &device)?;

@@ -123,7 +123,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <p data-testid="score" data-value={verdict.score.to_string()}
                 data-threshold={verdict.thresholds.image.to_string()}
                 data-decision-score={verdict.position().to_string()}>
-                { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it.") }
+                { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it, and no heat map is drawn.") }
             </p>
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ "Train for this part" }

@@ -100,7 +100,7 @@ fn Inspection(props: &InspectionProps) -> Html {
         prediction,
     } = props;
     let state = &page.state;
-    let view = state.view;
+    let view = state.view_of(&state.verdict(prediction));
     let canvas = use_node_ref();
     let (decoded, bitmap) = use_bitmap(item, prediction);
     let map_key = (Rc::as_ptr(prediction) as usize, view.kind);

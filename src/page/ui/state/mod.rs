@@ -40,6 +40,7 @@ use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::methods::info;
 use destseg_engine::render::ColorMap;
 use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::decision;
 
 /// Names an image of the queue, for as long as the page is open.
 pub type ItemId = u32;
@@ -488,6 +489,17 @@ impl State {
             .unfamiliar
             .map(|own| own && !info.distance.is_some_and(known));
         Verdict::new(info.score, calibration).about(unfamiliar)
+    }
+
+    /// How a result is shown: what is no part of the model's has no heat map and no outline, which would look like a
+    /// defect.
+    pub fn view_of(&self, verdict: &Verdict) -> View {
+        let is_known = verdict.kind() != decision::Verdict::Unfamiliar;
+        View {
+            overlay: self.view.overlay && is_known,
+            contour: self.view.contour && is_known,
+            ..self.view
+        }
     }
 
     /// Median inference time in milliseconds.

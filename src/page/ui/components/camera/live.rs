@@ -52,7 +52,8 @@ fn paint(
     let Some(CameraPrediction { summary, map, .. }) = prediction else {
         return draw::compose(canvas, size, None, &draw::Layers::none());
     };
-    let view = state.view;
+    let verdict = Verdict::new(summary.score, state.calibration()).about(summary.unfamiliar);
+    let view = state.view_of(&verdict);
     let high = column::span(summary, map);
     let moved = state
         .map_kinds()
