@@ -307,6 +307,11 @@ impl Synthesiser {
         vary(image, &still, rng)
     }
 
+    /// A good image in the placement and the light that training varies, as its own camera saved it.
+    pub fn scene(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
+        vary_scene(image, &self.augment, rng)
+    }
+
     /// A good image as training shows it, without an anomaly.
     pub fn good(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
         vary(image, &self.augment, rng)

@@ -191,9 +191,9 @@ impl Trainer {
         };
         let index = statistics.images();
         if let Some(image) = self.images.get(index).filter(|_| index < whiten::MOST_IMAGES) {
-            // with the variation that training gives the good images
+            // with the variation that training gives the good images; what other cameras add would hide small defects
             let mut rng = sampler::whitening_rng(self.config.seed, index);
-            let varied = self.synthesiser.good(image, &mut rng);
+            let varied = self.synthesiser.scene(image, &mut rng);
             let image = self.grid(&image::to_f32(&varied));
             statistics.add(&self.networks.features(&image).await?);
             self.statistics = Some(statistics);
