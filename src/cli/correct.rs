@@ -6,23 +6,18 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::common::{
-    DeviceArg, load_all_good, load_model, load_teacher, load_textures, open_device, refuse_existing,
-    write_file,
-};
+use super::common::open_device;
+use super::retrain::{RetrainArgs, take};
 use super::train::report;
-use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{Schedule, TrainConfig};
-use destseg_engine::data::dataset::{Category, image_files};
+use destseg_engine::config::Schedule;
+use destseg_engine::data::dataset::image_files;
 use destseg_engine::data::image;
-use destseg_engine::files::storage::Precision;
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
-use destseg_engine::synthesis::Synthesiser;
-use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, Trainer, suspected};
+use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::corrections::Correction;
 
@@ -33,9 +28,8 @@ use destseg_engine::verdict::corrections::Correction;
     The model file stays as it is, so nothing is lost: `destseg calibrate --restore` takes the threshold back."
 )]
 pub(super) struct Args {
-    /// Model file.
-    #[arg(short, long)]
-    model: PathBuf,
+    #[command(flatten)]
+    files: RetrainArgs,
     /// Folder of images that are good, whatever the model says.
     #[arg(long, value_name = "DIR", required_unless_present = "defective")]
     good: Option<PathBuf>,
@@ -51,24 +45,6 @@ pub(super) struct Args {
     /// Steps of the further training.
     #[arg(long, default_value_t = STEPS, requires = "data")]
     steps: usize,
-    /// Model file to write.
-    #[arg(short, long)]
-    out: PathBuf,
-    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
-    #[arg(long)]
-    textures: Option<PathBuf>,
-    /// Teacher file, where the model needs one that is not built in.
-    #[arg(long)]
-    teacher: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value_t)]
-    device: DeviceArg,
-    /// How weights are stored.
-    #[arg(long, value_enum, default_value = "f16")]
-    precision: Precision,
-    /// Replace an existing file.
-    #[arg(long)]
-    force: bool,
 }
 
 /// A corrected image's file.
@@ -78,17 +54,13 @@ struct Marked {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    refuse_existing(&args.out, args.force)?;
+    let mut file = args.files.open()?;
     let marked = marked(&args)?;
-    let mut file = load_model(&args.model)?;
-    let teacher = match file.teacher() {
-        Some(own) => own,
-        None => load_teacher(file.header.teacher(), args.teacher.as_deref())?,
-    };
-    let (device, _) = open_device(args.device).await?;
+    let teacher = args.files.teacher(&file)?;
+    let (device, _) = open_device(args.files.device).await?;
     let start = Instant::now();
     if let Some(data) = &args.data {
-        train(&args, data, &marked, &mut file, &teacher, &device).await?;
+        train(&args, data, &marked, &mut file, (&teacher, &device)).await?;
     }
     let detector = methods::detector(&file, Some(&teacher), &device)?;
     let mut calibration = file.header.calibration.take().unwrap_or_default();
@@ -104,9 +76,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         eprintln!("note: {text}");
     }
     file.header.calibration = Some(calibration);
-    write_file(&args.out, &file.to_bytes(args.precision)?)?;
-    eprintln!("wrote {}", args.out.display());
-    Ok(())
+    args.files.write(&file)
 }
 
 /// The images of both folders. One that lies in both contradicts itself.
@@ -173,45 +143,31 @@ async fn train(
     data: &Path,
     marked: &[Marked],
     file: &mut ModelFile,
-    teacher: &Weights,
-    device: &Device,
+    (teacher, device): (&Weights, &Device),
 ) -> Result<()> {
-    let model = file
-        .header
-        .networks()
-        .map_err(|err| err.in_file(&args.model))?
-        .clone();
-    if model.segmentation.is_none() {
+    let model = &args.files.model;
+    let networks = file.header.networks().map_err(|err| err.in_file(model))?;
+    if networks.segmentation.is_none() {
         bail!(
             "{} has no segmentation network to train further: leave out --data",
-            args.model.display()
+            model.display()
         );
     }
     let detector = methods::detector(file, Some(teacher), device)?;
-    let recipe = file.header.training().map(|record| record.config.clone());
-    let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
-    config.student.steps = 0;
-    config.segmentation.steps = args.steps;
-    config.segmentation.learning_rate = LEARNING_RATE;
-    config.segmentation.head_learning_rate = LEARNING_RATE;
-    config.segmentation.schedule = Schedule::Cosine;
-    let paths = Category::open(data)?.train_good()?;
-    let good = load_all_good(&paths, model.input_size, model.fit)?;
-    let textures = load_textures(args.textures.as_deref(), model.input_size)?;
     let corrected = corrected(args, &detector, marked).await?;
-    let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
-    let views = good.origins.len() as f32 / paths.len().max(1) as f32;
-    let mut trainer = Trainer::new(model, config, teacher, good.images, synthesiser, device)?;
-    trainer.set_views(views);
-    let own_teacher = file.weights.take_prefix(prefix::TEACHER);
-    trainer.start_from(&file.weights)?;
+    let mut trainer = args.files.trainer(file, data, (teacher, device), |config| {
+        config.student.steps = 0;
+        let stage = &mut config.segmentation;
+        stage.steps = args.steps;
+        stage.learning_rate = LEARNING_RATE;
+        stage.head_learning_rate = LEARNING_RATE;
+        stage.schedule = Schedule::Cosine;
+    })?;
     trainer.set_corrected(corrected);
     while trainer.step().await?.is_some() {}
-    let trained = trainer.finish(args.precision).await?;
-    file.header.calibration = trained.calibration;
-    file.weights = trained.weights;
-    file.set_familiarity(trained.familiarity);
-    file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
+    let trained = trainer.finish(args.files.precision).await?;
+    file.header.calibration.clone_from(&trained.calibration);
+    take(file, trained);
     Ok(())
 }
 

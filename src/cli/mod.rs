@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod import;
 mod predict;
+mod retrain;
 mod runs;
 mod samples;
 mod settings;

@@ -205,6 +205,15 @@ impl Trainer {
         self.config.student.steps + self.config.segmentation.steps
     }
 
+    /// All good images: those trained on, then those held out.
+    pub fn good_images(&self) -> Vec<&RgbImage> {
+        self.images
+            .iter()
+            .chain(&self.held_out)
+            .map(AsRef::as_ref)
+            .collect()
+    }
+
     /// Good images held out for calibration.
     pub fn held_out_count(&self) -> usize {
         self.held_out.len()
@@ -253,11 +262,10 @@ impl Trainer {
     pub async fn finish(&mut self, precision: Precision) -> Result<Trained> {
         let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
-        let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
         let detector = self.detector()?;
         Ok(Trained {
             calibration: self.calibrate(&detector).await?,
-            familiarity: Familiarity::learn(&detector, good).await?,
+            familiarity: Familiarity::learn(&detector, self.good_images()).await?,
             weights,
         })
     }

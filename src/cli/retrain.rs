@@ -1,0 +1,105 @@
+//! What commands share that go on with a trained model: `calibrate` and `correct`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::common::{
+    DeviceArg, load_all_good, load_model, load_teacher, load_textures, refuse_existing, write_file,
+};
+use destseg_engine::arch::prefix;
+use destseg_engine::arch::weights::Weights;
+use destseg_engine::backend::device::Device;
+use destseg_engine::config::TrainConfig;
+use destseg_engine::data::dataset::Category;
+use destseg_engine::files::storage::Precision;
+use destseg_engine::methods::file::ModelFile;
+use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::train::{Trained, Trainer};
+
+/// The model, and how it is written again.
+#[derive(Debug, clap::Args)]
+pub(super) struct RetrainArgs {
+    /// Model file.
+    #[arg(short, long)]
+    pub(super) model: PathBuf,
+    /// Model file to write.
+    #[arg(short, long)]
+    pub(super) out: PathBuf,
+    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    #[arg(long)]
+    textures: Option<PathBuf>,
+    /// Teacher file, where the model needs one that is not built in.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) device: DeviceArg,
+    /// How weights are stored.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub(super) precision: Precision,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+}
+
+impl RetrainArgs {
+    /// Opens the model, unless the file to write is there already.
+    pub(super) fn open(&self) -> Result<ModelFile> {
+        refuse_existing(&self.out, self.force)?;
+        load_model(&self.model)
+    }
+
+    /// The model's teacher, from its file or another one.
+    pub(super) fn teacher(&self, file: &ModelFile) -> Result<Weights> {
+        match file.teacher() {
+            Some(own) => Ok(own),
+            None => load_teacher(file.header.teacher(), self.teacher.as_deref()),
+        }
+    }
+
+    /// A training that goes on from the model, with the good images of a folder in MVTec layout and the model's own recipe,
+    /// as far as `edit` leaves it.
+    pub(super) fn trainer(
+        &self,
+        file: &ModelFile,
+        data: &Path,
+        (teacher, device): (&Weights, &Device),
+        edit: impl FnOnce(&mut TrainConfig),
+    ) -> Result<Trainer> {
+        let model = file
+            .header
+            .networks()
+            .map_err(|err| err.in_file(&self.model))?
+            .clone();
+        let recipe = file.header.training().map(|record| record.config.clone());
+        let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
+        edit(&mut config);
+        let paths = Category::open(data)?.train_good()?;
+        let good = load_all_good(&paths, model.input_size, model.fit)?;
+        let textures = load_textures(self.textures.as_deref(), model.input_size)?;
+        let views = good.origins.len() as f32 / paths.len().max(1) as f32;
+        let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
+        let mut trainer = Trainer::new(model, config, teacher, good.images, synthesiser, device)?;
+        trainer.set_views(views);
+        let mut weights = file.weights.clone();
+        let _own_teacher = weights.take_prefix(prefix::TEACHER);
+        trainer.start_from(&weights)?;
+        Ok(trainer)
+    }
+
+    /// Writes the model.
+    pub(super) fn write(&self, file: &ModelFile) -> Result<()> {
+        write_file(&self.out, &file.to_bytes(self.precision)?)?;
+        eprintln!("wrote {}", self.out.display());
+        Ok(())
+    }
+}
+
+/// Puts what a training gave into the model's file, besides its thresholds.
+pub(super) fn take(file: &mut ModelFile, trained: Trained) {
+    let own_teacher = file.weights.take_prefix(prefix::TEACHER);
+    file.weights = trained.weights;
+    file.set_familiarity(trained.familiarity);
+    file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
+}
