@@ -116,11 +116,11 @@ impl Quality {
         {
             advice.push(match kind {
                 AnomalyKind::Scratch | AnomalyKind::Blur => format!(
-                    "Choose a larger input: {} are thin or faint, and a larger input shows more of them.",
+                    "Choose a larger input, which shows thin and faint defects better: the weakest kind is {}.",
                     kind.label().to_lowercase()
                 ),
                 _ => format!(
-                    "Take the photos with the same framing and light: {} are hard to tell from parts that vary.",
+                    "Take the photos with the same framing and light, so that good parts look alike: the weakest kind is {}.",
                     kind.label().to_lowercase()
                 ),
             });

@@ -8,6 +8,8 @@ use crate::data::moments::Moments;
 
 /// Images of a kind, at least: a single one may be an odd photo.
 const FEWEST: usize = 2;
+/// Cells of a kind for each channel, at least: fewer do not show how features vary.
+const CELLS_PER_CHANNEL: usize = 2;
 /// Rounds after which the kinds hardly change.
 const ROUNDS: usize = 20;
 
@@ -22,7 +24,11 @@ pub(super) fn two_kinds(images: &[&Grid]) -> Option<[usize; 2]> {
         let own = images.iter().zip(&labels).filter(|(_, label)| **label == kind);
         own.map(|(cells, _)| *cells).collect::<Vec<&Grid>>()
     });
-    if groups.iter().any(|group| group.len() < FEWEST) {
+    let says_little = |group: &Vec<&Grid>| {
+        let cells: usize = group.iter().map(|cells| cells.height * cells.width).sum();
+        group.len() < FEWEST || cells < CELLS_PER_CHANNEL * images[0].channels
+    };
+    if groups.iter().any(says_little) {
         return None;
     }
     let is_unfamiliar = |group: &[&Grid], to: &[&Grid]| {

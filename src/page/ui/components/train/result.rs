@@ -66,7 +66,7 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                     </p>
                     <ul class="advice" data-testid="advice">{ for advice.iter().map(|own| html! { <li>{ own }</li> }) }</ul>
                 }
-                <ul class="hint kinds" data-testid="quality-kinds">
+                <ul class="hint quality-kinds" data-testid="quality-kinds">
                     { for quality.by_kind().into_iter().map(|kind| html! { <li>{ kind }</li> }) }
                 </ul>
                 { histogram(calibration) }
