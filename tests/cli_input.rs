@@ -124,10 +124,12 @@ fn outputs_are_checked_before_the_work() {
         &format!("{eval} --out"),
         &format!("export {MODEL} --format safetensors --force -o"),
         &format!("import {MODEL} --force -o"),
+        &format!("calibrate -m {MODEL} --restore --force -o"),
+        &format!("correct -m {MODEL} --good circuit/test/good --textures nowhere --data circuit --force -o"),
     ];
     for command in commands {
         for (out, words) in [
-            ("folder", "folder is a folder: give the name of a file"),
+            ("folder", "folder is a folder: add the name of a file"),
             (
                 "nowhere/m.safetensors",
                 "the folder nowhere does not exist: create it first",
@@ -160,7 +162,7 @@ fn outputs_are_checked_before_the_work() {
         }
     }
     let said = error(&format!("{eval} --out /dev/null"), path);
-    assert!(said.contains("no ordinary file"), "{said}");
+    assert!(said.contains("not an ordinary file"), "{said}");
 }
 
 #[test]
@@ -324,6 +326,10 @@ fn settings_out_of_bounds_are_refused_by_name() {
             "the batch size is 100000 but must be at most 4096",
         ),
         (
+            "training.augment.rotate=nan",
+            "the rotation of the good images is NaN degrees but must lie between 0 and 180",
+        ),
+        (
             "training.momentum=1",
             "the momentum is 1 but must be 0 or more and below 1",
         ),
@@ -368,7 +374,7 @@ fn files_of_another_kind_are_named() {
         (
             format!("{train} --config {MODEL}"),
             format!(
-                "{MODEL} is no text file: give a settings file (.toml or .json), such as training writes beside its model"
+                "{MODEL} is not a text file: give a settings file (.toml or .json), such as training writes beside its model"
             ),
         ),
         (

@@ -129,7 +129,7 @@ pub(super) fn read_text(path: &Path, wanted: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|err| {
         let found = match image::is_image(err.as_bytes()) {
             true => "an image",
-            false => "no text file",
+            false => "not a text file",
         };
         anyhow!("{} is {found}: give {wanted}", path.display())
     })
@@ -188,13 +188,10 @@ fn folder_of(path: &Path) -> &Path {
 /// Finds out whether a file can be written, before long work would be for nothing.
 pub(super) fn check_output(path: &Path) -> Result<()> {
     if path.is_dir() {
-        bail!(
-            "{} is a folder: give the name of a file, for example in it",
-            path.display()
-        );
+        bail!("{} is a folder: add the name of a file", path.display());
     }
     if path.exists() && !path.is_file() {
-        bail!("{} is no ordinary file: choose another name", path.display());
+        bail!("{} is not an ordinary file: choose another name", path.display());
     }
     let folder = folder_of(path);
     if !folder.exists() {

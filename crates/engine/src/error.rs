@@ -76,7 +76,7 @@ fn advice(action: &str, reason: &std::io::Error) -> String {
         ErrorKind::NotFound if action == "read" => "there is no such file or folder; check the path",
         ErrorKind::NotFound => "its folder does not exist; create it first",
         ErrorKind::IsADirectory => "it is a folder; give a file",
-        ErrorKind::NotADirectory => "a part of the path is a file and no folder; check the path",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder; check the path",
         ErrorKind::AlreadyExists => "there is a file of this name; choose another name",
         ErrorKind::PermissionDenied => "it is not permitted; change the permissions or choose another path",
         ErrorKind::ReadOnlyFilesystem => "the disk is read-only; choose another path",
@@ -133,7 +133,7 @@ mod tests {
             "cannot read a/b.png: it is a folder; give a file"
         );
         for (kind, word) in [
-            (ErrorKind::NotADirectory, "no folder"),
+            (ErrorKind::NotADirectory, "not a folder"),
             (ErrorKind::PermissionDenied, "permissions"),
             (ErrorKind::ReadOnlyFilesystem, "read-only"),
             (ErrorKind::StorageFull, "no room left"),
