@@ -781,11 +781,6 @@ fn wrong_flags_are_told_from_right_ones() {
             "{arguments:?} should say `{word}`: {errors}"
         );
     }
-    fails(
-        &["demo-data", ".", "--category", "fabric", "--size", "100"],
-        folder.path(),
-        &["256", "512"],
-    );
     assert!(list(folder.path()).is_empty());
 }
 

@@ -221,7 +221,7 @@ fn a_sweep_does_what_is_not_done() {
     assert!(errors.contains("choose from circuit, fabric"), "{errors}");
 
     // a category that cannot be trained is listed, the other one is measured
-    fs::remove_dir_all(path.join("data/fabric/train/good")).expect("removes");
+    fs::write(path.join("data/fabric/train/good/000.png"), "no image").expect("writes");
     let failing = ["sweep", "--data", "data", "-o", "half", "--devices", "cpu", "--"];
     let errors = fails(&[&failing[..], &SHORT].concat(), path);
     assert!(errors.contains("1 of 2 runs failed: fabric seed 0"), "{errors}");

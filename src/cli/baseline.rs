@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::common::{
     DeviceArg, folder_name, load_all_good, load_teacher, load_textures, open_device, progress_bar, write_file,
 };
+use super::output::show;
 use super::settings::{Format, SettingsText as _};
 use super::train::{self, Args, Outputs};
 use destseg_engine::arch::prefix;
 use destseg_engine::config::{Method, TeacherKind};
 use destseg_engine::data::dataset::Category;
+use destseg_engine::error::count;
 use destseg_engine::methods::{self, BaselineEntry, Material};
 
 pub(super) async fn run(
@@ -24,8 +26,7 @@ pub(super) async fn run(
     paths: &[PathBuf],
 ) -> Result<()> {
     if let Some(format) = args.print_config {
-        print!("{}", settings.to_text(format)?);
-        return Ok(());
+        return show(&settings.to_text(format)?);
     }
     let (Some(category), Some(out)) = (category, args.out.clone()) else {
         bail!("--data and --out are needed to train");
@@ -56,9 +57,9 @@ pub(super) async fn run(
     let text = settings.to_text(Format::Toml)?;
     let mut training = (entry.begin)(settings, material)?;
     eprintln!(
-        "training {} on {} good images of {}, on the {device_name}",
+        "training {} on {} of {}, on the {device_name}",
         method.label(),
-        training.images(),
+        count(training.images(), "good image", "good images"),
         folder_name(&category.root)
     );
     let bar = progress_bar(training.images(), "");

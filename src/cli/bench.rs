@@ -8,10 +8,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum as _;
 
 use super::common::write_file;
-use super::runs::{Run, Split, Workers, check, keep_recipe, work_off};
-use destseg_engine::config::{Method, Preset};
+use super::number::{MOST, whole};
+use super::output::show;
+use super::runs::{Run, Split, Workers, check, check_data, keep_recipe, work_off};
+use destseg_engine::config::{MOST_SEED, Method, Preset};
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::data::image;
+use destseg_engine::error::count;
 use destseg_engine::evaluation::table::Table;
 use destseg_engine::evaluation::{Bench, BenchRun, Evaluation, small_picture};
 use destseg_engine::report::{self, WorstOf, Wrong};
@@ -38,10 +41,10 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "all", value_name = "N")]
     images: Vec<Images>,
     /// Show each model N test images of every other set, and count those that it calls unfamiliar.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=MOST))]
     foreign: Option<usize>,
     /// Seeds to train with.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_delimiter = ',', default_value = "0", value_parser = whole(0..=MOST_SEED))]
     seeds: Vec<u64>,
     #[command(flatten)]
     workers: Workers,
@@ -113,6 +116,7 @@ fn open_sets(folders: &[PathBuf]) -> Result<Vec<Set>> {
                     category.root.display()
                 );
             }
+            check_data(&category)?;
             let good = category.train_good()?;
             let inner = good
                 .iter()
@@ -138,9 +142,9 @@ fn plan(args: &Args, sets: &[Set]) -> Result<(Vec<Label>, Vec<Run>)> {
         for set in sets {
             if images.count().is_some_and(|count| count > set.good.len()) {
                 eprintln!(
-                    "note: {} has only {} good images to train on, so a training with {} is left out",
+                    "note: {} has only {} to train on, so a training with {} is left out",
                     set.category.name,
-                    set.good.len(),
+                    count(set.good.len(), "good image", "good images"),
                     images.count().unwrap_or_default()
                 );
             }
@@ -199,7 +203,10 @@ fn plan_one(
     });
     let recipe = format!("{method} {preset}");
     let run = Run {
-        name: format!("{name}, {recipe}, {number} images, seed {seed}"),
+        name: format!(
+            "{name}, {recipe}, {number} {}, seed {seed}",
+            if number == "1" { "image" } else { "images" }
+        ),
         folder: args
             .out
             .join(format!("{method}-{preset}"))
@@ -271,7 +278,6 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
     worst.retain(|own| !own.images.is_empty());
     let bench = Bench::new(&done);
     let table = bench.table();
-    print!("{}", table.to_text());
     for (name, text) in [
         ("bench.md", table.to_markdown()),
         ("bench.csv", bench.csv()),
@@ -285,7 +291,7 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
         "wrote bench.html, bench.md, bench.csv, bench.json and scores.csv in {}",
         out.display()
     );
-    Ok(())
+    show(&table.to_text())
 }
 
 fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluation) {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use destseg_engine::backend::device::Device;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,6 +13,7 @@ use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, BackendChoice, Selected};
 use destseg_engine::config::{InputLayout, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, load_good};
+use destseg_engine::data::image;
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
@@ -113,13 +114,25 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
 
 /// The files that a list names, one a line, as paths from `folder`; empty lines are left out.
 pub(super) fn read_list(list: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let text = std::fs::read_to_string(list).map_err(Error::io("read", list))?;
+    let text = read_text(list, "a list of images, one path a line")?;
     let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
     let files: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
     if files.is_empty() {
         bail!("{} names no images: write one path a line", list.display());
     }
     Ok(files)
+}
+
+/// Reads a file of text; `wanted` says what it is to be.
+pub(super) fn read_text(path: &Path, wanted: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    String::from_utf8(bytes).map_err(|err| {
+        let found = match image::is_image(err.as_bytes()) {
+            true => "an image",
+            false => "not a text file",
+        };
+        anyhow!("{} is {found}: give {wanted}", path.display())
+    })
 }
 
 /// Opens any model or teacher file.
@@ -152,8 +165,9 @@ pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device
     Ok(detector.map_err(|err| err.in_file(path))?)
 }
 
-/// Refuses to replace a file unasked.
+/// Refuses to replace a file unasked, and a path that [`check_output`] refuses.
 pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    check_output(path)?;
     if path.exists() && !force {
         bail!(
             "{} exists already: choose another name or add --force",
@@ -163,18 +177,44 @@ pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file completely or not at all.
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| {
-        format!(
-            "cannot write {}: choose a folder that exists and is writable",
-            path.display()
-        )
-    })?;
+    }
+}
+
+/// Finds out whether a file can be written, before long work would be for nothing.
+pub(super) fn check_output(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("{} is a folder: add the name of a file", path.display());
+    }
+    if path.exists() && !path.is_file() {
+        bail!("{} is not an ordinary file: choose another name", path.display());
+    }
+    let folder = folder_of(path);
+    if !folder.exists() {
+        bail!("the folder {} does not exist: create it first", folder.display());
+    }
+    tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    Ok(())
+}
+
+/// Finds out whether a folder can be made, or is there, and files can be written into it.
+pub(super) fn check_output_folder(path: &Path) -> Result<()> {
+    let is_there = |folder: &&Path| folder.exists() || folder.as_os_str().is_empty();
+    let there = path.ancestors().find(is_there).unwrap_or(path);
+    if there.is_file() {
+        bail!("{} is a file: choose another folder", there.display());
+    }
+    tempfile::NamedTempFile::new_in(folder_of(&there.join("file"))).map_err(Error::io("write into", path))?;
+    Ok(())
+}
+
+/// Writes a file completely or not at all.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(Error::io("write", path))?;
     file.write_all(bytes)
         .and_then(|()| file.as_file().sync_all())
         .map_err(Error::io("write", path))?;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::common::{make_folder, progress_bar};
-use destseg_demo_data::{Category, DemoConfig, write};
+use super::common::{check_output_folder, make_folder, progress_bar};
+use super::number::{MOST, whole};
+use destseg_demo_data::{Category, DemoConfig, SIDES, write};
+use destseg_engine::config::MOST_SEED;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -15,19 +17,19 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     category: Category,
     /// Seed of every random number.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_SEED))]
     seed: u64,
     /// Side of the images in pixels, 256 to 512.
-    #[arg(long, default_value_t = 384)]
+    #[arg(long, default_value_t = 384, value_parser = whole(SIDES))]
     size: u32,
     /// Good images to train on.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = whole(0..=MOST))]
     train: usize,
     /// Good images to test on.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = whole(0..=MOST))]
     good: usize,
     /// Defective images of each kind to test on.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = whole(0..=MOST))]
     defective: usize,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         test_good: args.good,
         test_per_defect: args.defective,
     };
+    check_output_folder(&args.out)?;
     make_folder(&args.out)?;
     let bar = progress_bar(0, "drawing");
     write(&config, &args.out, &mut |done, all| {

@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use destseg_engine::backend::device::Device;
 
-use super::common::{DeviceArg, load_detector, open_device, progress_bar, read_list, write_file};
+use super::common::{
+    DeviceArg, check_output, load_detector, open_device, progress_bar, read_list, write_file,
+};
+use super::number::{MOST, whole};
+use super::output::show;
 use super::threshold::ThresholdArgs;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
+use destseg_engine::error::count;
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate};
 use destseg_engine::report::{self, Part};
 
@@ -45,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     report: Vec<PathBuf>,
     /// Use only N of the test images, spread over the set.
-    #[arg(long, value_name = "N", conflicts_with = "models")]
+    #[arg(long, value_name = "N", conflicts_with = "models", value_parser = whole(1..=MOST))]
     limit: Option<usize>,
     /// Test further good images: those that this file names, one a line, as paths from DATA.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
@@ -69,6 +74,7 @@ enum Format {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let format = if args.json { Format::Json } else { args.format };
+    check_outputs(&args)?;
     let (text, failed) = match (&args.model[..], &args.models) {
         ([model], _) => (one(&args, model, format).await?, Vec::new()),
         ([], Some(models)) => several(&args, models, format).await?,
@@ -77,7 +83,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     match &args.out {
         Some(path) => write_file(path, text.as_bytes())?,
-        None => print!("{text}"),
+        None => show(&text)?,
     }
     if !failed.is_empty() {
         bail!(
@@ -98,7 +104,8 @@ async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
     Ok(match format {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
         Format::Text => {
-            let head = format!("{} test images of {}\n\n", report.images, report.category);
+            let images = count(report.images, "test image", "test images");
+            let head = format!("{images} of {}\n\n", report.category);
             let tail = details(&report);
             head + &Report::new(vec![report]).table().to_text() + &tail
         }
@@ -147,20 +154,49 @@ fn write_reports(args: &Args, all: &[Measured]) -> Result<()> {
 }
 
 fn write_report(path: &Path, parts: &[Part<'_>]) -> Result<()> {
-    let ending = path
-        .extension()
-        .and_then(|ending| ending.to_str())
-        .unwrap_or_default();
-    let text = match (ending.to_ascii_lowercase().as_str(), parts) {
-        ("html" | "htm", parts) => report::html(parts),
-        ("json", [part]) => report::json(part.evaluation),
-        ("csv", [part]) => report::csv(part.evaluation, part.threshold),
-        ("json" | "csv", _) => {
-            bail!("--report FILE.{ending} holds one model: give one --model, or FILE.html")
-        }
-        _ => bail!("--report {} must end in .html, .json or .csv", path.display()),
+    let text = match (ReportKind::of(path)?, parts) {
+        (ReportKind::Json, [part, ..]) => report::json(part.evaluation),
+        (ReportKind::Csv, [part, ..]) => report::csv(part.evaluation, part.threshold),
+        (_, parts) => report::html(parts),
     };
     write_file(path, text.as_bytes())
+}
+
+/// What `--report` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReportKind {
+    Html,
+    Json,
+    Csv,
+}
+
+impl ReportKind {
+    /// As the file's ending says.
+    fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match ending.to_str() {
+            Some("html" | "htm") => Ok(Self::Html),
+            Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            _ => bail!("--report {} must end in .html, .json or .csv", path.display()),
+        }
+    }
+}
+
+/// Finds out whether all files can be written, before the images are analysed.
+fn check_outputs(args: &Args) -> Result<()> {
+    for path in &args.report {
+        if ReportKind::of(path)? != ReportKind::Html && args.model.len() > 1 {
+            bail!(
+                "--report {} can hold one model only: give one --model, or a file that ends in .html",
+                path.display()
+            );
+        }
+    }
+    args.report
+        .iter()
+        .chain(&args.out)
+        .try_for_each(|path| check_output(path))
 }
 
 /// Each category with its model, and the categories that could not be evaluated.
@@ -258,18 +294,24 @@ fn print(report: &Report, format: Format) -> Result<String> {
 
 /// What only one category's report has room for.
 fn details(report: &CategoryReport) -> String {
-    let mut text = String::from("\nimage AUC per defect\n");
+    let mut text = String::new();
+    if !report.per_defect.is_empty() {
+        text += "\nimage AUC per defect\n";
+    }
     for (kind, auc) in &report.per_defect {
         let auc = auc.map_or_else(|| "n/a".into(), |auc| format!("{:.1}", 100.0 * auc));
         text += &format!("  {kind:<24}{auc:>6}\n");
     }
     if let Some(decisions) = &report.decisions {
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "n/a".into(), |share| format!("{:.1} %", 100.0 * share))
+        };
         text += &format!(
-            "\nat the threshold {:.3}: F1 {:.3}, false alarms {:.1} %, misses {:.1} %\n",
+            "\nat the threshold {:.3}: F1 {}, false alarms {}, misses {}\n",
             decisions.threshold,
-            decisions.f1,
-            100.0 * decisions.false_alarms,
-            100.0 * decisions.misses
+            decisions.f1.map_or_else(|| "n/a".into(), |f1| format!("{f1:.3}")),
+            percent(decisions.false_alarms),
+            percent(decisions.misses)
         );
     }
     if let Some(unfamiliar) = &report.unfamiliar {

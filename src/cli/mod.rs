@@ -1,6 +1,12 @@
 //! The command line: `destseg train | calibrate | correct | predict | eval | sweep | bench | import | export | demo-data`. It only
 //! shows; the engine does the work.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+// first: its macros are for the other modules
+#[macro_use]
+mod output;
+
 mod baseline;
 mod bench;
 mod calibrate;
@@ -10,6 +16,7 @@ mod demo_data;
 mod eval;
 mod export;
 mod import;
+mod number;
 mod predict;
 mod retrain;
 mod runs;
@@ -21,7 +28,9 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, Command as ClapCommand, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use output::Closed;
 
 /// The command line; clap takes its description from the manifest.
 #[derive(Debug, Parser)]
@@ -67,9 +76,22 @@ enum Command {
     DemoData(demo_data::Args),
 }
 
-/// Runs the program; errors become one sentence on standard error and exit code 1.
+/// The command line with numbers below 0 taken for values, so that the flag's own message says what it takes.
+fn command() -> ClapCommand {
+    fn with_negative_numbers(arg: Arg) -> Arg {
+        let is_value = arg.get_action().takes_values() && !arg.is_positional();
+        arg.allow_negative_numbers(is_value)
+    }
+    Cli::command().mut_subcommands(|command| command.mut_args(with_negative_numbers))
+}
+
+/// Runs the program; errors become one sentence on standard error and exit code 1. Where nobody reads standard output on,
+/// the program ends as if it were done.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+        Ok(cli) => cli,
+        Err(err) => err.exit(),
+    };
     let result = pollster::block_on(async {
         match cli.command {
             Command::Train(args) => train::run(args).await,
@@ -87,9 +109,20 @@ pub fn run() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(err) if err.is::<Closed>() => ExitCode::SUCCESS,
         Err(err) => {
             eprintln!("error: {err:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_all_commands_fit_together() {
+        command().debug_assert();
     }
 }

@@ -8,8 +8,13 @@ use ::image::{ImageBuffer, ImageFormat, Luma};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use super::common::{DeviceArg, load_detector, make_folder, open_device, output_name, write_file};
+use super::common::{
+    DeviceArg, check_output_folder, load_detector, make_folder, open_device, output_name, write_file,
+};
+use super::number::{MOST, whole};
+use super::output::show;
 use super::threshold::ThresholdArgs;
+use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
@@ -22,7 +27,7 @@ use destseg_engine::verdict::decision::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Images to analyse.
+    /// Images to analyse; of a folder, all images directly in it.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Model file.
@@ -41,7 +46,7 @@ pub(super) struct Args {
     threshold: ThresholdArgs,
     /// Look at the image in overlapping tiles of so many pixels, for small defects in large images; the
     /// model's input size, unless given.
-    #[arg(long, value_name = "PIXELS", num_args = 0..=1, default_missing_value = "0")]
+    #[arg(long, value_name = "PIXELS", num_args = 0..=1, default_missing_value = "0", value_parser = whole(0..=MOST))]
     tile: Option<usize>,
     /// Size of the raw map: that of the image, or as finely as the model sees it.
     #[arg(long, value_enum, default_value_t)]
@@ -101,7 +106,24 @@ struct Line<'a> {
     map_white: f32,
 }
 
+/// The images of files and folders, in the order given; in place of a folder without images, why it gives none.
+fn images_of(paths: &[PathBuf]) -> Vec<Result<PathBuf>> {
+    let images = paths.iter().flat_map(|path| match path.is_dir() {
+        false => vec![Ok(path.clone())],
+        true => match some_image_files(path) {
+            Ok(files) => files.into_iter().map(Ok).collect(),
+            Err(err) => vec![Err(err.into())],
+        },
+    });
+    images.collect()
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
+    let mut images = images_of(&args.images);
+    if images.iter().all(Result::is_err) {
+        return images.swap_remove(0).map(drop);
+    }
+    check_output_folder(&args.output)?;
     let (device, _) = open_device(args.device).await?;
     let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
@@ -118,21 +140,30 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     make_folder(&args.output)?;
     let mut taken = Vec::new();
-    let mut failed = 0;
-    for path in &args.images {
-        // one bad file must not cost the others their result
-        if let Err(err) = predict(&args, &detector, path, &mut taken).await {
-            eprintln!("error: {err:#}");
-            failed += 1;
+    let (mut failed, count) = (0, images.len());
+    for image in images {
+        let line = match image {
+            Ok(path) => predict(&args, &detector, &path, &mut taken).await,
+            Err(err) => Err(err),
+        };
+        match line {
+            Ok(line) => show(&line)?,
+            Err(err) if count == 1 => return Err(err),
+            // one bad file must not cost the others their result
+            Err(err) => {
+                eprintln!("error: {err:#}");
+                failed += 1;
+            }
         }
     }
     if failed > 0 {
-        bail!("{failed} of {} images could not be analysed", args.images.len());
+        bail!("{failed} of {count} images could not be analysed");
     }
     Ok(())
 }
 
-async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<String>) -> Result<()> {
+/// Writes the pictures of an image; returns its line of output.
+async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<String>) -> Result<String> {
     let image = image::read(path)?;
     let start = Instant::now();
     let detection = detector.detect(&image).await?;
@@ -181,8 +212,7 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         _ => line.map_white,
     };
     write_pictures(args, &image, &detection, &line, hottest)?;
-    println!("{}", serde_json::to_string(&line)?);
-    Ok(())
+    Ok(serde_json::to_string(&line)? + "\n")
 }
 
 fn write_pictures(

@@ -13,8 +13,11 @@ use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::common::{DeviceArg, make_folder, write_file};
+use super::common::{DeviceArg, check_output_folder, make_folder, write_file};
+use super::number::{MOST, whole};
 use destseg_engine::Error;
+use destseg_engine::data::dataset::{Category, TestSet};
+use destseg_engine::error::count;
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric, Share};
 
 /// What the children of a run say.
@@ -24,7 +27,7 @@ const LOG: &str = "train.log";
 #[derive(Debug, clap::Args)]
 pub(super) struct Workers {
     /// Runs at the same time; as many as there are devices, unless given.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=MOST))]
     jobs: Option<usize>,
     /// Devices, in turn.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
@@ -76,12 +79,19 @@ impl std::fmt::Display for Run {
     }
 }
 
+/// Refuses a folder of data without images to train on or to test with: after hours of training it is too late.
+pub(super) fn check_data(category: &Category) -> Result<()> {
+    category.train_good()?;
+    TestSet::open(&category.root)?;
+    Ok(())
+}
+
 /// Does the runs that are not done, several at a time, and returns what failed.
 pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Vec<String>> {
     let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.is_done());
     eprintln!(
-        "{} runs, {} of them done already, in {}",
-        runs.len(),
+        "{}, {} of them done already, in {}",
+        count(runs.len(), "run", "runs"),
         done.len(),
         out.display()
     );
@@ -139,9 +149,9 @@ pub(super) fn check(failures: &[String], runs: &[Run], command: &str) -> Result<
         return Ok(());
     }
     bail!(
-        "{} of {} runs failed: {}; mend the cause and start the same {command} again, the others are kept",
+        "{} of {} failed: {}; mend the cause and start the same {command} again, the others are kept",
         failures.len(),
-        runs.len(),
+        count(runs.len(), "run", "runs"),
         failures.join("; ")
     )
 }
@@ -155,6 +165,7 @@ struct Recipe {
 
 /// Remembers the recipe of a folder of runs, and refuses to mix two.
 pub(super) fn keep_recipe(out: &Path, workers: &Workers, train: &[String]) -> Result<()> {
+    check_output_folder(out)?;
     make_folder(out)?;
     let path = out.join("recipe.json");
     let recipe = Recipe {

@@ -6,11 +6,13 @@ use anyhow::Result;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng as _;
 
-use super::common::{load_all_good, load_textures, make_folder, write_file};
+use super::common::{check_output_folder, load_all_good, load_textures, make_folder, write_file};
+use super::number::{MOST, whole};
 use super::settings;
 use destseg_engine::config::AnomalyKind;
 use destseg_engine::data::dataset::Category;
 use destseg_engine::data::image::{Rgb, RgbImage};
+use destseg_engine::error::count;
 use destseg_engine::synthesis::{Sample, Synthesiser};
 
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,7 @@ pub(super) struct Args {
     #[arg(short, long)]
     out: PathBuf,
     /// Pictures to write.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = whole(1..=MOST))]
     count: usize,
     /// Paint this kind of anomaly alone.
     #[arg(long, value_enum)]
@@ -36,6 +38,7 @@ pub(super) struct Args {
 
 /// Writes what training would see: the good image, the same with anomalies and their mask, side by side.
 pub(super) fn run(args: &Args) -> Result<()> {
+    check_output_folder(&args.out)?;
     let category = Category::open(&args.data)?;
     let mut paths = category.train_good()?;
     let mut settings = args.settings.settings(&category.name, &paths)?;
@@ -59,7 +62,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
         picture(&sample).write_to(&mut bytes, ::image::ImageFormat::Png)?;
         write_file(&args.out.join(format!("{index:03}.png")), &bytes.into_inner())?;
     }
-    eprintln!("wrote {} pictures to {}", args.count, args.out.display());
+    eprintln!(
+        "wrote {} to {}",
+        count(args.count, "picture", "pictures"),
+        args.out.display()
+    );
     Ok(())
 }
 

@@ -7,9 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::common::read_text;
+use super::number::whole;
 use destseg_engine::Error;
 use destseg_engine::config::{
-    Ablation, AnomalyKind, AugmentConfig, InputLayout, Method, ModelConfig, Preset, Settings, TrainConfig,
+    Ablation, AnomalyKind, AugmentConfig, InputLayout, MOST_BATCH, MOST_SEED, MOST_STEPS, Method,
+    ModelConfig, Preset, Settings, TrainConfig,
 };
 use destseg_engine::methods::{self, BaselineEntry};
 
@@ -22,6 +25,7 @@ pub(super) enum Format {
 }
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Network and recipe to start from.
     #[arg(long, value_enum, default_value_t)]
@@ -42,16 +46,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// Seed of every random number.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MOST_SEED))]
     seed: Option<u64>,
     /// Images per step.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(2..=MOST_BATCH))]
     batch: Option<usize>,
     /// Steps of stage 1.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MOST_STEPS))]
     student_steps: Option<usize>,
     /// Steps of stage 2.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=MOST_STEPS))]
     segmentation_steps: Option<usize>,
     /// How images that are not square are shown to the network; unless given, the compact preset shows
     /// long ones in strips.
@@ -158,6 +162,11 @@ impl Args {
     }
 }
 
+/// Whether a file holds settings of this program, of any method.
+pub(super) fn is_settings(path: &Path) -> bool {
+    serde_json::Value::read(path).is_ok_and(|settings| methods::input_of(&settings).is_ok())
+}
+
 /// What suits the shapes of some images; those that cannot be read are named later.
 fn suggested_fit(images: &[PathBuf]) -> InputLayout {
     /// Images whose shapes are looked at.
@@ -182,7 +191,10 @@ pub(super) trait SettingsText: Sized {
 
 impl<T: Serialize + DeserializeOwned> SettingsText for T {
     fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(
+            path,
+            "a settings file (.toml or .json), such as training writes beside its model",
+        )?;
         let is_json = path
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::common::write_file;
-use super::runs::{Run, Workers, check, keep_recipe, work_off};
+use super::number::whole;
+use super::output::show;
+use super::runs::{Run, Workers, check, check_data, keep_recipe, work_off};
+use destseg_engine::config::MOST_SEED;
 use destseg_engine::data::dataset::{Category, categories};
 use destseg_engine::evaluation::{CategoryReport, Sweep};
 
@@ -19,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',')]
     categories: Vec<String>,
     /// Seeds to train each category with.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_delimiter = ',', default_value = "0", value_parser = whole(0..=MOST_SEED))]
     seeds: Vec<u64>,
     /// Folder for models, reports and the summary: OUT/CATEGORY/seed-N/model.safetensors.
     #[arg(short, long)]
@@ -55,6 +58,7 @@ fn plan(args: &Args) -> Result<Vec<Run>> {
         );
     }
     found.retain(|category| args.categories.is_empty() || args.categories.contains(&category.name));
+    found.iter().try_for_each(check_data)?;
     let mut seeds = args.seeds.clone();
     seeds.sort_unstable();
     seeds.dedup();
@@ -87,11 +91,11 @@ fn summarise(runs: &[Run], out: &Path) -> Result<()> {
     }
     let sweep = Sweep::new(&reports);
     let table = sweep.table();
-    print!("{}", table.to_text());
     write_file(&out.join("summary.md"), table.to_markdown().as_bytes())?;
     write_file(&out.join("summary.csv"), sweep.csv().as_bytes())?;
     write_file(
         &out.join("summary.json"),
         serde_json::to_string_pretty(&sweep)?.as_bytes(),
-    )
+    )?;
+    show(&table.to_text())
 }

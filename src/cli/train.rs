@@ -8,15 +8,18 @@ use anyhow::{Result, bail};
 
 use super::baseline;
 use super::common::{
-    DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device,
-    progress_bar, read_list, write_file,
+    DeviceArg, check_output, folder_name, load_all_good, load_model, load_teacher, load_textures,
+    open_device, progress_bar, read_list, write_file,
 };
+use super::number::{MOST, whole};
+use super::output::show;
 use super::settings::{self, Format, SettingsText as _};
 use destseg_engine::Error;
 use destseg_engine::arch::cost::Costs;
 use destseg_engine::arch::prefix;
-use destseg_engine::config::{Settings, TeacherKind, TrainConfig};
+use destseg_engine::config::{MOST_STEPS, Settings, TeacherKind, TrainConfig};
 use destseg_engine::data::dataset::Category;
+use destseg_engine::error::count;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::{Body, ModelFile, TrainingRecord};
 use destseg_engine::synthesis::Synthesiser;
@@ -52,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "MODEL")]
     student_from: Option<PathBuf>,
     /// Use only the first N good images.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=MOST))]
     limit: Option<usize>,
     /// Use only the good images that this file names: one a line, as paths from DATA.
     #[arg(long, value_name = "FILE", conflicts_with = "limit")]
@@ -64,7 +67,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "toml")]
     pub(super) print_config: Option<Format>,
     /// Keep the state of the training beside the model file every so many steps; 0 keeps none.
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
+    #[arg(long, value_name = "STEPS", default_value_t = 100, value_parser = whole(0..=MOST_STEPS))]
     checkpoint_every: usize,
     /// Resume an interrupted training from OUT.checkpoint.
     #[arg(long)]
@@ -96,9 +99,37 @@ impl Outputs {
     /// Refuses to replace files, and finds out now whether they can be written: minutes of training
     /// must not be for nothing.
     pub(super) fn check(&self, args: &Args) -> Result<()> {
+        let ending = self.model.extension().unwrap_or_default();
+        if ["toml", "json"]
+            .iter()
+            .any(|own| ending.eq_ignore_ascii_case(own))
+        {
+            bail!(
+                "{} is named like a settings file: give the model another ending, such as {}",
+                self.model.display(),
+                self.model.with_extension("safetensors").display()
+            );
+        }
+        for file in [&self.model, &self.settings, &self.checkpoint] {
+            check_output(file)?;
+        }
         // what goes on may have been stopped between its last files
-        let goes_on = args.resume && self.checkpoint.exists();
-        if !args.force && !goes_on {
+        if args.resume {
+            if !self.checkpoint.exists() {
+                bail!(
+                    "there is no {} to go on from: leave out --resume to start from the beginning",
+                    self.checkpoint.display()
+                );
+            }
+            return Ok(());
+        }
+        if self.settings.exists() && !settings::is_settings(&self.settings) {
+            bail!(
+                "the model's settings would replace {}, which holds other things: choose another name for the model",
+                self.settings.display()
+            );
+        }
+        if !args.force {
             if let Some(file) = [&self.model, &self.settings]
                 .into_iter()
                 .find(|file| file.exists())
@@ -115,15 +146,6 @@ impl Outputs {
                 );
             }
         }
-        let folder = self
-            .model
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            bail!("the folder {} does not exist: create it first", folder.display());
-        }
-        tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
-            .map_err(Error::io("write", &self.model))?;
         Ok(())
     }
 }
@@ -147,31 +169,46 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Some(path) => Some((path, load_model(path)?)),
         None => None,
     };
-    if let Some((_, file)) = &start_from {
-        settings.model = settings.model.with_networks_of(file.header.networks()?);
+    if let Some((path, file)) = &start_from {
+        let networks = file.header.networks().map_err(|err| err.in_file(path))?;
+        let asked = settings.model.preset;
+        if networks.preset != asked {
+            eprintln!(
+                "note: the networks keep the shape of {} (preset {}); the preset {} only says how they are trained",
+                path.display(),
+                networks.preset.id(),
+                asked.id()
+            );
+        }
+        settings.model = settings.model.with_networks_of(networks);
     }
     if let Some(format) = args.print_config {
-        print!("{}", settings.to_text(format)?);
-        return Ok(());
+        return show(&settings.to_text(format)?);
     }
     let (Some(category), Some(out)) = (category, args.out.clone()) else {
         bail!("--data and --out are needed to train");
     };
     let outputs = Outputs::new(out);
     outputs.check(&args)?;
+    let settings_text = settings.to_text(Format::Toml)?;
     let Settings {
         model: model_config,
         training: config,
-    } = settings.clone();
+    } = settings;
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
     let loaded = load_all_good(&paths, model_config.input_size, model_config.fit)?;
     let origins = loaded.origins;
     let distinct: HashSet<&[u8]> = loaded.images.iter().map(|image| &**image).collect();
     if distinct.len() < loaded.images.len() {
+        let copies = loaded.images.len() - distinct.len();
         eprintln!(
-            "note: {} of the {} good images are copies of others: the model learns as much from {}",
-            loaded.images.len() - distinct.len(),
-            loaded.images.len(),
+            "note: {copies} of the {} {} others: the model learns as much from {}",
+            count(loaded.images.len(), "good image", "good images"),
+            if copies == 1 {
+                "is a copy of"
+            } else {
+                "are copies of"
+            },
             distinct.len()
         );
     }
@@ -190,15 +227,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
         synthesiser,
         &device,
     )?;
-    let cost = Costs::of(&model_config).total();
-    eprintln!(
-        "training {} ({:.2} M parameters, {:.2} GMAC an image) on {} good images of {} with {texture_name}, on the {device_name}",
-        model_config.preset.id(),
-        cost.parameters as f64 / 1e6,
-        cost.macs as f64 / 1e9,
-        trainer.image_count(),
-        category.root.display()
-    );
     trainer.set_views(origins.len() as f32 / paths.len() as f32);
     if let Some((path, file)) = &start_from {
         trainer
@@ -213,6 +241,22 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     if args.resume {
         resume(&mut trainer, &outputs.checkpoint)?;
+    }
+    let cost = Costs::of(&model_config).total();
+    eprintln!(
+        "training {} ({:.2} M parameters, {:.2} GMAC an image) on {} of {} with {texture_name}, on the {device_name}",
+        model_config.preset.id(),
+        cost.parameters as f64 / 1e6,
+        cost.macs as f64 / 1e9,
+        count(trainer.image_count(), "good image", "good images"),
+        category.root.display()
+    );
+    if args.resume {
+        eprintln!(
+            "going on after step {} of {}",
+            trainer.steps_done(),
+            trainer.total_steps()
+        );
     }
     let start = Instant::now();
     train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
@@ -250,7 +294,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         // this teacher is not shipped, so the file carries it
         file.weights.extend(teacher.prefixed(prefix::TEACHER));
     }
-    write_file(&outputs.settings, settings.to_text(Format::Toml)?.as_bytes())?;
+    write_file(&outputs.settings, settings_text.as_bytes())?;
     write_file(&outputs.model, &file.to_bytes(args.precision)?)?;
     if outputs.checkpoint.exists() {
         std::fs::remove_file(&outputs.checkpoint).map_err(Error::io("remove", &outputs.checkpoint))?;
@@ -313,20 +357,8 @@ fn report_ready(calibration: &Calibration, images: usize) {
 }
 
 fn resume(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
-    if !checkpoint.exists() {
-        bail!(
-            "there is no {} to go on from: leave out --resume to start from the beginning",
-            checkpoint.display()
-        );
-    }
     let bytes = std::fs::read(checkpoint).map_err(Error::io("read", checkpoint))?;
-    trainer.resume(&bytes).map_err(|err| err.in_file(checkpoint))?;
-    eprintln!(
-        "going on after step {} of {}",
-        trainer.steps_done(),
-        trainer.total_steps()
-    );
-    Ok(())
+    Ok(trainer.resume(&bytes).map_err(|err| err.in_file(checkpoint))?)
 }
 
 async fn train(

@@ -12,6 +12,7 @@ mod tablets;
 
 use std::path::Path;
 
+use ::image::ImageError;
 use clap::ValueEnum;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
@@ -21,7 +22,7 @@ use destseg_engine::{Error, Result};
 use scene::{Camera, Surface, difference_mask, photograph};
 
 /// Smallest and largest side of an image in pixels.
-const SIDES: std::ops::RangeInclusive<u32> = 256..=512;
+pub const SIDES: std::ops::RangeInclusive<u32> = 256..=512;
 
 /// What is inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -189,17 +190,16 @@ pub fn write(config: &DemoConfig, out: &Path, progress: &mut dyn FnMut(usize, us
     }
     for (done, (split, index, folder)) in jobs.iter().enumerate() {
         let picture = draw(config, *split, *index)?;
-        save(
-            &temporary.path().join(folder).join(format!("{index:03}.png")),
-            |path| picture.image.save(path),
-        )?;
+        let save = |name: String, save: &dyn Fn(&Path) -> ::image::ImageResult<()>| {
+            // a message names the place that the file is for
+            save_in(temporary.path(), &name, save).map_err(Error::io("write", target.join(&name)))
+        };
+        save(format!("{folder}/{index:03}.png"), &|path| {
+            picture.image.save(path)
+        })?;
         if let (Some(mask), Some(kind)) = (&picture.mask, folder.strip_prefix("test/")) {
-            let path = temporary
-                .path()
-                .join("ground_truth")
-                .join(kind)
-                .join(format!("{index:03}_mask.png"));
-            save(&path, |path| mask.save(path))?;
+            let name = format!("ground_truth/{kind}/{index:03}_mask.png");
+            save(name, &|path| mask.save(path))?;
         }
         progress(done + 1, jobs.len());
     }
@@ -209,16 +209,25 @@ pub fn write(config: &DemoConfig, out: &Path, progress: &mut dyn FnMut(usize, us
     {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
-            .map_err(Error::io("write", &folder))?;
+            .map_err(Error::io("write", &target))?;
     }
     std::fs::rename(&folder, &target).map_err(Error::io("write", &target))
 }
 
-fn save(path: &Path, save: impl FnOnce(&Path) -> ::image::ImageResult<()>) -> Result<()> {
+/// Saves a picture under a path from a folder, and makes the folders on the way.
+fn save_in(
+    folder: &Path,
+    name: &str,
+    save: &dyn Fn(&Path) -> ::image::ImageResult<()>,
+) -> std::io::Result<()> {
+    let path = folder.join(name);
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        std::fs::create_dir_all(parent)?;
     }
-    save(path).map_err(|err| Error::io("write", path)(std::io::Error::other(err)))
+    save(&path).map_err(|err| match err {
+        ImageError::IoError(reason) => reason,
+        other => std::io::Error::other(other),
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What can go wrong, each as one sentence that says what is wrong and what to do.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The library's result type.
@@ -33,7 +34,7 @@ pub enum Error {
     #[error("{0}")]
     Download(String),
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {reason}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), advice(action, reason))]
     Io {
         /// What was tried: "read", "write", "create".
         action: &'static str,
@@ -69,6 +70,38 @@ impl Error {
     }
 }
 
+/// Why the system refused something, and what to do about it.
+fn advice(action: &str, reason: &std::io::Error) -> String {
+    let known = match reason.kind() {
+        ErrorKind::NotFound if action == "read" => "there is no such file or folder; check the path",
+        ErrorKind::NotFound => "its folder does not exist; create it first",
+        ErrorKind::IsADirectory => "it is a folder; give a file",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder; check the path",
+        ErrorKind::AlreadyExists => "there is a file of this name; choose another name",
+        ErrorKind::PermissionDenied => "it is not permitted; change the permissions or choose another path",
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only; choose another path",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "there is no room left on the disk; free some and run again"
+        }
+        // of a temporary file, the reason names a path that means nothing to people
+        _ => {
+            return reason
+                .to_string()
+                .split(" at path ")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+        }
+    };
+    known.to_owned()
+}
+
+/// A number of things in words: `1 image`, `2 images`.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    let what = if number == 1 { one } else { many };
+    format!("{number} {what}")
+}
+
 /// A message as a sentence: capital letter and full stop.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
@@ -78,4 +111,51 @@ pub fn sentence(text: &str) -> String {
         .unwrap_or_default();
     let full_stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{capital}{}{full_stop}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_come_with_advice() {
+        let said = |action, kind: ErrorKind| Error::io(action, "a/b.png")(kind.into()).to_string();
+        assert_eq!(
+            said("read", ErrorKind::NotFound),
+            "cannot read a/b.png: there is no such file or folder; check the path"
+        );
+        assert_eq!(
+            said("write", ErrorKind::NotFound),
+            "cannot write a/b.png: its folder does not exist; create it first"
+        );
+        assert_eq!(
+            said("read", ErrorKind::IsADirectory),
+            "cannot read a/b.png: it is a folder; give a file"
+        );
+        for (kind, word) in [
+            (ErrorKind::NotADirectory, "not a folder"),
+            (ErrorKind::PermissionDenied, "permissions"),
+            (ErrorKind::ReadOnlyFilesystem, "read-only"),
+            (ErrorKind::StorageFull, "no room left"),
+            (ErrorKind::QuotaExceeded, "no room left"),
+            (ErrorKind::AlreadyExists, "another name"),
+        ] {
+            assert!(said("write", kind).contains(word), "{kind}");
+        }
+    }
+
+    #[test]
+    fn names_of_temporary_files_stay_out_of_messages() {
+        let reason = std::io::Error::other("strange at path \"/x/.tmpHoOxKL\"");
+        assert_eq!(
+            Error::io("write", "a.png")(reason).to_string(),
+            "cannot write a.png: strange"
+        );
+    }
+
+    #[test]
+    fn one_is_singular() {
+        let said = [0, 1, 2].map(|number| count(number, "image", "images"));
+        assert_eq!(said, ["0 images", "1 image", "2 images"]);
+    }
 }

@@ -15,7 +15,9 @@ pub use model::{
 };
 pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
 pub use texture::Texture;
-pub use training::{OptimiserKind, Reduction, Schedule, StageConfig, TrainConfig};
+pub use training::{
+    MOST_BATCH, MOST_SEED, MOST_STEPS, OptimiserKind, Reduction, Schedule, StageConfig, TrainConfig,
+};
 
 /// Fewest good images that can be trained on.
 pub const FEWEST_IMAGES: usize = 4;

@@ -430,6 +430,12 @@ impl AugmentConfig {
     /// [`Error::Config`] naming the setting.
     pub fn validate(&self) -> Result<()> {
         let fail = |text: &str| Err(Error::Config(text.into()));
+        if !(0.0..=180.0).contains(&self.rotate) {
+            return fail(&format!(
+                "the rotation of the good images is {} degrees but must lie between 0 and 180",
+                self.rotate
+            ));
+        }
         let light = [self.brightness, self.gamma, self.falloff, self.white_balance];
         if light.iter().any(|strength| !(0.0..=0.9).contains(strength)) {
             return fail(

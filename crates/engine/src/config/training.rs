@@ -5,6 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::{AugmentConfig, Preset, SynthesisConfig};
 use crate::{Error, Result};
 
+/// Images per step at most.
+pub const MOST_BATCH: usize = 4096;
+/// Steps of a stage at most.
+pub const MOST_STEPS: usize = 10_000_000;
+/// The largest seed: settings files hold no larger number.
+pub const MOST_SEED: u64 = i64::MAX as u64;
+
 /// Course of the learning rate over a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -203,6 +210,43 @@ impl TrainConfig {
         if self.batch < 2 {
             return fail("the batch size must be at least 2: batch normalisation needs two images");
         }
+        let whole = [
+            ("batch size", self.batch, MOST_BATCH),
+            ("number of steps of stage 1", self.student.steps, MOST_STEPS),
+            ("number of steps of stage 2", self.segmentation.steps, MOST_STEPS),
+        ];
+        for (name, value, most) in whole {
+            if value > most {
+                return fail(&format!("the {name} is {value} but must be at most {most}"));
+            }
+        }
+        if self.seed > MOST_SEED {
+            return fail(&format!(
+                "the seed is {} but must be at most {MOST_SEED}",
+                self.seed
+            ));
+        }
+        let not_negative = [
+            ("learning rate of stage 1", self.student.learning_rate),
+            ("learning rate of stage 2", self.segmentation.learning_rate),
+            (
+                "learning rate of stage 2's head",
+                self.segmentation.head_learning_rate,
+            ),
+            ("weight decay", self.weight_decay),
+            ("exponent of the focal loss", self.focal_gamma),
+        ];
+        for (name, value) in not_negative {
+            if !value.is_finite() || value < 0.0 {
+                return fail(&format!("the {name} is {value} but must be 0 or more"));
+            }
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return fail(&format!(
+                "the momentum is {} but must be 0 or more and below 1",
+                self.momentum
+            ));
+        }
         if self.student.steps + self.segmentation.steps == 0 {
             return fail("both stages have 0 steps: give at least one of them something to do");
         }
@@ -214,5 +258,46 @@ impl TrainConfig {
         }
         self.synthesis.validate()?;
         self.augment.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused_by_name() {
+        let changed = |change: &dyn Fn(&mut TrainConfig)| {
+            let mut config = TrainConfig::preset(Preset::Compact);
+            change(&mut config);
+            config.validate().map_err(|err| err.to_string())
+        };
+        assert_eq!(changed(&|config| config.batch = MOST_BATCH), Ok(()));
+        for (change, words) in [
+            (
+                &(|config: &mut TrainConfig| config.batch = MOST_BATCH + 1) as &dyn Fn(&mut TrainConfig),
+                "at most 4096",
+            ),
+            (&|config| config.student.steps = usize::MAX, "stage 1"),
+            (
+                &|config| config.segmentation.steps = MOST_STEPS + 1,
+                "stage 2 is 10000001",
+            ),
+            (&|config| config.seed = u64::MAX, "seed"),
+            (
+                &|config| config.student.learning_rate = -1.0,
+                "learning rate of stage 1 is -1 but",
+            ),
+            (
+                &|config| config.segmentation.head_learning_rate = f64::NAN,
+                "head is NaN",
+            ),
+            (&|config| config.weight_decay = f64::INFINITY, "weight decay"),
+            (&|config| config.momentum = 1.0, "momentum"),
+            (&|config| config.focal_gamma = -0.5, "focal"),
+        ] {
+            let error = changed(change).expect_err(words);
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

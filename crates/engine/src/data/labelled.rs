@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{is_litter, is_readable_image};
+use crate::error::count;
 
 /// Names of folders with good images.
 const GOOD: [&str; 5] = ["good", "ok", "normal", "ok_images", "pass"];
@@ -145,14 +146,6 @@ fn mask_of<'a>(parsed: &Parsed<'a>) -> Option<(Option<&'a str>, &'a str)> {
         // beside its image
         None if stem.len() < parsed.stem.len() => Some((parsed.folders.last().copied(), stem)),
         None => None,
-    }
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    if number == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{number} {many}")
     }
 }
 

@@ -209,7 +209,7 @@ impl Numbers {
         let (scores, labels): (Vec<f32>, Vec<bool>) = own.scores().unzip();
         Self {
             metrics: *own.metrics(),
-            f1: own.report.decisions.map(|decisions| decisions.f1),
+            f1: own.report.decisions.and_then(|decisions| decisions.f1),
             best_f1: crate::metrics::best_f1_threshold(&scores, &labels)
                 .ok()
                 .map(|(_, f1)| f1),

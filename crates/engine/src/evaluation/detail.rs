@@ -303,9 +303,9 @@ impl super::Decisions {
         let counts = Confusion::at(0.5, called.zip(labels.iter().copied()));
         Self {
             threshold: thresholds.image,
-            f1: counts.f1().unwrap_or(0.0),
-            false_alarms: counts.false_alarms().unwrap_or(0.0),
-            misses: counts.recall().map_or(0.0, |recall| 1.0 - recall),
+            f1: counts.recall().and(counts.f1()),
+            false_alarms: counts.false_alarms(),
+            misses: counts.recall().map(|recall| 1.0 - recall),
         }
     }
 }

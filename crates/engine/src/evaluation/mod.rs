@@ -28,12 +28,12 @@ pub use summary::{Spread, Sweep, SweepRow};
 pub struct Decisions {
     /// The image threshold.
     pub threshold: f32,
-    /// Harmonic mean of precision and recall.
-    pub f1: f64,
-    /// False positive rate: the fraction of good images that are called defective.
-    pub false_alarms: f64,
-    /// False negative rate: the fraction of defective images that are called good.
-    pub misses: f64,
+    /// Harmonic mean of precision and recall; none without defective images.
+    pub f1: Option<f64>,
+    /// False positive rate: the fraction of good images that are called defective; none without good images.
+    pub false_alarms: Option<f64>,
+    /// False negative rate: the fraction of defective images that are called good; none without defective images.
+    pub misses: Option<f64>,
 }
 
 /// Images that show something else than the model's part.
@@ -135,8 +135,10 @@ mod tests {
         };
         let labels = [false, false, true, true, true];
         let decisions = Decisions::of(&[0.1, 0.5, 0.4, 0.9, 0.3], &labels, thresholds);
-        assert_eq!(decisions.false_alarms, 0.5);
-        assert!((decisions.misses - 1.0 / 3.0).abs() < 1e-12);
-        assert!((decisions.f1 - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(decisions.false_alarms, Some(0.5));
+        assert!((decisions.misses.expect("is defined") - 1.0 / 3.0).abs() < 1e-12);
+        assert!((decisions.f1.expect("is defined") - 2.0 / 3.0).abs() < 1e-12);
+        let good = Decisions::of(&[0.1, 0.5], &[false, false], thresholds);
+        assert_eq!((good.f1, good.false_alarms, good.misses), (None, Some(0.5), None));
     }
 }

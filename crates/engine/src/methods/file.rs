@@ -9,6 +9,7 @@ use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
 use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::data::image::is_image;
 use crate::files::storage::Precision;
 use crate::files::teacher;
 use crate::inspect::{FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord};
@@ -487,9 +488,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensor
         ));
     }
     let fail = |err: safetensors::SafeTensorError| {
-        Error::Model(format!(
-            "this is not a complete safetensors model file ({err}): choose another file"
-        ))
+        Error::Model(match is_image(bytes) {
+            true => "this is an image, not a model: give the file that training wrote".into(),
+            false => format!("this is not a complete safetensors model file ({err}): choose another file"),
+        })
     };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;
     let entries = metadata.metadata().clone().unwrap_or_default();

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 
 use self::chart::{Axes, CurveChart, Histogram, escaped};
 use crate::data::labelled::Class;
+use crate::error::count;
 use crate::evaluation::table::Table;
 use crate::evaluation::{Confusion, Evaluation, Metric, Metrics};
 use crate::metrics::{AUPRO_LIMIT, Curve, Point};
@@ -242,10 +243,10 @@ fn section(part: &Part<'_>) -> String {
         of.filter(|image| image.class.is_defective() == defective).count()
     };
     let mut html = format!(
-        "<p>{}, {} images: {} good, {} defective{}. {:.0} ms per image. Called defective from a score of {:.3} \
+        "<p>{}, {}: {} good, {} defective{}. {:.0} ms per image. Called defective from a score of {:.3} \
          on.</p>",
         report.method.label(),
-        report.images,
+        count(report.images, "image", "images"),
         labelled(Some(false)),
         labelled(Some(true)),
         match labelled(None) {

@@ -22,6 +22,7 @@ use crate::backend::device::Device;
 use crate::backend::optimiser::Rule;
 use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, TrainConfig};
 use crate::data::image::{self, RgbImage};
+use crate::error::count;
 use crate::files::storage::Precision;
 use crate::inspect::{Detector, Familiarity, FamiliarityRecord};
 use crate::synthesis::{Sample, Synthesiser};
@@ -109,8 +110,8 @@ impl Trainer {
         let mut images: Vec<Arc<RgbImage>> = images.into_iter().map(Into::into).collect();
         if images.len() < FEWEST_IMAGES {
             return Err(Error::Dataset(format!(
-                "{} good images are too few to train on: give at least {FEWEST_IMAGES}",
-                images.len()
+                "{} too few to train on: give at least {FEWEST_IMAGES}",
+                count(images.len(), "good image is", "good images are")
             )));
         }
         let different = different(&images);

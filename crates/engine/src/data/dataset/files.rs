@@ -6,6 +6,7 @@ use crate::config::InputLayout;
 use crate::data::image::{RgbImage, read};
 use crate::data::paths::{is_litter, is_readable_image};
 use crate::data::placement::ViewLayout;
+use crate::error::count;
 use crate::{Error, Result};
 
 /// The image files directly in a folder, sorted by name; hidden files are left out.
@@ -23,6 +24,26 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The same of a folder that is to hold images.
+///
+/// # Errors
+/// [`Error::Dataset`] if it holds none, [`Error::Io`] if the folder cannot be read.
+pub fn some_image_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = image_files(folder)?;
+    if files.is_empty() {
+        return Err(no_images(folder));
+    }
+    Ok(files)
+}
+
+/// Says that there are no images in a folder.
+pub(super) fn no_images(folder: &Path) -> Error {
+    Error::Dataset(format!(
+        "{} holds no images: add PNG, JPEG, BMP, WebP or GIF files",
+        folder.display()
+    ))
 }
 
 /// Good images at the model's input size.
@@ -59,8 +80,8 @@ pub fn load_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<Loa
     }
     match loaded.skipped.first() {
         Some(first) if loaded.images.is_empty() => Err(Error::Dataset(format!(
-            "none of the {} good images can be used, the first because of: {first}",
-            paths.len()
+            "none of {} can be used, the first because of: {first}",
+            count(paths.len(), "good image", "good images")
         ))),
         _ => Ok(loaded),
     }

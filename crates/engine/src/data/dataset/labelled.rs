@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::mvtec::no_images;
+use super::files::no_images;
 use crate::data::image::{GrayImage, resize_mask};
 use crate::data::labelled::{self, Class, LabelledImage, LabelledSet};
 use crate::data::paths::is_litter;
@@ -53,7 +53,9 @@ impl TestSet {
         let set = labelled::classify_paths(&paths);
         if set.images.is_empty() {
             let test = root.join("test");
-            return Err(if test.is_dir() || !root.join("train").is_dir() {
+            return Err(if test.is_dir() {
+                no_images(&test)
+            } else if !root.join("train").is_dir() {
                 no_images(root)
             } else {
                 Error::Dataset(format!(
@@ -70,6 +72,7 @@ impl TestSet {
     /// Leaves `count` images, spread over the set, if there are more.
     pub fn thin_out(&mut self, count: usize) {
         let all = self.set.images.len();
+        let count = count.min(all);
         let mut place = 0;
         self.set.images.retain(|_| {
             place += 1;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::image_files;
+use super::files::some_image_files;
 use crate::{Error, Result};
 
 /// Name of the folders that hold good images.
@@ -81,11 +81,7 @@ impl Category {
         if !folder.is_dir() {
             return Err(not_this_layout(&self.root));
         }
-        let files = image_files(&folder)?;
-        if files.is_empty() {
-            return Err(no_images(&folder));
-        }
-        Ok(files)
+        some_image_files(&folder)
     }
 }
 
@@ -105,12 +101,5 @@ pub(super) fn not_this_layout(root: &Path) -> Error {
     Error::Dataset(format!(
         "{} is not laid out as expected: put good images into train/{GOOD}, for example train/{GOOD}/000.png",
         root.display()
-    ))
-}
-
-pub(super) fn no_images(folder: &Path) -> Error {
-    Error::Dataset(format!(
-        "{} holds no images: add PNG, JPEG, BMP, WebP or GIF files",
-        folder.display()
     ))
 }

@@ -38,6 +38,11 @@ pub fn decode_mask(bytes: &[u8]) -> Result<GrayImage> {
     decode_dynamic(bytes).map(|image| image.to_luma8())
 }
 
+/// Whether a file begins as an image does, of a kind that can be opened or not.
+pub fn is_image(bytes: &[u8]) -> bool {
+    ::image::guess_format(bytes).is_ok()
+}
+
 /// Reads and decodes an image file.
 ///
 /// # Errors

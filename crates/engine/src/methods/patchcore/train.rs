@@ -18,6 +18,7 @@ use crate::backend::device::Device;
 use crate::config::FEWEST_IMAGES;
 use crate::data::image::{self, RgbImage};
 use crate::data::preprocess;
+use crate::error::count;
 use crate::files::storage::Precision;
 use crate::inspect::{Detector, Familiarity, Pending};
 use crate::methods::file::{Body, ModelFile, ModelHeader};
@@ -61,8 +62,8 @@ impl BankBuilder {
         let mut images: Vec<Arc<RgbImage>> = images.into_iter().map(Into::into).collect();
         if images.len() < FEWEST_IMAGES {
             return Err(Error::Dataset(format!(
-                "{} good images are too few for a memory bank: give at least {FEWEST_IMAGES}",
-                images.len()
+                "{} too few for a memory bank: give at least {FEWEST_IMAGES}",
+                count(images.len(), "good image is", "good images are")
             )));
         }
         let held_out = hold_out(&mut images, config.held_out, config.seed);

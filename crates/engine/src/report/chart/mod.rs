@@ -354,6 +354,7 @@ pub fn histogram(chart: &Histogram<'_>, axes: &Axes) -> String {
         let high = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         match scores.len() {
             0 => format!("no {name} images"),
+            1 => format!("1 {name} image at {}", short(low)),
             count => format!("{count} {name} images from {} to {}", short(low), short(high)),
         }
     });
