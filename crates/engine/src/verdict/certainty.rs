@@ -98,7 +98,10 @@ mod tests {
         let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.5), 1.0);
         assert_eq!(own.certainty(0.06), Certainty::ProbablyGood);
         let own = of(&spread(40, 0.02, 0.1), &spread(8, 0.6, 1.0), 1.0);
-        assert!(!own.certainty(0.04).is_clear(), "none of eight is no more than one in ten");
+        assert!(
+            !own.certainty(0.04).is_clear(),
+            "none of eight is no more than one in ten"
+        );
         // nothing is known
         assert_eq!(of(&[], &[], 1.0).certainty(0.9), Certainty::CloseCall);
     }

@@ -11,7 +11,10 @@ const FEWEST: usize = 4;
 const FAR: f32 = 2.0;
 /// How much lower an image that was trained on scores than a new one, as a logit, and the standard deviation of that among
 /// models (docs/notebook/thresholds.md, "Scores of images that were trained on").
-const LEARNED: (f32, f32) = (2.0, 0.5);
+const LEARNED: (f32, f32) = (1.4, 0.7);
+/// Good parts of another day score otherwise than those of the training: the standard deviation of that shift in usual
+/// standard deviations (the same section).
+const SHIFT: f32 = 0.6;
 /// Scores stay away from 0 and 1, where a logit has no value.
 const LEAST: f32 = 1e-6;
 
@@ -46,8 +49,8 @@ impl Scale {
     /// The usual standard deviation of good images' scores on the normal scale.
     fn usual_std(self) -> f32 {
         match self {
-            // 0.5 to 1.3, the mean 0.8, with sixteen models tried
-            Self::Probability => 0.8,
+            // 0.5 to 1.3 with twenty models tried
+            Self::Probability => 0.85,
             Self::Distance => 0.15,
         }
     }
@@ -98,7 +101,7 @@ impl ExpectedScores {
         Some(Self {
             scale,
             mean: (weights[0] * own.mean + weights[1] * (others.mean + LEARNED.0)) / total,
-            std: (variance + 1.0 / total).sqrt(),
+            std: (variance + 1.0 / total + SHIFT * SHIFT * usual * usual).sqrt(),
             freedom,
         })
     }
@@ -250,7 +253,8 @@ mod tests {
             .iter()
             .filter(|&&score| score >= expected.limit(0.05))
             .count();
-        assert!((3..=7).contains(&above), "{above}");
+        // fewer than five: parts of another day scatter more
+        assert!((2..=5).contains(&above), "{above}");
     }
 
     proptest! {

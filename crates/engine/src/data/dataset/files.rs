@@ -80,7 +80,7 @@ pub fn load_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<Loa
     }
     match loaded.skipped.first() {
         Some(first) if loaded.images.is_empty() => Err(Error::Dataset(format!(
-            "none of {} can be used, the first because of: {first}",
+            "of {} none can be used, the first because of: {first}",
             count(paths.len(), "good image", "good images")
         ))),
         _ => Ok(loaded),

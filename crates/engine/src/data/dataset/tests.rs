@@ -121,7 +121,7 @@ fn unreadable_images_are_reported_by_name() {
         .expect_err("nothing is left")
         .to_string();
     assert!(
-        error.contains("none of the 1 good images") && error.contains("broken.png"),
+        error.contains("of 1 good image none can be used") && error.contains("broken.png"),
         "{error}"
     );
 }
