@@ -6,7 +6,7 @@ use super::calibration::{Calibration, SetBy};
 
 /// As many images of a calibration as weigh what a moved threshold does to good parts and synthetic defects: a correction
 /// weighs one.
-const WEIGHT: f32 = 20.0;
+const WEIGHT: f32 = 100.0;
 /// A familiar image may be this much further from the good images than a corrected one.
 const FURTHER: f32 = 1.02;
 
@@ -133,8 +133,8 @@ mod tests {
     fn a_false_alarm_raises_the_threshold_and_taking_it_back_restores_it() {
         let mut own = model();
         let before = own.clone();
-        own.correct(correction("a", 0.31, false));
-        assert!(own.image_threshold > 0.31 && own.set_by == SetBy::Corrections);
+        own.correct(correction("a", 0.295, false));
+        assert!(own.image_threshold > 0.295 && own.set_by == SetBy::Corrections);
         assert_eq!(own.contradiction(), None);
         assert!(own.knows(1.5) && !own.knows(1.6) && !before.knows(0.1));
         own.take_back("a");

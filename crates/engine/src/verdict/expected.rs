@@ -60,7 +60,7 @@ impl Scale {
 /// about normal.
 ///
 /// Four images may lie close together by chance, and then a threshold just above them stops every third good part.
-/// So a prior from other models counts as much as [`KNOWN`] images do, and the few images' own
+/// So a prior from other models counts as much as twelve images do, and the few images' own
 /// uncertainty widens the distribution (the posterior predictive one of a normal distribution; Gelman et al., Bayesian
 /// data analysis, section 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl ExpectedScores {
     }
 
     /// The same with scores of images that were trained on. These scatter as others do, but lie lower by about
-    /// [`LEARNED`].
+    /// 1.4 on the normal scale.
     ///
     /// Scores that are far off are taken as if they were nearer (Huber, 1964): one defective image among the good ones
     /// should hardly count.
