@@ -160,11 +160,11 @@ impl Calibration {
     /// The image threshold at which this share of further good images is expected to be stopped, or fewer where that
     /// costs no synthetic defect.
     ///
-    /// Where good images and synthetic defects lie apart, the threshold moves up into the gap, but no further than where a
-    /// fifth of the promised share is expected: a real defect may be fainter than any synthetic one.
+    /// Where good images and synthetic defects lie apart, the threshold moves up into the gap, but no further than where
+    /// half of the promised share is expected: a real defect may be fainter than any synthetic one.
     pub fn at_promise(&self, share: f32) -> f32 {
         /// The least share of good images that a threshold in the gap is meant for, as a part of what is promised.
-        const RARER: f32 = 0.2;
+        const RARER: f32 = 0.5;
         let share = share.clamp(PROMISE_RANGE.0, PROMISE_RANGE.1);
         let Some(expected) = self.expected() else {
             return self.best_f1().unwrap_or(Thresholds::default().image);
