@@ -689,7 +689,7 @@ fn thresholds_are_measured_anew_without_training() {
             "--device",
             "cpu",
         ];
-        [&arguments[..], &["--precision", "int8"]].concat()
+        [&arguments[..], &["--precision", "int8", "--new-part"]].concat()
     };
     succeeds(&calibrate("again.safetensors"), path);
     let all = [&calibrate("all.safetensors")[..], &["--all"]].concat();

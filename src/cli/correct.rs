@@ -7,11 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use super::common::open_device;
+use super::number::whole;
 use super::retrain::{RetrainArgs, take};
 use super::train::report;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::Schedule;
+use destseg_engine::config::{MOST_STEPS, Schedule};
 use destseg_engine::data::dataset::image_files;
 use destseg_engine::data::image;
 use destseg_engine::inspect::Detector;
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Steps of the further training.
-    #[arg(long, default_value_t = STEPS, requires = "data")]
+    #[arg(long, default_value_t = STEPS, requires = "data", value_parser = whole(1..=MOST_STEPS))]
     steps: usize,
 }
 

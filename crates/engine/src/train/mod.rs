@@ -13,7 +13,6 @@ mod sampler;
 mod steps;
 mod whiten;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::arch::weights::Weights;
@@ -112,13 +111,6 @@ impl Trainer {
             return Err(Error::Dataset(format!(
                 "{} too few to train on: give at least {FEWEST_IMAGES}",
                 count(images.len(), "good image is", "good images are")
-            )));
-        }
-        let different = different(&images);
-        if different < FEWEST_IMAGES {
-            return Err(Error::Dataset(format!(
-                "the {} good images are copies of {different}: give at least {FEWEST_IMAGES} different ones",
-                images.len()
             )));
         }
         synthesiser.follow_light(images.iter().map(AsRef::as_ref));
@@ -314,12 +306,6 @@ impl Trainer {
         outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
         Ok(outliers)
     }
-}
-
-/// How many images differ from each other in any pixel.
-fn different(images: &[Arc<RgbImage>]) -> usize {
-    let pixels: HashSet<&[u8]> = images.iter().map(|image| image.as_raw().as_slice()).collect();
-    pixels.len()
 }
 
 /// A training image that looks defective to the trained model.
