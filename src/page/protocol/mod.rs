@@ -7,6 +7,7 @@ mod compare;
 mod evaluate;
 mod payload;
 mod study;
+mod text;
 mod train;
 
 pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
@@ -55,6 +56,7 @@ pub enum Command {
     /// Puts other thresholds of the loaded model in force. No answer.
     SetCalibration {
         /// The thresholds and the scores behind them.
+        #[serde(with = "text")]
         calibration: Box<Calibration>,
     },
     /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
@@ -230,6 +232,7 @@ pub struct ModelInfo {
     /// Milliseconds of the first (warm-up) inference.
     pub first_ms: f64,
     /// Thresholds and the scores behind them, if the model was calibrated.
+    #[serde(with = "text")]
     pub calibration: Option<Calibration>,
 }
 

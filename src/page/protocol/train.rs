@@ -238,6 +238,7 @@ pub struct TrainedInfo {
     /// Steps done.
     pub steps: usize,
     /// Thresholds and the scores behind them, if images were held out.
+    #[serde(with = "super::text")]
     pub calibration: Option<Calibration>,
     /// What to know about the good images, a sentence each.
     pub notes: Vec<String>,

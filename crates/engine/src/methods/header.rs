@@ -30,8 +30,12 @@ pub fn head_bytes(start: &[u8]) -> Result<usize> {
 /// # Errors
 /// [`Error::Model`] if that is no model file of this program.
 pub fn with_calibration(head: &[u8], calibration: &Calibration) -> Result<Vec<u8>> {
-    let text = head.get(LENGTH_BYTES..).ok_or_else(no_model)?;
-    let mut head: Map<String, Value> = serde_json::from_slice(text).map_err(|_| no_model())?;
+    let text = head
+        .get(LENGTH_BYTES..)
+        .and_then(|text| std::str::from_utf8(text).ok());
+    let mut head: Map<String, Value> = text
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(no_model)?;
     let own = head
         .get_mut(METADATA)
         .and_then(|metadata| metadata.get_mut(MODEL_KEY))
@@ -41,12 +45,14 @@ pub fn with_calibration(head: &[u8], calibration: &Calibration) -> Result<Vec<u8
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or_else(no_model)?;
     let write = |err: serde_json::Error| Error::Model(format!("the thresholds cannot be written: {err}"));
+    // by way of text, as the page's messages go: one copy of the code less
+    let calibration = serde_json::to_string(calibration).map_err(write)?;
     header.insert(
         "calibration".into(),
-        serde_json::to_value(calibration).map_err(write)?,
+        serde_json::from_str(&calibration).map_err(write)?,
     );
     *own = serde_json::to_string(&header).map_err(write)?.into();
-    let mut text = serde_json::to_vec(&head).map_err(write)?;
+    let mut text = serde_json::to_string(&head).map_err(write)?.into_bytes();
     // the weights stay aligned
     text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
     let length = (text.len() as u64).to_le_bytes();
