@@ -148,7 +148,7 @@ fn optimise(site: &Path) -> Result<()> {
 pub(crate) fn optimise_module(module: &Path, out: &Path) -> Result<()> {
     let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
     let name = module.file_name().unwrap_or_default().to_string_lossy();
-    let level = if name.starts_with("ui") { "-Os" } else { "-O2" };
+    let level = if name.starts_with("ui") { "-Oz" } else { "-O2" };
     println!("wasm-opt {level} {name}");
     let mut command = process::command(&program);
     command.arg(level).args(WASM_FEATURES).arg("--strip-debug");
