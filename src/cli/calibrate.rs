@@ -82,7 +82,7 @@ async fn refuse_another_part(
     let images = trainer.good_images();
     for image in images.iter().step_by(images.len().div_ceil(MOST).max(1)) {
         let found = detector.detect_pixels(&image::to_f32(image)).await?;
-        unfamiliar += usize::from(detector.is_unfamiliar(found.distance) == Some(true));
+        unfamiliar += usize::from(detector.is_unfamiliar(found.distance, found.difference) == Some(true));
         all += 1;
     }
     if 2 * unfamiliar > all {

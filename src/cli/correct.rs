@@ -120,13 +120,14 @@ async fn follow(calibration: &mut Calibration, detector: &Detector, marked: &[Ma
     let mut wrong = 0;
     for own in marked {
         let found = detector.detect(&image::read(&own.path)?).await?;
-        let is_unfamiliar = detector.is_unfamiliar(found.distance) == Some(true);
+        let is_unfamiliar = detector.is_unfamiliar(found.distance, found.difference) == Some(true);
         wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
         calibration.correct(Correction {
             name: own.path.display().to_string(),
             defective: own.defective,
             score: found.score,
             distance: found.distance,
+            difference: found.difference,
         });
     }
     Ok(wrong)

@@ -14,11 +14,12 @@ use super::common::{
 use super::number::{MOST, whole};
 use super::output::show;
 use super::threshold::ThresholdArgs;
+use destseg_engine::config::InputLayout;
 use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
-use destseg_engine::inspect::{Detection, Detector};
+use destseg_engine::inspect::{Detection, Detector, Difference};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::calibration::SetBy;
@@ -92,6 +93,8 @@ struct Line<'a> {
     p_value: Option<f32>,
     /// None where there is no verdict about a defect: without calibration, and for an unfamiliar image.
     defective: Option<bool>,
+    /// How an unfamiliar image differs from the good ones.
+    difference: Option<Difference>,
     /// Distance from the good images, and the one from which on an image is unfamiliar.
     distance: Option<f32>,
     distance_limit: Option<f32>,
@@ -128,6 +131,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
         let own = detector.input_size();
+        if detector.fit() != InputLayout::Tile {
+            eprintln!(
+                "note: {} was not trained on tiles, which show the part larger: expect `unfamiliar`, or train a model with \
+                 `--set model.fit=tile`",
+                args.model.display()
+            );
+        }
         detector = detector.with_tiles(if tile == 0 { own } else { tile });
     }
     args.threshold.apply_to(&mut detector)?;
@@ -172,8 +182,11 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
     let calibration = detector.calibration();
     let thresholds = calibration.map(Calibration::thresholds);
     let verdict = detector.verdict(&detection);
-    if verdict == Some(Verdict::Unfamiliar) {
-        eprintln!("note: {}: {}", path.display(), Verdict::UNFAMILIAR);
+    let difference = detection
+        .difference
+        .filter(|_| verdict == Some(Verdict::Unfamiliar));
+    if let Some(difference) = difference {
+        eprintln!("note: {}: {}", path.display(), difference.note("the model"));
     }
     let line = Line {
         file: path,
@@ -190,6 +203,7 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         defective: verdict
             .filter(|&own| own != Verdict::Unfamiliar)
             .map(|own| own == Verdict::Defective),
+        difference,
         distance: detection.distance,
         distance_limit: detector.familiarity().map(|own| own.record().limit),
         width: image.width(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ManifestFile;
 use destseg_engine::data::labelled::Class;
 use destseg_engine::evaluation::{Evaluation, ImageResult};
+use destseg_engine::inspect::Difference;
 
 /// From the page to the engine, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +137,9 @@ pub struct HelperPrediction {
     /// Distance from the good images, where the model has a record of them.
     #[serde(default)]
     pub distance: Option<f32>,
+    /// How an image differs from the good ones whose distance is beyond the limit.
+    #[serde(default)]
+    pub difference: Option<Difference>,
     /// Bytes of the small picture.
     pub picture_bytes: usize,
     /// Columns and rows of each map.

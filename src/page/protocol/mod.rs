@@ -13,6 +13,7 @@ mod train;
 pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
+use destseg_engine::inspect::Difference;
 use destseg_engine::verdict::calibration::Calibration;
 pub use destseg_engine::verdict::decision::Thresholds;
 pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
@@ -259,6 +260,9 @@ pub struct PredictionInfo {
     /// Distance from the good images, where the model has a record of them.
     #[serde(default)]
     pub distance: Option<f32>,
+    /// How an unfamiliar image differs from the good images.
+    #[serde(default)]
+    pub difference: Option<Difference>,
     /// Milliseconds to decode.
     pub decode_ms: f64,
     /// Milliseconds of resizing and the networks, reading back included.

@@ -230,6 +230,7 @@ fn packed(prediction: &Prediction, buffer: &mut Vec<u8>) -> HelperPrediction {
         score: prediction.score,
         dest_score: prediction.dest_score,
         distance: prediction.distance,
+        difference: prediction.difference,
         picture_bytes: prediction.picture.len(),
         map: (prediction.dest.width(), prediction.dest.height()),
         maps: maps.count(),
@@ -257,6 +258,7 @@ fn unpacked(info: &HelperPrediction, bytes: &[u8]) -> Option<Prediction> {
         score: info.score,
         dest_score: info.dest_score,
         distance: info.distance,
+        difference: info.difference,
         segmentation,
         dest: maps.next()??,
     })

@@ -270,6 +270,7 @@ impl Loaded {
             score,
             dest_score,
             distance,
+            difference,
             ..
         } = detector.detect(&image).await?;
         let result = PredictionInfo {
@@ -280,8 +281,9 @@ impl Loaded {
             levels: levels.each_ref().map(|level| [level.width(), level.height()]),
             score,
             dest_score,
-            unfamiliar: detector.is_unfamiliar(distance),
+            unfamiliar: detector.is_unfamiliar(distance, difference),
             distance,
+            difference,
             decode_ms: decoded - start,
             inference_ms: now_ms() - decoded,
         };

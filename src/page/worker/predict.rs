@@ -22,7 +22,7 @@ pub(super) async fn predict(
         thresholds: detector.calibration().map(|calibration| calibration.thresholds()),
         probabilities: detector.gives_probabilities(),
         size: (map.width(), map.height()),
-        unfamiliar: detector.is_unfamiliar(found.distance),
+        unfamiliar: detector.is_unfamiliar(found.distance, found.difference),
         ms: now_ms() - start,
     })
 }

@@ -93,17 +93,13 @@ impl Stopped {
             let own = evaluation.scores().filter(move |&(_, label)| label == defective);
             own.map(|(score, _)| score).collect::<Vec<f32>>()
         };
-        let (mut good, defective) = (split(false), split(true));
-        good.sort_by(|a, b| b.total_cmp(a));
-        let reachable =
-            good.get((good.len() as f64 * PROMISE) as usize)
-                .map_or_else(Share::default, |&limit| {
-                    Share {
-                        // strictly above: equal scores cannot be told apart
-                        of: defective.iter().filter(|&&score| score > limit).count(),
-                        all: defective.len(),
-                    }
-                });
+        let (good, defective) = (split(false), split(true));
+        let reachable = evaluation
+            .threshold_for_alarms(PROMISE)
+            .map_or_else(Share::default, |limit| Share {
+                of: defective.iter().filter(|&&score| score >= limit).count(),
+                all: defective.len(),
+            });
         let clear = evaluation
             .images
             .iter()

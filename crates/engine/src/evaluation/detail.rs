@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CategoryReport, Metrics};
 use crate::data::labelled::Class;
+use crate::inspect::Difference;
 use crate::metrics::Curve;
 use crate::verdict::certainty::Certainty;
 use crate::verdict::decision::Thresholds;
@@ -51,6 +52,9 @@ pub struct ImageResult {
     /// Distance from the good images, where the model has a record of them.
     #[serde(default)]
     pub distance: Option<f32>,
+    /// How an image differs from the good ones whose distance is beyond the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// Whether it shows something else than the model's part; none where that is not known.
     #[serde(default)]
     pub unfamiliar: Option<bool>,

@@ -7,7 +7,7 @@ use crate::data::contour::contours;
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
 use crate::data::regions;
-use crate::inspect::{Detection, Detector};
+use crate::inspect::{Detection, Detector, Difference};
 use crate::platform::now_ms;
 use crate::{Error, Result};
 
@@ -33,6 +33,8 @@ pub struct Prediction {
     pub dest_score: f32,
     /// Distance from the good images, where the model has a record of them.
     pub distance: Option<f32>,
+    /// How an image differs from the good ones whose distance is beyond the limit.
+    pub difference: Option<Difference>,
     /// The segmentation network's map, if there is such a network.
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map.
@@ -56,6 +58,7 @@ impl Prediction {
             score,
             dest_score,
             distance,
+            difference,
             ..
         } = detector.detect(&image).await?;
         Ok(Ok(Self {
@@ -65,6 +68,7 @@ impl Prediction {
             score,
             dest_score,
             distance,
+            difference,
             segmentation,
             dest,
         }))

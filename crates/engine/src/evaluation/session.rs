@@ -118,10 +118,10 @@ impl Session {
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
         result.distance = found.distance;
+        result.difference = found.difference;
         let record = self.familiarity.as_ref();
         result.unfamiliar = found.distance.zip(record).map(|(distance, record)| {
-            let is_corrected = self.calibration.as_ref().is_some_and(|own| own.knows(distance));
-            record.is_unfamiliar(distance) && !is_corrected
+            record.is_unfamiliar(distance, found.difference, self.calibration.as_ref())
         });
         let map = found.map().resize(side, side);
         if let Some(calibration) = &self.calibration {

@@ -17,8 +17,11 @@ use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Verdict;
 use crate::{Error, Result};
 
+use familiarity::Appearance;
 pub(crate) use familiarity::cells;
-pub use familiarity::{Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
+pub use familiarity::{
+    AppearanceRecord, Difference, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX,
+};
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]
@@ -97,8 +100,12 @@ pub struct Detection {
     pub dest_score: f32,
     /// Distance from the good images, see [`Familiarity`]; none where the model has no record of them.
     pub distance: Option<f32>,
+    /// How an image differs whose distance is beyond the limit.
+    pub difference: Option<Difference>,
     /// Cells of all views, from which the distance is computed.
     pub(crate) cells: Grid,
+    /// The image in small.
+    pub(crate) appearance: Appearance,
 }
 
 impl Detection {
@@ -142,6 +149,11 @@ impl Detector {
         self.settings.side
     }
 
+    /// How images of other shapes and sizes are shown to the network.
+    pub fn fit(&self) -> InputLayout {
+        self.settings.fit
+    }
+
     /// The method that it follows.
     pub fn method(&self) -> Method {
         self.method
@@ -169,7 +181,7 @@ impl Detector {
 
     /// The verdict about an image; none where the model is not calibrated and the image is not known to be unfamiliar.
     pub fn verdict(&self, detection: &Detection) -> Option<Verdict> {
-        if self.is_unfamiliar(detection.distance) == Some(true) {
+        if self.is_unfamiliar(detection.distance, detection.difference) == Some(true) {
             return Some(Verdict::Unfamiliar);
         }
         let thresholds = self.calibration.as_ref()?.thresholds();
@@ -179,11 +191,11 @@ impl Detector {
         })
     }
 
-    /// Whether an image at this distance shows something else than the model's part; none where that is not known.
-    pub fn is_unfamiliar(&self, distance: Option<f32>) -> Option<bool> {
-        let (record, distance) = (self.familiarity.as_ref()?, distance?);
-        let is_corrected = self.calibration.as_ref().is_some_and(|own| own.knows(distance));
-        Some(record.is_unfamiliar(distance) && !is_corrected)
+    /// Whether an image with this distance and difference shows something else than the model's part; none where that is
+    /// not known.
+    pub fn is_unfamiliar(&self, distance: Option<f32>, difference: Option<Difference>) -> Option<bool> {
+        let record = self.familiarity.as_ref()?.record();
+        Some(record.is_unfamiliar(distance?, difference, self.calibration.as_ref()))
     }
 
     /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.
@@ -226,6 +238,7 @@ impl Detector {
         let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
         let mut highest_score = 0.0_f32;
         let mut cells = Grid::default();
+        let mut appearances = Vec::new();
         for (index, view) in layout.views(image).enumerate() {
             let found = self.detect_view(&image::to_f32(&view)).await?;
             if layout.is_plain() {
@@ -238,6 +251,7 @@ impl Detector {
             cells.channels = found.cells.channels;
             cells.height += found.cells.height;
             cells.data.extend(found.cells.data);
+            appearances.push(found.appearance);
             let trim = |map: AnomalyMap| layout.trim(index, map);
             segmentations.extend(found.segmentation.map(trim));
             dests.push(trim(found.dest));
@@ -274,7 +288,9 @@ impl Detector {
             score,
             dest_score,
             distance: None,
+            difference: None,
             cells,
+            appearance: Appearance::joined(&appearances),
         }))
     }
 
@@ -341,17 +357,20 @@ impl Detector {
             dest,
             levels,
             distance: None,
+            difference: None,
             cells,
+            appearance: Appearance::of(pixels, side),
         })
     }
 
     fn with_distance(&self, detection: Detection) -> Detection {
-        let distance = self
-            .familiarity
-            .as_ref()
-            .map(|own| own.distance(&detection.cells));
+        let Some(familiarity) = &self.familiarity else {
+            return detection;
+        };
+        let (distance, difference) = familiarity.judge(&detection.cells, &detection.appearance);
         Detection {
-            distance,
+            distance: Some(distance),
+            difference,
             ..detection
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, SetBy};
+use crate::inspect::Difference;
 
 /// As many images of a calibration as weigh what a moved threshold does to good parts and synthetic defects: a correction
 /// weighs one.
@@ -22,6 +23,9 @@ pub struct Correction {
     /// Its distance from the good images, where the model has a record of them: it shows the model's part.
     #[serde(default)]
     pub distance: Option<f32>,
+    /// How it differed from them, where that is beyond the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
 }
 
 impl Correction {
@@ -44,9 +48,11 @@ impl Calibration {
         self.follow_corrections();
     }
 
-    /// Whether an image at this distance is familiar because one as far from the good images was said to show the part.
-    pub fn knows(&self, distance: f32) -> bool {
-        let distances = self.corrections.iter().filter_map(|own| own.distance);
+    /// Whether an image at this distance is familiar because one that differs in the same way, and is as far from the good
+    /// images, was said to show the part.
+    pub fn knows(&self, distance: f32, difference: Option<Difference>) -> bool {
+        let alike = self.corrections.iter().filter(|own| own.difference == difference);
+        let distances = alike.filter_map(|own| own.distance);
         distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER >= distance
     }
 
@@ -126,6 +132,7 @@ mod tests {
             defective,
             score,
             distance: Some(1.5),
+            difference: Some(Difference::Part),
         }
     }
 
@@ -136,7 +143,10 @@ mod tests {
         own.correct(correction("a", 0.295, false));
         assert!(own.image_threshold > 0.295 && own.set_by == SetBy::Corrections);
         assert_eq!(own.contradiction(), None);
-        assert!(own.knows(1.5) && !own.knows(1.6) && !before.knows(0.1));
+        let part = Some(Difference::Part);
+        assert!(own.knows(1.5, part) && !own.knows(1.6, part) && !before.knows(0.1, part));
+        // that a dark photo shows the part says nothing about other parts
+        assert!(!own.knows(1.5, Some(Difference::Darker)));
         own.take_back("a");
         assert_eq!(own, before);
     }

@@ -14,11 +14,6 @@ pub enum Verdict {
     Unfamiliar,
 }
 
-impl Verdict {
-    /// What people should know about an unfamiliar image, one sentence.
-    pub const UNFAMILIAR: &'static str = "this does not look like the part that the model knows, so its score says nothing: train a model on this part";
-}
-
 /// The thresholds of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {

@@ -8,6 +8,7 @@ use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Mark, Prediction, Status, Verdict};
 use destseg_engine::error::sentence;
+use destseg_engine::inspect::Difference;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision;
@@ -109,6 +110,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
         .model
         .as_ref()
         .map_or("the model", |model| &*model.info.name);
+    let difference = prediction.info.difference.unwrap_or(Difference::Part);
     let train = {
         let (dispatch, id) = (page.dispatch.clone(), page.state.selected);
         Callback::from(move |_: MouseEvent| {
@@ -123,7 +125,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <p data-testid="score" data-value={verdict.score.to_string()}
                 data-threshold={verdict.thresholds.image.to_string()}
                 data-decision-score={verdict.position().to_string()}>
-                { format!("This does not look like the parts that {name} was trained on. Its score says nothing about it, and no heat map is drawn.") }
+                { sentence(&difference.note(name)) }{ " No heat map is drawn." }
             </p>
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ "Train for this part" }

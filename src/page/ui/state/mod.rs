@@ -483,7 +483,7 @@ impl State {
     /// What a result means with the present model.
     pub fn verdict(&self, prediction: &Prediction) -> Verdict {
         let (info, calibration) = (&prediction.info, self.calibration());
-        let known = |distance| calibration.is_some_and(|own| own.knows(distance));
+        let known = |distance| calibration.is_some_and(|own| own.knows(distance, info.difference));
         // said to be the model's part after it was analysed
         let unfamiliar = info
             .unfamiliar

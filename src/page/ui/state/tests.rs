@@ -72,6 +72,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         score,
         dest_score: dest,
         distance: None,
+        difference: None,
         unfamiliar: None,
         decode_ms: 1.0,
         inference_ms: f64::from(job),

@@ -118,6 +118,7 @@ impl State {
                 defective: mark == Mark::Defective,
                 score: info.score,
                 distance: info.distance,
+                difference: info.difference,
             }),
         }
         self.calibration_is_new = true;

@@ -5,6 +5,7 @@
 //! 2020). An image's distance is the *median* over its cells. A defect changes a few cells and hardly moves the median;
 //! another part changes most of them. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
 
+mod appearance;
 mod cells;
 mod gaussian;
 mod kinds;
@@ -14,6 +15,9 @@ use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use appearance::Appearance;
+pub use appearance::{AppearanceRecord, Difference};
+use appearance::{PIXELS, Template};
 pub(crate) use cells::cells;
 use gaussian::Gaussian;
 
@@ -23,12 +27,14 @@ use crate::config::AugmentConfig;
 use crate::data::image::{self, RgbImage};
 use crate::data::moments::Moments;
 use crate::synthesis::vary;
+use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
 /// Prefix of its tensors in a file.
 pub const PREFIX: &str = "familiarity.";
 const MEAN: &str = "mean";
 const WHITENING: &str = "whitening";
+const TEMPLATE: &str = "template";
 
 /// The distance from which on an image is unfamiliar. Good images of a model's own part have about 0.8, whatever the part.
 const LIMIT: f32 = 1.33;
@@ -44,6 +50,8 @@ const MOST_IMAGES: usize = 100;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Familiarity {
     gaussian: Gaussian,
+    /// None in files of before.
+    template: Option<Template>,
     record: FamiliarityRecord,
 }
 
@@ -57,12 +65,21 @@ pub struct FamiliarityRecord {
     /// How many good images each kind of part has, where they look like two; files of before have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub two_kinds: Option<[usize; 2]>,
+    /// How they are framed and lit; files of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appearance: Option<AppearanceRecord>,
 }
 
 impl FamiliarityRecord {
-    /// Whether an image at this distance is unfamiliar.
-    pub fn is_unfamiliar(&self, distance: f32) -> bool {
-        distance > self.limit
+    /// Whether an image at this distance, which differs in this way, is unfamiliar: unless one like it was said to show the
+    /// part.
+    pub fn is_unfamiliar(
+        &self,
+        distance: f32,
+        difference: Option<Difference>,
+        calibration: Option<&Calibration>,
+    ) -> bool {
+        distance > self.limit && !calibration.is_some_and(|own| own.knows(distance, difference))
     }
 
     /// What to know about good images of two kinds, one sentence.
@@ -87,6 +104,7 @@ impl Familiarity {
         let images: Vec<&RgbImage> = images.into_iter().collect();
         let every = images.len().div_ceil(MOST_IMAGES).max(1);
         let mut cells = Vec::new();
+        let mut appearances = Vec::new();
         for (seed, image) in (0..).zip(images.into_iter().step_by(every)) {
             // the part stays familiar where another camera setting or program saved the photo
             let mut rng = Pcg64::seed_from_u64(seed);
@@ -96,8 +114,15 @@ impl Familiarity {
                 *cells = detector.detect_pixels(&image::to_f32(image)).await?.cells;
             }
             cells.push(pair);
+            appearances.push(Appearance::of(&image::to_f32(image), image.width() as usize));
         }
-        Self::of(&cells)
+        Ok(Self::of(&cells)?.map(|own| own.with_template(Template::of(&appearances))))
+    }
+
+    fn with_template(mut self, template: Template) -> Self {
+        self.record.appearance = Some(template.record().clone());
+        self.template = Some(template);
+        self
     }
 
     /// From the cells of good images, each followed by those of a variation.
@@ -130,10 +155,12 @@ impl Familiarity {
         }
         Ok(Some(Self {
             gaussian: without(None)?,
+            template: None,
             record: FamiliarityRecord {
                 limit: limit(&good_distances),
                 good_distances,
                 two_kinds: kinds::two_kinds(&images.iter().map(|[cells, _]| cells).collect::<Vec<_>>()),
+                appearance: None,
             },
         }))
     }
@@ -143,21 +170,29 @@ impl Familiarity {
         &self.record
     }
 
-    /// How far an image with these cells is from the good images.
-    pub(crate) fn distance(&self, cells: &Grid) -> f32 {
-        self.gaussian.median(cells)
-    }
-
-    /// Whether an image at this distance is unfamiliar.
-    pub fn is_unfamiliar(&self, distance: f32) -> bool {
-        self.record.is_unfamiliar(distance)
+    /// How far an image is from the good images, and how it differs if that is beyond the limit. Where the appearance
+    /// differs more than the features do, the distance says how far that is beyond its own limit.
+    pub(crate) fn judge(&self, cells: &Grid, appearance: &Appearance) -> (f32, Option<Difference>) {
+        let (distance, limit) = (self.gaussian.median(cells), self.record.limit);
+        let is_far = distance > limit;
+        match &self.template {
+            Some(template) => match template.difference(appearance, is_far) {
+                Some((difference, beyond)) => (distance.max(limit * beyond), Some(difference)),
+                None => (distance, None),
+            },
+            None => (distance, is_far.then_some(Difference::Part)),
+        }
     }
 
     /// Its tensors, under the names of a file.
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::default();
         let mean = self.gaussian.mean().to_vec();
-        for (name, data) in [(MEAN, mean), (WHITENING, self.gaussian.rows())] {
+        let template = self.template.as_ref().map(|own| (TEMPLATE, own.mean().to_vec()));
+        for (name, data) in [(MEAN, mean), (WHITENING, self.gaussian.rows())]
+            .into_iter()
+            .chain(template)
+        {
             let array = Array {
                 shape: vec![data.len()],
                 data,
@@ -187,11 +222,16 @@ impl Familiarity {
                 "the model's limit of familiar images is not a positive number: take another copy of the file".into(),
             ));
         }
+        let template = match record.appearance.clone() {
+            Some(appearance) => Some(Template::from_file(appearance, read(TEMPLATE, PIXELS)?)),
+            None => None,
+        };
         Ok(Self {
             gaussian: Gaussian::from_rows(
                 read(MEAN, channels)?,
                 &read(WHITENING, channels * (channels + 1) / 2)?,
             ),
+            template,
             record,
         })
     }
@@ -235,6 +275,12 @@ mod tests {
         [cells.clone(), cells.clone()]
     }
 
+    fn is_unfamiliar(familiarity: &Familiarity, cells: &Grid) -> bool {
+        let (distance, difference) = familiarity.judge(cells, &Appearance::default());
+        assert_eq!(difference.is_some(), distance > familiarity.record.limit);
+        familiarity.record.is_unfamiliar(distance, difference, None)
+    }
+
     fn learned(images: usize) -> Familiarity {
         let good: Vec<[Grid; 2]> = (0..images).map(|seed| twice(&image(seed, 0.0, 6))).collect();
         Familiarity::of(&good).expect("are numbers").expect("are enough")
@@ -244,12 +290,12 @@ mod tests {
     fn another_centre_is_unfamiliar_and_a_small_defect_is_not() {
         let familiarity = learned(12);
         let own = image(99, 0.0, 6);
-        assert!(!familiarity.is_unfamiliar(familiarity.distance(&own)));
-        assert!(familiarity.is_unfamiliar(familiarity.distance(&image(99, 6.0, 6))));
+        assert!(!is_unfamiliar(&familiarity, &own));
+        assert!(is_unfamiliar(&familiarity, &image(99, 6.0, 6)));
         let mut defective = own.clone();
         // a quarter of the cells
         defective.data[..4 * 6].fill(40.0);
-        assert!(!familiarity.is_unfamiliar(familiarity.distance(&defective)));
+        assert!(!is_unfamiliar(&familiarity, &defective));
     }
 
     #[test]
@@ -265,6 +311,7 @@ mod tests {
             limit: f32::NAN,
             good_distances: Vec::new(),
             two_kinds: None,
+            appearance: None,
         };
         assert!(Familiarity::from_file(broken, &weights, 6).is_err());
     }
@@ -279,13 +326,13 @@ mod tests {
         let familiarity = Familiarity::of(&vec![twice(&same); 5])
             .expect("no fault")
             .expect("are enough");
-        assert!(!familiarity.is_unfamiliar(familiarity.distance(&same)));
+        assert!(!is_unfamiliar(&familiarity, &same));
         let mut constant = Grid::zeros(4, 4, 3);
         constant.data.fill(0.5);
         let familiarity = Familiarity::of(&vec![twice(&constant); 5])
             .expect("no fault")
             .expect("are enough");
-        assert!(!familiarity.is_unfamiliar(familiarity.distance(&constant)));
+        assert!(!is_unfamiliar(&familiarity, &constant));
         constant.data[0] = f32::NAN;
         assert!(Familiarity::of(&vec![twice(&constant); 5]).is_err());
     }
@@ -357,7 +404,7 @@ mod tests {
         #[test]
         fn the_distance_of_the_distributions_own_vectors_is_about_one(seed in 0_usize..1000) {
             let familiarity = learned(16);
-            let distance = familiarity.distance(&image(seed + 500, 0.0, 6));
+            let (distance, _) = familiarity.judge(&image(seed + 500, 0.0, 6), &Appearance::default());
             prop_assert!((0.4..1.6).contains(&distance), "{distance}");
         }
     }
