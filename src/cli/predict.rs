@@ -134,7 +134,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         if detector.fit() != InputLayout::Tile {
             eprintln!(
                 "note: {} was not trained on tiles, which show the part larger: expect `unfamiliar`, or train a model with \
-                 `--set model.fit=tile`",
+                 `--fit tile`",
                 args.model.display()
             );
         }

@@ -138,7 +138,9 @@ pub struct AppearanceRecord {
     light: [f32; 3],
     /// Differences from it beyond which the light is another.
     light_limits: [f32; 3],
-    /// Logarithm of the squared distance from the template beyond which the framing is another.
+    /// Logarithm of the squared distance from the template: mean of the good images, each compared with the others.
+    framing_mean: f32,
+    /// ... and beyond this the framing is another.
     framing_limit: f32,
     /// Beyond these an image is turned, nearer, further away.
     better_limits: [f32; 3],
@@ -186,6 +188,7 @@ impl Template {
             record: AppearanceRecord {
                 light: [0, 1, 2].map(|channel| center[channel] as f32),
                 light_limits: [0, 1, 2].map(|channel| LIGHT[channel].max(LIGHT_SPREAD * spread(channel))),
+                framing_mean: middle,
                 framing_limit: middle + way.max(FRAMING_SPREAD * deviation),
                 better_limits: better.each_ref().map(|moments| {
                     let (middle, deviation) = normal(moments);
@@ -212,7 +215,7 @@ impl Template {
     /// How an image differs whose features are far from the good images' or not, and how far beyond its limit that is
     /// (at least 1); none for one within all limits.
     pub(super) fn difference(&self, image: &Appearance, is_far: bool) -> Option<(Difference, f32)> {
-        let framing = self.framing(&image.brightness);
+        let framing = self.framing(&image.brightness, is_far);
         let light = self.light(image.light);
         // part of the image alone has another mean colour, too; another light leaves the framing as it is
         if !is_far || framing.is_some_and(|(name, _)| name != Difference::Framing) {
@@ -238,27 +241,34 @@ impl Template {
         (farthest > 1.0).then_some((difference, farthest))
     }
 
-    /// Whether the framing is another.
-    fn framing(&self, image: &[f32]) -> Option<(Difference, f32)> {
+    /// Whether the framing is another. What is far in its features, too, must fit a changed template well.
+    fn framing(&self, image: &[f32], is_far: bool) -> Option<(Difference, f32)> {
         const NAMES: [Difference; 3] = [Difference::Turned, Difference::Closer, Difference::Farther];
         if image.is_empty() {
             return None;
         }
         let own = fit(image, &self.mean);
+        let AppearanceRecord {
+            framing_mean,
+            framing_limit,
+            better_limits,
+            ..
+        } = self.record;
+        let fitting = if is_far {
+            (framing_mean + framing_limit) / 2.0
+        } else {
+            framing_limit
+        };
         let mut found: Option<(Difference, f32)> = None;
-        for ((name, changed), limit) in NAMES
-            .into_iter()
-            .zip(changed(&self.mean))
-            .zip(self.record.better_limits)
-        {
+        for ((name, changed), limit) in NAMES.into_iter().zip(changed(&self.mean)).zip(better_limits) {
             let best = best_fit(image, &changed);
             let beyond = libm::expf(own - best - limit);
             // another part fits no template, however it is changed
-            if best <= self.record.framing_limit && beyond > found.map_or(1.0, |(_, most)| most) {
+            if best <= fitting && beyond > found.map_or(1.0, |(_, most)| most) {
                 found = Some((name, beyond));
             }
         }
-        let beyond = libm::expf(own - self.record.framing_limit);
+        let beyond = libm::expf(own - framing_limit);
         found.or_else(|| (beyond > 1.0).then_some((Difference::Framing, beyond)))
     }
 }
