@@ -13,6 +13,7 @@ use super::output::show;
 use super::threshold::ThresholdArgs;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
+use destseg_engine::data::facts::FileFacts;
 use destseg_engine::error::count;
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate, nuisance};
 use destseg_engine::inspect::Detector;
@@ -252,6 +253,10 @@ async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, 
 
 async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> Result<Measured> {
     let detector = open_detector(args, model, device)?;
+    let files = FileFacts::probe(test.set.images.iter().map(|image| &test.files[image.file]));
+    if let Some(note) = detector.note_on(files.as_ref()) {
+        eprintln!("note: {}: {note}", model.display());
+    }
     let name = model.file_stem().unwrap_or_default().to_string_lossy();
     let bar = progress_bar(test.set.images.len(), "evaluating").with_message(test.name.clone());
     let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;

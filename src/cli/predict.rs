@@ -15,6 +15,7 @@ use super::number::{MOST, whole};
 use super::output::show;
 use super::threshold::ThresholdArgs;
 use destseg_engine::data::dataset::some_image_files;
+use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
@@ -137,6 +138,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
              `destseg calibrate`",
             args.model.display()
         );
+    }
+    let files = FileFacts::probe(images.iter().flatten());
+    if let Some(note) = detector.note_on(files.as_ref()) {
+        eprintln!("note: {note}");
     }
     make_folder(&args.output)?;
     let mut taken = Vec::new();

@@ -22,7 +22,7 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 8;
+pub const PROTOCOL_VERSION: u32 = 9;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,6 +259,9 @@ pub struct PredictionInfo {
     /// Distance from the good images, where the model has a record of them.
     #[serde(default)]
     pub distance: Option<f32>,
+    /// How its file differs from those that the model was trained from, a sentence; none where it does not.
+    #[serde(default)]
+    pub note: Option<String>,
     /// Milliseconds to decode.
     pub decode_ms: f64,
     /// Milliseconds of resizing and the networks, reading back included.

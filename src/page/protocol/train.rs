@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use destseg_engine::config::{InputLayout, Settings};
+use destseg_engine::data::facts::FileFacts;
 pub use destseg_engine::synthesis::preview::SampleInfo;
 use destseg_engine::verdict::calibration::Calibration;
 
@@ -215,6 +216,9 @@ pub struct KeptRun {
     pub textures: Textures,
     /// For each image that is trained on or held out, its name in the page.
     pub ids: Vec<u32>,
+    /// What the good images' files are; runs of older versions do not say it.
+    #[serde(default)]
+    pub files: Option<FileFacts>,
 }
 
 /// One step of a training.
