@@ -249,3 +249,36 @@ pub struct TrainedInfo {
     /// Good images trained on that score as defects do, worst first, with their scores.
     pub outliers: Vec<(u32, f32)>,
 }
+
+#[cfg(test)]
+mod tests {
+    use destseg_engine::config::Preset;
+
+    use super::*;
+
+    #[test]
+    fn runs_of_older_versions_are_read() {
+        let run = KeptRun {
+            info: RunInfo {
+                run: "7".into(),
+                name: "part".into(),
+                images: 4,
+                held_out: 1,
+                student_steps: 2,
+                total_steps: 4,
+                done: 0,
+                began: 0.0,
+            },
+            settings: Settings::preset(Preset::Compact),
+            textures: Textures::BuiltIn,
+            ids: vec![1, 2],
+            files: FileFacts::of([("PNG", (4, 3))]),
+        };
+        let mut text = serde_json::to_value(&run).expect("serialises");
+        let read =
+            |text: &serde_json::Value| serde_json::from_value::<KeptRun>(text.clone()).expect("parses");
+        assert_eq!(read(&text), run);
+        text.as_object_mut().expect("is an object").remove("files");
+        assert_eq!(read(&text), KeptRun { files: None, ..run });
+    }
+}

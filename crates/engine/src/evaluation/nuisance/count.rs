@@ -184,8 +184,9 @@ impl NuisanceTable {
     }
 
     /// One sentence on what the cells say.
-    pub const CAPTION: &'static str = "Nuisances in percent. Small ones: good images stopped (called defective + called \
-                                       unfamiliar / all). Large ones, `kept`: images called unfamiliar or the same as before";
+    pub const CAPTION: &'static str = "Nuisances in percent. Small ones: good images that are stopped (called defective + \
+                                       called unfamiliar / all). Large ones: images whose verdict is kept (called \
+                                       unfamiliar, or the same as before)";
 
     /// What the columns mean.
     pub const EXPLANATIONS: [(&'static str, &'static str); 9] = [

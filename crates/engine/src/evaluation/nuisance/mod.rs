@@ -11,7 +11,7 @@ use crate::data::image::{Rgb, RgbImage, crop};
 pub(super) use count::pooled;
 pub use count::{NuisanceCount, NuisanceTable, are_complete, measure};
 
-/// Side of the square that small programs save, in pixels of the image's shorter side.
+/// Shorter side of an image that another program has saved smaller, in pixels.
 const REDUCED: u32 = 256;
 
 /// One change of an image.
@@ -38,8 +38,8 @@ enum Change {
     Nothing,
     /// A JPEG file of this quality in percent, with colour at half the resolution (4:2:0).
     Jpeg(u8),
-    /// Shown to other programs with a shorter side of so many pixels.
-    Reduce(u32),
+    /// Resized by a Lanczos filter to a shorter side of so many pixels, proportions kept.
+    Resize(u32),
     /// Red, green and blue times these factors.
     Gains([f32; 3]),
     /// Turned by 90 degrees.
@@ -73,7 +73,7 @@ pub const NUISANCES: [Nuisance; 16] = [
     small("JPEG 90", Change::Jpeg(90)),
     small("JPEG 85", Change::Jpeg(85)),
     small("JPEG 75", Change::Jpeg(75)),
-    small("256 pixels", Change::Reduce(REDUCED)),
+    small("256 pixels", Change::Resize(REDUCED)),
     small("white +5 %", Change::Gains([1.05, 1.0, 0.95])),
     small("white -5 %", Change::Gains([0.95, 1.0, 1.05])),
     small("exposure +10 %", Change::Gains([1.1; 3])),
@@ -96,7 +96,7 @@ impl Nuisance {
         Ok(match self.change {
             Change::Nothing => image.clone(),
             Change::Jpeg(quality) => jpeg::compress(image, quality)?,
-            Change::Reduce(side) => {
+            Change::Resize(side) => {
                 let shorter = u64::from(width.min(height)).max(1);
                 let scaled = |own: u32| (u64::from(own) * u64::from(side) / shorter) as u32;
                 imageops::resize(image, scaled(width), scaled(height), FilterType::Lanczos3)
