@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use destseg_engine::methods::file::ModelFile;
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]
@@ -260,6 +261,61 @@ fn folders_of_images_can_be_predicted() {
         errors.contains("empty holds no images") && errors.contains("1 of 4 images could not be analysed"),
         "{errors}"
     );
+}
+
+/// Saves a picture of the small data set again, reduced to this side.
+fn save_as(name: &str, side: u32, folder: &Path) {
+    let picture = image::open(folder.join(IMAGE)).expect("opens");
+    let picture = picture.resize_exact(side, side, image::imageops::FilterType::Triangle);
+    picture.to_rgb8().save(folder.join(name)).expect("is saved");
+}
+
+#[test]
+fn other_files_than_those_of_the_training_are_said_once() {
+    const NOTE: &str = "the model was trained on";
+    let folder = data();
+    let path = folder.path();
+    for name in ["other", "other/test", "other/test/good"] {
+        fs::create_dir(path.join(name)).expect("creates");
+    }
+    save_as("other/test/good/a.jpg", 256, path);
+    save_as("other/test/good/b.jpg", 256, path);
+    save_as("small.bmp", 100, path);
+    let said = |line: &str| {
+        let (_, errors) = succeeds(&line.split(' ').collect::<Vec<_>>(), path);
+        let notes = errors.lines().filter(|line| line.contains(NOTE));
+        notes.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (model, method) in [
+        ("m.safetensors", SHORT.join(" ")),
+        ("bank.safetensors", "--method patchcore".into()),
+    ] {
+        said(&format!("train --data circuit -o {model} --device cpu {method}"));
+        let bytes = fs::read(path.join(model)).expect("is there");
+        let header = ModelFile::parse(&bytes).expect("opens").header;
+        let files = header.files().expect("says it");
+        assert_eq!((files.types.join(" "), files.size), ("PNG".into(), [256, 256]));
+        let predict = |images: &str| said(&format!("predict {images} -m {model} -o out --device cpu"));
+        assert!(predict("circuit/test/good").is_empty());
+        let jpeg = predict("other/test/good");
+        assert_eq!(jpeg.len(), 1, "{jpeg:?}");
+        assert!(
+            jpeg[0].contains("note: the model was trained on lossless files (PNG), not on JPEG files:"),
+            "{jpeg:?}"
+        );
+        let small = predict("small.bmp");
+        assert!(
+            small[0].contains("images of 256 x 256 pixels, not on images of 100 x 100 pixels"),
+            "{small:?}"
+        );
+        let eval = |data: &str| said(&format!("eval --data {data} -m {model} --device cpu"));
+        assert!(eval("circuit").is_empty());
+        let jpeg = eval("other");
+        assert_eq!(jpeg.len(), 1, "{jpeg:?}");
+        assert!(jpeg[0].contains("not on JPEG files"), "{jpeg:?}");
+    }
+    // models of older versions do not say what they were trained from
+    assert!(said(&format!("predict small.bmp -m {MODEL} -o out --device cpu")).is_empty());
 }
 
 #[test]

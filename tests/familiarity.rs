@@ -90,6 +90,24 @@ fn another_part_is_unfamiliar_to_every_method() {
 }
 
 #[test]
+fn an_imported_model_keeps_its_record() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fabric.safetensors");
+    succeeds(&["import", shipped, "-o", "again.safetensors"], path);
+    let [before, after] = [shipped, "again.safetensors"].map(|name| model(name, path));
+    let record = |file: &ModelFile| {
+        file.familiarity()
+            .expect("is whole")
+            .expect("has it")
+            .record()
+            .clone()
+    };
+    assert_eq!(record(&before), record(&after));
+    assert_eq!(before.header.calibration, after.header.calibration);
+}
+
+#[test]
 fn an_older_model_says_that_it_cannot_tell_and_learns_it() {
     let folder = tempfile::tempdir().expect("creates");
     let path = folder.path();

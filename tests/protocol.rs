@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use destseg_engine::evaluation::{Bench, CategoryReport, Metric, Metrics, Report, Sweep};
+use destseg_engine::evaluation::nuisance::{NUISANCES, Size};
+use destseg_engine::evaluation::{Bench, CategoryReport, Evaluation, Metric, Metrics, Report, Sweep};
 use tempfile::TempDir;
 
 #[path = "support/command.rs"]
@@ -322,6 +323,81 @@ fn a_bench_compares_numbers_of_images_and_methods() {
     assert!(twice.contains("have the same name"), "{twice}");
     let none = fails(&["bench", "fabric", "-o", "none", "--images", "900"], path);
     assert!(none.contains("give fewer"), "{none}");
+}
+
+#[test]
+fn a_bench_counts_nuisances_of_runs_that_are_done() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [7, 2, 1], 3);
+    let bench = |more: &[&'static str]| {
+        let arguments = [
+            "bench",
+            "fabric",
+            "-o",
+            "runs",
+            "--devices",
+            "cpu",
+            "--images",
+            "4",
+        ];
+        succeeds(&[&arguments[..], more, &["--"], &SHORT].concat(), path)
+    };
+    let read = |name: &str| fs::read_to_string(path.join("runs").join(name)).expect("is there");
+    let (plain, _) = bench(&[]);
+    let parse = || serde_json::from_str::<Bench>(&read("bench.json")).expect("is a bench");
+    assert!(parse().rows[0].nuisances.is_empty());
+    assert!(!read("bench.html").contains("JPEG 75"));
+
+    let (table, notes) = bench(&["--nuisances"]);
+    assert_eq!(started(&notes), 1, "only nuisances are missing: {notes}");
+    assert!(table.starts_with(&plain) && table.contains("JPEG 75"), "{table}");
+    let [row] = &parse().rows[..] else {
+        panic!("one row")
+    };
+    let (good, all) = (
+        row.stopped.alarms.all,
+        row.stopped.alarms.all + row.stopped.found.all,
+    );
+    assert_eq!(good, 2 + 3, "unused images included");
+    for (own, nuisance) in row.nuisances.iter().zip(&NUISANCES) {
+        let expected = if nuisance.size == Size::Small { good } else { all };
+        assert_eq!((&*own.nuisance, own.images), (nuisance.name, expected), "{own:?}");
+        assert!(own.defective + own.unfamiliar <= own.images && own.kept <= own.images);
+    }
+    let plain = &row.nuisances[0];
+    assert_eq!((plain.nuisance.as_str(), plain.kept), ("plain", good));
+    assert_eq!(
+        plain.defective + plain.unfamiliar,
+        stopped_good(&read("destseg-compact/4/fabric/seed-0/evaluation.json"))
+    );
+    let csv = read("nuisances.csv");
+    assert!(
+        csv.contains("plain: unfamiliar") && csv.lines().count() == 2,
+        "{csv}"
+    );
+    assert!(read("bench.md").contains("turned: kept") && read("bench.html").contains("JPEG 75"));
+
+    let (again, notes) = bench(&["--nuisances"]);
+    assert_eq!((started(&notes), again), (0, table));
+    // counts of other nuisances than today's are counted anew
+    let kept = path.join("runs/destseg-compact/4/fabric/seed-0/nuisances.json");
+    fs::write(&kept, "[]").expect("writes");
+    assert_eq!(started(&bench(&["--nuisances"]).1), 1);
+}
+
+/// Good images of an evaluation that are called defective or unfamiliar.
+fn stopped_good(evaluation: &str) -> usize {
+    let evaluation: Evaluation = serde_json::from_str(evaluation).expect("is an evaluation");
+    let threshold = evaluation.threshold();
+    let good = evaluation
+        .images
+        .iter()
+        .filter(|image| image.class.is_defective() == Some(false));
+    let stopped = good.filter(|image| {
+        image.unfamiliar == Some(true) || image.score.is_some_and(|score| score >= threshold)
+    });
+    stopped.count()
 }
 
 /// All images that the runs of a bench tested.

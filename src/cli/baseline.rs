@@ -73,6 +73,7 @@ pub(super) async fn run(
     let mut file = training
         .finish(args.precision, &category.name, &device_name)
         .await?;
+    file.header.set_files(loaded.facts);
     if let Some(calibration) = &file.header.calibration {
         train::report(calibration);
     }

@@ -15,6 +15,7 @@ use destseg_engine::config::{MOST_SEED, Method, Preset};
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::data::image;
 use destseg_engine::error::count;
+use destseg_engine::evaluation::nuisance::NuisanceTable;
 use destseg_engine::evaluation::table::Table;
 use destseg_engine::evaluation::{Bench, BenchRun, Evaluation, small_picture};
 use destseg_engine::report::{self, WorstOf, Wrong};
@@ -43,6 +44,10 @@ pub(super) struct Args {
     /// Show each model N test images of every other set, and count those that it calls unfamiliar.
     #[arg(long, value_name = "N", value_parser = whole(1..=MOST))]
     foreign: Option<usize>,
+    /// Show each model the good test images as other cameras and programs would save them (JPEG, another size, white
+    /// balance, exposure), and both kinds of test images turned, larger, smaller and in other light; count what it says.
+    #[arg(long)]
+    nuisances: bool,
     /// Seeds to train with.
     #[arg(long, value_delimiter = ',', default_value = "0", value_parser = whole(0..=MOST_SEED))]
     seeds: Vec<u64>,
@@ -219,6 +224,7 @@ fn plan_one(
         split,
         foreign: Vec::new(),
         foreign_images: args.foreign.unwrap_or_default(),
+        nuisances: args.nuisances,
     };
     let label = Label {
         set: name.clone(),
@@ -268,6 +274,7 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
             images: label.images.count(),
             evaluation,
             foreign: run.foreign(),
+            nuisances: run.nuisances().unwrap_or_default(),
             seconds: cost.and_then(|cost| cost.seconds),
             bytes: cost.map(|cost| cost.bytes),
         });
@@ -278,20 +285,27 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
     worst.retain(|own| !own.images.is_empty());
     let bench = Bench::new(&done);
     let table = bench.table();
-    for (name, text) in [
-        ("bench.md", table.to_markdown()),
+    let (mut text, mut markdown) = (table.to_text(), table.to_markdown());
+    let mut files = vec![
+        ("bench.html", report::bench(&bench, &worst)),
         ("bench.csv", bench.csv()),
         ("bench.json", serde_json::to_string_pretty(&bench)?),
-        ("bench.html", report::bench(&bench, &worst)),
         ("scores.csv", scores.to_csv()),
-    ] {
+    ];
+    if args.nuisances {
+        let own = bench.nuisances("all").table();
+        let caption = NuisanceTable::CAPTION;
+        text += &format!("\n{caption}\n{}", own.to_text());
+        markdown += &format!("\n{caption}\n\n{}", own.to_markdown());
+        files.push(("nuisances.csv", bench.nuisances("").csv()));
+    }
+    files.push(("bench.md", markdown));
+    for (name, text) in &files {
         write_file(&out.join(name), text.as_bytes())?;
     }
-    eprintln!(
-        "wrote bench.html, bench.md, bench.csv, bench.json and scores.csv in {}",
-        out.display()
-    );
-    show(&table.to_text())
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    eprintln!("wrote {} in {}", names.join(", "), out.display());
+    show(&text)
 }
 
 fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluation) {

@@ -13,8 +13,10 @@ use super::output::show;
 use super::threshold::ThresholdArgs;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
+use destseg_engine::data::facts::FileFacts;
 use destseg_engine::error::count;
-use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate};
+use destseg_engine::evaluation::{CategoryReport, Evaluation, Report, evaluate, nuisance};
+use destseg_engine::inspect::Detector;
 use destseg_engine::report::{self, Part};
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +57,9 @@ pub(super) struct Args {
     /// Test further good images: those that this file names, one a line, as paths from DATA.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     more_good: Option<PathBuf>,
+    /// Print what the model says of images with nuisances, as JSON: for `bench`.
+    #[arg(long, hide = true, conflicts_with_all = ["models", "report"])]
+    nuisances: bool,
     #[command(flatten)]
     threshold: ThresholdArgs,
 }
@@ -76,6 +81,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let format = if args.json { Format::Json } else { args.format };
     check_outputs(&args)?;
     let (text, failed) = match (&args.model[..], &args.models) {
+        ([model], _) if args.nuisances => (nuisances(&args, model).await?, Vec::new()),
         ([model], _) => (one(&args, model, format).await?, Vec::new()),
         ([], Some(models)) => several(&args, models, format).await?,
         ([], None) => bail!("--model or --models is needed: give a model file or a folder of them"),
@@ -111,6 +117,28 @@ async fn one(args: &Args, model: &Path, format: Format) -> Result<String> {
         }
         Format::Csv | Format::Markdown => print(&Report::new(vec![report]), format)?,
     })
+}
+
+/// What one model says of images with nuisances.
+async fn nuisances(args: &Args, model: &Path) -> Result<String> {
+    let test = open_test(args)?;
+    let (device, _) = open_device(args.device).await?;
+    let detector = open_detector(args, model, &device)?;
+    let bar = progress_bar(test.set.images.len(), "nuisances").with_message(test.name.clone());
+    let counts = nuisance::measure(&detector, &test, |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    let counts = counts.await;
+    bar.finish_and_clear();
+    Ok(serde_json::to_string_pretty(&counts?)? + "\n")
+}
+
+/// The model with the thresholds that the flags ask for.
+fn open_detector(args: &Args, model: &Path, device: &Device) -> Result<Detector> {
+    let mut detector = load_detector(model, args.teacher.as_deref(), device)?;
+    args.threshold.apply_to(&mut detector)?;
+    Ok(detector)
 }
 
 /// Several models on the same category.
@@ -224,8 +252,11 @@ async fn several(args: &Args, models: &Path, format: Format) -> Result<(String, 
 }
 
 async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> Result<Measured> {
-    let mut detector = load_detector(model, args.teacher.as_deref(), device)?;
-    args.threshold.apply_to(&mut detector)?;
+    let detector = open_detector(args, model, device)?;
+    let files = FileFacts::probe(test.set.images.iter().map(|image| &test.files[image.file]));
+    if let Some(note) = detector.note_on(files.as_ref()) {
+        eprintln!("note: {}: {note}", model.display());
+    }
     let name = model.file_stem().unwrap_or_default().to_string_lossy();
     let bar = progress_bar(test.set.images.len(), "evaluating").with_message(test.name.clone());
     let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;

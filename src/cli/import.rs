@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::common::{open_file, refuse_existing, write_file};
 use destseg_engine::files::storage::Precision;
-use destseg_engine::methods::file::{Body, ModelFile, ModelHeader, teacher_to_bytes};
+use destseg_engine::methods::file::{Body, teacher_to_bytes};
 use destseg_engine::methods::open::Opened;
 
 #[derive(Debug, clap::Args)]
@@ -40,22 +40,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ),
         Opened::Model(file) => {
             let teacher = if file.has_teacher() { "with" } else { "without" };
-            let ModelFile { header, weights } = *file;
-            let what = match &header.body {
+            let what = match &file.header.body {
                 Body::Networks { config, .. } => config.preset.id(),
                 Body::Bank { .. } => "PatchCore",
             };
             let found = format!("a {what} model {teacher} its teacher");
-            let header = ModelHeader {
-                calibration: header.calibration,
-                ..ModelHeader::new(header.body)
-            };
-            let count = weights.count();
-            (
-                ModelFile { header, weights }.to_bytes(args.precision)?,
-                found,
-                count,
-            )
+            (file.to_bytes(args.precision)?, found, file.weights.count())
         }
     };
     write_file(&args.out, &bytes)?;

@@ -16,6 +16,7 @@ use super::output::show;
 use super::threshold::ThresholdArgs;
 use destseg_engine::config::InputLayout;
 use destseg_engine::data::dataset::some_image_files;
+use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
@@ -147,6 +148,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
              `destseg calibrate`",
             args.model.display()
         );
+    }
+    let files = FileFacts::probe(images.iter().flatten());
+    if let Some(note) = detector.note_on(files.as_ref()) {
+        eprintln!("note: {note}");
     }
     make_folder(&args.output)?;
     let mut taken = Vec::new();

@@ -71,6 +71,7 @@ fn plan(args: &Args) -> Result<Vec<Run>> {
         split: None,
         foreign: Vec::new(),
         foreign_images: 0,
+        nuisances: false,
     };
     Ok(seeds
         .iter()

@@ -197,7 +197,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     } = settings;
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
     let loaded = load_all_good(&paths, model_config.input_size, model_config.fit)?;
-    let origins = loaded.origins;
+    let (origins, files) = (loaded.origins, loaded.facts);
     let distinct: HashSet<&[u8]> = loaded.images.iter().map(|image| &**image).collect();
     if distinct.len() < loaded.images.len() {
         let copies = loaded.images.len() - distinct.len();
@@ -283,6 +283,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         textures: texture_name,
         config,
         device: device_name,
+        files,
     };
     let kind = model_config.teacher;
     let body = Body::Networks {

@@ -23,7 +23,7 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 8;
+pub const PROTOCOL_VERSION: u32 = 9;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -263,6 +263,9 @@ pub struct PredictionInfo {
     /// How an unfamiliar image differs from the good images.
     #[serde(default)]
     pub difference: Option<Difference>,
+    /// How its file differs from those that the model was trained from, a sentence; none where it does not.
+    #[serde(default)]
+    pub note: Option<String>,
     /// Milliseconds to decode.
     pub decode_ms: f64,
     /// Milliseconds of resizing and the networks, reading back included.

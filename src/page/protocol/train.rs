@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use destseg_engine::config::{InputLayout, Settings};
+use destseg_engine::data::facts::FileFacts;
 pub use destseg_engine::synthesis::preview::SampleInfo;
 use destseg_engine::verdict::calibration::Calibration;
 
@@ -215,6 +216,9 @@ pub struct KeptRun {
     pub textures: Textures,
     /// For each image that is trained on or held out, its name in the page.
     pub ids: Vec<u32>,
+    /// What the good images' files are; runs of older versions do not say it.
+    #[serde(default)]
+    pub files: Option<FileFacts>,
 }
 
 /// One step of a training.
@@ -244,4 +248,37 @@ pub struct TrainedInfo {
     pub notes: Vec<String>,
     /// Good images trained on that score as defects do, worst first, with their scores.
     pub outliers: Vec<(u32, f32)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use destseg_engine::config::Preset;
+
+    use super::*;
+
+    #[test]
+    fn runs_of_older_versions_are_read() {
+        let run = KeptRun {
+            info: RunInfo {
+                run: "7".into(),
+                name: "part".into(),
+                images: 4,
+                held_out: 1,
+                student_steps: 2,
+                total_steps: 4,
+                done: 0,
+                began: 0.0,
+            },
+            settings: Settings::preset(Preset::Compact),
+            textures: Textures::BuiltIn,
+            ids: vec![1, 2],
+            files: FileFacts::of([("PNG", (4, 3))]),
+        };
+        let mut text = serde_json::to_value(&run).expect("serialises");
+        let read =
+            |text: &serde_json::Value| serde_json::from_value::<KeptRun>(text.clone()).expect("parses");
+        assert_eq!(read(&text), run);
+        text.as_object_mut().expect("is an object").remove("files");
+        assert_eq!(read(&text), KeptRun { files: None, ..run });
+    }
 }

@@ -7,7 +7,8 @@ use js_sys::Uint8Array;
 use super::post;
 use crate::page::protocol::{Event, SampleInfo, Textures, TrainCommand, TrainEvent};
 use destseg_engine::config::{InputLayout, Settings};
-use destseg_engine::data::image::{self, RgbImage};
+use destseg_engine::data::facts::{FileFact, FileFacts};
+use destseg_engine::data::image::{self, RgbImage, type_name};
 use destseg_engine::data::placement::ViewLayout;
 use destseg_engine::error::sentence;
 use destseg_engine::platform::now_ms;
@@ -31,6 +32,8 @@ pub(super) struct Collection {
 /// A good image as the network will see it.
 struct TrainingImage {
     id: u32,
+    /// What its file is.
+    fact: Option<FileFact>,
     views: Vec<Arc<RgbImage>>,
 }
 
@@ -104,6 +107,7 @@ impl Collection {
     fn add(&mut self, id: u32, bytes: &[u8], side: usize, fit: InputLayout) -> Result<TrainEvent> {
         let picture = image::decode(bytes)?;
         let (width, height) = picture.dimensions();
+        let fact = type_name(bytes).map(|name| (name, (width, height)));
         let layout = ViewLayout::new(fit, (width, height), side, side);
         let views: Vec<Arc<RgbImage>> = layout.views(&picture).map(Into::into).collect();
         // an image that comes again has another size now
@@ -121,7 +125,7 @@ impl Collection {
             .iter()
             .find(|good| good.views == views)
             .map(|good| good.id);
-        self.images.push(TrainingImage { id, views });
+        self.images.push(TrainingImage { id, fact, views });
         Ok(TrainEvent::Added {
             image: id,
             width,
@@ -136,6 +140,11 @@ impl Collection {
         views
             .flat_map(|good| good.views.iter().map(|view| (good.id, view.clone())))
             .unzip()
+    }
+
+    /// What the files of all good images are.
+    pub(super) fn facts(&self) -> Option<FileFacts> {
+        FileFacts::of(self.images.iter().filter_map(|good| good.fact))
     }
 
     /// What anomalies are filled with, at the input's size; empty for the built-in textures.

@@ -15,6 +15,7 @@ use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, Device};
 use destseg_engine::config::{ModelConfig, TeacherKind};
+use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::methods::detector;
@@ -282,6 +283,9 @@ impl Loaded {
             score,
             dest_score,
             unfamiliar: detector.is_unfamiliar(distance, difference),
+            note: detector.note_on(
+                FileFacts::of(image::type_name(bytes).map(|name| (name, image.dimensions()))).as_ref(),
+            ),
             distance,
             difference,
             decode_ms: decoded - start,

@@ -362,6 +362,7 @@ impl Run {
             textures: in_words(self.kept.textures).into(),
             config: settings.training,
             device: self.device,
+            files: self.kept.files,
         };
         let body = Body::Networks {
             config: settings.model.into(),

@@ -136,6 +136,7 @@ impl Training {
                     settings,
                     textures,
                     ids,
+                    files: self.collection.facts(),
                 };
                 let run = Run::begin(kept, material, &teacher, compute_device(loaded)?).await?;
                 self.take_on(loaded, run).await?;

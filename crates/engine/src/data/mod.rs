@@ -2,6 +2,7 @@
 
 pub mod contour;
 pub mod dataset;
+pub mod facts;
 pub mod image;
 pub mod labelled;
 pub mod map;

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::nuisance::{NuisanceCount, NuisanceTable, pooled};
 use super::table::Table;
 use super::{Evaluation, Metric, Metrics, Spread};
 use crate::verdict::certainty::Certainty;
 
 /// The share of good images that the table's last threshold stops.
 const PROMISE: f64 = 0.05;
+/// What says which row it is.
+const NAMES: [&str; 4] = ["set", "recipe", "images", "runs"];
 /// Name of the row over all sets.
 const ALL_SETS: &str = "all sets";
 
@@ -24,6 +27,8 @@ pub struct BenchRun {
     pub evaluation: Evaluation,
     /// Images of other sets that the model calls unfamiliar, if it was shown them.
     pub foreign: Option<Share>,
+    /// What the model says of images with nuisances, if it was shown them.
+    pub nuisances: Vec<NuisanceCount>,
     /// Wall time of the training in seconds, if it is known.
     pub seconds: Option<f64>,
     /// Size of the model file in bytes, if it is known.
@@ -55,7 +60,7 @@ impl Share {
     }
 
     /// In percent, with the counts.
-    fn percent(self) -> String {
+    pub(super) fn percent(self) -> String {
         self.value().map_or_else(
             || "n/a".into(),
             |value| format!("{:.1} ({}/{})", 100.0 * value, self.of, self.all),
@@ -89,11 +94,11 @@ pub struct Stopped {
 impl Stopped {
     /// Counts the images of an evaluation. A model without thresholds has only [`Self::reachable`].
     pub fn of(evaluation: &Evaluation) -> Self {
-        let split = |defective| {
-            let own = evaluation.scores().filter(move |&(_, label)| label == defective);
-            own.map(|(score, _)| score).collect::<Vec<f32>>()
-        };
-        let (good, defective) = (split(false), split(true));
+        let defective: Vec<f32> = evaluation
+            .scores()
+            .filter(|&(_, defective)| defective)
+            .map(|(score, _)| score)
+            .collect();
         let reachable = evaluation
             .threshold_for_alarms(PROMISE)
             .map_or_else(Share::default, |limit| Share {
@@ -188,6 +193,9 @@ pub struct BenchRow {
     pub seconds: Option<Spread>,
     /// Megabytes of a model file.
     pub megabytes: Option<Spread>,
+    /// Images with nuisances, of all runs together; empty where they were not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nuisances: Vec<NuisanceCount>,
 }
 
 /// Numbers of one run or of the mean over several, as they are averaged.
@@ -220,6 +228,17 @@ fn spread(numbers: &[Numbers], pick: impl Fn(&Numbers) -> Option<f64>) -> Option
 }
 
 impl BenchRow {
+    /// The cells under [`NAMES`]; `all` stands for all images of a set.
+    fn names(&self, all: &str) -> [String; 4] {
+        [
+            self.set.clone(),
+            self.recipe.clone(),
+            self.images
+                .map_or_else(|| all.to_owned(), |images| images.to_string()),
+            self.runs.to_string(),
+        ]
+    }
+
     fn new(set: &str, first: &BenchRun, runs: &[&BenchRun]) -> Self {
         let numbers: Vec<Numbers> = runs.iter().map(|run| Numbers::of(run)).collect();
         let stopped = runs.iter().map(|run| Stopped {
@@ -237,6 +256,7 @@ impl BenchRow {
             stopped: stopped.fold(Stopped::default(), Stopped::plus),
             seconds: spread(&numbers, |own| own.seconds),
             megabytes: spread(&numbers, |own| own.megabytes),
+            nuisances: pooled(runs.iter().map(|run| &*run.nuisances)),
         }
     }
 
@@ -260,6 +280,7 @@ impl BenchRow {
             stopped: stopped.fold(Stopped::default(), Stopped::plus),
             seconds: mean(&|row| row.seconds),
             megabytes: mean(&|row| row.megabytes),
+            nuisances: pooled(rows.iter().map(|row| &*row.nuisances)),
         })
     }
 }
@@ -315,13 +336,7 @@ impl Bench {
             let plain = |spread: Option<Spread>, digits: usize| {
                 spread.map_or_else(|| "n/a".into(), |own| format!("{:.digits$}", own.mean))
             };
-            let names = [
-                row.set.clone(),
-                row.recipe.clone(),
-                row.images
-                    .map_or_else(|| "all".into(), |images| images.to_string()),
-                row.runs.to_string(),
-            ];
+            let names = row.names("all");
             let shares = row.stopped.shares();
             table.push(
                 names
@@ -336,8 +351,17 @@ impl Bench {
         table
     }
 
+    /// The rows' images with nuisances; `all` stands for all images of a set.
+    pub fn nuisances(&self, all: &str) -> NuisanceTable {
+        let mut table = NuisanceTable::new(&NAMES);
+        for row in &self.rows {
+            table.push(row.names(all).to_vec(), &row.nuisances);
+        }
+        table
+    }
+
     fn header() -> impl Iterator<Item = &'static str> {
-        ["set", "recipe", "images", "runs"]
+        NAMES
             .into_iter()
             .chain(Metrics::NAMES)
             .chain(["F1", "best F1"])
@@ -393,16 +417,11 @@ impl Bench {
         let spreads = spreads.flat_map(|name| [name.to_owned(), format!("{name} deviation")]);
         let counts = Self::SHARES.into_iter();
         let counts = counts.flat_map(|name| [name.to_owned(), format!("{name}: of")]);
-        let names = ["set", "recipe", "images", "runs"].map(str::to_owned).into_iter();
+        let names = NAMES.map(str::to_owned).into_iter();
         let mut table = Table::new(2, names.chain(spreads).chain(counts).collect());
         let exact = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         for row in &self.rows {
-            let names = [
-                row.set.clone(),
-                row.recipe.clone(),
-                row.images.map_or_else(String::new, |images| images.to_string()),
-                row.runs.to_string(),
-            ];
+            let names = row.names("");
             let more = [row.f1, row.best_f1, row.seconds, row.megabytes];
             let spreads = row.figures.iter().chain(&more).flat_map(|spread| {
                 [
@@ -469,6 +488,7 @@ mod tests {
                 notes: Vec::new(),
             },
             foreign: Some(Share { of: 9, all: 10 }),
+            nuisances: Vec::new(),
             seconds: Some(10.0),
             bytes: Some(3_100_000),
         }

@@ -4,6 +4,7 @@
 mod bench;
 mod detail;
 mod metric;
+pub mod nuisance;
 mod prediction;
 pub mod published;
 mod session;

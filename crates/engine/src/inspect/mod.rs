@@ -9,6 +9,7 @@ use destseg_kernels::Grid;
 
 use crate::arch::weights::Array;
 use crate::config::{ImageScore, InputLayout, Method, ModelConfig, TeacherKind, Upsampling};
+use crate::data::facts::FileFacts;
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
 use crate::data::placement::ViewLayout;
@@ -31,6 +32,8 @@ pub struct Detector {
     method: Method,
     calibration: Option<Calibration>,
     familiarity: Option<Familiarity>,
+    /// What the model was trained from.
+    files: Option<FileFacts>,
     /// Side of a tile in pixels of the image.
     tile: usize,
 }
@@ -128,6 +131,7 @@ impl Detector {
             method,
             calibration,
             familiarity: None,
+            files: None,
             tile: settings.side,
             settings,
         }
@@ -137,6 +141,18 @@ impl Detector {
     #[must_use]
     pub(crate) fn with_familiarity(self, familiarity: Option<Familiarity>) -> Self {
         Self { familiarity, ..self }
+    }
+
+    /// The same with what the model was trained from.
+    #[must_use]
+    pub(crate) fn with_files(self, files: Option<FileFacts>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// A sentence about image files of other types or of another size than those that the model was trained from; none for
+    /// files alike, and where either is not known.
+    pub fn note_on(&self, files: Option<&FileFacts>) -> Option<String> {
+        self.files.as_ref()?.difference(files?)
     }
 
     /// A detector around a student-teacher model in memory.

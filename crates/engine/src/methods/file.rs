@@ -9,6 +9,7 @@ use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
 use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::data::facts::FileFacts;
 use crate::data::image::is_image;
 use crate::files::storage::Precision;
 use crate::files::teacher;
@@ -261,6 +262,30 @@ impl ModelHeader {
         }
     }
 
+    /// Types and typical size of the files that the model was trained from, where they are known.
+    pub fn files(&self) -> Option<&FileFacts> {
+        match &self.body {
+            Body::Networks { training, .. } => training.as_ref()?.files.as_ref(),
+            Body::Bank { training, .. } => training.as_ref()?.files.as_ref(),
+        }
+    }
+
+    /// Says what files the model was trained from; a model without a record of its training has no place for it.
+    pub fn set_files(&mut self, files: Option<FileFacts>) {
+        match &mut self.body {
+            Body::Networks { training, .. } => {
+                if let Some(own) = training {
+                    own.files = files;
+                }
+            }
+            Body::Bank { training, .. } => {
+                if let Some(own) = training {
+                    own.files = files;
+                }
+            }
+        }
+    }
+
     /// Data set's folder and number of good images, where that is known.
     pub fn trained_on(&self) -> Option<(&str, usize)> {
         match &self.body {
@@ -283,6 +308,9 @@ pub struct TrainingRecord {
     pub config: TrainConfig,
     /// Device the training ran on.
     pub device: String,
+    /// Types and typical size of the good images' files, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FileFacts>,
 }
 
 /// A model file in memory.

@@ -66,6 +66,8 @@ fn no_model() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::facts::FileFacts;
+    use crate::files::storage::Precision;
     use crate::methods::file::ModelFile;
     use crate::verdict::calibration::SetBy;
 
@@ -86,6 +88,28 @@ mod tests {
             (after.header.body, after.header.familiarity),
             (before.header.body, before.header.familiarity)
         );
+    }
+
+    #[test]
+    fn a_file_says_what_it_was_trained_from_and_an_older_one_need_not() {
+        let bytes = include_bytes!("../../../../models/fabric.safetensors");
+        let mut model = ModelFile::parse(bytes).expect("is a model");
+        model.header.set_files(None);
+        let older = model.to_bytes(Precision::F16).expect("is written");
+        assert!(!String::from_utf8_lossy(&older).contains("\\\"files\\\""));
+        assert_eq!(ModelFile::parse(&older).expect("opens").header.files(), None);
+        let files = FileFacts::of([("PNG", (640, 480)), ("JPEG", (640, 480))]);
+        model.header.set_files(files.clone());
+        let newer = model.to_bytes(Precision::F16).expect("is written");
+        let opened = ModelFile::parse(&newer).expect("opens").header;
+        assert_eq!(opened.files(), files.as_ref());
+        // calibrating it again keeps that
+        let end = head_bytes(&newer).expect("has a head");
+        let calibration = Calibration::default();
+        let mut changed = with_calibration(&newer[..end], &calibration).expect("is written");
+        changed.extend(&newer[end..]);
+        let header = ModelFile::parse(&changed).expect("opens").header;
+        assert_eq!(header.files(), files.as_ref());
     }
 
     #[test]

@@ -199,7 +199,8 @@ pub fn entry(method: Method) -> &'static Entry {
 /// # Errors
 /// [`Error::Model`] naming what is missing or misshapen.
 pub fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Detector> {
-    (entry(file.header.method()).detector)(file, teacher, device)
+    let detector = (entry(file.header.method()).detector)(file, teacher, device)?;
+    Ok(detector.with_files(file.header.files().cloned()))
 }
 
 #[cfg(test)]

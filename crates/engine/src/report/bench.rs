@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::chart::escaped;
 use super::pictures::figure;
 use super::{document, explanations, table};
+use crate::evaluation::nuisance::NuisanceTable;
 use crate::evaluation::{Bench, ImageResult, Metric};
 
 /// An image that was decided wrongly.
@@ -40,6 +41,14 @@ pub fn bench(bench: &Bench, worst: &[WorstOf]) -> String {
         &header,
         &rows,
     );
+    let nuisances = bench.nuisances("all");
+    let mut meanings: &[(&str, &str)] = &[];
+    if !nuisances.is_empty() {
+        let (header, rows) = nuisances.table().into_parts();
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        body += &table(NuisanceTable::CAPTION, &header, &rows);
+        meanings = &NuisanceTable::EXPLANATIONS;
+    }
     if !worst.is_empty() {
         body += "<h2>Worst decisions</h2><p class=\"key\"><span class=\"truth\"></span>true defect \
                  <span class=\"found\"></span>found by the model</p>";
@@ -67,7 +76,12 @@ pub fn bench(bench: &Bench, worst: &[WorstOf]) -> String {
     document(
         "Bench",
         &body,
-        &explanations(metrics.into_iter().chain(Bench::EXPLANATIONS)),
+        &explanations(
+            metrics
+                .into_iter()
+                .chain(Bench::EXPLANATIONS)
+                .chain(meanings.iter().copied()),
+        ),
     )
 }
 

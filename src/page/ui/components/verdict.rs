@@ -64,6 +64,7 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                     { sure(certainty) }
                 </p>
             }
+            { note(info) }
             { corrections(page) }
             { facts(info) }
             if verdict.certainty.is_none() {
@@ -91,6 +92,14 @@ fn sure(certainty: Certainty) -> &'static str {
         Certainty::ProbablyDefective => "Probably defective: few good parts score this high.",
         Certainty::ClearlyDefective => "Clearly defective: no good part is expected to score this high.",
     }
+}
+
+/// That the image's file is of another type or size than those that the model was trained from.
+fn note(info: &PredictionInfo) -> Html {
+    info.note
+        .iter()
+        .map(|note| html! { <p class="hint" data-testid="file-note">{ sentence(note) }</p> })
+        .collect()
 }
 
 fn facts(info: &PredictionInfo) -> Html {
@@ -130,6 +139,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ "Train for this part" }
             </button>
+            { note(&prediction.info) }
             { corrections(page) }
             { facts(&prediction.info) }
         </>

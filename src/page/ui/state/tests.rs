@@ -74,6 +74,7 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         distance: None,
         difference: None,
         unfamiliar: None,
+        note: None,
         decode_ms: 1.0,
         inference_ms: f64::from(job),
     };

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::InputLayout;
-use crate::data::image::{RgbImage, read};
+use crate::data::facts::{FileFact, FileFacts};
+use crate::data::image::{RgbImage, decode, type_name};
 use crate::data::paths::{is_litter, is_readable_image};
 use crate::data::placement::ViewLayout;
 use crate::error::count;
@@ -52,6 +53,8 @@ pub struct LoadedImages {
     /// The images as the network sees them, square, in the order of their paths: one each, or several
     /// tiles.
     pub images: Vec<RgbImage>,
+    /// Types and typical size of the files that could be used.
+    pub facts: Option<FileFacts>,
     /// For each image, the place of its path.
     pub origins: Vec<usize>,
     /// One [`Error::File`] or [`Error::Io`] for every file that could not be used.
@@ -68,9 +71,16 @@ pub fn load_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<Loa
         images: Vec::with_capacity(paths.len()),
         ..LoadedImages::default()
     };
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let image = decode(&bytes).map_err(|error| error.in_file(path))?;
+        Ok((image, type_name(&bytes)))
+    };
+    let mut facts: Vec<FileFact> = Vec::new();
     for (origin, path) in paths.iter().enumerate() {
         match read(path) {
-            Ok(image) => {
+            Ok((image, name)) => {
+                facts.extend(name.map(|name| (name, image.dimensions())));
                 let layout = ViewLayout::new(fit, image.dimensions(), size, size);
                 loaded.images.extend(layout.views(&image));
                 loaded.origins.resize(loaded.images.len(), origin);
@@ -78,6 +88,7 @@ pub fn load_good(paths: &[PathBuf], size: usize, fit: InputLayout) -> Result<Loa
             Err(error) => loaded.skipped.push(error),
         }
     }
+    loaded.facts = FileFacts::of(facts);
     match loaded.skipped.first() {
         Some(first) if loaded.images.is_empty() => Err(Error::Dataset(format!(
             "of {} none can be used, the first because of: {first}",

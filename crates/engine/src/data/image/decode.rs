@@ -1,7 +1,8 @@
 //! From a file's bytes to upright RGB pixels. Files come from anyone, so nothing is allocated
 //! before the header was looked at, and half an image is never taken for a whole one.
 
-use std::io::{Cursor, ErrorKind};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Cursor, ErrorKind};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
@@ -43,6 +44,56 @@ pub fn is_image(bytes: &[u8]) -> bool {
     ::image::guess_format(bytes).is_ok()
 }
 
+/// Names of the types whose compression loses something, as [`type_name`] says them.
+pub const LOSSY: [&str; 2] = ["JPEG", "WebP"];
+
+/// The type of an image file from its beginning; none for files that cannot be opened.
+pub fn type_name(bytes: &[u8]) -> Option<&'static str> {
+    /// Where a WebP file names its first block, and the name of a block without loss.
+    const BLOCK: std::ops::Range<usize> = 12..16;
+    const LOSSLESS: &[u8] = b"VP8L";
+    match ::image::guess_format(bytes) {
+        Ok(ImageFormat::WebP) if bytes.get(BLOCK) == Some(LOSSLESS) => Some("lossless WebP"),
+        Ok(format) => name_of(format),
+        Err(_) => None,
+    }
+}
+
+fn name_of(format: ImageFormat) -> Option<&'static str> {
+    Some(match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::WebP => "WebP",
+        _ => return None,
+    })
+}
+
+/// Type, width and height (upright) of an image file, without decoding its pixels; none where they cannot be told.
+pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
+    let mut file = BufReader::new(File::open(path).ok()?);
+    let name = type_name(file.fill_buf().ok()?)?;
+    let reader = ImageReader::new(file).with_guessed_format().ok()?;
+    let mut decoder = reader.into_decoder().ok()?;
+    let (width, height) = decoder.dimensions();
+    let is_turned = matches!(
+        decoder.orientation(),
+        Ok(Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH)
+    );
+    Some((
+        name,
+        if is_turned {
+            (height, width)
+        } else {
+            (width, height)
+        },
+    ))
+}
+
 /// Reads and decodes an image file.
 ///
 /// # Errors
@@ -69,18 +120,11 @@ fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
     }
     let format = ::image::guess_format(bytes)
         .map_err(|_| Error::Image(format!("the file is not an image: choose a {FORMATS} file")))?;
-    let name = match format {
-        ImageFormat::Png => "PNG",
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::WebP => "WebP",
-        other => {
-            let name = other.extensions_str().first().unwrap_or(&"these").to_uppercase();
-            return Err(Error::Image(format!(
-                "{name} images are not supported: convert it to PNG or JPEG"
-            )));
-        }
+    let Some(name) = name_of(format) else {
+        let name = format.extensions_str().first().unwrap_or(&"these").to_uppercase();
+        return Err(Error::Image(format!(
+            "{name} images are not supported: convert it to PNG or JPEG"
+        )));
     };
     if let (ImageFormat::Png, Some((width, height))) = (format, png_size(bytes)) {
         // The decoder wants more than the header before it tells the size.

@@ -52,6 +52,28 @@ fn every_format_is_read() {
 }
 
 #[test]
+fn types_and_sizes_are_told_without_decoding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("picture");
+    // the encoder of WebP at hand loses nothing
+    for (format, name) in FORMATS_TO_TRY
+        .into_iter()
+        .zip(["PNG", "JPEG", "GIF", "BMP", "lossless WebP"])
+    {
+        let bytes = encode(&picture(60, 40).into(), format);
+        assert_eq!(type_name(&bytes), Some(name));
+        std::fs::write(&path, bytes).expect("written");
+        assert_eq!(probe(&path), Some((name, (60, 40))));
+    }
+    for other in [&b""[..], b"no image", b"II*\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"] {
+        std::fs::write(&path, other).expect("written");
+        assert_eq!(probe(&path), None);
+    }
+    assert_eq!(probe(&folder.path().join("nowhere")), None);
+    assert_eq!(type_name(b"RIFF\x10\0\0\0WEBPVP8 "), Some("WebP"));
+}
+
+#[test]
 fn kinds_of_pixels_become_rgb() {
     let grey16 = ::image::ImageBuffer::from_pixel(3, 2, ::image::Luma([0x8080u16]));
     let rgb16 = ::image::ImageBuffer::from_pixel(3, 2, Rgb([0xffffu16, 0, 0x4040]));
@@ -114,6 +136,8 @@ fn chunk(bytes: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
 
 #[test]
 fn photographs_are_turned_upright() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("photo");
     let jpeg = encode(&picture(60, 40).into(), ImageFormat::Jpeg);
     let plain = decode(&jpeg).expect("decoded");
     for orientation in 1..=8u8 {
@@ -125,6 +149,8 @@ fn photographs_are_turned_upright() {
         let mut expected = DynamicImage::from(plain.clone());
         expected.apply_orientation(Orientation::from_exif(orientation).expect("1 to 8"));
         assert_eq!(decoded, expected.into_rgb8(), "orientation {orientation}");
+        std::fs::write(&path, &turned).expect("written");
+        assert_eq!(probe(&path), Some(("JPEG", decoded.dimensions())));
         assert_eq!(
             decoded.dimensions(),
             if orientation < 5 { (60, 40) } else { (40, 60) }

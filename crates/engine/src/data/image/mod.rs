@@ -9,7 +9,9 @@ mod rotate;
 
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_mask, is_image, read, read_mask};
+pub use decode::{
+    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_mask, is_image, probe, read, read_mask, type_name,
+};
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;
 

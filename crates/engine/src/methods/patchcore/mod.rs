@@ -14,6 +14,7 @@ use crate::arch::weights::{Array, Weights};
 use crate::backend::cpu::CpuTeacher;
 use crate::backend::device::Device;
 use crate::config::{ImageScore, Method, Upsampling};
+use crate::data::facts::FileFacts;
 use crate::inspect::{Detector, InputSettings};
 use crate::{Error, Result};
 
@@ -69,6 +70,9 @@ pub struct BankRecord {
     pub patches: usize,
     /// Device that it was built on.
     pub device: String,
+    /// Types and typical size of the good images' files, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FileFacts>,
 }
 
 /// The patches of a file's bank.

@@ -165,6 +165,7 @@ impl BankBuilder {
             images: self.images.len(),
             patches: self.patch_count(),
             device: on.into(),
+            files: None,
         };
         let mut weights = Weights::default();
         weights.insert(BANK.into(), bank);

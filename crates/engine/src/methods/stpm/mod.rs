@@ -106,6 +106,7 @@ impl Training for Run {
                 textures: "built-in procedural textures".into(),
                 config: training,
                 device: device.into(),
+                files: None,
             };
             let body = Body::Networks {
                 config: model.into(),

@@ -1,6 +1,8 @@
 //! Trainings with their evaluations, as `sweep` and `bench` do them: every run is a child process, so that a failure or a
 //! lost device costs one run.
 
+mod shown;
+
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -13,15 +15,17 @@ use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::common::{DeviceArg, check_output_folder, make_folder, write_file};
-use super::number::{MOST, whole};
+use crate::cli::common::{DeviceArg, check_output_folder, make_folder, write_file};
+use crate::cli::number::{MOST, whole};
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet};
 use destseg_engine::error::count;
-use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric, Share};
+use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric};
 
 /// What the children of a run say.
 const LOG: &str = "train.log";
+/// Good images that a training leaves unused, one path a line.
+const UNUSED: &str = "unused.txt";
 
 /// Where runs compute.
 #[derive(Debug, clap::Args)]
@@ -54,6 +58,8 @@ pub(super) struct Run {
     /// Folders of other parts that the model is shown, and how many images of each.
     pub(super) foreign: Vec<PathBuf>,
     pub(super) foreign_images: usize,
+    /// Whether the model is shown images with nuisances.
+    pub(super) nuisances: bool,
 }
 
 /// Good images of a training, and those that it leaves unused and that join the test. Paths are relative to the
@@ -240,50 +246,10 @@ impl Run {
         self.read("cost.json")
     }
 
-    /// Images of other parts that the model calls unfamiliar, of those that it was shown; none where it was not shown all
-    /// of them.
-    pub(super) fn foreign(&self) -> Option<Share> {
-        let shares = self.foreign.iter().map(|data| self.foreign_share(data));
-        let shares = shares.collect::<Result<Vec<Share>>>().ok()?;
-        (!shares.is_empty()).then(|| shares.into_iter().fold(Share::default(), Share::plus))
-    }
-
-    fn foreign_share(&self, data: &Path) -> Result<Share> {
-        let report: CategoryReport = self.read(&foreign_name(data, self.foreign_images))?;
-        let counts = report.unfamiliar.unwrap_or_default();
-        Ok(counts.good.plus(counts.defective))
-    }
-
-    /// Shows the model other parts, as far as that is not done.
-    fn show_foreign(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<()> {
-        for data in self
-            .foreign
-            .iter()
-            .filter(|data| self.foreign_share(data).is_err())
-        {
-            let mut eval = child.command("eval", data, log)?;
-            eval.arg("--model")
-                .arg(model)
-                .args(["--format", "json", "--limit"]);
-            let output = eval
-                .arg(self.foreign_images.to_string())
-                .stdout(Stdio::piped())
-                .output()
-                .context("cannot start the evaluation")?;
-            if !output.status.success() {
-                bail!(
-                    "{}",
-                    last_words(&self.folder.join(LOG), "the evaluation of another part")
-                );
-            }
-            let name = foreign_name(data, self.foreign_images);
-            write_file(&self.folder.join(name), &output.stdout)?;
-        }
-        Ok(())
-    }
-
     fn is_done(&self) -> bool {
-        self.report().is_ok() && (self.foreign.is_empty() || self.foreign().is_some())
+        self.report().is_ok()
+            && (self.foreign.is_empty() || self.foreign().is_some())
+            && (!self.nuisances || self.nuisances().is_some())
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
@@ -302,10 +268,10 @@ impl Run {
             .open(&log_path)
             .map_err(Error::io("write", &log_path))?;
         let checkpoint = self.folder.join("model.safetensors.checkpoint");
-        let [chosen, unused] = ["train.txt", "unused.txt"].map(|name| self.folder.join(name));
+        let chosen = self.folder.join("train.txt");
         if let Some(split) = &self.split {
             write_file(&chosen, lines(&split.train).as_bytes())?;
-            write_file(&unused, lines(&split.test).as_bytes())?;
+            write_file(&self.folder.join(UNUSED), lines(&split.test).as_bytes())?;
         }
         if !model.exists() || checkpoint.exists() {
             let mut train = child.command("train", &self.data, &log)?;
@@ -339,35 +305,44 @@ impl Run {
             )?;
         }
         self.show_foreign(child, &model, &log)?;
-        if let Ok(report) = self.report() {
-            return Ok(report);
-        }
-        let mut eval = child.command("eval", &self.data, &log)?;
-        eval.arg("--model").arg(&model).args(["--format", "json"]);
+        let report = self.report().or_else(|_| self.evaluate(child, &model, &log))?;
+        self.show_nuisances(child, &model, &log)?;
+        Ok(report)
+    }
+
+    fn evaluate(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<CategoryReport> {
+        let mut eval = self.own_test(child, model, log)?;
         for name in ["evaluation.json", "images.csv", "report.html"] {
             eval.arg("--report").arg(self.folder.join(name));
         }
-        if self.split.is_some() {
-            eval.arg("--more-good").arg(&unused);
-        }
-        let output = eval
-            .stdout(Stdio::piped())
-            .output()
-            .context("cannot start the evaluation")?;
-        if !output.status.success() {
-            bail!("{}", last_words(&log_path, "the evaluation"));
-        }
-        let report = serde_json::from_slice(&output.stdout).context("the evaluation gave no report")?;
-        // last: a run with this file is done
-        write_file(&self.folder.join("report.json"), &output.stdout)?;
+        let printed = self.printed(&mut eval, "the evaluation")?;
+        let report = serde_json::from_slice(&printed).context("the evaluation gave no report")?;
+        // last: an evaluation with this file is done
+        write_file(&self.folder.join("report.json"), &printed)?;
         Ok(report)
     }
-}
 
-/// The file with the report of a model on another part.
-fn foreign_name(data: &Path, images: usize) -> String {
-    let name = data.file_name().unwrap_or_default().to_string_lossy();
-    format!("foreign-{name}-{images}.json")
+    /// An evaluation of the run's own test images, unused good ones included.
+    fn own_test(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<Command> {
+        let mut eval = child.command("eval", &self.data, log)?;
+        eval.arg("--model").arg(model).args(["--format", "json"]);
+        if self.split.is_some() {
+            eval.arg("--more-good").arg(self.folder.join(UNUSED));
+        }
+        Ok(eval)
+    }
+
+    /// What a child process writes to its standard output; `what` is its work.
+    fn printed(&self, command: &mut Command, what: &str) -> Result<Vec<u8>> {
+        let output = command
+            .stdout(Stdio::piped())
+            .output()
+            .with_context(|| format!("cannot start {what}"))?;
+        if !output.status.success() {
+            bail!("{}", last_words(&self.folder.join(LOG), what));
+        }
+        Ok(output.stdout)
+    }
 }
 
 fn lines(names: &[String]) -> String {
