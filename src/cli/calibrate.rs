@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::common::open_device;
 use super::retrain::{RetrainArgs, take};
@@ -118,16 +118,20 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<()> {
     if args.all {
         trainer.hold_out_all();
     }
-    let trained = trainer.finish(args.files.precision).await?;
-    if trained.calibration.is_none() {
-        bail!(
+    let too_few = || {
+        format!(
             "there are too few good images in {}: give at least 4",
             data.display()
-        );
+        )
+    };
+    if args.keep_thresholds {
+        let familiarity = trainer.familiarity().await?;
+        file.set_familiarity(Some(familiarity.with_context(too_few)?));
+        return Ok(());
     }
-    if !args.keep_thresholds {
-        file.header.calibration.clone_from(&trained.calibration);
-    }
+    let trained = trainer.finish(args.files.precision).await?;
+    let calibration = trained.calibration.clone();
+    file.header.calibration = Some(calibration.with_context(too_few)?);
     take(file, trained);
     Ok(())
 }

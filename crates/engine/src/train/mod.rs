@@ -263,6 +263,14 @@ impl Trainer {
         })
     }
 
+    /// What the features of the good images are like; none if they are too few.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn familiarity(&self) -> Result<Option<Familiarity>> {
+        Familiarity::learn(&self.detector()?, self.good_images()).await
+    }
+
     /// A held-out good image (or the first one, where none is held out) and the same with a synthetic
     /// anomaly, always the same ones. Their maps show the progress of a training.
     ///
