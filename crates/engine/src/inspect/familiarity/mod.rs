@@ -148,6 +148,13 @@ impl Familiarity {
         self.gaussian.median(cells)
     }
 
+    /// A cell as good cells' scatter shows it: of those, every number has a mean of 0 and a standard deviation of about 1.
+    pub(crate) fn whiten(&self, cell: &[f32]) -> Vec<f32> {
+        let mut whitened = vec![0.0; cell.len()];
+        self.gaussian.whiten(cell, &mut whitened);
+        whitened
+    }
+
     /// Whether an image at this distance is unfamiliar.
     pub fn is_unfamiliar(&self, distance: f32) -> bool {
         self.record.is_unfamiliar(distance)
