@@ -140,6 +140,48 @@ fn corrections_are_followed_and_contradictions_said() {
     let quick = calibration("quick.safetensors", path);
     assert_eq!((quick.corrections.len(), quick.set_by), (2, SetBy::Corrections));
     assert_eq!(quick.good_scores, own.good_scores);
+    // a defective image is remembered only where a mask marks its defect
+    let remembered = |own: &Calibration| {
+        own.corrections
+            .iter()
+            .map(|own| own.places.len())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(remembered(&quick)[1], 0);
+    fs::create_dir(path.join("masks")).expect("creates");
+    copy("fabric/ground_truth/hole/000_mask.png", "masks/b.png");
+    let marked = ["marked.safetensors", "--masks", "masks"];
+    succeeds(&[&correct[..], &marked, &both].concat(), path);
+    let marked = calibration("marked.safetensors", path);
+    assert!(remembered(&marked)[1] > 0);
+    // images like those score otherwise then
+    let score = |model: &str, image: &str| {
+        let (said, _) = succeeds(
+            &["predict", image, "-m", model, "--device", "cpu", "-o", "maps"],
+            path,
+        );
+        let line: Value = serde_json::from_str(said.trim()).expect("is a line of JSON");
+        line["score"].as_f64().expect("is a number")
+    };
+    assert!(score("marked.safetensors", "bad/b.png") > score("own.safetensors", "bad/b.png"));
+    // and all of it can be taken back
+    let undo = ["correct", "-m", "marked.safetensors", "-o"];
+    let (good, bad) = (["--take-back", "good/a.png"], ["--take-back", "bad/b.png"]);
+    succeeds(&[&undo[..], &["one.safetensors"], &good].concat(), path);
+    assert_eq!(calibration("one.safetensors", path).corrections.len(), 1);
+    succeeds(&[&undo[..], &["both.safetensors"], &good, &bad].concat(), path);
+    succeeds(&[&undo[..], &["undone.safetensors", "--undo"]].concat(), path);
+    for name in ["both.safetensors", "undone.safetensors"] {
+        assert_eq!(calibration(name, path), own, "{name}");
+    }
+    let said = fails(
+        &[&undo[..], &["x.safetensors", "--take-back", "no.png"]].concat(),
+        path,
+    );
+    assert!(
+        said.contains("nothing was said about no.png: corrected are"),
+        "{said}"
+    );
     // further training changes the segmentation network and nothing else
     let further = ["further.safetensors", "--data", "fabric", "--steps", "2"];
     succeeds(&[&correct[..], &further, &both].concat(), path);

@@ -24,20 +24,23 @@ use destseg_engine::verdict::corrections::Correction;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The threshold and the record of the model's part follow the corrections at once. With --data the \
-    segmentation network is trained further, too, on the corrected images and on samples of the good images as before. \
-    The model file stays as it is, so nothing is lost: `destseg calibrate --restore` takes the threshold back."
+    after_help = "The model remembers how the decisive places of the corrected images look: places like those of a false \
+    alarm count less from then on, places like a marked defect more. Threshold and record of the model's part follow, too. \
+    All that takes seconds and is in the model file, so --take-back and --undo take it back exactly. With --data the \
+    segmentation network is trained further before, on the corrected images and on samples of the good images; that \
+    cannot be taken back."
 )]
 pub(super) struct Args {
     #[command(flatten)]
     files: RetrainArgs,
     /// Folder of images that are good, whatever the model says.
-    #[arg(long, value_name = "DIR", required_unless_present = "defective")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["defective", "take_back", "undo"])]
     good: Option<PathBuf>,
     /// Folder of images that have a defect.
     #[arg(long, value_name = "DIR")]
     defective: Option<PathBuf>,
-    /// Folder of masks of the defective images, with the same names; without one the model's own map says where to look.
+    /// Folder of masks of the defective images, with the same names: without them the model cannot remember how the
+    /// defects look.
     #[arg(long, value_name = "DIR", requires = "defective")]
     masks: Option<PathBuf>,
     /// Train the segmentation network further, with the good images of this folder in MVTec layout as before.
@@ -46,6 +49,12 @@ pub(super) struct Args {
     /// Steps of the further training.
     #[arg(long, default_value_t = STEPS, requires = "data", value_parser = whole(1..=MOST_STEPS))]
     steps: usize,
+    /// Take back what was said about an image, named as it was given; may be repeated.
+    #[arg(long, value_name = "IMAGE")]
+    take_back: Vec<PathBuf>,
+    /// Take back all corrections.
+    #[arg(long, conflicts_with_all = ["good", "defective", "take_back"])]
+    undo: bool,
 }
 
 /// A corrected image's file.
@@ -56,6 +65,10 @@ struct Marked {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut file = args.files.open()?;
+    take_back(&args, &mut file)?;
+    if args.good.is_none() && args.defective.is_none() {
+        return args.files.write(&file);
+    }
     let marked = marked(&args)?;
     let teacher = args.files.teacher(&file)?;
     let (device, _) = open_device(args.files.device).await?;
@@ -65,11 +78,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let detector = methods::detector(&file, Some(&teacher), &device)?;
     let mut calibration = file.header.calibration.take().unwrap_or_default();
-    let wrong_before = follow(&mut calibration, &detector, &marked).await?;
+    let wrong_before = follow(&args, &mut calibration, &detector, &marked).await?;
     report(&calibration);
-    let wrong = marked.len() - right(&calibration);
     eprintln!(
-        "of {} corrected images {wrong_before} were judged wrongly before the threshold moved, and {wrong} are now; {:.1} s",
+        "{wrong_before} of {} corrected images were judged wrongly; {:.1} s",
         marked.len(),
         start.elapsed().as_secs_f64()
     );
@@ -114,29 +126,61 @@ fn marked(args: &Args) -> Result<Vec<Marked>> {
     Ok(all)
 }
 
-/// Moves the threshold; returns how many verdicts were wrong before that.
-async fn follow(calibration: &mut Calibration, detector: &Detector, marked: &[Marked]) -> Result<usize> {
-    let threshold = calibration.image_threshold;
-    let mut wrong = 0;
-    for own in marked {
-        let found = detector.detect(&image::read(&own.path)?).await?;
-        let is_unfamiliar = detector.is_unfamiliar(found.distance, found.difference) == Some(true);
-        wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
-        calibration.correct(Correction {
-            name: own.path.display().to_string(),
-            defective: own.defective,
-            score: found.score,
-            distance: found.distance,
-            difference: found.difference,
-        });
+/// Takes back what is to be.
+fn take_back(args: &Args, file: &mut ModelFile) -> Result<()> {
+    let calibration = &mut file.header.calibration;
+    if args.undo
+        && let Some(own) = calibration
+    {
+        own.take_all_back();
     }
-    Ok(wrong)
+    for image in &args.take_back {
+        let name = image.display().to_string();
+        if !calibration.as_mut().is_some_and(|own| own.take_back(&name)) {
+            bail!(
+                "nothing was said about {name}: corrected are {}",
+                calibration
+                    .iter()
+                    .flat_map(|own| &own.corrections)
+                    .map(|own| &*own.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
+        }
+    }
+    Ok(())
 }
 
-fn right(calibration: &Calibration) -> usize {
+/// Takes in the corrections; returns how many verdicts were wrong before that.
+async fn follow(
+    args: &Args,
+    calibration: &mut Calibration,
+    detector: &Detector,
+    marked: &[Marked],
+) -> Result<usize> {
     let threshold = calibration.image_threshold;
-    let right = |own: &&Correction| (own.score >= threshold) == own.defective;
-    calibration.corrections.iter().filter(right).count()
+    let mut wrong = 0;
+    let mut corrections = Vec::new();
+    for own in marked {
+        let image = image::read(&own.path)?;
+        let found = detector.detect(&image).await?;
+        let is_unfamiliar = detector.is_unfamiliar(found.distance, found.difference) == Some(true);
+        wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
+        let mask = match own.defective {
+            true => mask_of(args, &own.path)?.map(|mask| detector.mask_pixels(&mask)),
+            false => None,
+        };
+        corrections.push(Correction {
+            name: own.path.display().to_string(),
+            defective: own.defective,
+            score: found.plain_score,
+            distance: found.distance,
+            difference: found.difference,
+            places: detector.places(&found, mask.as_deref(), own.defective),
+        });
+    }
+    calibration.correct(corrections);
+    Ok(wrong)
 }
 
 /// Trains the segmentation network further.

@@ -56,7 +56,7 @@ enum Command {
     Train(train::Args),
     /// Recalibrate a model's thresholds on good images, without training.
     Calibrate(calibrate::Args),
-    /// Correct verdicts: the threshold follows, and with --data the segmentation network learns from them.
+    /// Correct verdicts: the model remembers how such places look.
     Correct(correct::Args),
     /// Show where images are defective: overlay, raw map and a line of JSON each.
     Predict(predict::Args),

@@ -107,14 +107,9 @@ async fn corrected(page: Page) -> Result<()> {
         own["good"] == "false" && own["defective"] == "false"
     })
     .await?;
-    // the example is plainly defective: to call it good would miss most painted defects, and the page says so
+    // what is called good is remembered: the image is looked at again, and the threshold stays
     page.click("[data-testid=mark-good]").await?;
     let marked = marks("the mark", |own| own["good"] == "true").await?;
-    let said = marked["contradiction"].as_str().context("nothing is said")?;
-    ensure!(
-        said.starts_with("1 of 1 corrections cannot be followed"),
-        "{said}"
-    );
     ensure!(marked["threshold"] == before["threshold"], "{marked:#}");
     page.screenshot("corrected").await?;
     page.open_to_first_map(QUERY, SOON).await?;

@@ -16,6 +16,7 @@ use destseg_engine::config::{Component, Method};
 use destseg_engine::inspect::Difference;
 use destseg_engine::verdict::calibration::Calibration;
 pub use destseg_engine::verdict::decision::Thresholds;
+use destseg_engine::verdict::memory::Remembered;
 pub use evaluate::{EvaluateCommand, EvaluateEvent, HelperPrediction};
 pub use payload::Payload;
 use serde::{Deserialize, Serialize};
@@ -252,6 +253,11 @@ pub struct PredictionInfo {
     pub levels: [[usize; 2]; 3],
     /// Image score of the map that decides; in (0, 1) for the segmentation network's.
     pub score: f32,
+    /// The same without any memory of corrected images.
+    pub plain_score: f32,
+    /// What a model would remember of it if it is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Remembered>,
     /// Image score of the DeST map.
     pub dest_score: f32,
     /// Whether the image shows something else than the model's part; none where the model cannot tell.

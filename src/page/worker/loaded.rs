@@ -264,16 +264,20 @@ impl Loaded {
         let start = now_ms();
         let image = image::decode(bytes)?;
         let decoded = now_ms();
+        let found = detector.detect(&image).await?;
+        // nobody has marked where a defect is, so only a good image can be remembered
+        let places = detector.places(&found, None, false);
         let Detection {
             segmentation,
             dest,
             levels,
             score,
+            plain_score,
             dest_score,
             distance,
             difference,
             ..
-        } = detector.detect(&image).await?;
+        } = found;
         let result = PredictionInfo {
             width: image.width(),
             height: image.height(),
@@ -281,6 +285,8 @@ impl Loaded {
             map_height: dest.height(),
             levels: levels.each_ref().map(|level| [level.width(), level.height()]),
             score,
+            plain_score,
+            places,
             dest_score,
             unfamiliar: detector.is_unfamiliar(distance, difference),
             note: detector.note_on(

@@ -1,6 +1,7 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
 mod familiarity;
+mod remember;
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,10 +13,10 @@ use crate::config::{ImageScore, InputLayout, Method, ModelConfig, TeacherKind, U
 use crate::data::facts::FileFacts;
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
-use crate::data::placement::ViewLayout;
 use crate::data::preprocess;
 use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Verdict;
+use crate::verdict::memory::Memory;
 use crate::{Error, Result};
 
 use familiarity::Appearance;
@@ -34,6 +35,8 @@ pub struct Detector {
     familiarity: Option<Familiarity>,
     /// What the model was trained from.
     files: Option<FileFacts>,
+    /// What the calibration's corrections left behind.
+    memory: Memory,
     /// Side of a tile in pixels of the image.
     tile: usize,
 }
@@ -99,6 +102,8 @@ pub struct Detection {
     pub levels: [AnomalyMap; 3],
     /// Image score of [`Self::map`].
     pub score: f32,
+    /// The same without any memory of corrected images.
+    pub plain_score: f32,
     /// Image score of the DeST map.
     pub dest_score: f32,
     /// Distance from the good images, see [`Familiarity`]; none where the model has no record of them.
@@ -109,6 +114,8 @@ pub struct Detection {
     pub(crate) cells: Grid,
     /// The image in small.
     pub(crate) appearance: Appearance,
+    /// The highest logit in each of them, without any memory of corrected images; empty without segmentation network.
+    pub(crate) logits: Vec<f32>,
 }
 
 impl Detection {
@@ -129,6 +136,7 @@ impl Detector {
         Self {
             network,
             method,
+            memory: remembered(calibration.as_ref()),
             calibration,
             familiarity: None,
             files: None,
@@ -182,6 +190,7 @@ impl Detector {
 
     /// Puts other thresholds in force.
     pub fn set_calibration(&mut self, calibration: Option<Calibration>) {
+        self.memory = remembered(calibration.as_ref());
         self.calibration = calibration;
     }
 
@@ -243,18 +252,15 @@ impl Detector {
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub async fn detect(&self, image: &RgbImage) -> Result<Detection> {
-        let layout = ViewLayout::new(
-            self.settings.fit,
-            image.dimensions(),
-            self.settings.side,
-            self.tile,
-        );
+        let layout = self.layout(image);
         let mut segmentations = Vec::new();
         let mut dests = Vec::new();
         let mut levels: [Vec<AnomalyMap>; 3] = Default::default();
         let mut highest_score = 0.0_f32;
+        let mut plain_score = 0.0_f32;
         let mut cells = Grid::default();
         let mut appearances = Vec::new();
+        let mut logits = Vec::new();
         for (index, view) in layout.views(image).enumerate() {
             let found = self.detect_view(&image::to_f32(&view)).await?;
             if layout.is_plain() {
@@ -262,6 +268,8 @@ impl Detector {
             }
             let side = self.settings.side;
             highest_score = highest_score.max(found.score);
+            plain_score = plain_score.max(found.plain_score);
+            logits.extend(found.logits);
             // one below the other
             cells.width = found.cells.width;
             cells.channels = found.cells.channels;
@@ -302,28 +310,19 @@ impl Detector {
             dest: join(dests)?,
             levels: [of_level(fine)?, of_level(middle)?, of_level(coarse)?],
             score,
+            // a map that is joined of trimmed parts has a score of its own
+            plain_score: if self.memory.is_empty() {
+                score
+            } else {
+                plain_score
+            },
             dest_score,
             distance: None,
             difference: None,
             cells,
             appearance: Appearance::joined(&appearances),
+            logits,
         }))
-    }
-
-    /// The first view of an image as the network sees it, and whether it is the only one.
-    pub fn first_view(&self, image: &RgbImage) -> (RgbImage, bool) {
-        let layout = ViewLayout::new(
-            self.settings.fit,
-            image.dimensions(),
-            self.settings.side,
-            self.tile,
-        );
-        let view = layout.views(image).next();
-        let side = self.settings.side as u32;
-        (
-            view.unwrap_or_else(|| RgbImage::new(side, side)),
-            layout.is_plain(),
-        )
     }
 
     /// Normalised features of teacher and student at the three levels, `[1, channels, height, width]`, for
@@ -359,23 +358,24 @@ impl Detector {
             score,
             cells,
         } = self.network.maps(&self.grid(pixels)).await?;
-        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
-        let segmentation = segmentation.map(|map| match self.settings.upsampling {
-            Upsampling::Bilinear => map.resize(side, side),
-            Upsampling::Soft => map.soften().resize(side, side),
-        });
         let dest = dest.resize(side, side);
         let dest_score = score.unwrap_or_else(|| self.score(&dest));
-        Ok(Detection {
-            score: segmentation.as_ref().map_or(dest_score, |map| self.score(map)),
+        let plain = Detection {
+            score: dest_score,
+            plain_score: dest_score,
             dest_score,
-            segmentation,
+            segmentation: None,
             dest,
             levels,
             distance: None,
             difference: None,
             cells,
             appearance: Appearance::of(pixels, side),
+            logits: Vec::new(),
+        };
+        Ok(match segmentation {
+            Some(map) => self.with_segmentation(plain, &map),
+            None => plain,
         })
     }
 
@@ -424,6 +424,10 @@ fn channels_first(grid: &Grid) -> Array {
         shape: vec![1, grid.channels, grid.height, grid.width],
         data: (0..grid.channels).flat_map(own).copied().collect(),
     }
+}
+
+fn remembered(calibration: Option<&Calibration>) -> Memory {
+    calibration.map(Calibration::memory).unwrap_or_default()
 }
 
 pub(crate) fn not_numbers() -> Error {

@@ -55,6 +55,8 @@ const FEATURES: [Feature; 2] = [
 
 /// The feature of files with a record of the good images' features.
 const FAMILIARITY: &str = "familiarity";
+/// The feature of files that remember how corrected images look.
+const MEMORY: &str = "memory";
 
 /// Everything about a model besides its weights.
 ///
@@ -122,7 +124,9 @@ impl TryFrom<RawHeader> for ModelHeader {
             serde_json::from_value(value)
                 .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))
         }
-        let known = |name: &String| name == FAMILIARITY || FEATURES.iter().any(|(known, _)| known == name);
+        let known = |name: &String| {
+            [FAMILIARITY, MEMORY].contains(&&**name) || FEATURES.iter().any(|(known, _)| known == name)
+        };
         if let Some(unknown) = raw.features.iter().find(|name| !known(name)) {
             return Err(Error::Model(format!(
                 "this model needs the feature `{unknown}`, which this version of destseg does not have: update destseg \
@@ -180,6 +184,9 @@ impl From<ModelHeader> for RawHeader {
         };
         if header.familiarity.is_some() {
             features.push(FAMILIARITY.to_owned());
+        }
+        if header.calibration.as_ref().is_some_and(Calibration::remembers) {
+            features.push(MEMORY.to_owned());
         }
         Self {
             // whatever the file was that the header came from
@@ -389,8 +396,12 @@ impl ModelFile {
             .transpose()
     }
 
-    /// Replaces the record of the good images' features.
+    /// Replaces the record of the good images' features. What is remembered of corrected images goes with the old one,
+    /// because it is expressed in its terms.
     pub fn set_familiarity(&mut self, familiarity: Option<Familiarity>) {
+        if let Some(calibration) = &mut self.header.calibration {
+            calibration.forget_places();
+        }
         let _old = self.weights.take_prefix(FAMILIARITY_PREFIX);
         self.header.familiarity = familiarity.as_ref().map(|own| own.record().clone());
         self.weights

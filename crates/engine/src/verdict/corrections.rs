@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, SetBy};
+use super::expected::Scale;
+use super::memory::{Memory, Remembered};
 use crate::inspect::Difference;
 
 /// As many images of a calibration as weigh what a moved threshold does to good parts and synthetic defects: a correction
@@ -18,7 +20,7 @@ pub struct Correction {
     pub name: String,
     /// Whether it has a defect.
     pub defective: bool,
-    /// Its image score.
+    /// Its image score, without any memory of corrected images.
     pub score: f32,
     /// Its distance from the good images, where the model has a record of them: it shows the model's part.
     #[serde(default)]
@@ -26,26 +28,71 @@ pub struct Correction {
     /// How it differed from them, where that is beyond the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// Its decisive places, which the model remembers; none where it cannot, or where nobody said which they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Remembered>,
 }
 
 impl Correction {
-    fn is_wrong_at(&self, threshold: f32) -> bool {
-        (self.score >= threshold) != self.defective
+    /// Whether an image of this score is judged wrongly.
+    fn is_wrong_at(&self, score: f32, threshold: f32) -> bool {
+        (score >= threshold) != self.defective
+    }
+
+    /// The score that a memory gives it: its logit follows the highest of its places.
+    fn score_with(&self, memory: &Memory) -> f32 {
+        if memory.is_empty() || self.places.is_empty() {
+            return self.score;
+        }
+        let highest = |logits: &mut dyn Iterator<Item = f32>| logits.fold(f32::NEG_INFINITY, f32::max);
+        let before = highest(&mut self.places.iter().map(|own| own.logit));
+        let after = highest(
+            &mut self
+                .places
+                .iter()
+                .map(|own| own.logit + memory.shift(&own.cell())),
+        );
+        Scale::Probability.score(Scale::Probability.normal(self.score) + after - before)
     }
 }
 
 impl Calibration {
-    /// Takes in what someone said about an image, and moves the threshold accordingly.
-    pub fn correct(&mut self, correction: Correction) {
-        self.corrections.retain(|own| own.name != correction.name);
-        self.corrections.push(correction);
+    /// Takes in what someone said about images, and moves the threshold accordingly.
+    pub fn correct(&mut self, corrections: impl IntoIterator<Item = Correction>) {
+        for correction in corrections {
+            self.corrections.retain(|own| own.name != correction.name);
+            self.corrections.push(correction);
+        }
         self.follow_corrections();
     }
 
-    /// Takes back what was said about an image.
-    pub fn take_back(&mut self, name: &str) {
+    /// Takes back what was said about an image; whether anything was.
+    pub fn take_back(&mut self, name: &str) -> bool {
+        let before = self.corrections.len();
         self.corrections.retain(|own| own.name != name);
         self.follow_corrections();
+        self.corrections.len() < before
+    }
+
+    /// Takes back everything that was said.
+    pub fn take_all_back(&mut self) {
+        self.corrections.clear();
+        self.follow_corrections();
+    }
+
+    /// Forgets how corrected images look, for a model to whom they look otherwise now.
+    pub fn forget_places(&mut self) {
+        self.corrections.iter_mut().for_each(|own| own.places.clear());
+    }
+
+    /// Whether the model remembers how corrected images look.
+    pub fn remembers(&self) -> bool {
+        self.corrections.iter().any(|own| !own.places.is_empty())
+    }
+
+    /// What the corrected images left behind.
+    pub(crate) fn memory(&self) -> Memory {
+        Memory::of(self.corrections.iter())
     }
 
     /// Whether an image at this distance is familiar because one that differs in the same way, and is as far from the good
@@ -58,11 +105,9 @@ impl Calibration {
 
     /// Corrections that the threshold in force does not follow, in a sentence; none if there are no such.
     pub fn contradiction(&self) -> Option<String> {
-        let wrong = self
-            .corrections
-            .iter()
-            .filter(|own| own.is_wrong_at(self.image_threshold))
-            .count();
+        let memory = self.memory();
+        let is_wrong = |own: &&Correction| own.is_wrong_at(own.score_with(&memory), self.image_threshold);
+        let wrong = self.corrections.iter().filter(is_wrong).count();
         let all = self.corrections.len();
         (wrong > 0).then(|| {
             format!(
@@ -72,9 +117,15 @@ impl Calibration {
         })
     }
 
-    /// The threshold with the fewest wrong corrections, where what it does to other good parts and defects counts, too.
+    /// The threshold with the fewest wrong corrections, where what it does to other good parts and defects counts, too. It
+    /// follows images alone of which the model remembers nothing.
     fn follow_corrections(&mut self) {
-        if self.corrections.is_empty() {
+        let followed: Vec<&Correction> = self
+            .corrections
+            .iter()
+            .filter(|own| own.places.is_empty())
+            .collect();
+        if followed.is_empty() {
             if self.set_by == SetBy::Corrections {
                 self.restore();
             }
@@ -92,17 +143,16 @@ impl Calibration {
         };
         let (alarms_before, found_before) = (alarms(base), found(base));
         let cost = |threshold: f32| {
-            let wrong = self
-                .corrections
+            let wrong = followed
                 .iter()
-                .filter(|own| own.is_wrong_at(threshold))
+                .filter(|own| own.is_wrong_at(own.score, threshold))
                 .count();
             let worse =
                 (alarms(threshold) - alarms_before).max(0.0) + (found_before - found(threshold)).max(0.0);
             // the nearest of those that cost the same
             (wrong as f32 + WEIGHT * worse, (threshold - base).abs())
         };
-        let candidates = self.corrections.iter().map(|own| match own.defective {
+        let candidates = followed.iter().map(|own| match own.defective {
             true => own.score,
             false => own.score.next_up(),
         });
@@ -133,6 +183,7 @@ mod tests {
             score,
             distance: Some(1.5),
             difference: Some(Difference::Part),
+            places: Vec::new(),
         }
     }
 
@@ -140,14 +191,41 @@ mod tests {
     fn a_false_alarm_raises_the_threshold_and_taking_it_back_restores_it() {
         let mut own = model();
         let before = own.clone();
-        own.correct(correction("a", 0.295, false));
+        own.correct([correction("a", 0.295, false)]);
         assert!(own.image_threshold > 0.295 && own.set_by == SetBy::Corrections);
         assert_eq!(own.contradiction(), None);
         let part = Some(Difference::Part);
         assert!(own.knows(1.5, part) && !own.knows(1.6, part) && !before.knows(0.1, part));
         // that a dark photo shows the part says nothing about other parts
         assert!(!own.knows(1.5, Some(Difference::Darker)));
-        own.take_back("a");
+        assert!(own.take_back("a") && !own.take_back("a"));
+        assert_eq!(own, before);
+    }
+
+    #[test]
+    fn false_alarms_at_like_places_are_remembered_and_can_be_taken_back() {
+        let mut own = model();
+        let before = own.clone();
+        let place = |value: f32| vec![Remembered::new(0.0, &[value; 30])];
+        let remembered = |name: &str, value: f32| Correction {
+            places: place(value),
+            ..correction(name, 0.5, false)
+        };
+        own.correct([remembered("a", 1.0), remembered("b", 1.1)]);
+        // places like those are lowered, so the threshold need not move
+        assert_eq!(own.image_threshold, before.image_threshold);
+        assert_eq!(own.contradiction(), None);
+        let memory = own.memory();
+        assert!(own.corrections.iter().all(|own| own.score_with(&memory) < 0.1));
+        // a miss that nobody marked is left to the threshold
+        own.correct([correction("far", 0.05, true)]);
+        assert!(own.contradiction().is_some_and(|text| text.starts_with("1 of 3")));
+        assert!(own.take_back("far"));
+        assert!(own.remembers() && !own.memory().is_empty());
+        let mut forgetful = own.clone();
+        forgetful.forget_places();
+        assert!(!forgetful.remembers() && forgetful.corrections.len() == 2);
+        own.take_all_back();
         assert_eq!(own, before);
     }
 
@@ -156,11 +234,11 @@ mod tests {
         let mut own = model();
         let before = own.image_threshold;
         let near = before * 0.98;
-        own.correct(correction("near", near, true));
+        own.correct([correction("near", near, true)]);
         assert_eq!(own.image_threshold, near);
         // a defect that scores as good parts do cannot be had by the threshold
         let mut own = model();
-        own.correct(correction("far", 0.05, true));
+        own.correct([correction("far", 0.05, true)]);
         assert_eq!(own.image_threshold, before);
         assert!(own.contradiction().is_some_and(|text| text.starts_with("1 of 1")));
     }
@@ -168,11 +246,11 @@ mod tests {
     #[test]
     fn corrections_that_contradict_each_other_are_said() {
         let mut own = model();
-        own.correct(correction("good", 0.5, false));
-        own.correct(correction("defective", 0.4, true));
+        own.correct([correction("good", 0.5, false)]);
+        own.correct([correction("defective", 0.4, true)]);
         assert!(own.contradiction().is_some());
         // the later word on the same image counts
-        own.correct(correction("good", 0.5, true));
+        own.correct([correction("good", 0.5, true)]);
         assert_eq!((own.corrections.len(), own.contradiction()), (2, None));
     }
 
@@ -183,11 +261,11 @@ mod tests {
         ) {
             let mut own = model();
             let wrong = |threshold: f32, own: &Calibration| {
-                own.corrections.iter().filter(|mark| mark.is_wrong_at(threshold)).count()
+                own.corrections.iter().filter(|mark| mark.is_wrong_at(mark.score, threshold)).count()
             };
             let base = own.image_threshold;
             for (place, (score, defective)) in marks.into_iter().enumerate() {
-                own.correct(correction(&place.to_string(), score, defective));
+                own.correct([correction(&place.to_string(), score, defective)]);
             }
             prop_assert!(wrong(own.image_threshold, &own) <= wrong(base, &own));
             let text = serde_json::to_string(&own).expect("is written");

@@ -29,7 +29,8 @@ pub enum Scale {
 }
 
 impl Scale {
-    fn normal(self, score: f32) -> f32 {
+    /// From a score to where scores are about normal.
+    pub(crate) fn normal(self, score: f32) -> f32 {
         match self {
             Self::Probability => {
                 let p = score.clamp(LEAST, 1.0 - LEAST);
@@ -39,7 +40,8 @@ impl Scale {
         }
     }
 
-    fn score(self, normal: f32) -> f32 {
+    /// The other way.
+    pub(crate) fn score(self, normal: f32) -> f32 {
         match self {
             Self::Probability => 1.0 / (1.0 + libm::expf(-normal)),
             Self::Distance => libm::expf(normal),

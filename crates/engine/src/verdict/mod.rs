@@ -6,4 +6,5 @@ pub mod certainty;
 pub mod corrections;
 pub mod decision;
 pub mod expected;
+pub mod memory;
 pub mod quality;

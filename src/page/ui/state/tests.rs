@@ -70,6 +70,8 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         map_height: 1,
         levels: [[2, 1], [1, 1], [1, 1]],
         score,
+        plain_score: score,
+        places: Vec::new(),
         dest_score: dest,
         distance: None,
         difference: None,
@@ -231,6 +233,42 @@ fn a_correction_moves_the_threshold_and_can_be_taken_back() {
     assert!(!is_defect(&page) && page.0.mark(&page.0.items[0]) == Mark::Good);
     page.act(Action::Correct(id, Mark::None));
     assert!(is_defect(&page) && page.0.mark(&page.0.items[0]) == Mark::None);
+}
+
+#[test]
+fn a_remembered_correction_has_the_images_looked_at_again() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    let Action::Engine(generation, Event::Inspected { job, mut result }, bulk) = analysed(job, 0.8, 0.1)
+    else {
+        unreachable!("just made")
+    };
+    // a message of the worker
+    result.places = serde_json::from_str(r#"[{"logit":1.5,"steps":[8,-8]}]"#).expect("is read");
+    page.act(Action::Engine(generation, Event::Inspected { job, result }, bulk));
+    let id = page.0.items[0].id;
+    let threshold = |page: &Page| page.0.calibration().map(|own| own.image_threshold);
+    page.act(Action::Correct(id, Mark::Good));
+    assert_eq!(
+        threshold(&page),
+        Some(0.4),
+        "the memory does it, not the threshold"
+    );
+    assert_eq!(
+        (page.statuses(), page.0.mark(&page.0.items[0])),
+        (vec!["waiting"], Mark::Good)
+    );
+    let (next, _) = page.begin();
+    assert!(
+        matches!(&next, Job::SetCalibration(own) if own.remembers()),
+        "{next:?}"
+    );
+    let (next, job) = page.begin();
+    assert_eq!(next, Job::Inspect(id));
+    page.act(analysed(job, 0.2, 0.1));
+    page.act(Action::Correct(id, Mark::None));
+    assert!(page.0.calibration().is_some_and(|own| !own.remembers()));
+    assert_eq!(page.statuses(), ["waiting"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::item::Status;
 use super::{Item, ItemId, Model, ModelSource, State};
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
 use destseg_engine::verdict::corrections::Correction;
@@ -83,7 +84,12 @@ impl State {
     pub(super) fn set_threshold(&mut self, change: ThresholdChange) {
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
+        let is_kept = matches!(change, ThresholdChange::Kept(_));
         change.apply(calibration.get_or_insert_with(Calibration::default));
+        let looks_again = is_kept && calibration.as_ref().is_some_and(Calibration::remembers);
+        if looks_again {
+            self.look_again();
+        }
         self.calibration_is_new = true;
         if self.evaluate.result().is_some() {
             self.evaluate.threshold = self.calibration().map(|own| own.image_threshold);
@@ -100,7 +106,8 @@ impl State {
         })
     }
 
-    /// Takes in what the visitor says about an image: threshold and record of the model's part follow at once.
+    /// Takes in what the visitor says about an image: the model's memory, or else its threshold, and the record of its part
+    /// follow at once.
     pub(super) fn correct(&mut self, id: ItemId, mark: Mark) {
         let item = self.item(id);
         let Some((name, info)) =
@@ -111,17 +118,36 @@ impl State {
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
         let calibration = calibration.get_or_insert_with(Calibration::default);
+        let remembered_before = calibration.remembers();
         match mark {
-            Mark::None => calibration.take_back(&name),
-            Mark::Good | Mark::Defective => calibration.correct(Correction {
+            Mark::None => {
+                calibration.take_back(&name);
+            }
+            Mark::Good | Mark::Defective => calibration.correct([Correction {
                 name,
                 defective: mark == Mark::Defective,
-                score: info.score,
+                score: info.plain_score,
                 distance: info.distance,
                 difference: info.difference,
-            }),
+                places: match mark {
+                    Mark::Good => info.places,
+                    _ => Vec::new(),
+                },
+            }]),
+        }
+        if remembered_before || calibration.remembers() {
+            self.look_again();
         }
         self.calibration_is_new = true;
+    }
+
+    /// Has the images of the queue analysed again, for a model that remembers something else now.
+    fn look_again(&mut self) {
+        for item in &mut self.items {
+            if matches!(item.status, Status::Done(_)) {
+                item.status = Status::Waiting;
+            }
+        }
     }
 
     /// A model that is loaded again, by another engine, keeps the threshold that it has in the page.

@@ -67,8 +67,8 @@ impl Gaussian {
             .collect()
     }
 
-    /// The root mean square of a vector's whitened difference from the mean; `sums` is scratch memory.
-    fn distance(&self, vector: &[f32], sums: &mut [f32]) -> f32 {
+    /// A vector's whitened difference from the mean, into `sums`.
+    pub(super) fn whiten(&self, vector: &[f32], sums: &mut [f32]) {
         let n = self.mean.len();
         sums.fill(0.0);
         let mut rest = &self.columns[..];
@@ -80,8 +80,13 @@ impl Gaussian {
                 *sum += difference * weight;
             }
         }
+    }
+
+    /// The root mean square of a vector's whitened difference from the mean; `sums` is scratch memory.
+    fn distance(&self, vector: &[f32], sums: &mut [f32]) -> f32 {
+        self.whiten(vector, sums);
         let squares: f32 = sums.iter().map(|sum| sum * sum).sum();
-        (squares / n as f32).sqrt()
+        (squares / self.mean.len() as f32).sqrt()
     }
 
     /// The median over the cells.

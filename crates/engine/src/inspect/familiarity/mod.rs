@@ -184,6 +184,13 @@ impl Familiarity {
         }
     }
 
+    /// A cell as good cells' scatter shows it: of those, every number has a mean of 0 and a standard deviation of about 1.
+    pub(crate) fn whiten(&self, cell: &[f32]) -> Vec<f32> {
+        let mut whitened = vec![0.0; cell.len()];
+        self.gaussian.whiten(cell, &mut whitened);
+        whitened
+    }
+
     /// Its tensors, under the names of a file.
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::default();
