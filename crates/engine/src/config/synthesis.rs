@@ -369,7 +369,7 @@ pub struct AugmentConfig {
     pub white_balance: f32,
     /// Whether brightness and white balance change as much as they do among the good images, if that is more.
     pub follow_light: bool,
-    /// Share of the images that are shown as another camera or program would have saved them: a softer lens, a noisier
+    /// Share of the images that are shown as another camera or program would have saved them: softer or sharper, a noisier
     /// sensor, another resolution, JPEG compression.
     pub camera: f32,
 }

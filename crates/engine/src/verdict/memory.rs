@@ -175,6 +175,7 @@ mod tests {
                 defective: *defective,
                 score: 0.5,
                 distance: None,
+                difference: None,
                 places: vec![Remembered::new(0.0, cell)],
             })
             .collect();
