@@ -83,8 +83,12 @@ impl Evaluating {
                 teachers,
             } => {
                 let share = |file| {
-                    let teachers = &teachers;
-                    Pool::start(&Shared { file, teachers }, images, &self.deliver)
+                    let shared = Shared {
+                        file,
+                        teachers: &teachers,
+                        calibration: detector.calibration(),
+                    };
+                    Pool::start(&shared, images, &self.deliver)
                 };
                 let pool = file.map(share).unwrap_or_default();
                 let at_once = pool.capacity().max(ALONE);

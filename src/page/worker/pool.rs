@@ -11,6 +11,7 @@ use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 use super::{Deliver, Message, content, scope};
 use crate::page::protocol::{BackendChoice, Command, EvaluateCommand, Event, ManifestFile};
 use crate::page::shared;
+use destseg_engine::verdict::calibration::Calibration;
 
 /// The script of the CPU engine, which is enough for them.
 const WORKER: &str = "./worker_cpu_loader.js";
@@ -29,6 +30,8 @@ pub(super) struct Shared<'a> {
     pub(super) file: &'a [u8],
     /// Teachers that can be fetched.
     pub(super) teachers: &'a [ManifestFile],
+    /// What the page has made of the file's calibration: corrections change maps and scores.
+    pub(super) calibration: Option<&'a Calibration>,
 }
 
 /// An image that a helper has: what the page said, and both files.
@@ -138,13 +141,18 @@ impl Helper {
             teachers: shared.teachers.to_vec(),
         };
         let backend = BackendChoice::Cpu;
+        let mut start = vec![
+            (Command::Start { backend }, Vec::new()),
+            (load, shared.file.to_vec()),
+        ];
+        start.extend(shared.calibration.map(|own| {
+            let calibration = own.clone().into();
+            (Command::SetCalibration { calibration }, Vec::new())
+        }));
         Some(Self {
             worker,
             is_ready: false,
-            start: vec![
-                (Command::Start { backend }, Vec::new()),
-                (load, shared.file.to_vec()),
-            ],
+            start,
             assignments: BTreeMap::new(),
             _on_message: on_message,
             _on_error: on_error,
