@@ -20,12 +20,13 @@ use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
-use destseg_engine::inspect::{Detection, Detector, Difference};
+use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::calibration::SetBy;
 use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision::Verdict;
+use destseg_engine::verdict::difference::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

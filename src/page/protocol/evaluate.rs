@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ManifestFile;
 use destseg_engine::data::labelled::Class;
 use destseg_engine::evaluation::{Evaluation, ImageResult};
-use destseg_engine::inspect::Difference;
+use destseg_engine::verdict::difference::Difference;
 
 /// From the page to the engine, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{CategoryReport, Metrics};
 use crate::data::labelled::Class;
-use crate::inspect::Difference;
 use crate::metrics::Curve;
 use crate::verdict::certainty::Certainty;
 use crate::verdict::decision::Thresholds;
+use crate::verdict::difference::Difference;
 
 /// Points of an outline, in pixels of the square in which pixels are measured ([`Evaluation::side`]).
 pub type Outline = Vec<(f32, f32)>;

@@ -7,8 +7,9 @@ use crate::data::contour::contours;
 use crate::data::image::{self, RgbImage};
 use crate::data::map::AnomalyMap;
 use crate::data::regions;
-use crate::inspect::{Detection, Detector, Difference};
+use crate::inspect::{Detection, Detector};
 use crate::platform::now_ms;
+use crate::verdict::difference::Difference;
 use crate::{Error, Result};
 
 /// Longer side of an image's small picture in pixels.

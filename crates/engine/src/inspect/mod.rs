@@ -16,14 +16,13 @@ use crate::data::map::AnomalyMap;
 use crate::data::preprocess;
 use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Verdict;
+use crate::verdict::difference::Difference;
 use crate::verdict::memory::Memory;
 use crate::{Error, Result};
 
 use familiarity::Appearance;
 pub(crate) use familiarity::cells;
-pub use familiarity::{
-    AppearanceRecord, Difference, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX,
-};
+pub use familiarity::{AppearanceRecord, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]

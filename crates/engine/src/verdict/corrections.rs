@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, SetBy};
+use super::difference::Difference;
 use super::expected::Scale;
 use super::memory::{Memory, Remembered};
-use crate::inspect::Difference;
 
 /// As many images of a calibration as weigh what a moved threshold does to good parts and synthetic defects: a correction
 /// weighs one.

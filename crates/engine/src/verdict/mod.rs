@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod certainty;
 pub mod corrections;
 pub mod decision;
+pub mod difference;
 pub mod expected;
 pub mod memory;
 pub mod quality;

@@ -8,10 +8,10 @@ use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, Mark, Prediction, Status, Verdict};
 use destseg_engine::error::sentence;
-use destseg_engine::inspect::Difference;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision;
+use destseg_engine::verdict::difference::Difference;
 
 /// Verdict, score, certainty and time; read out when it changes.
 #[component]

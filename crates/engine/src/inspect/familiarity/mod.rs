@@ -16,7 +16,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use appearance::Appearance;
-pub use appearance::{AppearanceRecord, Difference};
+pub use appearance::AppearanceRecord;
 use appearance::{PIXELS, Template};
 pub(crate) use cells::cells;
 use gaussian::Gaussian;
@@ -28,6 +28,7 @@ use crate::data::image::{self, RgbImage};
 use crate::data::moments::Moments;
 use crate::synthesis::vary;
 use crate::verdict::calibration::Calibration;
+use crate::verdict::difference::Difference;
 use crate::{Error, Result};
 
 /// Prefix of its tensors in a file.
