@@ -69,6 +69,7 @@ async fn measured(page: Page) -> Result<()> {
             score: maps.score,
             dest_score: image.dest_score.context("there is no score")?,
             distance: image.distance,
+            difference: None,
             segmentation: Some(map(maps.segmentation)?),
             dest: map(maps.dest)?,
         };
