@@ -175,10 +175,15 @@ impl Template {
         if !is_far || framing.is_some_and(|(name, _)| name != Difference::Framing) {
             return framing.or(light);
         }
-        let limit = self.record.framing_limit;
-        let is_the_part =
-            !image.brightness.is_empty() && limit < SHARP && fit(&image.brightness, &self.mean) <= limit;
+        let is_the_part = !image.brightness.is_empty()
+            && self.record.framing_limit < SHARP
+            && fit(&image.brightness, &self.mean) <= self.fits_well();
         light.filter(|_| is_the_part).or(Some((Difference::Part, 1.0)))
+    }
+
+    /// Half of the way from the good images to the limit: what is nearer surely shows the part.
+    fn fits_well(&self) -> f32 {
+        (self.record.framing_mean + self.record.framing_limit) / 2.0
     }
 
     /// Whether the light is another.
@@ -203,16 +208,11 @@ impl Template {
         }
         let own = fit(image, &self.mean);
         let AppearanceRecord {
-            framing_mean,
             framing_limit,
             better_limits,
             ..
         } = self.record;
-        let fitting = if is_far {
-            (framing_mean + framing_limit) / 2.0
-        } else {
-            framing_limit
-        };
+        let fitting = if is_far { self.fits_well() } else { framing_limit };
         let mut found: Option<(Difference, f32)> = None;
         for ((name, changed), limit) in NAMES.into_iter().zip(changed(&self.mean)).zip(better_limits) {
             let best = best_fit(image, &changed);

@@ -230,15 +230,16 @@ impl Familiarity {
                 "the model's limit of familiar images is not a positive number: take another copy of the file".into(),
             ));
         }
+        let gaussian = Gaussian::from_rows(
+            read(MEAN, channels)?,
+            &read(WHITENING, channels * (channels + 1) / 2)?,
+        );
         let template = match record.appearance.clone() {
             Some(appearance) => Some(Template::from_file(appearance, read(TEMPLATE, PIXELS)?)),
             None => None,
         };
         Ok(Self {
-            gaussian: Gaussian::from_rows(
-                read(MEAN, channels)?,
-                &read(WHITENING, channels * (channels + 1) / 2)?,
-            ),
+            gaussian,
             template,
             record,
         })
