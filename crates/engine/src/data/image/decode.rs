@@ -1,8 +1,7 @@
 //! From a file's bytes to upright RGB pixels. Files come from anyone, so nothing is allocated
 //! before the header was looked at, and half an image is never taken for a whole one.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Cursor, ErrorKind};
+use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
@@ -72,9 +71,12 @@ fn name_of(format: ImageFormat) -> Option<&'static str> {
 
 /// Type, width and height (upright) of an image file, without decoding its pixels; none where they cannot be told.
 pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
-    let mut file = BufReader::new(File::open(path).ok()?);
-    let name = type_name(file.fill_buf().ok()?)?;
-    let reader = ImageReader::new(file).with_guessed_format().ok()?;
+    let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let name = match reader.format()? {
+        // there are two kinds
+        ImageFormat::WebP => type_name(&std::fs::read(path).ok()?)?,
+        other => name_of(other)?,
+    };
     let mut decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let is_turned = matches!(
