@@ -141,17 +141,22 @@ fn optimise(site: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a wasm module as it is published: the engines optimised for speed, the rest for size.
+/// Writes a wasm module as it is published: what everybody waits for optimised for size, the rest for speed.
 ///
 /// # Errors
 /// If wasm-opt is missing or refuses the module.
 pub(crate) fn optimise_module(module: &Path, out: &Path) -> Result<()> {
     let program = find("wasm-opt").context("wasm-opt is missing: run `cargo xtask setup`")?;
     let name = module.file_name().unwrap_or_default().to_string_lossy();
-    let level = if name.starts_with("ui") { "-Oz" } else { "-O2" };
-    println!("wasm-opt {level} {name}");
+    let levels: &[&str] = match &*name {
+        name if name.starts_with("ui") => &["-Oz", "--converge"],
+        // its kernels are compiled for speed already, and everybody waits for it
+        name if name.starts_with("worker_cpu") => &["-Os"],
+        _ => &["-O2"],
+    };
+    println!("wasm-opt {} {name}", levels.join(" "));
     let mut command = process::command(&program);
-    command.arg(level).args(WASM_FEATURES).arg("--strip-debug");
+    command.args(levels).args(WASM_FEATURES).arg("--strip-debug");
     process::run(command.arg(module).arg("-o").arg(out))
 }
 
