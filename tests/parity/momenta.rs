@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use safetensors::SafeTensors;
 
-/// Half of all tensors' gradients differ by this share of their length at most; they were seen to agree within 1e-5.
+/// Half of all tensors' gradients differ by this share of their length at most in one of several batches; they were seen to
+/// agree within 1e-5.
 const USUALLY_APART: f64 = 1e-4;
 /// No tensor's gradient differs by more in each of several batches. In a single one it may: an activation that rounding
 /// puts on the other side of zero moves the gradients of its normalisation's shift, and of all layers before, by up to
@@ -66,27 +67,30 @@ pub(crate) fn compare(gpu: &Momenta, cpu: &Momenta) -> Result<Differences> {
         "gradients of {} tensors on GPU and CPU differ, half of them by at most {usual:.1e}, {name} by {worst:.1e}",
         apart.len(),
     );
-    ensure!(
-        usual < USUALLY_APART,
-        "half of all gradients differ by more than {usual}"
-    );
     ensure!(worst < AT_MOST_APART, "the gradient of {name} differs by {worst}");
     Ok(apart)
 }
 
-/// Checks that no gradient differs in every one of these batches.
+/// Checks that no gradient differs in every one of these batches, and that half of them hardly do in one.
 pub(crate) fn agree_in_some(batches: &[Differences]) -> Result<()> {
     let (first, others) = batches.split_first().context("no batch was compared")?;
-    for (name, &share) in first {
-        let least = others
-            .iter()
-            .map(|batch| batch.get(name).copied().unwrap_or(0.0))
-            .fold(share, f64::min);
-        ensure!(
-            least < GRADIENTS_APART,
-            "the gradient of {name} differs by {least} or more in all {} batches",
-            batches.len()
-        );
-    }
+    let least = |(name, &share): (&String, &f64)| {
+        let others = others.iter().map(|batch| batch.get(name).copied().unwrap_or(0.0));
+        (others.fold(share, f64::min), name.clone())
+    };
+    let mut all: Vec<(f64, String)> = first.iter().map(least).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (Some((usual, _)), Some((worst, name))) = (all.get(all.len() / 2), all.last()) else {
+        bail!("no gradient was compared");
+    };
+    println!("over all batches half of them differ by at most {usual:.1e}, {name} by {worst:.1e}");
+    ensure!(
+        *usual < USUALLY_APART,
+        "half of all gradients differ by {usual} or more in all batches"
+    );
+    ensure!(
+        *worst < GRADIENTS_APART,
+        "the gradient of {name} differs by {worst} or more in all batches"
+    );
     Ok(())
 }
