@@ -428,6 +428,78 @@ fn a_killed_training_goes_on_bit_by_bit() {
     );
 }
 
+/// Ctrl-C ends a training after its step, which can be taken up there.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_learned() {
+    let folder = data();
+    let path = folder.path();
+    let arguments = |more: &[&'static str]| {
+        let mut arguments = vec![
+            "train",
+            "--data",
+            "circuit",
+            "-o",
+            "m.safetensors",
+            "--device",
+            "cpu",
+        ];
+        arguments.extend([
+            "--batch",
+            "2",
+            "--student-steps",
+            "4000",
+            "--segmentation-steps",
+            "0",
+        ]);
+        arguments.extend(["--checkpoint-every", "3"]);
+        arguments.extend(more);
+        arguments
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(arguments(&[]))
+        .current_dir(path)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("destseg starts");
+    let checkpoint = path.join("m.safetensors.checkpoint");
+    while !checkpoint.exists() {
+        assert!(
+            child.try_wait().expect("is a child").is_none(),
+            "the training ended"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let step = said
+        .split_once("stopped after step ")
+        .and_then(|(_, rest)| rest.split_once(" of 4000. m.safetensors.checkpoint holds"))
+        .map(|(step, _)| step.to_owned())
+        .unwrap_or_else(|| panic!("does not say at which step: {said}"));
+    assert!(said.contains("--resume") && !said.contains("error"), "{said}");
+    assert!(!path.join("m.safetensors").exists());
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(arguments(&["--resume"]))
+        .current_dir(path)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("destseg starts");
+    let stderr = std::io::BufReader::new(child.stderr.take().expect("is piped"));
+    let going_on = format!("going on after step {step} of 4000");
+    let found = std::io::BufRead::lines(stderr).any(|line| line.is_ok_and(|line| line == going_on));
+    child.kill().expect("is killed");
+    child.wait().expect("ends");
+    assert!(found, "does not say \"{going_on}\"");
+}
+
 #[test]
 fn a_data_set_that_cannot_be_trained_on_is_named() {
     let folder = data();

@@ -16,6 +16,7 @@ mod demo_data;
 mod eval;
 mod export;
 mod import;
+mod interrupt;
 mod number;
 mod predict;
 mod retrain;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command as ClapCommand, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use interrupt::Interrupted;
 use output::Closed;
 
 /// The command line; clap takes its description from the manifest.
@@ -110,6 +112,10 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) if err.is::<Closed>() => ExitCode::SUCCESS,
+        Err(err) if err.is::<Interrupted>() => {
+            eprintln!("{err}");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(err) => {
             eprintln!("error: {err:#}");
             ExitCode::FAILURE

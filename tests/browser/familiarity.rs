@@ -33,10 +33,17 @@ async fn on_the_cpu(page: Page) -> Result<()> {
     );
     shows_another_part(&page).await?;
     page.screenshot("unfamiliar").await?;
+    let button = page
+        .execute(
+            "return document.querySelector('[data-testid=train-on]').textContent",
+            vec![],
+        )
+        .await?;
+    ensure!(button == "Train on these 2 photos", "the button says {button}");
     page.click("[data-testid=train-on]").await?;
     let script = "return document.querySelector('[data-testid=good-count]')?.textContent ?? ''";
-    page.until(script, "the photo among the good images", SOON, |count| {
-        count == "1 ready"
+    page.until(script, "both photos among the good images", SOON, |count| {
+        count == "2 ready"
     })
     .await?;
     Ok(())
@@ -47,10 +54,11 @@ async fn on_webgpu(page: Page) -> Result<()> {
     shows_another_part(&page).await
 }
 
-/// A good circuit, shown to the model of fabric.
+/// A good and a defective circuit, shown to the model of fabric.
 async fn shows_another_part(page: &Page) -> Result<()> {
-    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/examples/circuit/good_000.png");
-    page.analyse(&[image], SLOW).await?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/examples/circuit");
+    let images = ["good_000.png", "solder_bridge_000.png"].map(|name| folder.join(name));
+    page.analyse(&images, SLOW).await?;
     page.select("good_000.png").await?;
     let read = page.execute(READ, vec![]).await?;
     ensure!(

@@ -75,18 +75,18 @@ pub(crate) fn take_dropped(data: Option<DataTransfer>, dispatch: &Dispatch) {
 
 async fn open_models_and_images(files: Vec<Chosen>, dispatch: &Dispatch) {
     let (models, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_model(path));
-    let mut models = models.into_iter();
-    if let Some((_, model)) = models.next() {
-        if models.len() > 0 {
-            let message = format!(
-                "Only {} was opened: give one model or teacher at a time.",
-                model.name()
-            );
-            dispatch.dispatch(Action::Notify(message));
-        }
+    let more_models = models.len() > 1;
+    let mut first_model = None;
+    if let Some((name, model)) = models.into_iter().next() {
         take_model(model, dispatch);
+        first_model = Some(name);
     }
-    let Gathered { images, remarks } = gather(files).await;
+    let Gathered { images, mut remarks } = gather(files).await;
+    if let Some(name) = first_model.filter(|_| more_models) {
+        remarks.push(format!(
+            "Only {name} was opened: give one model or teacher at a time."
+        ));
+    }
     if !images.is_empty() {
         dispatch.dispatch(Action::Add(images));
     }

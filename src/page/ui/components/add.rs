@@ -26,7 +26,7 @@ pub(crate) fn Add(page: &Page) -> Html {
                 </FileButton>
                 <CameraButton ..page.clone() />
             </div>
-            <p class="hint">{ "Drop and paste work anywhere, too" }</p>
+            <p class="hint">{ "Or drop or paste them here" }</p>
         </section>
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn Legend(page: &Page) -> Html {
             <span class="legend-bar">
                 <canvas ref={canvas} />
                 if page.state.view.contour {
-                    <svg focusable="false"><line x1={mark.clone()} x2={mark} y1="0" y2="100%" /></svg>
+                    <svg focusable="false"><line x1={mark.clone()} x2={mark.clone()} y1="0" y2="100%" /></svg>
+                    <small style={format!("left:{mark}")}>{ "threshold" }</small>
                 }
             </span>
             <span>{ format::value(high) }</span>

@@ -29,7 +29,11 @@ pub(crate) fn StatusLine(page: &Page) -> Html {
         .filter(|_| !matches!(state.load, Load::Running { .. }));
     let described = match (model, &state.load) {
         (_, Load::Running { source, .. }) => format!("{} (loading)", state.source_name(source)),
-        (Some(model), _) => format!("{}, {} MB", model.info.name, format::megabytes(model.info.bytes)),
+        (Some(model), _) => format!(
+            "{}, {} MB with teacher",
+            model.info.name,
+            format::megabytes(model.info.bytes)
+        ),
         _ => NONE.to_owned(),
     };
     let details = model.map(|model| {

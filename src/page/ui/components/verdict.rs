@@ -120,6 +120,15 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
         .as_ref()
         .map_or("the model", |model| &*model.info.name);
     let difference = prediction.info.difference.unwrap_or(Difference::Part);
+    let others = page
+        .state
+        .items
+        .iter()
+        .filter(|item| page.state.is_unfamiliar(item));
+    let train_on = match others.count() {
+        0 | 1 => "Train for this part".to_owned(),
+        count => format!("Train on these {count} photos"),
+    };
     let train = {
         let (dispatch, id) = (page.dispatch.clone(), page.state.selected);
         Callback::from(move |_: MouseEvent| {
@@ -137,7 +146,7 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                 { sentence(&difference.note(name)) }{ " No heat map is drawn." }
             </p>
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
-                { icon(icons::TEACH) }{ "Train for this part" }
+                { icon(icons::TEACH) }{ train_on }
             </button>
             { note(&prediction.info) }
             { corrections(page) }

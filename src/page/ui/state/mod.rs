@@ -491,6 +491,12 @@ impl State {
         Verdict::new(info.score, calibration).about(unfamiliar)
     }
 
+    /// Whether the model does not know the part in an image.
+    pub fn is_unfamiliar(&self, item: &Item) -> bool {
+        item.prediction()
+            .is_some_and(|prediction| self.verdict(prediction).kind() == decision::Verdict::Unfamiliar)
+    }
+
     /// How a result is shown: what is no part of the model's has no heat map and no outline, which would look like a
     /// defect.
     pub fn view_of(&self, verdict: &Verdict) -> View {

@@ -7,7 +7,7 @@ use yew::{Reducible, UseReducerDispatcher};
 
 use super::{
     Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, Mark, ModelSource,
-    Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, TrainingImage, View,
+    Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -44,7 +44,7 @@ pub enum Action {
     Select(ItemId),
     /// Shows the image this many places further on.
     Move(isize),
-    /// Takes an image of the queue to the good images of a new inspector.
+    /// Takes an image of the queue, and others that the model does not know, to the good images of a new inspector.
     TrainOn(ItemId),
     /// Takes an image off the queue.
     Remove(ItemId),
@@ -76,7 +76,7 @@ pub enum Action {
     View(View),
     /// Tells the visitor something.
     Notify(String),
-    /// Takes a notice away.
+    /// Takes a notice away. All go when the visitor gives new files.
     Dismiss(u32),
 }
 
@@ -95,6 +95,13 @@ const NO_MODEL: &str = "none";
 
 impl State {
     fn apply(&mut self, action: Action) {
+        // what was said of earlier files is history
+        if matches!(
+            action,
+            Action::Add(_) | Action::AddExample(_) | Action::OpenModel(_)
+        ) {
+            self.notices.clear();
+        }
         match action {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
             Action::Manifest(Err(message)) => self.notify(message),
@@ -254,24 +261,23 @@ impl State {
         }
     }
 
-    /// Takes an image of the queue to the good images of a new inspector, unless it is among them.
+    /// Takes an image of the queue to the good images of a new inspector, and with it all others that the model does not
+    /// know, unless they are among them.
     fn train_on(&mut self, id: ItemId) {
-        let item = self.items.iter().find(|item| item.id == id);
-        if let Some(Item {
-            name,
-            content: Some(content),
-            ..
-        }) = item
-        {
-            let is_in = |image: &TrainingImage| image.content.as_ref() == Some(content);
-            if !self.train.images.iter().any(is_in) {
-                let image = UserFile {
-                    path: name.clone(),
-                    content: Ok(content.clone()),
-                };
-                self.collect(vec![image]);
-            }
-        }
+        let chosen = |item: &&Item| item.id == id || self.is_unfamiliar(item);
+        let is_new = |content: &Content| {
+            let mut images = self.train.images.iter();
+            !images.any(|image| image.content.as_ref() == Some(content))
+        };
+        let image = |item: &Item| {
+            let content = item.content.clone().filter(is_new)?;
+            Some(UserFile {
+                path: item.name.clone(),
+                content: Ok(content),
+            })
+        };
+        let images = self.items.iter().filter(chosen).filter_map(image).collect();
+        self.collect(images);
         self.enter(Room::Train);
     }
 

@@ -181,6 +181,24 @@ impl Page {
 }
 
 #[test]
+fn what_was_said_of_earlier_files_goes_with_the_next() {
+    let mut page = Page::ready();
+    let next: [fn(&mut Page); 3] = [
+        |page| page.example(1),
+        |page| page.act(Action::Add(Vec::new())),
+        |page| page.act(Action::OpenModel(ModelSource::Shipped(1))),
+    ];
+    for next in next {
+        page.act(Action::Notify("a.txt is no image and was left out.".into()));
+        page.act(Action::Enter(Room::Train));
+        assert_eq!(page.0.notices.len(), 1, "it is still to be read");
+        page.act(Action::Enter(Room::Inspect));
+        next(&mut page);
+        assert!(page.0.notices.is_empty());
+    }
+}
+
+#[test]
 fn an_unfamiliar_image_leads_to_training() {
     let mut page = Page::ready();
     let (_, job) = page.begin();

@@ -39,12 +39,34 @@ pub fn some_image_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Says that there are no images in a folder.
+/// Says that there are no images in a folder, and where they are if they lie deeper.
 pub(super) fn no_images(folder: &Path) -> Error {
-    Error::Dataset(format!(
-        "{} holds no images: add PNG, JPEG, BMP, WebP or GIF files",
-        folder.display()
-    ))
+    const DEPTH: usize = 4;
+    let shown = folder.display();
+    Error::Dataset(match first_with_images(folder, DEPTH) {
+        Some(inner) => format!(
+            "{shown} holds no images itself, but folders below it do: give one of those, such as {}",
+            inner.display()
+        ),
+        None => format!("{shown} holds no images: add PNG, JPEG, BMP, WebP or GIF files"),
+    })
+}
+
+/// The first folder below this one, at most `depth` levels down, that holds images.
+fn first_with_images(folder: &Path, depth: usize) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let mut inner: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .filter(|path| !is_litter(&path.file_name().unwrap_or_default().to_string_lossy()))
+        .collect();
+    inner.sort();
+    inner.into_iter().find_map(|path| {
+        if image_files(&path).is_ok_and(|files| !files.is_empty()) {
+            return Some(path);
+        }
+        first_with_images(&path, depth.checked_sub(1)?)
+    })
 }
 
 /// Good images at the model's input size.

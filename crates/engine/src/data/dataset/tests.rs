@@ -152,6 +152,21 @@ fn folders_that_are_no_data_set_are_explained() {
 }
 
 #[test]
+fn a_folder_of_folders_says_where_its_images_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    save(&root.join("test/hole/0.png"), 1);
+    save(&root.join(".hidden/0.png"), 1);
+    fs::create_dir_all(root.join("test/empty")).expect("created");
+    let said = some_image_files(root).expect_err("refused").to_string();
+    let inner = root.join("test/hole");
+    assert!(
+        said.ends_with(&format!("give one of those, such as {}", inner.display())),
+        "{said}"
+    );
+}
+
+#[test]
 fn categories_of_a_data_set_are_found() {
     let folder = tempfile::tempdir().expect("a folder");
     save(&folder.path().join("tile/train/good/0.png"), 1);
