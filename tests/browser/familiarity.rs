@@ -57,7 +57,7 @@ async fn on_webgpu(page: Page) -> Result<()> {
 /// A good and a defective circuit, shown to the model of fabric.
 async fn shows_another_part(page: &Page) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/examples/circuit");
-    let images = ["good_000.png", "solder_bridge_000.png"].map(|name| folder.join(name));
+    let images = ["good_000.png", "solder_bridge_009.png"].map(|name| folder.join(name));
     page.analyse(&images, SLOW).await?;
     page.select("good_000.png").await?;
     let read = page.execute(READ, vec![]).await?;
