@@ -9,7 +9,7 @@ use destseg_engine::config::Method;
 
 /// From the page to the engine, about a comparison. Good images are those collected for a new inspector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum CompareCommand {
     /// Prepares a baseline of the good images. Answers: [`CompareEvent::Progress`], then
     /// [`CompareEvent::Ready`] or [`CompareEvent::Failed`].
@@ -33,7 +33,7 @@ pub enum CompareCommand {
 
 /// From the engine to the page, about a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum CompareEvent {
     /// A baseline is being prepared.
     Progress {

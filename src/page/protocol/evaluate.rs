@@ -9,7 +9,7 @@ use destseg_engine::verdict::difference::Difference;
 
 /// From the page to the engine, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum EvaluateCommand {
     /// Begins anew, with the loaded model. Answer: [`EvaluateEvent::Begun`] or [`EvaluateEvent::Failed`].
     Begin {
@@ -77,7 +77,7 @@ impl EvaluateCommand {
 
 /// From the engine to the page, about an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum EvaluateEvent {
     /// Images may come.
     Begun {

@@ -7,7 +7,6 @@ mod compare;
 mod evaluate;
 mod payload;
 mod study;
-mod text;
 mod train;
 
 pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
@@ -24,11 +23,11 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 9;
+pub const PROTOCOL_VERSION: u32 = 10;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Chooses and prepares the device; must come first, once. Answer: [`Event::DeviceReady`].
     Start {
@@ -58,7 +57,6 @@ pub enum Command {
     /// Puts other thresholds of the loaded model in force. No answer.
     SetCalibration {
         /// The thresholds and the scores behind them.
-        #[serde(with = "text")]
         calibration: Box<Calibration>,
     },
     /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
@@ -116,7 +114,7 @@ pub enum Command {
 
 /// From the engine to the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The engine's code runs and listens: the page may send commands from now on.
     Ready {
@@ -234,7 +232,6 @@ pub struct ModelInfo {
     /// Milliseconds of the first (warm-up) inference.
     pub first_ms: f64,
     /// Thresholds and the scores behind them, if the model was calibrated.
-    #[serde(with = "text")]
     pub calibration: Option<Calibration>,
 }
 

@@ -25,7 +25,7 @@ pub enum Textures {
 /// From the page to the engine, about training. The engine takes them between two steps of a
 /// training, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TrainCommand {
     /// Decodes a good image and keeps what the network will see of it; the buffer is the file's content.
     /// Answer: [`TrainEvent::Added`] or [`TrainEvent::Refused`].
@@ -101,7 +101,7 @@ pub enum TrainCommand {
 
 /// From the engine to the page, about training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TrainEvent {
     /// An image is in place.
     Added {
@@ -242,7 +242,6 @@ pub struct TrainedInfo {
     /// Steps done.
     pub steps: usize,
     /// Thresholds and the scores behind them, if images were held out.
-    #[serde(with = "super::text")]
     pub calibration: Option<Calibration>,
     /// What to know about the good images, a sentence each.
     pub notes: Vec<String>,
