@@ -137,8 +137,11 @@ fn corrections_are_followed_and_contradictions_said() {
     let both = ["--good", "good", "--defective", "bad"];
     let (_, said) = succeeds(&[&correct[..], &["quick.safetensors"], &both].concat(), path);
     assert!(said.contains("of 2 corrected images"), "{said}");
+    assert!(said.contains(" judged wrongly before, "), "{said}");
     let quick = calibration("quick.safetensors", path);
-    assert_eq!((quick.corrections.len(), quick.set_by), (2, SetBy::Corrections));
+    assert_eq!(quick.corrections.len(), 2);
+    let moved = quick.image_threshold != own.image_threshold;
+    assert_eq!(quick.set_by == SetBy::Corrections, moved);
     assert_eq!(quick.good_scores, own.good_scores);
     // a defective image is remembered only where a mask marks its defect
     let remembered = |own: &Calibration| {
@@ -207,6 +210,77 @@ fn corrections_are_followed_and_contradictions_said() {
         path,
     );
     assert!(said.contains("image"), "{said}");
+}
+
+#[test]
+fn corrections_that_cannot_be_meant_are_refused() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    trained(path);
+    demo_data(path, "circuit", [4, 2, 0], 3);
+    for folder in ["good", "again", "bad", "masks"] {
+        fs::create_dir(path.join(folder)).expect("creates");
+    }
+    let copy = |from: &str, to: &str| fs::copy(path.join(from), path.join(to)).expect("copies");
+    copy("fabric/test/good/000.png", "good/a.png");
+    copy("fabric/test/good/000.png", "again/z.png");
+    copy("fabric/test/hole/000.png", "bad/b.png");
+    let correct = |model: &'static str, more: &[&'static str]| {
+        let start = [
+            "correct",
+            "--device",
+            "cpu",
+            "-m",
+            model,
+            "--force",
+            "-o",
+            "x.safetensors",
+        ];
+        [&start[..], more].concat()
+    };
+    let refused = |more: &[&'static str]| fails(&correct("own.safetensors", more), path);
+    // another part than the model's
+    let said = refused(&["--good", "circuit/test/good"]);
+    assert!(
+        said.contains("2 of 2 images show another part than the model's, the first is circuit"),
+        "{said}"
+    );
+    assert!(!path.join("x.safetensors").exists());
+    let said = refused(&["--undo"]);
+    assert!(
+        said.contains("own.safetensors has no corrections to take back"),
+        "{said}"
+    );
+    // masks that say nothing
+    let masked = ["--defective", "bad", "--masks", "masks"];
+    let said = refused(&masked);
+    assert!(said.contains("holds no images"), "{said}");
+    let mask = |side: u32, value: u8| {
+        let mask = image::GrayImage::from_pixel(side, side, image::Luma([value]));
+        mask.save(path.join("masks/b_mask.png")).expect("saves");
+    };
+    let side = image::image_dimensions(path.join("bad/b.png")).expect("reads").0;
+    for (mask_side, value, expected) in [
+        (1, 255, "has 1 x 1 pixels, its image"),
+        (side, 0, "has no white pixel"),
+        (side, 255, "is white over 100 % of the image"),
+    ] {
+        mask(mask_side, value);
+        let said = refused(&masked);
+        assert!(said.contains(expected), "{said}");
+    }
+    copy("fabric/ground_truth/hole/000_mask.png", "masks/b_mask.png");
+    succeeds(&correct("own.safetensors", &masked), path);
+    // the same image under another name, and the opposite
+    succeeds(&correct("own.safetensors", &["--good", "good"]), path);
+    fs::rename(path.join("x.safetensors"), path.join("y.safetensors")).expect("moves");
+    let (_, said) = succeeds(&correct("y.safetensors", &["--defective", "again"]), path);
+    assert!(said.contains("of 1 image the opposite was said before"), "{said}");
+    let own = calibration("x.safetensors", path).corrections;
+    assert!(own.len() == 1 && own[0].name == "again/z.png" && own[0].defective);
+    // taken back by its content
+    succeeds(&correct("x.safetensors", &["--take-back", "./good/a.png"]), path);
+    assert!(calibration("x.safetensors", path).corrections.is_empty());
 }
 
 fn train(data: &str) -> Vec<&str> {

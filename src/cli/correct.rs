@@ -13,14 +13,20 @@ use super::train::report;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
 use destseg_engine::config::{MOST_STEPS, Schedule};
-use destseg_engine::data::dataset::image_files;
-use destseg_engine::data::image;
+use destseg_engine::data::dataset::some_image_files;
+use destseg_engine::data::image::{self, GrayImage};
+use destseg_engine::error::count;
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
 use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::verdict::corrections::Correction;
+use destseg_engine::verdict::corrections::{Correction, fingerprint};
+
+/// Images that a note names.
+const NAMED: usize = 5;
+/// A defect covers no larger share of an image: else the mask says nothing about where it is.
+const LARGEST_DEFECT: f32 = 0.9;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -53,14 +59,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "IMAGE")]
     take_back: Vec<PathBuf>,
     /// Take back all corrections.
-    #[arg(long, conflicts_with_all = ["good", "defective", "take_back"])]
+    #[arg(long, conflicts_with_all = ["good", "defective", "take_back", "data"])]
     undo: bool,
 }
 
-/// A corrected image's file.
+/// A corrected image.
 struct Marked {
     path: PathBuf,
+    fingerprint: String,
     defective: bool,
+}
+
+impl Marked {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
@@ -76,17 +89,34 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(data) = &args.data {
         train(&args, data, &marked, &mut file, (&teacher, &device)).await?;
     }
-    let detector = methods::detector(&file, Some(&teacher), &device)?;
+    let mut detector = methods::detector(&file, Some(&teacher), &device)?;
     let mut calibration = file.header.calibration.take().unwrap_or_default();
-    let wrong_before = follow(&args, &mut calibration, &detector, &marked).await?;
+    let wrong_before = follow(&args, &mut calibration, &mut detector, &marked).await?;
     report(&calibration);
+    let wrong = calibration.not_followed();
+    let of_these = |own: &&&Correction| marked.iter().any(|marked| marked.name() == own.name);
     eprintln!(
-        "{wrong_before} of {} corrected images were judged wrongly; {:.1} s",
-        marked.len(),
+        "of {} {wrong_before} {} judged wrongly before, {} {} now; {:.1} s",
+        count(marked.len(), "corrected image", "corrected images"),
+        if wrong_before == 1 { "was" } else { "were" },
+        wrong.iter().filter(of_these).count(),
+        if wrong.iter().filter(of_these).count() == 1 {
+            "is"
+        } else {
+            "are"
+        },
         start.elapsed().as_secs_f64()
     );
     if let Some(text) = calibration.contradiction() {
         eprintln!("note: {text}");
+        for own in wrong.iter().take(NAMED) {
+            eprintln!(
+                "  {} scores {:.3}, the threshold is {:.3}",
+                own.name,
+                own.score_after.unwrap_or(own.score),
+                calibration.image_threshold
+            );
+        }
     }
     file.header.calibration = Some(calibration);
     args.files.write(&file)
@@ -96,90 +126,117 @@ pub(super) async fn run(args: Args) -> Result<()> {
 fn marked(args: &Args) -> Result<Vec<Marked>> {
     let mut all: Vec<Marked> = Vec::new();
     for (folder, defective) in [(&args.good, false), (&args.defective, true)] {
-        for path in folder
-            .iter()
-            .map(|folder| image_files(folder))
-            .collect::<Result<Vec<_>, _>>()?
-            .concat()
-        {
-            all.push(Marked { path, defective });
+        let Some(folder) = folder else { continue };
+        for path in some_image_files(folder)? {
+            let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let fingerprint = fingerprint(&bytes);
+            if let Some(other) = all.iter().find(|other| other.fingerprint == fingerprint)
+                && other.defective != defective
+            {
+                bail!(
+                    "{} and {} are the same image, once said to be good and once defective: remove one of them",
+                    other.path.display(),
+                    path.display()
+                );
+            }
+            all.push(Marked {
+                path,
+                fingerprint,
+                defective,
+            });
         }
-    }
-    if all.is_empty() {
-        bail!("there are no images in the folders of --good and --defective: put the corrected images there");
-    }
-    let mut contents: Vec<(Vec<u8>, &Marked)> = Vec::new();
-    for own in &all {
-        let bytes =
-            std::fs::read(&own.path).with_context(|| format!("cannot read {}", own.path.display()))?;
-        if let Some((_, other)) = contents.iter().find(|(other, _)| *other == bytes)
-            && other.defective != own.defective
-        {
-            bail!(
-                "{} and {} are the same image, once said to be good and once defective: remove one of them",
-                other.path.display(),
-                own.path.display()
-            );
-        }
-        contents.push((bytes, own));
     }
     Ok(all)
 }
 
 /// Takes back what is to be.
 fn take_back(args: &Args, file: &mut ModelFile) -> Result<()> {
-    let calibration = &mut file.header.calibration;
-    if args.undo
-        && let Some(own) = calibration
-    {
+    if !args.undo && args.take_back.is_empty() {
+        return Ok(());
+    }
+    let model = args.files.model.display();
+    let calibration = file.header.calibration.as_mut();
+    let Some(own) = calibration.filter(|own| !own.corrections.is_empty()) else {
+        bail!("{model} has no corrections to take back");
+    };
+    if args.undo {
+        let all = own.corrections.len();
         own.take_all_back();
+        eprintln!("took back {}", count(all, "correction", "corrections"));
     }
     for image in &args.take_back {
         let name = image.display().to_string();
-        if !calibration.as_mut().is_some_and(|own| own.take_back(&name)) {
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        let found = std::fs::read(image).ok().map(|bytes| fingerprint(&bytes));
+        if !own.take_back(name, found.as_deref()) {
+            let names: Vec<&str> = own.corrections.iter().map(|own| &*own.name).collect();
             bail!(
                 "nothing was said about {name}: corrected are {}",
-                calibration
-                    .iter()
-                    .flat_map(|own| &own.corrections)
-                    .map(|own| &*own.name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                names.join(", ")
             );
         }
     }
     Ok(())
 }
 
-/// Takes in the corrections; returns how many verdicts were wrong before that.
+/// Takes in the corrections, and looks at the images again with them; returns how many verdicts were wrong before.
 async fn follow(
     args: &Args,
     calibration: &mut Calibration,
-    detector: &Detector,
+    detector: &mut Detector,
     marked: &[Marked],
 ) -> Result<usize> {
     let threshold = calibration.image_threshold;
     let mut wrong = 0;
+    let mut foreign = Vec::new();
     let mut corrections = Vec::new();
+    let mut changed = 0;
     for own in marked {
         let image = image::read(&own.path)?;
         let found = detector.detect(&image).await?;
+        if detector.is_beyond(found.distance, found.difference) {
+            foreign.push(own);
+        }
         let is_unfamiliar = detector.is_unfamiliar(found.distance, found.difference) == Some(true);
         wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
         let mask = match own.defective {
-            true => mask_of(args, &own.path)?.map(|mask| detector.mask_pixels(&mask)),
+            true => mask_of(args, &own.path, image.dimensions())?.map(|mask| detector.mask_pixels(&mask)),
             false => None,
         };
+        let before = calibration.correction(&own.name(), Some(&own.fingerprint));
+        changed += usize::from(before.is_some_and(|before| before.defective != own.defective));
         corrections.push(Correction {
-            name: own.path.display().to_string(),
+            name: own.name(),
+            fingerprint: Some(own.fingerprint.clone()),
             defective: own.defective,
             score: found.plain_score,
             distance: found.distance,
             difference: found.difference,
             places: detector.places(&found, mask.as_deref(), own.defective),
+            score_after: None,
         });
     }
+    if let Some(first) = foreign.first() {
+        bail!(
+            "{} of {} another part than the model's, the first is {}: leave them out, or train a model on that part",
+            foreign.len(),
+            count(marked.len(), "image shows", "images show"),
+            first.path.display()
+        );
+    }
+    if changed > 0 {
+        eprintln!(
+            "note: of {} the opposite was said before; what is said now counts",
+            count(changed, "image", "images")
+        );
+    }
     calibration.correct(corrections);
+    // where something is no longer known for the model's part after that, the maps stay
+    detector.set_calibration(Some(calibration.clone()));
+    for own in marked {
+        let found = detector.detect(&image::read(&own.path)?).await?;
+        calibration.settle(&own.name(), Some(&own.fingerprint), found.score);
+    }
     Ok(wrong)
 }
 
@@ -224,7 +281,11 @@ async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Resul
     for own in marked {
         let image = image::read(&own.path)?;
         let (view, is_whole) = detector.first_view(&image);
-        let mask = match (own.defective, mask_of(args, &own.path)?) {
+        let mask = match own.defective {
+            true => mask_of(args, &own.path, image.dimensions())?,
+            false => None,
+        };
+        let mask = match (own.defective, mask) {
             (false, _) => vec![0; side * side],
             (true, Some(mask)) if is_whole => {
                 let mask = image::resize_mask(&mask, side, side);
@@ -246,19 +307,41 @@ async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Resul
     Ok(all)
 }
 
-/// The mask of a defective image, if there is one.
-fn mask_of(args: &Args, image: &Path) -> Result<Option<image::GrayImage>> {
+/// The mask of a defective image of this size, if there is one.
+fn mask_of(args: &Args, image: &Path, size: (u32, u32)) -> Result<Option<GrayImage>> {
     let Some(folder) = &args.masks else {
         return Ok(None);
     };
-    let masks = image_files(folder)?;
-    let own = masks.iter().find(|mask| mask.file_stem() == image.file_stem());
-    let Some(own) = own else {
+    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let own = stem(image).unwrap_or_default();
+    let is_own =
+        |mask: &PathBuf| stem(mask).is_some_and(|mask| mask.strip_suffix("_mask").unwrap_or(&mask) == own);
+    let Some(path) = some_image_files(folder)?.into_iter().find(is_own) else {
         bail!(
-            "{} has no mask of the same name in {}",
+            "{} has no mask in {}: give one of the same name, or with _mask behind",
             image.display(),
             folder.display()
         );
     };
-    Ok(Some(image::read_mask(own)?))
+    let mask = image::read_mask(&path)?;
+    if mask.dimensions() != size {
+        let ((mask_width, mask_height), (width, height)) = (mask.dimensions(), size);
+        bail!(
+            "the mask {} has {mask_width} x {mask_height} pixels, its image {width} x {height}: give a mask of the same size",
+            path.display()
+        );
+    }
+    let white = mask.pixels().filter(|pixel| pixel.0[0] > u8::MAX / 2).count();
+    match white as f32 / mask.len().max(1) as f32 {
+        0.0 => bail!(
+            "the mask {} has no white pixel: paint the defect white",
+            path.display()
+        ),
+        share if share > LARGEST_DEFECT => bail!(
+            "the mask {} is white over {:.0} % of the image: mark only the defect, on black",
+            path.display(),
+            100.0 * share
+        ),
+        _ => Ok(Some(mask)),
+    }
 }

@@ -61,6 +61,11 @@ async fn told(page: Page) -> Result<()> {
         *found == json!(true)
     })
     .await?;
+    // in a tab of its own, so that the inspection is not left; the driver stays in this one
+    let same_tab = "const link = document.querySelector('a[href=\"how-it-works.html\"]');
+        const target = link.target; link.removeAttribute('target'); return target;";
+    let target = page.execute(same_tab, vec![]).await?;
+    ensure!(target == "_blank", "the link leaves the page: target {target}");
     page.click("a[href=\"how-it-works.html\"]").await?;
     let article = page
         .until(ARTICLE, "the article", SOON, |article| {

@@ -12,6 +12,7 @@ mod train;
 pub use compare::{Baseline, CompareCommand, CompareEvent, PredictionSummary};
 pub use destseg_engine::backend::device::{BackendChoice, DeviceInfo};
 use destseg_engine::config::{Component, Method};
+use destseg_engine::data::brush::Point;
 use destseg_engine::verdict::calibration::Calibration;
 pub use destseg_engine::verdict::decision::Thresholds;
 use destseg_engine::verdict::difference::Difference;
@@ -64,6 +65,8 @@ pub enum Command {
     Inspect {
         /// Names this prediction in the answer.
         job: u32,
+        /// Where the visitor has painted over a defect.
+        painted: Vec<Point>,
     },
     /// Predicts on a frame of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
     /// [`Event::Camera`] or [`Event::Failed`].
@@ -252,14 +255,19 @@ pub struct PredictionInfo {
     pub score: f32,
     /// The same without any memory of corrected images.
     pub plain_score: f32,
+    /// The [`fingerprint`](destseg_engine::verdict::corrections::fingerprint) of the image's file.
+    pub fingerprint: String,
     /// What a model would remember of it if it is good.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub places: Vec<Remembered>,
+    pub good_places: Vec<Remembered>,
+    /// What a model would remember of the defect that was painted over.
+    pub painted_places: Vec<Remembered>,
     /// Image score of the DeST map.
     pub dest_score: f32,
     /// Whether the image shows something else than the model's part; none where the model cannot tell.
     #[serde(default)]
     pub unfamiliar: Option<bool>,
+    /// Whether it shows another part, whatever the visitor says.
+    pub foreign: bool,
     /// Distance from the good images, where the model has a record of them.
     #[serde(default)]
     pub distance: Option<f32>,

@@ -164,6 +164,9 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
         Job::Compare(CompareJob::Predict(id)) => state.item(*id).cloned(),
         _ => None,
     };
+    let painted = item
+        .as_ref()
+        .map_or_else(|| Rc::new([]) as Rc<[_]>, |item| item.painted.clone());
     let manifest = state.manifest.clone().unwrap_or_default();
     let (slot, dispatch) = (slot.clone(), dispatch.clone());
     spawn_local(async move {
@@ -189,9 +192,10 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
                 .await
                 .and_then(|image| Ok((ablate_command(number, job, &manifest)?, Some(image)))),
             Job::Camera(video) => camera_command(number, &video).await,
-            Job::Inspect(_) => image
-                .await
-                .map(|image| (Command::Inspect { job: number }, Some(image))),
+            Job::Inspect(_) => image.await.map(|image| {
+                let painted = painted.to_vec();
+                (Command::Inspect { job: number, painted }, Some(image))
+            }),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));
         if let Err(message) = sent {

@@ -54,8 +54,8 @@ impl Engine {
                     detector.set_calibration(Some(*calibration));
                 }
             }
-            Command::Inspect { job } => {
-                let result = loaded.inspect(&bytes).await;
+            Command::Inspect { job, painted } => {
+                let result = loaded.inspect(&bytes, &painted).await;
                 reply(Some(job), result, |(result, maps)| {
                     (Event::Inspected { job, result }, Some(maps))
                 });

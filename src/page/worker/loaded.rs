@@ -15,6 +15,7 @@ use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, Device};
 use destseg_engine::config::{ModelConfig, TeacherKind};
+use destseg_engine::data::brush::{self, Point};
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image;
 use destseg_engine::inspect::{Detection, Detector};
@@ -22,6 +23,7 @@ use destseg_engine::methods::detector;
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
 use destseg_engine::platform::now_ms;
+use destseg_engine::verdict::corrections::fingerprint;
 use destseg_engine::{Error, Result};
 
 /// Largest model file that is kept, and copied to each helper of an evaluation.
@@ -257,7 +259,13 @@ impl Loaded {
         Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
-    pub(super) async fn inspect(&self, bytes: &[u8]) -> Result<(PredictionInfo, ArrayBuffer)> {
+    /// The prediction of an image file, and what there is to remember of it: of a good image, and of a defect that was
+    /// painted over.
+    pub(super) async fn inspect(
+        &self,
+        bytes: &[u8],
+        painted: &[Point],
+    ) -> Result<(PredictionInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
             return Err(no_model());
         };
@@ -265,8 +273,9 @@ impl Loaded {
         let image = image::decode(bytes)?;
         let decoded = now_ms();
         let found = detector.detect(&image).await?;
-        // nobody has marked where a defect is, so only a good image can be remembered
-        let places = detector.places(&found, None, false);
+        let mask = detector.mask_pixels(&brush::mask(painted, image.dimensions()));
+        let places = |is_painted| detector.places(&found, Some(&mask), is_painted);
+        let (good_places, painted_places) = (places(false), places(true));
         let Detection {
             segmentation,
             dest,
@@ -286,9 +295,12 @@ impl Loaded {
             levels: levels.each_ref().map(|level| [level.width(), level.height()]),
             score,
             plain_score,
-            places,
+            fingerprint: fingerprint(bytes),
+            good_places,
+            painted_places,
             dest_score,
             unfamiliar: detector.is_unfamiliar(distance, difference),
+            foreign: detector.is_beyond(distance, difference),
             note: detector.note_on(
                 FileFacts::of(image::type_name(bytes).map(|name| (name, image.dimensions()))).as_ref(),
             ),

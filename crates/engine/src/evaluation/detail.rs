@@ -241,6 +241,17 @@ impl Evaluation {
         Confusion::at(threshold, self.scores())
     }
 
+    /// The share of images with a kind of defect that is called defective at a threshold; none without such images.
+    pub fn detected(&self, kind: &str, threshold: f32) -> Option<f64> {
+        let own = self.images.iter().filter(|image| match &image.class {
+            Class::Defective(own) => own == kind,
+            Class::Good | Class::Unlabelled => false,
+        });
+        let scores: Vec<f32> = own.filter_map(|image| image.score).collect();
+        let hits = scores.iter().filter(|&&score| score >= threshold).count();
+        (!scores.is_empty()).then(|| hits as f64 / scores.len() as f64)
+    }
+
     /// The image threshold that decides: the model's, or where it has none the best one of this set.
     pub fn threshold(&self) -> f32 {
         if let Some(thresholds) = self.thresholds {

@@ -222,6 +222,14 @@ impl Detector {
         Some(record.is_unfamiliar(distance?, difference, self.calibration.as_ref()))
     }
 
+    /// Whether an image with this distance and difference cannot be the model's part, whatever someone says.
+    pub fn is_beyond(&self, distance: Option<f32>, difference: Option<Difference>) -> bool {
+        let record = self.familiarity.as_ref().map(Familiarity::record);
+        record
+            .zip(distance)
+            .is_some_and(|(record, distance)| record.is_beyond(distance, difference))
+    }
+
     /// Runs the network once on nothing, so that kernels are compiled and memory is allocated.
     ///
     /// # Errors

@@ -279,7 +279,11 @@ fn section(part: &Part<'_>) -> String {
             .kinds
             .iter()
             .map(|row| {
-                let start = [row.kind.clone(), row.images.to_string(), percent(row.detected)];
+                let start = [
+                    row.kind.clone(),
+                    row.images.to_string(),
+                    percent(evaluation.detected(&row.kind, *threshold)),
+                ];
                 start
                     .into_iter()
                     .chain(row.metrics.values().map(percent))

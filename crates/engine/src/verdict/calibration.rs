@@ -43,6 +43,9 @@ pub struct Calibration {
     /// The image threshold that training found, where another is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_threshold: Option<f32>,
+    /// The image threshold before corrections moved it, and who set that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncorrected: Option<(f32, SetBy)>,
     /// Map values at or above this belong to a defect: best F1 over all pixels.
     pub pixel_threshold: f32,
     /// The image score that counts as surely defective.
@@ -105,6 +108,7 @@ impl Default for Calibration {
             image_threshold: image,
             set_by: SetBy::Training,
             trained_threshold: None,
+            uncorrected: None,
             pixel_threshold: pixel,
             certain,
             image_f1: 0.0,
@@ -221,6 +225,9 @@ impl Calibration {
         if self.set_by == SetBy::Training && by != SetBy::Training {
             self.trained_threshold = Some(self.image_threshold);
         }
+        if by != SetBy::Corrections {
+            self.uncorrected = None;
+        }
         self.set_by = by;
         self.put(threshold);
     }
@@ -232,6 +239,7 @@ impl Calibration {
 
     /// Puts the threshold that training found in force again.
     pub fn restore(&mut self) {
+        self.uncorrected = None;
         if let Some(threshold) = self.trained_threshold.take() {
             self.set_by = SetBy::Training;
             self.put(threshold);

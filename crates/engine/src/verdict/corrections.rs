@@ -16,8 +16,12 @@ const FURTHER: f32 = 1.02;
 /// What someone said about an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Correction {
-    /// The image's name; a second correction of the same name takes the first one's place.
+    /// The image's name.
     pub name: String,
+    /// The [`fingerprint`] of the image's file; a second correction of the same image takes the first one's place. Files
+    /// of older versions do not say it: there the name does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Whether it has a defect.
     pub defective: bool,
     /// Its image score, without any memory of corrected images.
@@ -31,9 +35,42 @@ pub struct Correction {
     /// Its decisive places, which the model remembers; none where it cannot, or where nobody said which they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Remembered>,
+    /// The score that it got with all corrections in force, once it was inspected again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_after: Option<f32>,
+}
+
+/// What tells an image's file from others: a hash of its bytes (FNV-1a, 64 bits).
+pub fn fingerprint(bytes: &[u8]) -> String {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let hash = bytes
+        .iter()
+        .fold(BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    format!("{hash:016x}")
 }
 
 impl Correction {
+    /// Whether it is about this image.
+    pub fn is_of(&self, name: &str, fingerprint: Option<&str>) -> bool {
+        match (self.fingerprint.as_deref(), fingerprint) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.name == name,
+        }
+    }
+
+    /// Whether its image is judged otherwise than someone said it should be.
+    fn is_wrong(&self, memory: &Memory, threshold: f32) -> bool {
+        let score = self.score_after.unwrap_or_else(|| self.score_with(memory));
+        self.is_wrong_at(score, threshold)
+    }
+
+    /// Whether what is said about it widens what the model knows: not where the image of a good part is taken for a defective
+    /// one afterwards, because then it shows something else.
+    fn widens(&self, threshold: f32) -> bool {
+        self.defective || self.score_after.is_none_or(|score| score < threshold)
+    }
+
     /// Whether an image of this score is judged wrongly.
     fn is_wrong_at(&self, score: f32, threshold: f32) -> bool {
         (score >= threshold) != self.defective
@@ -60,16 +97,35 @@ impl Calibration {
     /// Takes in what someone said about images, and moves the threshold accordingly.
     pub fn correct(&mut self, corrections: impl IntoIterator<Item = Correction>) {
         for correction in corrections {
-            self.corrections.retain(|own| own.name != correction.name);
+            let fingerprint = correction.fingerprint.as_deref();
+            self.corrections
+                .retain(|own| !own.is_of(&correction.name, fingerprint));
             self.corrections.push(correction);
         }
         self.follow_corrections();
     }
 
+    /// What was said about an image.
+    pub fn correction(&self, name: &str, fingerprint: Option<&str>) -> Option<&Correction> {
+        self.corrections.iter().find(|own| own.is_of(name, fingerprint))
+    }
+
+    /// Takes note of the score that a corrected image has now; whether that changes what the model knows.
+    pub fn settle(&mut self, name: &str, fingerprint: Option<&str>, score: f32) -> bool {
+        let threshold = self.image_threshold;
+        let mut own = self.corrections.iter_mut();
+        let Some(own) = own.find(|own| own.is_of(name, fingerprint)) else {
+            return false;
+        };
+        let before = own.widens(threshold);
+        own.score_after = Some(score);
+        own.distance.is_some() && own.widens(threshold) != before
+    }
+
     /// Takes back what was said about an image; whether anything was.
-    pub fn take_back(&mut self, name: &str) -> bool {
+    pub fn take_back(&mut self, name: &str, fingerprint: Option<&str>) -> bool {
         let before = self.corrections.len();
-        self.corrections.retain(|own| own.name != name);
+        self.corrections.retain(|own| !own.is_of(name, fingerprint));
         self.follow_corrections();
         self.corrections.len() < before
     }
@@ -98,21 +154,35 @@ impl Calibration {
     /// Whether an image at this distance is familiar because one that differs in the same way, and is as far from the good
     /// images, was said to show the part.
     pub fn knows(&self, distance: f32, difference: Option<Difference>) -> bool {
-        let alike = self.corrections.iter().filter(|own| own.difference == difference);
+        let widens = |own: &&Correction| own.difference == difference && own.widens(self.image_threshold);
+        let alike = self.corrections.iter().filter(widens);
         let distances = alike.filter_map(|own| own.distance);
         distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER >= distance
     }
 
-    /// Corrections that the threshold in force does not follow, in a sentence; none if there are no such.
-    pub fn contradiction(&self) -> Option<String> {
+    /// Corrected images that are judged otherwise all the same.
+    pub fn not_followed(&self) -> Vec<&Correction> {
         let memory = self.memory();
-        let is_wrong = |own: &&Correction| own.is_wrong_at(own.score_with(&memory), self.image_threshold);
-        let wrong = self.corrections.iter().filter(is_wrong).count();
+        let is_wrong = |own: &&Correction| own.is_wrong(&memory, self.image_threshold);
+        self.corrections.iter().filter(is_wrong).collect()
+    }
+
+    /// How many corrections are not followed and why, in a sentence; none if all are.
+    pub fn contradiction(&self) -> Option<String> {
+        let wrong = self.not_followed();
         let all = self.corrections.len();
-        (wrong > 0).then(|| {
+        let unmarked = |own: &&Correction| own.defective && own.places.is_empty();
+        (!wrong.is_empty()).then(|| {
             format!(
-                "{wrong} of {all} corrections cannot be followed: a threshold that does would stop more good parts or miss \
-                 more defects than it helps. Train further with these images"
+                "{} of {all} corrections {} not followed: that would stop more good parts or miss more defects than it \
+                 helps{}",
+                wrong.len(),
+                if wrong.len() == 1 { "is" } else { "are" },
+                if wrong.iter().any(unmarked) {
+                    ". Mark where the defect is, so that the model remembers how it looks"
+                } else {
+                    ""
+                }
             )
         })
     }
@@ -120,21 +190,25 @@ impl Calibration {
     /// The threshold with the fewest wrong corrections, where what it does to other good parts and defects counts, too. It
     /// follows images alone of which the model remembers nothing.
     fn follow_corrections(&mut self) {
+        // of the images as they were judged before
+        self.corrections.iter_mut().for_each(|own| own.score_after = None);
         let followed: Vec<&Correction> = self
             .corrections
             .iter()
             .filter(|own| own.places.is_empty())
             .collect();
         if followed.is_empty() {
-            if self.set_by == SetBy::Corrections {
-                self.restore();
-            }
-            return;
+            return self.as_uncorrected();
         }
-        let base = match self.set_by {
-            SetBy::Corrections => self.trained_threshold.unwrap_or(self.image_threshold),
-            _ => self.image_threshold,
+        let in_force = (self.image_threshold, self.set_by);
+        // files of older versions say only what training found
+        let trained = self.trained_threshold.map(|own| (own, SetBy::Training));
+        let before = match self.set_by {
+            SetBy::Corrections => self.uncorrected.or(trained).unwrap_or(in_force),
+            _ => in_force,
         };
+        self.uncorrected = Some(before);
+        let (base, _) = before;
         let alarms = |threshold| self.expected_above(threshold).unwrap_or_default();
         let found = |threshold| {
             let scores = &self.synthetic_scores;
@@ -160,7 +234,22 @@ impl Calibration {
             let ((a, far_a), (b, far_b)) = (cost(a), cost(b));
             a.total_cmp(&b).then(far_a.total_cmp(&far_b))
         });
-        self.set(best.unwrap_or(base), SetBy::Corrections);
+        match best {
+            Some(best) if best != base => self.set(best, SetBy::Corrections),
+            _ => self.as_uncorrected(),
+        }
+    }
+
+    /// Puts the threshold in force that was there before the corrections, if they have moved it.
+    fn as_uncorrected(&mut self) {
+        let before = self.uncorrected.take();
+        if self.set_by != SetBy::Corrections {
+            return;
+        }
+        self.restore();
+        if let Some((threshold, by)) = before.filter(|(_, by)| *by != SetBy::Training) {
+            self.set(threshold, by);
+        }
     }
 }
 
@@ -184,6 +273,8 @@ mod tests {
             distance: Some(1.5),
             difference: Some(Difference::Part),
             places: Vec::new(),
+            fingerprint: None,
+            score_after: None,
         }
     }
 
@@ -198,7 +289,7 @@ mod tests {
         assert!(own.knows(1.5, part) && !own.knows(1.6, part) && !before.knows(0.1, part));
         // that a dark photo shows the part says nothing about other parts
         assert!(!own.knows(1.5, Some(Difference::Darker)));
-        assert!(own.take_back("a") && !own.take_back("a"));
+        assert!(own.take_back("a", None) && !own.take_back("a", None));
         assert_eq!(own, before);
     }
 
@@ -220,13 +311,73 @@ mod tests {
         // a miss that nobody marked is left to the threshold
         own.correct([correction("far", 0.05, true)]);
         assert!(own.contradiction().is_some_and(|text| text.starts_with("1 of 3")));
-        assert!(own.take_back("far"));
+        assert!(own.take_back("far", None));
         assert!(own.remembers() && !own.memory().is_empty());
         let mut forgetful = own.clone();
         forgetful.forget_places();
         assert!(!forgetful.remembers() && forgetful.corrections.len() == 2);
         own.take_all_back();
         assert_eq!(own, before);
+    }
+
+    #[test]
+    fn the_same_image_under_another_name_is_the_same_image() {
+        let print = |bytes: &[u8]| Some(fingerprint(bytes));
+        assert_eq!(print(b"").as_deref(), Some("cbf29ce484222325"));
+        assert_eq!(print(b"a").as_deref(), Some("af63dc4c8601ec8c"));
+        let of = |name: &str, bytes: &[u8], defective| Correction {
+            fingerprint: print(bytes),
+            ..correction(name, 0.2, defective)
+        };
+        let mut own = model();
+        own.correct([of("good/0.png", b"1", false), of("other/0.png", b"2", false)]);
+        own.correct([of("copy.png", b"1", true)]);
+        assert_eq!(own.corrections.len(), 2);
+        assert!(
+            own.correction("x", print(b"1").as_deref())
+                .is_some_and(|own| own.defective)
+        );
+        // another file of a corrected image's name
+        assert_eq!(own.correction("other/0.png", print(b"3").as_deref()), None);
+        assert!(own.take_back("x", print(b"2").as_deref()));
+        // corrections of before have names alone
+        own.correct([correction("old.png", 0.2, false)]);
+        assert!(own.correction("old.png", print(b"1").as_deref()).is_some());
+    }
+
+    #[test]
+    fn a_part_that_is_called_defective_afterwards_stays_unfamiliar() {
+        let mut own = model();
+        let part = Some(Difference::Part);
+        let remembered = Correction {
+            places: vec![Remembered::new(0.0, &[1.0; 30])],
+            ..correction("a", 0.5, false)
+        };
+        own.correct([remembered]);
+        assert!(own.knows(1.5, part));
+        assert!(!own.settle("other", None, 0.9) && !own.settle("a", None, 0.01));
+        assert!(own.settle("a", None, 0.9) && !own.knows(1.5, part));
+        assert!(!own.settle("a", None, 0.9), "nothing changes any more");
+        let said = own.contradiction().expect("it is not followed");
+        assert!(said.starts_with("1 of 1 corrections is not followed"), "{said}");
+        // with more corrections it is to be seen anew
+        own.correct([correction("b", 0.04, false)]);
+        assert!(own.knows(1.5, part));
+    }
+
+    #[test]
+    fn taking_corrections_back_leaves_a_threshold_that_was_set_before() {
+        let mut own = model();
+        let sets: [fn(&mut Calibration); 2] = [|own| own.set(0.2, SetBy::Hand), |own| own.promise(0.1)];
+        for set in sets {
+            set(&mut own);
+            let before = own.clone();
+            own.correct([correction("a", 0.295, false), correction("b", 0.29, false)]);
+            assert!(own.image_threshold > 0.29 && own.set_by == SetBy::Corrections);
+            own.take_back("b", None);
+            own.take_back("a", None);
+            assert_eq!(own, before);
+        }
     }
 
     #[test]

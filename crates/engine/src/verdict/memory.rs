@@ -177,6 +177,8 @@ mod tests {
                 distance: None,
                 difference: None,
                 places: vec![Remembered::new(0.0, cell)],
+                fingerprint: None,
+                score_after: None,
             })
             .collect();
         Memory::of(corrections.iter())

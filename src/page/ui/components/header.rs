@@ -76,7 +76,7 @@ pub(crate) fn Header(page: &Page) -> Html {
                 <div>
                     <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
                     <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }
-                        <a href="how-it-works.html">{ "How it works" }</a>
+                        <a href="how-it-works.html" target="_blank" rel="noopener">{ "How it works" }</a>
                         <button class="link" type="button" data-testid="tour-begin" onclick={tour}>{ "Tour" }</button></p>
                 </div>
             </div>

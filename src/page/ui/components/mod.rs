@@ -12,6 +12,7 @@ mod examples;
 mod header;
 mod inside;
 mod legend;
+mod marker;
 mod notices;
 mod queue;
 mod regions;

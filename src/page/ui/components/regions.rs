@@ -51,7 +51,7 @@ fn Found(props: &FoundProps) -> Html {
     let found = instances(prediction.map(*kind), *threshold, size);
     let summary = match found.len() {
         0 => "none".into(),
-        count => format!("{count} above {}", format::value(*threshold)),
+        count => format!("{count} outlined above {}", format::value(*threshold)),
     };
     let more = found.len().saturating_sub(ROWS);
     html! {

@@ -148,8 +148,9 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ train_on }
             </button>
-            { note(&prediction.info) }
-            { corrections(page) }
+            if !prediction.info.foreign {
+                { corrections(page) }
+            }
             { facts(&prediction.info) }
         </>
     }
@@ -174,10 +175,20 @@ fn corrections(page: &Page) -> Html {
         }
     };
     let contradiction = page.state.calibration().and_then(Calibration::contradiction);
+    let can_remember = page
+        .state
+        .model
+        .as_ref()
+        .is_some_and(|model| model.info.segmentation);
     html! {
         <div class="promises corrections" role="group" aria-label="Correct the verdict">
             { button(Mark::Good, "mark-good", "This is good") }
             { button(Mark::Defective, "mark-defective", "There is a defect") }
+            if said == Mark::Defective && item.painted.is_empty() && can_remember {
+                <p class="hint" data-testid="paint-hint">
+                    { "Paint over the defect in the image: the model then remembers how it looks." }
+                </p>
+            }
             if let Some(text) = contradiction.filter(|_| said != Mark::None) {
                 <p class="hint" data-testid="contradiction">{ sentence(&text) }</p>
             }

@@ -11,10 +11,11 @@ use super::Page;
 use super::ablate::Ablation;
 use super::inside::Inside;
 use super::legend::Legend;
+use super::marker::Marker;
 use super::stage::{self, Pending};
 use super::study::StudyPanel;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Item, Model, Prediction, State, View};
+use crate::page::ui::state::{Action, Item, Mark, Model, Prediction, State, View};
 use crate::page::ui::{draw, format};
 use destseg_engine::data::contour;
 
@@ -33,7 +34,6 @@ pub(crate) fn Viewer(page: &Page) -> Html {
                     <h2>{ item.map_or_else(|| "No image".to_owned(), |item| item.name.to_string()) }</h2>
                 </div>
                 <div class="stage"><Pending ..page.clone() /></div>
-                <div class="viewer-foot"><Legend ..page.clone() /></div>
             }
         </section>
     }
@@ -100,7 +100,8 @@ fn Inspection(props: &InspectionProps) -> Html {
         prediction,
     } = props;
     let state = &page.state;
-    let view = state.view_of(&state.verdict(prediction));
+    // what is shown of what the visitor chose
+    let (chosen, view) = (state.view, state.view_of(&state.verdict(prediction)));
     let canvas = use_node_ref();
     let (decoded, bitmap) = use_bitmap(item, prediction);
     let map_key = (Rc::as_ptr(prediction) as usize, view.kind);
@@ -148,17 +149,21 @@ fn Inspection(props: &InspectionProps) -> Html {
         let dispatch = page.dispatch.clone();
         move |_: MouseEvent| {
             dispatch.dispatch(Action::View(View {
-                actual_size: !view.actual_size,
-                ..view
+                actual_size: !chosen.actual_size,
+                ..chosen
             }));
         }
+    };
+    let onpaint = {
+        let (dispatch, id) = (page.dispatch.clone(), item.id);
+        Callback::from(move |points| dispatch.dispatch(Action::Paint(id, points)))
     };
     let look_inside = {
         let dispatch = page.dispatch.clone();
         move |_: MouseEvent| {
             dispatch.dispatch(Action::View(View {
-                inside: !view.inside,
-                ..view
+                inside: !chosen.inside,
+                ..chosen
             }));
         }
     };
@@ -195,9 +200,14 @@ fn Inspection(props: &InspectionProps) -> Html {
                     data-testid="heatmap-canvas" role="img"
                     onpointermove={follow} onpointerleave={leave}
                     aria-label={description(state, item, prediction)} />
+                if state.mark(item) == Mark::Defective && !view.actual_size {
+                    <Marker item={item.clone()} {size} {onpaint} />
+                }
             </div>
             <div class="viewer-foot">
-                <Legend ..page.clone() />
+                if view.overlay || view.contour {
+                    <Legend ..page.clone() />
+                }
                 if decoded && !has_picture {
                     <p class="hint">{ "This browser cannot show the image, only its heat map." }</p>
                 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Bulk, State};
+use super::{Bulk, ModelSource, State};
 use crate::page::protocol::{EvaluateCommand, EvaluateEvent, ManifestFile};
 use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::data::labelled::{self, LabelledSet};
@@ -105,6 +105,8 @@ pub struct EvaluateState {
     pub order: Order,
     /// The image that is shown large, by its index.
     pub shown: Option<usize>,
+    /// The model that is or was measured.
+    measured: Option<ModelSource>,
     /// How often the engine went down meanwhile.
     crashes: u32,
     /// Names the evaluation in messages.
@@ -125,6 +127,7 @@ impl Default for EvaluateState {
             threshold: None,
             order: Order::default(),
             shown: None,
+            measured: None,
             crashes: 0,
             run: 0,
             given_up: None,
@@ -296,11 +299,15 @@ impl EvaluateState {
         self.progress = Progress::Failed(format!("The engine stopped twice{at}.").into());
     }
 
-    /// Another model is there: what went on would be of two models.
-    pub(super) fn model_is_new(&mut self) {
-        if self.is_running() && self.progress != Progress::Wanted {
+    /// A model is there: what went on with another one would be of two models.
+    pub(super) fn model_is_new(&mut self, source: &ModelSource) {
+        if !self.is_running() {
+            return;
+        }
+        if self.progress != Progress::Wanted {
             self.restart();
         }
+        self.measured = Some(source.clone());
     }
 
     pub(super) fn on_event(&mut self, event: EvaluateEvent, picture: Vec<u8>) {
@@ -340,11 +347,19 @@ impl EvaluateState {
 }
 
 impl State {
+    /// Whether the model in place is the one that was measured: only its threshold follows from the evaluation.
+    pub fn is_measured(&self) -> bool {
+        let source = self.model.as_ref().map(|model| &model.source);
+        source.is_some() && source == self.evaluate.measured.as_ref()
+    }
+
     pub(super) fn evaluate(&mut self, action: EvaluateAction) {
+        let source = self.model.as_ref().map(|model| model.source.clone());
         let own = &mut self.evaluate;
         match action {
             EvaluateAction::Begin(now) => {
                 own.restart();
+                own.measured = source;
                 own.crashes = 0;
                 own.began = now;
             }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::ItemId;
 use crate::page::protocol::{Example, PredictionInfo};
 use crate::page::shared::content::Content;
+use destseg_engine::data::brush::Point;
 use destseg_engine::data::map::AnomalyMap;
 
 /// An image of the queue.
@@ -22,6 +23,12 @@ pub struct Item {
     pub status: Status,
     /// How often the engine went down while it worked on this image.
     pub crashes: u32,
+    /// What tells its file from others, once it was analysed.
+    pub fingerprint: Option<Rc<str>>,
+    /// Where the visitor has painted over a defect.
+    pub painted: Rc<[Point]>,
+    /// What was painted is to be remembered, as soon as the image is analysed again.
+    pub is_to_remember: bool,
 }
 
 /// Status of an image.
@@ -50,6 +57,21 @@ impl Status {
 }
 
 impl Item {
+    /// An image that is still to be analysed.
+    pub fn new(id: ItemId, name: Rc<str>, content: Option<Content>) -> Self {
+        Self {
+            id,
+            name,
+            content,
+            example: None,
+            status: Status::Waiting,
+            crashes: 0,
+            painted: Rc::new([]),
+            is_to_remember: false,
+            fingerprint: None,
+        }
+    }
+
     /// The result, once there is one.
     pub fn prediction(&self) -> Option<&Rc<Prediction>> {
         match &self.status {

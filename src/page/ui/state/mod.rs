@@ -482,13 +482,8 @@ impl State {
 
     /// What a result means with the present model.
     pub fn verdict(&self, prediction: &Prediction) -> Verdict {
-        let (info, calibration) = (&prediction.info, self.calibration());
-        let known = |distance| calibration.is_some_and(|own| own.knows(distance, info.difference));
-        // said to be the model's part after it was analysed
-        let unfamiliar = info
-            .unfamiliar
-            .map(|own| own && !info.distance.is_some_and(known));
-        Verdict::new(info.score, calibration).about(unfamiliar)
+        let info = &prediction.info;
+        Verdict::new(info.score, self.calibration()).about(info.unfamiliar)
     }
 
     /// Whether the model does not know the part in an image.

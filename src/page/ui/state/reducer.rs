@@ -12,6 +12,7 @@ use super::{
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::config::Component;
+use destseg_engine::data::brush::Point;
 
 /// The label of an example without a defect.
 const GOOD: &str = "good";
@@ -46,6 +47,8 @@ pub enum Action {
     Move(isize),
     /// Takes an image of the queue, and others that the model does not know, to the good images of a new inspector.
     TrainOn(ItemId),
+    /// Paints over a defect of an image.
+    Paint(ItemId, Vec<Point>),
     /// Takes an image off the queue.
     Remove(ItemId),
     /// Empties the queue.
@@ -130,6 +133,7 @@ impl State {
             Action::OpenModel(source) => self.open_model(source),
             Action::Threshold(change) => self.set_threshold(change),
             Action::Correct(id, mark) => self.correct(id, mark),
+            Action::Paint(id, points) => self.paint(id, points),
             Action::Backend(backend) => {
                 self.backend = backend;
                 let is_there = self.gpu_engine_files != GpuEngineFiles::Absent;
@@ -248,12 +252,8 @@ impl State {
                 Err(message) => (None, Status::Failed(message.into())),
             };
             self.items.push(Item {
-                id,
-                name,
-                example: None,
-                content,
                 status,
-                crashes: 0,
+                ..Item::new(id, name, content)
             });
         }
         if let Some(item) = self.items.get(first_new) {
@@ -264,7 +264,7 @@ impl State {
     /// Takes an image of the queue to the good images of a new inspector, and with it all others that the model does not
     /// know, unless they are among them.
     fn train_on(&mut self, id: ItemId) {
-        let chosen = |item: &&Item| item.id == id || self.is_unfamiliar(item);
+        let chosen = |item: &&Item| item.id == id || item.example.is_none() && self.is_unfamiliar(item);
         let is_new = |content: &Content| {
             let mut images = self.train.images.iter();
             !images.any(|image| image.content.as_ref() == Some(content))
@@ -299,12 +299,8 @@ impl State {
         let id = self.number();
         let name = example.file.rsplit('/').next().unwrap_or(&example.file).into();
         let item = Item {
-            id,
-            name,
             example: Some(example),
-            content: None,
-            status: Status::Waiting,
-            crashes: 0,
+            ..Item::new(id, name, None)
         };
         self.items.push(item);
         self.selected = Some(id);

@@ -71,7 +71,10 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         levels: [[2, 1], [1, 1], [1, 1]],
         score,
         plain_score: score,
-        places: Vec::new(),
+        fingerprint: "file".into(),
+        good_places: Vec::new(),
+        painted_places: Vec::new(),
+        foreign: false,
         dest_score: dest,
         distance: None,
         difference: None,
@@ -262,7 +265,7 @@ fn a_remembered_correction_has_the_images_looked_at_again() {
         unreachable!("just made")
     };
     // a message of the worker
-    result.places = serde_json::from_str(r#"[{"logit":1.5,"steps":[8,-8]}]"#).expect("is read");
+    result.good_places = serde_json::from_str(r#"[{"logit":1.5,"steps":[8,-8]}]"#).expect("is read");
     page.act(Action::Engine(generation, Event::Inspected { job, result }, bulk));
     let id = page.0.items[0].id;
     let threshold = |page: &Page| page.0.calibration().map(|own| own.image_threshold);
@@ -287,6 +290,61 @@ fn a_remembered_correction_has_the_images_looked_at_again() {
     page.act(Action::Correct(id, Mark::None));
     assert!(page.0.calibration().is_some_and(|own| !own.remembers()));
     assert_eq!(page.statuses(), ["waiting"]);
+}
+
+#[test]
+fn what_is_painted_over_a_defect_is_remembered() {
+    let mut page = Page::ready();
+    let (_, job) = page.begin();
+    page.act(analysed(job, 0.1, 0.1));
+    let id = page.0.items[0].id;
+    page.act(Action::Correct(id, Mark::Defective));
+    assert!(page.0.calibration().is_some_and(|own| !own.remembers()));
+    let remembered = |job| {
+        let Action::Engine(generation, Event::Inspected { job, mut result }, bulk) = analysed(job, 0.1, 0.1)
+        else {
+            unreachable!("just made")
+        };
+        result.painted_places = serde_json::from_str(r#"[{"logit":-3,"steps":[80,-8]}]"#).expect("is read");
+        Action::Engine(generation, Event::Inspected { job, result }, bulk)
+    };
+    page.act(Action::Paint(id, vec![[0.5, 0.5]]));
+    // its new threshold goes first
+    let next = loop {
+        let (next, job) = page.begin();
+        if let Job::Inspect(_) = next {
+            break job;
+        }
+    };
+    assert_eq!(*page.0.items[0].painted, [[0.5, 0.5]]);
+    page.act(remembered(next));
+    assert!(page.0.calibration().is_some_and(Calibration::remembers));
+    // once: the next analysis says how the image is judged now
+    assert_eq!(page.statuses(), ["waiting"]);
+    let (next, _) = page.begin();
+    assert!(matches!(next, Job::SetCalibration(_)));
+    let (_, job) = page.begin();
+    page.act(remembered(job));
+    assert_eq!(page.statuses(), ["done"]);
+    page.act(Action::Correct(id, Mark::None));
+    assert!(page.0.items[0].painted.is_empty() && page.0.mark(&page.0.items[0]) == Mark::None);
+    assert!(page.0.calibration().is_some_and(|own| !own.remembers()));
+}
+
+#[test]
+fn the_threshold_of_an_evaluation_is_for_the_model_that_was_measured() {
+    let mut page = Page::ready();
+    page.act(Action::Evaluate(EvaluateAction::Begin(0.0)));
+    assert!(page.0.is_measured());
+    page.0 = {
+        let mut state = (*page.0).clone();
+        state.evaluate.progress = Progress::Idle;
+        state.into()
+    };
+    page.act(Action::OpenModel(ModelSource::Shipped(1)));
+    let (_, job) = page.begin();
+    page.on_event(Event::ModelReady { job, model: info() });
+    assert!(!page.0.is_measured());
 }
 
 #[test]

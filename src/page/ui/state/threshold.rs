@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::Status;
 use super::{Item, ItemId, Model, ModelSource, State};
+use destseg_engine::data::brush::Point;
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
 use destseg_engine::verdict::corrections::Correction;
 
@@ -91,15 +92,17 @@ impl State {
             self.look_again();
         }
         self.calibration_is_new = true;
-        if self.evaluate.result().is_some() {
+        if self.evaluate.result().is_some() && self.is_measured() {
             self.evaluate.threshold = self.calibration().map(|own| own.image_threshold);
         }
     }
 
     /// What the visitor said about an image of the queue.
     pub fn mark(&self, item: &Item) -> Mark {
-        let corrections = self.calibration().map_or(&[][..], |own| &own.corrections);
-        let own = corrections.iter().find(|own| *own.name == *item.name);
+        let fingerprint = item.fingerprint.as_deref();
+        let own = self
+            .calibration()
+            .and_then(|own| own.correction(&item.name, fingerprint));
         own.map_or(Mark::None, |own| match own.defective {
             true => Mark::Defective,
             false => Mark::Good,
@@ -109,6 +112,9 @@ impl State {
     /// Takes in what the visitor says about an image: the model's memory, or else its threshold, and the record of its part
     /// follow at once.
     pub(super) fn correct(&mut self, id: ItemId, mark: Mark) {
+        if mark != Mark::Defective {
+            self.with_item(id, |item| item.painted = Rc::new([]));
+        }
         let item = self.item(id);
         let Some((name, info)) =
             item.and_then(|item| Some((item.name.to_string(), item.prediction()?.info.clone())))
@@ -118,27 +124,70 @@ impl State {
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
         let calibration = calibration.get_or_insert_with(Calibration::default);
-        let remembered_before = calibration.remembers();
+        let mut looks_again = calibration.remembers() || info.difference.is_some();
         match mark {
             Mark::None => {
-                calibration.take_back(&name);
+                calibration.take_back(&name, Some(&info.fingerprint));
             }
             Mark::Good | Mark::Defective => calibration.correct([Correction {
                 name,
+                fingerprint: Some(info.fingerprint),
                 defective: mark == Mark::Defective,
                 score: info.plain_score,
                 distance: info.distance,
                 difference: info.difference,
                 places: match mark {
-                    Mark::Good => info.places,
-                    _ => Vec::new(),
+                    Mark::Defective => info.painted_places,
+                    Mark::Good | Mark::None => info.good_places,
                 },
+                score_after: None,
             }]),
         }
-        if remembered_before || calibration.remembers() {
+        looks_again |= calibration.remembers();
+        if looks_again {
             self.look_again();
         }
         self.calibration_is_new = true;
+    }
+
+    /// Takes in what the visitor paints over a defect: the image is analysed again, to see what there is to remember.
+    pub(super) fn paint(&mut self, id: ItemId, points: Vec<Point>) {
+        self.with_item(id, |item| {
+            item.painted = points.into();
+            item.is_to_remember = true;
+            item.status = Status::Waiting;
+        });
+    }
+
+    /// Follows the analysis of an image that was corrected.
+    pub(super) fn settle(&mut self, id: ItemId) {
+        let Some((item, prediction)) = self.item(id).and_then(|item| Some((item, item.prediction()?))) else {
+            return;
+        };
+        let (name, fingerprint) = (item.name.clone(), prediction.info.fingerprint.as_str().into());
+        let (score, is_to_remember) = (prediction.info.score, item.is_to_remember);
+        self.with_item(id, |item| {
+            item.fingerprint = Some(Rc::clone(&fingerprint));
+            item.is_to_remember = false;
+        });
+        if is_to_remember {
+            return self.correct(id, Mark::Defective);
+        }
+        let Some(model) = &mut self.model else { return };
+        let Some(calibration) = &model.info.calibration else {
+            return;
+        };
+        if calibration.correction(&name, Some(&fingerprint)).is_none() {
+            return;
+        }
+        let calibration = &mut Rc::make_mut(&mut model.info).calibration;
+        let is_new = calibration
+            .as_mut()
+            .is_some_and(|own| own.settle(&name, Some(&fingerprint), score));
+        if is_new {
+            self.look_again();
+            self.calibration_is_new = true;
+        }
     }
 
     /// Has the images of the queue analysed again, for a model that remembers something else now.

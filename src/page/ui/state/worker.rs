@@ -84,7 +84,9 @@ impl State {
                         Status::Failed("The engine's answer was incomplete: analyse the image again.".into())
                     }
                 };
-                self.finish(job, status);
+                if let Some(id) = self.finish(job, status) {
+                    self.settle(id);
+                }
             }
             Event::Train { event } => self.on_train_event(event, bulk),
             Event::Compare { event } => self.on_compare_event(event, bulk),
@@ -127,7 +129,9 @@ impl State {
         if !kinds.contains(&self.view.kind) {
             self.view.kind = kinds[0];
         }
-        self.evaluate.model_is_new();
+        if let Some(model) = &self.model {
+            self.evaluate.model_is_new(&model.source);
+        }
         if !same {
             self.study.reset();
             self.ablate = AblateState::default();
@@ -177,13 +181,11 @@ impl State {
         }
     }
 
-    fn finish(&mut self, job: u32, status: Status) {
-        if let Some((working, id)) = self.working
-            && working == job
-        {
-            self.working = None;
-            self.with_item(id, |item| item.status = status);
-        }
+    /// Ends a job with an image, which it returns.
+    fn finish(&mut self, job: u32, status: Status) -> Option<ItemId> {
+        let (_, id) = self.working.take_if(|(working, _)| *working == job)?;
+        self.with_item(id, |item| item.status = status);
+        Some(id)
     }
 
     /// Puts the image in the engine back into the queue and gives its id.

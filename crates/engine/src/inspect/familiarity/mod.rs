@@ -42,6 +42,10 @@ const LIMIT: f32 = 1.33;
 /// Parts that vary more get a limit of so many standard deviations (of the logarithm) above the median of their good
 /// images.
 const SPREAD: f32 = 5.0;
+/// Images further away than so many times the limit show another part, whatever someone says of them ...
+const REACH: f32 = 1.5;
+/// ... and so many times where they show the part turned, or in other light.
+const REACH_OF_OTHER_VIEWS: f32 = 4.0;
 /// Parts of the good images that are left out in turn, so that each has a distance to others.
 const FOLDS: usize = 4;
 /// Good images that are looked at; more say hardly more.
@@ -80,7 +84,18 @@ impl FamiliarityRecord {
         difference: Option<Difference>,
         calibration: Option<&Calibration>,
     ) -> bool {
-        distance > self.limit && !calibration.is_some_and(|own| own.knows(distance, difference))
+        let knows = |own: &Calibration| own.knows(distance, difference);
+        distance > self.limit && (self.is_beyond(distance, difference) || !calibration.is_some_and(knows))
+    }
+
+    /// Whether an image at this distance cannot be the model's part, whatever someone says: no correction makes its like
+    /// familiar.
+    pub fn is_beyond(&self, distance: f32, difference: Option<Difference>) -> bool {
+        let reach = match difference {
+            None | Some(Difference::Part) => REACH,
+            Some(_) => REACH_OF_OTHER_VIEWS,
+        };
+        distance > reach * self.limit
     }
 
     /// What to know about good images of two kinds, one sentence.
@@ -293,6 +308,29 @@ mod tests {
     fn learned(images: usize) -> Familiarity {
         let good: Vec<[Grid; 2]> = (0..images).map(|seed| twice(&image(seed, 0.0, 6))).collect();
         Familiarity::of(&good).expect("are numbers").expect("are enough")
+    }
+
+    #[test]
+    fn no_correction_makes_another_part_familiar() {
+        let record = FamiliarityRecord {
+            limit: 2.0,
+            good_distances: Vec::new(),
+            two_kinds: None,
+            appearance: None,
+        };
+        let said = |distance: f32, difference: Difference| {
+            let correction = serde_json::from_value(serde_json::json!({
+                "name": "a", "defective": true, "score": 0.5, "distance": distance, "difference": difference,
+            }));
+            let calibration = Calibration {
+                corrections: vec![correction.expect("is one")],
+                ..Calibration::default()
+            };
+            !record.is_unfamiliar(distance, Some(difference), Some(&calibration))
+        };
+        assert!(said(2.9, Difference::Part) && !said(3.1, Difference::Part));
+        assert!(said(7.9, Difference::Darker) && !said(8.1, Difference::Darker));
+        assert!(!record.is_beyond(2.9, None) && record.is_beyond(3.1, None));
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
     let ResultProps { page, evaluation } = props;
     let curves = report::curves(evaluation);
     let threshold = page.state.evaluate.threshold();
-    let own = page.state.calibration();
+    let is_measured = page.state.is_measured();
+    let own = page.state.calibration().filter(|_| is_measured);
     let (in_force, set_by) = (own.map(|own| own.image_threshold), own.map(|own| own.set_by));
     let move_to = {
         let dispatch = page.dispatch.clone();
@@ -98,9 +99,14 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
                                 { words }
                             </button>
                         }) }
-                        <button class="button primary" type="button" data-testid="use-threshold" disabled={in_force == Some(threshold)}
+                        <button class="button primary" type="button" data-testid="use-threshold" disabled={!is_measured || in_force == Some(threshold)}
                             onclick={use_it}>{ "Use this threshold" }</button>
                     </div>
+                    if !is_measured {
+                        <p class="hint" data-testid="other-model">
+                            { format!("Measured with {}: open it to use a threshold of this evaluation.", evaluation.model) }
+                        </p>
+                    }
                     if set_by.is_some_and(|by| by != SetBy::Training) {
                         <button class="link" type="button" data-testid="evaluate-threshold-restore" onclick={restore}>
                             { "Back to the trained one" }

@@ -80,7 +80,7 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
                     <tbody>{ for evaluation.kinds.iter().map(|kind| html! {
                         <tr>
                             <th scope="row">{ &kind.kind }</th><td>{ kind.images }</td>
-                            <td>{ percent(kind.detected) }</td>
+                            <td>{ percent(evaluation.detected(&kind.kind, threshold)) }</td>
                             { for kind.metrics.values().map(|value| html! { <td>{ percent(value) }</td> }) }
                         </tr>
                     }) }</tbody>

@@ -208,7 +208,10 @@ struct DetailProps {
 /// Which true defects are found.
 fn instances(evaluation: &Evaluation, image: &ImageResult) -> Html {
     let Some(instances) = &image.instances else {
-        return html! { <p class="hint">{ "No mask says where its defects are." }</p> };
+        return match image.class.is_defective() == Some(true) {
+            true => html! { <p class="hint">{ "No mask says where its defects are." }</p> },
+            false => Html::default(),
+        };
     };
     let threshold = evaluation.thresholds.map(|thresholds| thresholds.pixel);
     let entries = instances.iter().enumerate().map(|(number, instance)| {

@@ -214,6 +214,7 @@ fn progress(page: &Page, course: &Course) -> Html {
     let (done, total) = (course.done(), course.info.total_steps);
     let student = course.info.student_steps;
     let paused = train.phase == Phase::Paused;
+    let ends = train.phase == Phase::Calibrating;
     let stage = match train.phase {
         Phase::Calibrating => "Finding the thresholds on held-out images",
         Phase::Starting(0, 0) => "Going on where it was interrupted",
@@ -260,10 +261,10 @@ fn progress(page: &Page, course: &Course) -> Html {
                 if !speed.is_empty() { { " · " }<span data-testid="train-speed">{ speed }</span> }
             </p>
             <div class="dialog-buttons start">
-                <button class="button" type="button" data-testid="pause" onclick={act(TrainAction::Pause(!paused))}>
+                <button class="button" type="button" data-testid="pause" disabled={ends} onclick={act(TrainAction::Pause(!paused))}>
                     { if paused { "Continue" } else { "Pause" } }
                 </button>
-                <button class="button" type="button" data-testid="stop-keep" disabled={!course.in_segmentation()}
+                <button class="button" type="button" data-testid="stop-keep" disabled={ends || !course.in_segmentation()}
                     title="Possible from stage 2 on" onclick={act(TrainAction::Stop(true))}>{ "Stop and keep" }</button>
                 <button class="button" type="button" data-testid="discard" onclick={act(TrainAction::Stop(false))}>
                     { "Discard" }
