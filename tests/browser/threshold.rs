@@ -98,7 +98,15 @@ async fn corrected(page: Page) -> Result<()> {
         const one = id => document.querySelector(`[data-testid=${id}]`);
         return { good: one('mark-good')?.ariaPressed ?? null, defective: one('mark-defective')?.ariaPressed ?? null,
             contradiction: one('contradiction')?.textContent ?? null, verdict: one('verdict')?.textContent ?? null,
-            threshold: +(one('score')?.dataset.threshold ?? -1) };
+            threshold: +(one('score')?.dataset.threshold ?? -1), score: +(one('score')?.dataset.value ?? -1),
+            hint: one('paint-hint') != null, painted: document.querySelectorAll('.marker circle').length };
+    ";
+    const PAINT: &str = "
+        const sheet = document.querySelector('[data-testid=marker]');
+        const { left, top, width, height } = sheet.getBoundingClientRect();
+        const at = (kind, x, y) => sheet.dispatchEvent(new PointerEvent(kind,
+            { bubbles: true, pointerId: 1, clientX: left + x * width, clientY: top + y * height }));
+        at('pointerdown', 0.45, 0.5); at('pointermove', 0.5, 0.52); at('pointermove', 0.55, 0.5); at('pointerup', 0.55, 0.5);
     ";
     const QUERY: &str = "?backend=cpu&model=fabric";
     let marks = |what: &'static str, is_so: fn(&Value) -> bool| page.until(MARKS, what, SOON, is_so);
@@ -119,8 +127,23 @@ async fn corrected(page: Page) -> Result<()> {
         own["defective"] == "true" && own["good"] == "false" && own["contradiction"].is_null()
     })
     .await?;
+    // what is painted over the defect is remembered, and images like it score higher
+    let unmarked = marks("a hint to paint", |own| own["hint"] == true).await?;
+    page.execute(PAINT, vec![]).await?;
+    let painted = marks("the score with it", |own| {
+        own["painted"].as_u64() > Some(3) && own["hint"] == false
+    })
+    .await?;
+    ensure!(
+        painted["score"].as_f64() > unmarked["score"].as_f64(),
+        "{unmarked:#} {painted:#}"
+    );
+    page.screenshot("painted").await?;
     page.click("[data-testid=mark-defective]").await?;
-    marks("no mark again", |own| own["defective"] == "false").await?;
+    marks("no mark again", |own| {
+        own["defective"] == "false" && own["painted"] == 0
+    })
+    .await?;
     Ok(())
 }
 
