@@ -84,10 +84,13 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
                 let fitted = bitmap.as_ref().map(|bitmap| (bitmap.width(), bitmap.height()));
                 let size = fitted.unwrap_or((map.width() as u32, map.height() as u32));
                 if let (Some(canvas), false) = (canvas.cast::<HtmlCanvasElement>(), cancelled.get()) {
-                    let heat = draw::heat_canvas(map, colors, range);
-                    let threshold = comparison.predictions[index]
-                        .0
+                    let summary = &comparison.predictions[index].0;
+                    // as in the inspection: the map of another part says nothing
+                    let is_known = summary.unfamiliar != Some(true);
+                    let heat = draw::heat_canvas(map, colors, range).filter(|_| is_known);
+                    let threshold = summary
                         .thresholds
+                        .filter(|_| is_known)
                         .map(|thresholds| thresholds.pixel);
                     let outlines =
                         threshold.map_or_else(Vec::new, |threshold| contour::contours(map, threshold));
@@ -106,19 +109,18 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
             move || gone.set(true)
         });
     }
-    let decision = summary.thresholds.map(|thresholds| {
-        if summary.score >= thresholds.image {
-            "defective"
-        } else {
-            "good"
-        }
-    });
+    let decision = match (summary.thresholds, summary.unfamiliar) {
+        (_, Some(true)) => "unfamiliar",
+        (Some(thresholds), _) if summary.score >= thresholds.image => "defective",
+        (Some(_), _) => "good",
+        (None, _) => "not calibrated",
+    };
     html! {
         <li class="compare-column" data-testid="compare-column" data-method={summary.method.label()} data-score={summary.score.to_string()}>
             <h3>{ name }</h3>
             <canvas ref={canvas} role="img" aria-label={format!("{}, map of {name}", item.name)} />
             <dl class="facts">
-                <div><dt>{ "Decision" }</dt><dd>{ decision.unwrap_or("not calibrated") }</dd></div>
+                <div><dt>{ "Decision" }</dt><dd>{ decision }</dd></div>
                 <div><dt>{ "Score" }</dt><dd>{ format::value(summary.score) }
                     { summary.thresholds.map(|thresholds| format!(" (threshold {})", format::value(thresholds.image))) }</dd></div>
                 <div><dt>{ "Time" }</dt><dd>{ format::time(summary.ms) }</dd></div>

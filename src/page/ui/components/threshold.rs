@@ -6,7 +6,11 @@ use super::Page;
 use super::controls::Slider;
 use crate::page::ui::state::{Action, ThresholdChange};
 use crate::page::ui::{chart, format};
+use destseg_engine::error::count;
 use destseg_engine::verdict::calibration::{Calibration, PROMISES, SetBy};
+
+/// Held-out photos from which on the expected share of false alarms needs no caution.
+const FEW_PHOTOS: usize = 40;
 
 /// The threshold in force, on the scores that it was found from.
 #[component]
@@ -90,8 +94,18 @@ fn words(calibration: &Calibration) -> String {
         percent if percent < 1.0 => format!("about {percent:.1} % of good parts will be stopped"),
         percent => format!("about {percent:.0} % of good parts will be stopped"),
     });
+    let photos = calibration.good_scores.len();
+    let (_, most) = calibration.false_alarm_interval();
+    let caution = match photos {
+        1..FEW_PHOTOS => format!(
+            " That rests on {}: it may be up to {:.0} %.",
+            count(photos, "photo", "photos"),
+            100.0 * most
+        ),
+        _ => String::new(),
+    };
     match expected {
-        Some(expected) => format!("{by}: {expected}."),
+        Some(expected) => format!("{by}: {expected}.{caution}"),
         None => format!("{by}."),
     }
 }

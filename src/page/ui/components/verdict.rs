@@ -6,12 +6,13 @@ use super::Page;
 use crate::page::protocol::PredictionInfo;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Mark, Prediction, Status, Verdict};
+use crate::page::ui::state::{Action, Mark, ModelSource, Prediction, Status, Verdict};
 use destseg_engine::error::sentence;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::certainty::Certainty;
 use destseg_engine::verdict::decision;
 use destseg_engine::verdict::difference::Difference;
+use destseg_engine::verdict::quality::Quality;
 
 /// Verdict, score, certainty and time; read out when it changes.
 #[component]
@@ -64,6 +65,7 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                     { sure(certainty) }
                 </p>
             }
+            { not_ready(page) }
             { note(info) }
             { corrections(page) }
             { facts(info) }
@@ -76,6 +78,24 @@ fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
                 </p>
             }
         </>
+    }
+}
+
+/// That the visitor's own inspector misses much.
+fn not_ready(page: &Page) -> Html {
+    let model = page.state.model.as_ref();
+    let own = model.filter(|model| !matches!(model.source, ModelSource::Shipped(_)));
+    let calibration = own.and_then(|model| model.info.calibration.as_ref());
+    let quality = calibration
+        .filter(|own| !own.synthetic_scores.is_empty())
+        .map(Calibration::quality);
+    match quality.filter(|quality| !quality.ready) {
+        Some(Quality { found, .. }) => html! {
+            <p class="hint" data-testid="not-ready">
+                { format!("This inspector is not ready: it finds {} of {} painted defects.", found.hits, found.all) }
+            </p>
+        },
+        None => Html::default(),
     }
 }
 
