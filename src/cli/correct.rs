@@ -15,6 +15,7 @@ use destseg_engine::backend::device::Device;
 use destseg_engine::config::{MOST_STEPS, Schedule};
 use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::image::{self, GrayImage};
+use destseg_engine::data::{labelled, mask};
 use destseg_engine::error::count;
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
@@ -25,8 +26,6 @@ use destseg_engine::verdict::corrections::{Correction, fingerprint};
 
 /// Images that a note names.
 const NAMED: usize = 5;
-/// A defect covers no larger share of an image: else the mask says nothing about where it is.
-const LARGEST_DEFECT: f32 = 0.9;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -200,7 +199,7 @@ async fn follow(
         let is_unfamiliar = detector.is_unfamiliar(found.distance, found.difference) == Some(true);
         wrong += usize::from(is_unfamiliar || (found.score >= threshold) != own.defective);
         let mask = match own.defective {
-            true => mask_of(args, &own.path, image.dimensions())?.map(|mask| detector.mask_pixels(&mask)),
+            true => mask_of(args, &own.path)?.map(|mask| detector.mask_pixels(&mask)),
             false => None,
         };
         let before = calibration.correction(&own.name(), Some(&own.fingerprint));
@@ -282,7 +281,7 @@ async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Resul
         let image = image::read(&own.path)?;
         let (view, is_whole) = detector.first_view(&image);
         let mask = match own.defective {
-            true => mask_of(args, &own.path, image.dimensions())?,
+            true => mask_of(args, &own.path)?,
             false => None,
         };
         let mask = match (own.defective, mask) {
@@ -307,15 +306,14 @@ async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Resul
     Ok(all)
 }
 
-/// The mask of a defective image of this size, if there is one.
-fn mask_of(args: &Args, image: &Path, size: (u32, u32)) -> Result<Option<GrayImage>> {
+/// The mask of a defective image, at the image's size, if there is one.
+fn mask_of(args: &Args, image: &Path) -> Result<Option<GrayImage>> {
     let Some(folder) = &args.masks else {
         return Ok(None);
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let own = stem(image).unwrap_or_default();
-    let is_own =
-        |mask: &PathBuf| stem(mask).is_some_and(|mask| mask.strip_suffix("_mask").unwrap_or(&mask) == own);
+    let is_own = |mask: &PathBuf| stem(mask).is_some_and(|mask| labelled::image_stem(&mask) == own);
     let Some(path) = some_image_files(folder)?.into_iter().find(is_own) else {
         bail!(
             "{} has no mask in {}: give one of the same name, or with _mask behind",
@@ -323,25 +321,16 @@ fn mask_of(args: &Args, image: &Path, size: (u32, u32)) -> Result<Option<GrayIma
             folder.display()
         );
     };
-    let mask = image::read_mask(&path)?;
-    if mask.dimensions() != size {
-        let ((mask_width, mask_height), (width, height)) = (mask.dimensions(), size);
+    let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let upright = image::decode(&bytes).map_err(|err| err.in_file(image))?;
+    let size = upright.dimensions();
+    let read = mask::read(&path)?;
+    if !mask::marks_anything(&read) {
         bail!(
-            "the mask {} has {mask_width} x {mask_height} pixels, its image {width} x {height}: give a mask of the same size",
+            "the mask {} is black all over: paint the defect white",
             path.display()
         );
     }
-    let white = mask.pixels().filter(|pixel| pixel.0[0] > u8::MAX / 2).count();
-    match white as f32 / mask.len().max(1) as f32 {
-        0.0 => bail!(
-            "the mask {} has no white pixel: paint the defect white",
-            path.display()
-        ),
-        share if share > LARGEST_DEFECT => bail!(
-            "the mask {} is white over {:.0} % of the image: mark only the defect, on black",
-            path.display(),
-            100.0 * share
-        ),
-        _ => Ok(Some(mask)),
-    }
+    let fitted = mask::fit(read, size, image::orientation(&bytes)).map_err(|err| err.in_file(&path))?;
+    Ok(Some(mask::resized(&fitted, size)))
 }

@@ -33,8 +33,8 @@ pub enum EvaluateCommand {
         class: Class,
         /// Bytes of the image file.
         image_bytes: usize,
-        /// Whether there is a mask behind it.
-        has_mask: bool,
+        /// Bytes of each of its masks behind it.
+        mask_bytes: Vec<usize>,
     },
     /// Predicts on an image as the helper of another engine; the buffer is the image file. Answer:
     /// [`EvaluateEvent::Predicted`] or [`EvaluateEvent::Failed`].

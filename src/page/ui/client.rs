@@ -300,7 +300,7 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
         }
         EvaluateJob::Image { run, index } => (run, index),
     };
-    let (Some((image, mask)), Some(about)) = (
+    let (Some((image, masks)), Some(about)) = (
         state.evaluate.contents(index),
         state
             .evaluate
@@ -313,29 +313,30 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
     spawn_local(async move {
         // a file that cannot be read is an image without bytes: the report names it
         let image = bytes_of(image).await;
-        let mask = match mask {
-            Some(mask) => Some(bytes_of(mask).await),
-            None => None,
-        };
-        let mask_bytes = mask.as_ref().map_or(0, Uint8Array::length);
-        let both = Uint8Array::new_with_length(image.length() + mask_bytes);
-        both.set(&image, 0);
-        if let Some(mask) = &mask {
-            both.set(mask, image.length());
+        let mut parts = vec![image];
+        for mask in masks {
+            parts.push(bytes_of(mask).await);
         }
+        let all = Uint8Array::new_with_length(parts.iter().map(Uint8Array::length).sum());
+        let mut end = 0;
+        for part in &parts {
+            all.set(part, end);
+            end += part.length();
+        }
+        let mut bytes = parts.iter().map(|part| part.length() as usize);
         let command = EvaluateCommand::Image {
             run,
             index,
             name: about.name,
             class: about.class,
-            image_bytes: image.length() as usize,
-            has_mask: mask.is_some(),
+            image_bytes: bytes.next().unwrap_or_default(),
+            mask_bytes: bytes.collect(),
         };
         if let Err(message) = send(
             &slot,
             generation,
             &Command::Evaluate { command },
-            Some(&both.buffer()),
+            Some(&all.buffer()),
         ) {
             failed(run, message);
         }

@@ -196,19 +196,24 @@ impl Run {
                     name,
                     class,
                     image_bytes,
-                    has_mask,
+                    mask_bytes,
                 },
         } = command
         else {
             return Ok(());
         };
-        let (image, mask) = bytes.split_at_checked(*image_bytes).unwrap_or((bytes, &[]));
-        let mask = has_mask.then_some(mask);
+        let (image, mut rest) = bytes.split_at_checked(*image_bytes).unwrap_or((bytes, &[]));
+        let mut masks = Vec::new();
+        for &own in mask_bytes {
+            let (mask, behind) = rest.split_at_checked(own).unwrap_or((rest, &[]));
+            masks.push(mask);
+            rest = behind;
+        }
         let subject = Subject {
             name,
             class,
             image,
-            mask,
+            masks: &masks,
         };
         let prediction = self.session.take(*index, subject, prediction)?;
         let event = EvaluateEvent::ImageMeasured {

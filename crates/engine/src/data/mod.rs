@@ -7,6 +7,7 @@ pub mod facts;
 pub mod image;
 pub mod labelled;
 pub mod map;
+pub mod mask;
 pub(crate) mod moments;
 pub mod paths;
 pub mod placement;

@@ -2,9 +2,11 @@
 //! ever written to them.
 
 /// Endings of the image files that can be opened, in lower case.
-const READABLE: [&str; 8] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif"];
+const READABLE: [&str; 10] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff",
+];
 /// Endings of image files that cannot: they are taken for images to say so.
-const UNREADABLE: [&str; 6] = ["tif", "tiff", "avif", "heic", "heif", "jxl"];
+const UNREADABLE: [&str; 9] = ["avif", "heic", "heif", "jxl", "jp2", "j2k", "tga", "pgm", "ppm"];
 /// Files that systems leave behind in folders.
 const LITTER: [&str; 3] = ["__macosx", "thumbs.db", "desktop.ini"];
 
@@ -80,7 +82,12 @@ mod tests {
     #[test]
     fn images_are_known_by_their_ending_and_litter_by_its_name() {
         assert!(is_image("a.b/c.JPG") && is_image("x.tiff"));
-        assert!(is_readable_image("c.JPG") && is_readable_image("a/c.jfif") && !is_readable_image("x.tiff"));
+        assert!(
+            is_readable_image("c.JPG")
+                && is_readable_image("a/c.jfif")
+                && is_readable_image("x.TIFF")
+                && !is_readable_image("x.avif")
+        );
         assert!(!is_image("png") && !is_image("a.png/readme") && !is_image("a.txt"));
         assert!(is_litter("__MACOSX/a/._b.png") && is_litter("a/.DS_Store") && is_litter("a\\Thumbs.db"));
         assert!(!is_litter("a/b.png") && !is_litter("../b.png"));

@@ -36,6 +36,19 @@ pub(crate) fn label(mask: &[bool], width: usize, first: u32, regions: &mut [u32]
     next
 }
 
+/// The places of each 8-connected region's pixels in a mask, row by row.
+pub(crate) fn pixels(mask: &[bool], width: usize) -> Vec<Vec<usize>> {
+    let mut numbers = vec![NONE; mask.len()];
+    let count = label(mask, width, 0, &mut numbers);
+    let mut regions = vec![Vec::new(); count as usize];
+    for (at, &number) in numbers.iter().enumerate() {
+        if let Some(region) = regions.get_mut(number as usize) {
+            region.push(at);
+        }
+    }
+    regions
+}
+
 /// One connected region of a map at or above a threshold, in pixels of the inspected image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instance {

@@ -7,10 +7,11 @@ use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
 use super::metric::{Input, Metric, Metrics};
 use super::prediction::{Prediction, instances, outlines};
 use super::{CategoryReport, Decisions, Share, Unfamiliar};
-use crate::data::dataset::{TestSet, truth};
-use crate::data::image::decode_mask;
-use crate::data::labelled::Class;
+use crate::data::dataset::TestSet;
+use crate::data::image::orientation;
+use crate::data::labelled::{Class, SOME_DEFECT};
 use crate::data::map::AnomalyMap;
+use crate::data::mask;
 use crate::inspect::{Detector, FamiliarityRecord};
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
 use crate::verdict::calibration::Calibration;
@@ -26,8 +27,8 @@ pub struct Subject<'a> {
     pub class: &'a Class,
     /// The image file.
     pub image: &'a [u8],
-    /// The mask file.
-    pub mask: Option<&'a [u8]>,
+    /// The mask files: one, or one for each defect.
+    pub masks: &'a [&'a [u8]],
 }
 
 /// A measured image: its numbers and a small picture.
@@ -104,7 +105,7 @@ impl Session {
             Ok(prediction) => {
                 result.size = prediction.size;
                 result.milliseconds = prediction.milliseconds;
-                self.measure(&mut result, &prediction, subject.mask)?;
+                self.measure(&mut result, &prediction, subject)?;
                 picture = prediction.picture;
             }
             Err(reason) => result.problem = Some(reason),
@@ -113,7 +114,7 @@ impl Session {
         Ok(MeasuredImage { result, picture })
     }
 
-    fn measure(&mut self, result: &mut ImageResult, found: &Prediction, mask: Option<&[u8]>) -> Result<()> {
+    fn measure(&mut self, result: &mut ImageResult, found: &Prediction, subject: Subject<'_>) -> Result<()> {
         let side = self.side;
         result.score = Some(found.score);
         result.dest_score = Some(found.dest_score);
@@ -130,22 +131,13 @@ impl Session {
             let is_known = result.unfamiliar != Some(true);
             result.certainty = is_known.then(|| calibration.certainty(found.score));
         }
-        let truth = match (&result.class, mask) {
-            (Class::Good, _) => Some(vec![false; side * side]),
-            (Class::Defective(_), Some(mask)) => {
-                let read = decode_mask(mask).and_then(|mask| truth(&mask, result.size, side));
-                match read {
-                    Ok(truth) => Some(truth),
-                    Err(err) => {
-                        result.problem = Some(format!("its mask is left out: {err}"));
-                        None
-                    }
-                }
+        let truth = match truth_of(subject, result, side) {
+            Ok(Some(truth)) => truth,
+            Ok(None) => return Ok(()),
+            Err(err) => {
+                result.problem = Some(format!("its mask is left out: {err}"));
+                return Ok(());
             }
-            _ => None,
-        };
-        let Some(truth) = truth else {
-            return Ok(());
         };
         let pixels = match &result.class {
             Class::Defective(kind) => {
@@ -365,6 +357,26 @@ impl Session {
     }
 }
 
+/// Where an image is defective; none where nobody says. Of an image that nobody labels, its mask does.
+fn truth_of(subject: Subject<'_>, result: &mut ImageResult, side: usize) -> Result<Option<Vec<bool>>> {
+    if result.class == Class::Good {
+        return Ok(Some(vec![false; side * side]));
+    }
+    if subject.masks.is_empty() {
+        return Ok(None);
+    }
+    let mask = mask::decode_all(subject.masks)?;
+    if result.class == Class::Unlabelled {
+        if !mask::marks_anything(&mask) {
+            result.class = Class::Good;
+            return Ok(Some(vec![false; side * side]));
+        }
+        result.class = Class::Defective(SOME_DEFECT.into());
+    }
+    let mask = mask::fit(mask, result.size, orientation(subject.image))?;
+    mask::truth(&mask, side).map(Some)
+}
+
 /// Evaluates a folder, image by image. `progress` hears how many of how many are done; the small
 /// pictures of the images come in their order.
 ///
@@ -383,12 +395,18 @@ pub async fn evaluate(
     let mut session = Session::new(detector);
     let mut pictures = Vec::with_capacity(test.set.images.len());
     for (done, image) in test.set.images.iter().enumerate() {
-        let (bytes, mask) = (read(image.file)?, image.mask.map(read).transpose()?);
+        let bytes = read(image.file)?;
+        let masks = image
+            .masks
+            .iter()
+            .map(|&file| read(file))
+            .collect::<Result<Vec<_>>>()?;
+        let masks: Vec<&[u8]> = masks.iter().map(Vec::as_slice).collect();
         let subject = Subject {
             name: &image.name,
             class: &image.class,
             image: &bytes,
-            mask: mask.as_deref(),
+            masks: &masks,
         };
         pictures.push(session.add(detector, subject).await?.picture);
         progress(done + 1, test.set.images.len());

@@ -255,12 +255,13 @@ impl EvaluateState {
         }
     }
 
-    /// The file at a index of the set's list, and its mask's.
-    pub fn contents(&self, index: usize) -> Option<(Readable, Option<Readable>)> {
+    /// The file at an index of the set's list, and its masks'.
+    pub fn contents(&self, index: usize) -> Option<(Readable, Vec<Readable>)> {
         let files = self.files.as_ref()?;
         let image = files.set.images.get(index)?;
         let content = |file: usize| files.files.get(file).map(|given| given.content.clone());
-        Some((content(image.file)?, image.mask.and_then(content)))
+        let masks = image.masks.iter().filter_map(|&mask| content(mask)).collect();
+        Some((content(image.file)?, masks))
     }
 
     /// Begins anew, with the worker and the model of the moment.

@@ -1,10 +1,10 @@
-//! A labelled folder on disk, and the truth of a mask.
+//! A labelled folder on disk.
 
 use std::path::{Path, PathBuf};
 
 use super::files::no_images;
-use crate::data::image::{GrayImage, resize_mask};
 use crate::data::labelled::{self, Class, LabelledImage, LabelledSet};
+use crate::data::mask;
 use crate::data::paths::is_litter;
 use crate::{Error, Result};
 
@@ -31,26 +31,7 @@ impl TestSet {
                 root.display()
             )));
         }
-        let absolute = root.canonicalize().map_err(Error::io("read", root))?;
-        let name = absolute
-            .file_name()
-            .map_or_else(|| "category".into(), |name| name.to_string_lossy().into_owned());
-        let mut files = Vec::new();
-        list(root, &mut files)?;
-        files.sort();
-        let paths: Vec<String> = files
-            .iter()
-            .map(|file| {
-                let inner = file.strip_prefix(root).unwrap_or(file);
-                // a hidden folder that is named is meant
-                format!(
-                    "{}/{}",
-                    name.trim_start_matches('.'),
-                    inner.to_string_lossy().replace('\\', "/")
-                )
-            })
-            .collect();
-        let set = labelled::classify_paths(&paths);
+        let Self { name, set, files } = Self::sort_out(root)?;
         if set.images.is_empty() {
             let test = root.join("test");
             return Err(if test.is_dir() {
@@ -69,6 +50,51 @@ impl TestSet {
 }
 
 impl TestSet {
+    /// Sorts out a folder, whatever is in it.
+    pub(super) fn sort_out(root: &Path) -> Result<Self> {
+        let absolute = root.canonicalize().map_err(Error::io("read", root))?;
+        let name = absolute
+            .file_name()
+            .map_or_else(|| "category".into(), |name| name.to_string_lossy().into_owned());
+        let mut files = Vec::new();
+        list(root, &mut files, &mut Vec::new())?;
+        files.sort();
+        let paths: Vec<String> = files
+            .iter()
+            .map(|file| {
+                let inner = file.strip_prefix(root).unwrap_or(file);
+                // a hidden folder that is named is meant
+                format!(
+                    "{}/{}",
+                    name.trim_start_matches('.'),
+                    inner.to_string_lossy().replace('\\', "/")
+                )
+            })
+            .collect();
+        let set = labelled::classify_paths(&paths);
+        Ok(Self { name, set, files })
+    }
+
+    /// The images to train on: those of `train`, of which masks beside them may tell which are good, or without such a
+    /// folder all that are good.
+    pub(super) fn train_good(&self) -> Result<Vec<PathBuf>> {
+        let path = |file: usize| self.files[file].clone();
+        let mut good: Vec<PathBuf> = self.set.train_good.iter().map(|&file| path(file)).collect();
+        if good.is_empty() {
+            for &(image, mask) in &self.set.train_masked {
+                if !mask::marks_anything(&mask::read(&self.files[mask])?) {
+                    good.push(path(image));
+                }
+            }
+        }
+        if good.is_empty() && !self.set.has_split {
+            let images = self.set.images.iter();
+            let own = images.filter(|image| image.class == Class::Good);
+            good.extend(own.map(|image| path(image.file)));
+        }
+        Ok(good)
+    }
+
     /// Leaves `count` images, spread over the set, if there are more.
     pub fn thin_out(&mut self, count: usize) {
         let all = self.set.images.len();
@@ -109,7 +135,7 @@ impl TestSet {
                 file: self.files.len(),
                 name,
                 class: Class::Good,
-                mask: None,
+                masks: Vec::new(),
             });
             self.files.push(path);
         }
@@ -117,59 +143,23 @@ impl TestSet {
     }
 }
 
-/// All files below a folder, hidden folders left out.
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// All files below a folder, hidden folders left out, and links to a folder that they lie in. `above` are the folders from
+/// the root down to this one.
+fn list(folder: &Path, files: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> Result<()> {
+    let own = folder.canonicalize().map_err(Error::io("read", folder))?;
+    if above.contains(&own) {
+        return Ok(());
+    }
+    above.push(own);
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let path = entry.map_err(Error::io("read", folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && !is_litter(&name) {
-            list(&path, files)?;
+            list(&path, files, above)?;
         } else if path.is_file() {
             files.push(path);
         }
     }
+    above.pop();
     Ok(())
-}
-
-/// `true` where a mask says defective, row by row in a square of `side`; `size` is the image's.
-///
-/// # Errors
-/// [`Error::Image`] if the mask has another size than its image or is a picture of another kind.
-pub fn truth(mask: &GrayImage, (width, height): (u32, u32), side: usize) -> Result<Vec<bool>> {
-    if mask.dimensions() != (width, height) {
-        return Err(Error::Image(format!(
-            "the mask has {} x {} pixels but its image {width} x {height}: they must have the same size",
-            mask.width(),
-            mask.height()
-        )));
-    }
-    check_black_and_white(mask)?;
-    Ok(resize_mask(mask, side, side))
-}
-
-/// Refuses what cannot be a mask. Grey along the edges is fine (half grey is where defects begin);
-/// grey all over is a photo, and dark grey alone means labels that were counted, not painted.
-fn check_black_and_white(mask: &GrayImage) -> Result<()> {
-    const BLACK: u8 = 25;
-    const WHITE: u8 = 230;
-    const GREY_SHARE: f64 = 0.05;
-    let values = mask.as_raw();
-    let grey = values
-        .iter()
-        .filter(|value| (BLACK..WHITE).contains(value))
-        .count();
-    let brightest = values.iter().max().copied().unwrap_or_default();
-    let reason = if grey as f64 > GREY_SHARE * values.len() as f64 {
-        format!(
-            "is grey in {:.0} % of its area",
-            100.0 * grey as f64 / values.len() as f64
-        )
-    } else if brightest > 0 && brightest < WHITE {
-        format!("is nowhere brighter than {brightest} of 255")
-    } else {
-        return Ok(());
-    };
-    Err(Error::Image(format!(
-        "the mask {reason}: masks must be white where the part is defective and black elsewhere"
-    )))
 }

@@ -12,7 +12,7 @@ mod labelled;
 mod mvtec;
 
 pub use files::{LoadedImages, image_files, load_good, some_image_files};
-pub use labelled::{TestSet, truth};
+pub use labelled::TestSet;
 pub use mvtec::{Category, GOOD, categories};
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::some_image_files;
+use super::TestSet;
+use super::files::no_images;
+use crate::data::labelled;
 use crate::{Error, Result};
 
 /// Name of the folders that hold good images.
@@ -41,7 +43,7 @@ pub fn categories(root: &Path) -> Result<Vec<Category>> {
 }
 
 impl Category {
-    /// A folder that holds `train/good` or `test`.
+    /// A folder with a folder in it that says what its images are or are for, such as `train`, `test` or `good`.
     ///
     /// # Errors
     /// [`Error::Dataset`] if it is missing, no folder or laid out in another way.
@@ -58,31 +60,45 @@ impl Category {
                 root.display()
             )));
         }
-        if !root.join("train").join(GOOD).is_dir() && !root.join("test").is_dir() {
+        if !subfolders(root)?
+            .iter()
+            .any(|folder| labelled::is_telling(&name_of(folder)))
+        {
             return Err(not_this_layout(root));
         }
         let absolute = root.canonicalize().map_err(Error::io("read", root))?;
-        let name = absolute
-            .file_name()
-            .map_or_else(|| "category".into(), |n| n.to_string_lossy().into_owned());
+        let name = match name_of(&absolute) {
+            name if name.is_empty() => "category".into(),
+            name => name,
+        };
         Ok(Self {
             root: root.to_path_buf(),
             name,
         })
     }
 
-    /// The good images to train on, sorted.
+    /// The good images to train on, sorted: those of `train`, or without such a folder all that are good.
     ///
     /// # Errors
-    /// [`Error::Dataset`] if the folder is missing or holds no image, [`Error::Io`] if it cannot
-    /// be read.
+    /// [`Error::Dataset`] if there is none, [`Error::Io`] if the folder cannot be read, and the reasons of
+    /// [`mask::read`](crate::data::mask::read) where masks tell which images are good.
     pub fn train_good(&self) -> Result<Vec<PathBuf>> {
+        let good = TestSet::sort_out(&self.root)?.train_good()?;
         let folder = self.root.join("train").join(GOOD);
-        if !folder.is_dir() {
-            return Err(not_this_layout(&self.root));
+        match good.is_empty() {
+            true if folder.is_dir() => Err(no_images(&folder)),
+            true => Err(not_this_layout(&self.root)),
+            false => Ok(good),
         }
-        some_image_files(&folder)
     }
+}
+
+fn name_of(folder: &Path) -> String {
+    folder
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn subfolders(root: &Path) -> Result<Vec<PathBuf>> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use super::*;
 use crate::config::InputLayout;
 use crate::data::image::{GrayImage, Rgb, RgbImage};
+use crate::data::mask;
 
 fn save(path: &Path, grey: u8) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("created");
@@ -67,42 +68,26 @@ fn a_folder_is_sorted_out() {
         .set
         .images
         .iter()
-        .map(|image| (image.name.as_str(), image.mask.map(|mask| &test.files[mask])))
+        .map(|image| {
+            (
+                image.name.as_str(),
+                image.masks.first().map(|mask| &test.files[*mask]),
+            )
+        })
         .collect();
-    let mask = |name: &str| folder.path().join("ground_truth").join(name);
+    let path = |name: &str| folder.path().join("ground_truth").join(name);
     assert_eq!(
         shown,
         [
             ("test/good/000.png", None),
-            ("test/hole/000.bmp", Some(&mask("hole/000.png"))),
-            ("test/scratch/000.png", Some(&mask("scratch/000_mask.png"))),
+            ("test/hole/000.bmp", Some(&path("hole/000.png"))),
+            ("test/scratch/000.png", Some(&path("scratch/000_mask.png"))),
         ]
     );
     assert_eq!(test.set.train_good.len(), 3);
-    let read = crate::data::image::read_mask(&mask("hole/000.png")).expect("reads");
-    let half = truth(&read, (8, 6), 4).expect("is a mask");
+    let read = mask::read(&path("hole/000.png")).expect("reads");
+    let half = mask::truth(&read, 4).expect("is a mask");
     assert!(half.chunks(4).all(|row| row == [true, true, false, false]));
-}
-
-#[test]
-fn pictures_that_cannot_be_masks_are_refused() {
-    let refused = |picture: &GrayImage| truth(picture, (8, 6), 4).expect_err("refused").to_string();
-    let size = refused(&GrayImage::new(9, 6));
-    assert!(size.contains("9 x 6") && size.contains("8 x 6"), "{size}");
-    let photo = refused(&GrayImage::from_fn(8, 6, |x, y| {
-        ::image::Luma([(30 * x + y) as u8])
-    }));
-    assert!(photo.contains("is grey in"), "{photo}");
-    let counted = refused(&GrayImage::from_fn(8, 6, |x, _| ::image::Luma([u8::from(x > 4)])));
-    assert!(counted.contains("nowhere brighter than 1 of 255"), "{counted}");
-    let soft = GrayImage::from_fn(8, 6, |x, y| {
-        ::image::Luma([if (x, y) == (4, 3) {
-            128
-        } else {
-            255 * u8::from(x > 4)
-        }])
-    });
-    truth(&soft, (8, 6), 4).expect("one grey pixel at the edge is fine");
 }
 
 #[test]

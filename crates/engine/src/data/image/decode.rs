@@ -7,7 +7,7 @@ use std::path::Path;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{GrayImage, RgbImage};
+use super::RgbImage;
 use crate::{Error, Result};
 
 /// The longest side that is decoded, in pixels.
@@ -18,7 +18,7 @@ pub const MAX_PIXELS: u64 = 100_000_000;
 const MAX_BYTES: u64 = 800_000_000;
 
 /// The formats that can be opened, for messages.
-const FORMATS: &str = "PNG, JPEG, WebP, BMP or GIF";
+const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
 
 /// Decodes an image: upright as its EXIF data says, transparency over white, 16-bit and grey
 /// values brought to 8-bit RGB, of an animation the first picture.
@@ -30,12 +30,26 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     decode_dynamic(bytes).map(flatten)
 }
 
-/// Decodes a mask: grey values, 255 where defective. Transparency is ignored.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_mask(bytes: &[u8]) -> Result<GrayImage> {
-    decode_dynamic(bytes).map(|image| image.to_luma8())
+/// How an image file says that its picture is to be turned.
+pub fn orientation(bytes: &[u8]) -> Orientation {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok();
+    let decoder = reader.and_then(|reader| reader.into_decoder().ok());
+    decoder.map_or(Orientation::NoTransforms, |mut decoder| turn(&mut decoder))
+}
+
+fn turn(decoder: &mut impl ImageDecoder) -> Orientation {
+    /// Some programs write what begins Exif data in JPEG files into WebP files, too.
+    const JPEG_START: &[u8] = b"Exif\0\0";
+    match decoder.orientation() {
+        Ok(turn) if turn != Orientation::NoTransforms => turn,
+        _ => {
+            let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+            let inner = exif.strip_prefix(JPEG_START);
+            inner
+                .and_then(Orientation::from_exif_chunk)
+                .unwrap_or(Orientation::NoTransforms)
+        }
+    }
 }
 
 /// Whether a file begins as an image does, of a kind that can be opened or not.
@@ -64,6 +78,7 @@ fn name_of(format: ImageFormat) -> Option<&'static str> {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Gif => "GIF",
         ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
         ImageFormat::WebP => "WebP",
         _ => return None,
     })
@@ -80,11 +95,11 @@ pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
     let mut decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let is_turned = matches!(
-        decoder.orientation(),
-        Ok(Orientation::Rotate90
+        turn(&mut decoder),
+        Orientation::Rotate90
             | Orientation::Rotate270
             | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH)
+            | Orientation::Rotate270FlipH
     );
     Some((
         name,
@@ -105,23 +120,19 @@ pub fn read(path: &Path) -> Result<RgbImage> {
     decode(&bytes).map_err(|error| error.in_file(path))
 }
 
-/// Reads and decodes a mask file.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_mask(path: &Path) -> Result<GrayImage> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    decode_mask(&bytes).map_err(|error| error.in_file(path))
-}
-
-fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
+/// The pixels of an image file as they are stored, upright.
+pub(crate) fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(Error::Image(format!(
             "the file is empty: choose a {FORMATS} image"
         )));
     }
-    let format = ::image::guess_format(bytes)
-        .map_err(|_| Error::Image(format!("the file is not an image: choose a {FORMATS} file")))?;
+    let format = ::image::guess_format(bytes).map_err(|_| {
+        Error::Image(match other_format(bytes) {
+            Some(name) => format!("{name} files are not supported: convert it to PNG or JPEG"),
+            None => format!("the file is not an image: choose a {FORMATS} file"),
+        })
+    })?;
     let Some(name) = name_of(format) else {
         let name = format.extensions_str().first().unwrap_or(&"these").to_uppercase();
         return Err(Error::Image(format!(
@@ -155,7 +166,14 @@ fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
     if !complete && matches!(format, ImageFormat::Jpeg | ImageFormat::WebP) {
         return Err(cut_off(name));
     }
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    if format == ImageFormat::Jpeg && !is_interleaved(bytes) {
+        return Err(Error::Image(
+            "the JPEG file holds its colours one after the other, which is not supported: save it again as an ordinary \
+             JPEG or PNG"
+                .into(),
+        ));
+    }
+    let orientation = turn(&mut decoder);
     let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
     image.apply_orientation(orientation);
     Ok(image)
@@ -220,9 +238,57 @@ fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     }
 }
 
-/// Walks a JPEG file's segments up to the end-of-image marker. Thumbnails have one too, but
-/// inside of a segment, which is stepped over.
+/// What a file is whose type the decoders do not know.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    const STARTS: [(&[u8], &str); 7] = [
+        (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"%PDF", "PDF"),
+        (b"<svg", "SVG"),
+        (b"\x89HDF", "HDF5"),
+    ];
+    /// Where files of the family of MP4 name their kind.
+    const BRAND: std::ops::Range<usize> = 4..12;
+    const BRANDS: [(&[u8], &str); 4] = [
+        (b"ftypheic", "HEIC"),
+        (b"ftypheix", "HEIC"),
+        (b"ftypmif1", "HEIF"),
+        (b"ftypavif", "AVIF"),
+    ];
+    let brand = bytes.get(BRAND).unwrap_or_default();
+    let starts = STARTS.into_iter().find(|(start, _)| bytes.starts_with(start));
+    let found = starts.or_else(|| BRANDS.into_iter().find(|(own, _)| *own == brand));
+    found.map(|(_, name)| name)
+}
+
+/// Whether the scans of a baseline JPEG file hold all colours: the decoder reads no others, and does not say so.
+fn is_interleaved(bytes: &[u8]) -> bool {
+    const BASELINE: [u8; 2] = [0xc0, 0xc1];
+    const SCAN: u8 = 0xda;
+    /// Where a frame's segment has the number of its components, and a scan's.
+    const COMPONENTS: [usize; 2] = [7, 2];
+    let mut frame = None;
+    let mut answer = true;
+    let _ = jpeg_segments(bytes, |marker, segment| {
+        if BASELINE.contains(&marker) {
+            frame = segment.get(COMPONENTS[0]).copied();
+        } else if marker == SCAN && frame.is_some() {
+            answer &= segment.get(COMPONENTS[1]).copied() == frame;
+        }
+    });
+    answer
+}
+
+/// Whether the file's segments reach its end.
 fn jpeg_ends(bytes: &[u8]) -> Option<()> {
+    jpeg_segments(bytes, |_, _| {})
+}
+
+/// Walks a JPEG file's segments up to the end-of-image marker; `see` gets each marker, and what follows from the segment's
+/// length on. Thumbnails have an end, too, but inside of a segment, which is stepped over.
+fn jpeg_segments(bytes: &[u8], mut see: impl FnMut(u8, &[u8])) -> Option<()> {
     const END: u8 = 0xd9;
     let mut at = 2;
     loop {
@@ -235,13 +301,17 @@ fn jpeg_ends(bytes: &[u8]) -> Option<()> {
             END => return Some(()),
             // Stuffed zeros and restart markers of picture data stand alone.
             0x00 | 0x01 | 0xd0..=0xd8 => {}
-            _ => at += usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])),
+            _ => {
+                see(marker, &bytes[at..]);
+                at += usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+            }
         }
     }
 }
 
 /// Brings every kind of pixel to RGB over a white ground.
 fn flatten(image: DynamicImage) -> RgbImage {
+    let image = with_full_range(image);
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }
@@ -255,6 +325,42 @@ fn flatten(image: DynamicImage) -> RgbImage {
         .pixels()
         .flat_map(|&::image::Rgba([r, g, b, a])| [r, g, b].map(|v| over_white(v, a)));
     RgbImage::from_raw(width, height, pixels.collect()).unwrap_or_default()
+}
+
+/// Cameras of 10 and 12 bits save values of 16 bits that leave the highest bits empty, which would be nearly black.
+fn with_full_range(image: DynamicImage) -> DynamicImage {
+    const DEPTHS: [u16; 2] = [10, 12];
+    let channels = usize::from(image.color().channel_count());
+    let colours = channels - usize::from(image.color().has_alpha());
+    let stretch = |values: &mut [u16]| {
+        let pixels = values.chunks_exact(channels);
+        let highest = pixels
+            .flat_map(|pixel| &pixel[..colours])
+            .max()
+            .copied()
+            .unwrap_or_default();
+        let full = DEPTHS
+            .map(|depth| (1 << depth) - 1)
+            .into_iter()
+            .find(|&full| highest <= full);
+        let Some(full) = full.filter(|_| highest > u16::from(u8::MAX)) else {
+            return;
+        };
+        for pixel in values.chunks_exact_mut(channels) {
+            for value in &mut pixel[..colours] {
+                *value = (u32::from(*value) * u32::from(u16::MAX) / u32::from(full)) as u16;
+            }
+        }
+    };
+    let mut image = image;
+    match &mut image {
+        DynamicImage::ImageLuma16(own) => stretch(own),
+        DynamicImage::ImageLumaA16(own) => stretch(own),
+        DynamicImage::ImageRgb16(own) => stretch(own),
+        DynamicImage::ImageRgba16(own) => stretch(own),
+        _ => {}
+    }
+    image
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@ use ::image::codecs::gif::GifEncoder;
 use ::image::{Delay, DynamicImage, Frame, Rgb, Rgba, RgbaImage};
 
 use super::*;
+use crate::data::image::GrayImage;
 
-const FORMATS_TO_TRY: [ImageFormat; 5] = [
+const FORMATS_TO_TRY: [ImageFormat; 6] = [
+    ImageFormat::Tiff,
     ImageFormat::Png,
     ImageFormat::Jpeg,
     ImageFormat::Gif,
@@ -56,9 +58,10 @@ fn types_and_sizes_are_told_without_decoding() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("picture");
     // the encoder of WebP at hand loses nothing
-    for (format, name) in FORMATS_TO_TRY
-        .into_iter()
-        .zip(["PNG", "JPEG", "GIF", "BMP", "lossless WebP"])
+    for (format, name) in
+        FORMATS_TO_TRY
+            .into_iter()
+            .zip(["TIFF", "PNG", "JPEG", "GIF", "BMP", "lossless WebP"])
     {
         let bytes = encode(&picture(60, 40).into(), format);
         assert_eq!(type_name(&bytes), Some(name));
@@ -249,7 +252,16 @@ fn headers_that_promise_too_much_are_refused_before_anything_is_allocated() {
 fn no_image_at_all_is_said_plainly() {
     assert!(message(b"").contains("empty"));
     assert!(message(b"hello, I am a text").contains("not an image"));
-    assert!(message(b"II*\0\x08\0\0\0").contains("TIFF images are not supported"));
+    assert!(message(b"II*\0\x08\0\0\0").contains("TIFF file"));
+    for (start, name) in [
+        (&b"\0\0\0\x0cjP  \r\n\x87\n"[..], "JPEG 2000"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"%PDF-1.7", "PDF"),
+    ] {
+        let expected = format!("{name} files are not supported: convert it to PNG or JPEG");
+        assert_eq!(message(start), expected);
+    }
     assert!(message(b"\x89PNG\r\n\x1a\n").contains("cut off"));
     assert!(message(b"\xff\xd8\xff").contains("JPEG"));
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
@@ -281,10 +293,59 @@ fn files_are_named() {
 }
 
 #[test]
-fn masks_are_read_as_grey() {
-    let mask = GrayImage::from_fn(4, 4, |x, _| ::image::Luma([if x < 2 { 0 } else { 255 }]));
-    assert_eq!(
-        decode_mask(&encode(&mask.clone().into(), ImageFormat::Png)).expect("decoded"),
-        mask
-    );
+fn cameras_of_ten_and_twelve_bits_are_not_dark() {
+    let grey = |values: [u16; 2]| {
+        let image = ::image::ImageBuffer::from_fn(4, 2, |x, _| ::image::Luma([values[usize::from(x > 1)]]));
+        let decoded = decode(&encode(&DynamicImage::ImageLuma16(image), ImageFormat::Png)).expect("decoded");
+        [decoded.get_pixel(0, 0).0[0], decoded.get_pixel(3, 0).0[0]]
+    };
+    assert_eq!(grey([0, 4095]), [0, 255]);
+    assert_eq!(grey([2048, 4000]), [128, 249]);
+    assert_eq!(grey([512, 1023]), [128, 255]);
+    // more bits are as they are, and so is what would be a picture of 8 bits
+    assert_eq!(grey([0, 65_535]), [0, 255]);
+    assert_eq!(grey([4096, 8192]), [16, 32]);
+    assert_eq!(grey([0, 255]), [0, 1]);
+    let colour = ::image::ImageBuffer::from_pixel(2, 2, Rgba([4095_u16, 2048, 0, u16::MAX]));
+    let decoded = decode(&encode(&DynamicImage::ImageRgba16(colour), ImageFormat::Png)).expect("decoded");
+    assert_eq!(decoded.get_pixel(0, 0).0, [255, 128, 0]);
+}
+
+#[test]
+fn colours_one_after_the_other_are_refused() {
+    let bytes = encode(&picture(16, 16).into(), ImageFormat::Jpeg);
+    assert!(is_interleaved(&bytes));
+    // the first scan has one of the three components
+    let scan = bytes
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xda])
+        .expect("a scan");
+    let mut apart = bytes.clone();
+    apart[scan + 4] = 1;
+    assert!(!is_interleaved(&apart));
+    let grey = encode(&DynamicImage::new_luma8(16, 16), ImageFormat::Jpeg);
+    assert!(is_interleaved(&grey));
+}
+
+#[test]
+fn webp_photos_with_the_start_of_jpeg_are_turned() {
+    let plain = encode(&picture(60, 40).into(), ImageFormat::WebP);
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    for start in [&b""[..], b"Exif\0\0"] {
+        let exif = [start, exif].concat();
+        // the extended format: a block with the size and what there is, the picture, the Exif data
+        let mut blocks = b"VP8X\x0a\0\0\0\x08\0\0\0".to_vec();
+        blocks.extend([59, 0, 0, 39, 0, 0]);
+        blocks.extend(&plain[12..]);
+        blocks.extend(b"EXIF");
+        blocks.extend((exif.len() as u32).to_le_bytes());
+        blocks.extend(&exif);
+        let mut file = b"RIFF".to_vec();
+        file.extend((blocks.len() as u32 + 4).to_le_bytes());
+        file.extend(b"WEBP");
+        file.extend(blocks);
+        let decoded = decode(&file).expect("decoded");
+        assert_eq!(decoded.dimensions(), (40, 60), "{start:?}");
+        assert_eq!(orientation(&file), Orientation::Rotate90);
+    }
 }

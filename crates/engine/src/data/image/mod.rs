@@ -7,11 +7,12 @@ mod decode;
 mod resize;
 mod rotate;
 
+pub use ::image::metadata::Orientation;
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub use decode::{
-    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_mask, is_image, probe, read, read_mask, type_name,
-};
+pub(crate) use decode::decode_dynamic;
+
+pub use decode::{LOSSY, MAX_PIXELS, MAX_SIDE, decode, is_image, orientation, probe, read, type_name};
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;
 

@@ -71,26 +71,10 @@ pub(crate) fn Folder(page: &Page) -> Html {
 
 /// What the folder holds, in words.
 fn summary(set: &LabelledSet) -> String {
-    let count = |defective| {
-        set.images
-            .iter()
-            .filter(|image| image.class.is_defective() == defective)
-            .count()
-    };
-    let masks = set.images.iter().filter(|image| image.mask.is_some()).count();
-    let mut words = vec![
-        format!("{} good", count(Some(false))),
-        format!("{} defective ({masks} with masks)", count(Some(true))),
-    ];
-    match count(None) {
-        0 => {}
-        more => words.push(format!("{more} without class")),
-    }
-    let name = set.name.as_deref().unwrap_or("The folder");
     format!(
-        "{name}: {} images to measure, {}.",
-        set.images.len(),
-        words.join(", ")
+        "{}: {}.",
+        set.name.as_deref().unwrap_or("The folder"),
+        set.summary()
     )
 }
 

@@ -1,0 +1,284 @@
+use super::*;
+
+fn shown(set: &LabelledSet) -> Vec<(&str, &str, Option<usize>)> {
+    assert!(set.images.iter().all(|image| image.masks.len() < 2));
+    let images = set.images.iter();
+    images
+        .map(|image| (&*image.name, image.class.name(), image.masks.first().copied()))
+        .collect()
+}
+
+#[test]
+fn the_layout_of_mvtec() {
+    let set = classify_paths(&[
+        "bottle/train/good/000.png",
+        "bottle/test/good/000.png",
+        "bottle/test/crack/000.png",
+        "bottle/test/hole/000.png",
+        "bottle/ground_truth/crack/000_mask.png",
+        "bottle/ground_truth/hole/000.PNG",
+        "bottle/license.txt",
+        "bottle/test/good/.hidden.png",
+        "__MACOSX/bottle/test/good/000.png",
+        "bottle/test/good/001.avif",
+    ]);
+    assert_eq!(set.name.as_deref(), Some("bottle"));
+    assert_eq!(set.train_good, [0]);
+    assert_eq!(
+        shown(&set),
+        [
+            ("test/good/000.png", "good", None),
+            ("test/crack/000.png", "crack", Some(4)),
+            ("test/hole/000.png", "hole", Some(5)),
+        ]
+    );
+    assert!(set.notes.is_empty(), "{:?}", set.notes);
+}
+
+#[test]
+fn good_and_defective_with_and_without_masks() {
+    let set = classify_paths(&["a/good/1.jpg", "a/defective/2.jpg", "a/masks/2.png"]);
+    assert_eq!(
+        shown(&set),
+        [
+            ("good/1.jpg", "good", None),
+            ("defective/2.jpg", "defective", Some(2))
+        ]
+    );
+    assert!(set.notes.is_empty(), "{:?}", set.notes);
+    let set = classify_paths(&["good/1.jpg", "scratch/2.jpg", "scratch/2_mask.png", "dent/3.jpg"]);
+    assert_eq!(
+        shown(&set)[1..],
+        [
+            ("dent/3.jpg", "dent", None),
+            ("scratch/2.jpg", "scratch", Some(2))
+        ]
+    );
+    let set = classify_paths(&[
+        "x/good/1.jpg",
+        "x/scratch/2.jpg",
+        "x/scratch/2_mask.png",
+        "x/bad/dent/3.jpg",
+    ]);
+    assert_eq!(
+        shown(&set)[1..],
+        [
+            ("bad/dent/3.jpg", "dent", None),
+            ("scratch/2.jpg", "scratch", Some(2))
+        ]
+    );
+    assert!(set.notes[0].contains("1 defective image has no mask (the first: bad/dent/3.jpg)"));
+    let set = classify_paths(&["set/bad/7.png", "set/good/7.png", "set/gt/bad/7.png"]);
+    assert_eq!(shown(&set)[1], ("bad/7.png", "defective", Some(2)));
+}
+
+#[test]
+fn what_is_odd_is_said() {
+    let notes = |paths: &[&str]| classify_paths(paths).notes.join(" ");
+    assert!(notes(&["notes.txt"]).contains("no images to evaluate"));
+    assert!(notes(&["d/good/1.png"]).contains("No image is labelled defective"));
+    assert!(notes(&["d/bad/1.png"]).contains("No image is labelled good"));
+    assert!(notes(&["1.png", "2.png"]).contains("2 images lie in no folder"));
+    let orphan = notes(&["d/good/1.png", "d/bad/2.png", "d/masks/9.png"]);
+    assert!(orphan.contains("No defective image has a mask"), "{orphan}");
+    assert!(
+        orphan.contains("1 mask belongs to no defective image (the first: d/masks/9.png)"),
+        "{orphan}"
+    );
+}
+
+#[test]
+fn layouts_of_the_field() {
+    let classes = |paths: &[&str]| -> Vec<(String, String, Vec<usize>)> {
+        let images = classify_paths(paths).images.into_iter();
+        images
+            .map(|image| (image.name, image.class.name().to_owned(), image.masks))
+            .collect()
+    };
+    let is = |paths: &[&str], expected: &[(&str, &str, &[usize])]| {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(name, class, masks)| (name.to_owned(), class.to_owned(), masks.to_vec()))
+            .collect();
+        assert_eq!(classes(paths), expected);
+    };
+    // two categories with the same names below
+    is(
+        &[
+            "d/bottle/test/hole/000.png",
+            "d/capsule/test/hole/000.png",
+            "d/bottle/ground_truth/hole/000_mask.png",
+            "d/capsule/ground_truth/hole/000_mask.png",
+            "d/bottle/test/good/000.png",
+        ],
+        &[
+            ("bottle/test/good/000.png", "good", &[]),
+            ("bottle/test/hole/000.png", "hole", &[2]),
+            ("capsule/test/hole/000.png", "hole", &[3]),
+        ],
+    );
+    // MVTec LOCO: a folder of masks for each image
+    is(
+        &[
+            "test/good/000.png",
+            "test/logical/000.png",
+            "test/logical/003.png",
+            "ground_truth/logical/000/000.png",
+            "ground_truth/logical/003/000.png",
+            "ground_truth/logical/003/001.png",
+        ],
+        &[
+            ("test/good/000.png", "good", &[]),
+            ("test/logical/000.png", "logical", &[3]),
+            ("test/logical/003.png", "logical", &[4, 5]),
+        ],
+    );
+    // lots below the classes
+    is(
+        &[
+            "test/good/lot_0/000.png",
+            "test/hole/lot_0/000.png",
+            "train/good/lot_0/1.png",
+        ],
+        &[
+            ("test/good/lot_0/000.png", "good", &[]),
+            ("test/hole/lot_0/000.png", "hole", &[]),
+        ],
+    );
+    assert_eq!(
+        classify_paths(&["test/good/a/0.png", "train/good/lot_0/1.png"]).train_good,
+        [1]
+    );
+    // MVTec 3D-AD: pictures and heights side by side
+    is(
+        &[
+            "test/crack/rgb/000.png",
+            "test/crack/gt/000.png",
+            "test/crack/xyz/000.tiff",
+            "test/good/rgb/000.png",
+        ],
+        &[
+            ("good/rgb/000.png", "good", &[]),
+            ("crack/rgb/000.png", "crack", &[1]),
+        ],
+    );
+    // MVTec AD 2: what is kept back has no class
+    is(
+        &[
+            "test_public/good/0.png",
+            "test_public/bad/1.png",
+            "test_public/ground_truth/bad/1_mask.png",
+            "test_private/2.png",
+            "test_private_mixed/3.png",
+            "validation/good/4.png",
+        ],
+        &[
+            ("test_public/good/0.png", "good", &[]),
+            ("test_public/bad/1.png", "defective", &[2]),
+            ("test_private/2.png", "no class", &[]),
+            ("test_private_mixed/3.png", "no class", &[]),
+        ],
+    );
+    // VisA
+    is(
+        &[
+            "candle/Data/Images/Normal/0.JPG",
+            "candle/Data/Images/Anomaly/000.JPG",
+            "candle/Data/Masks/Anomaly/000.png",
+        ],
+        &[
+            ("Images/Normal/0.JPG", "good", &[]),
+            ("Images/Anomaly/000.JPG", "defective", &[2]),
+        ],
+    );
+    // BTAD
+    is(
+        &[
+            "01/test/ok/1.bmp",
+            "01/test/ko/2.bmp",
+            "01/ground_truth/ko/2.png",
+            "01/train/ok/3.bmp",
+        ],
+        &[
+            ("test/ok/1.bmp", "good", &[]),
+            ("test/ko/2.bmp", "defective", &[2]),
+        ],
+    );
+    assert_eq!(
+        classify_paths(&["01/test/ok/1.bmp", "01/train/ok/3.bmp"]).train_good,
+        [1]
+    );
+    // KolektorSDD: masks beside their images tell the class
+    is(
+        &[
+            "kos00/Part0.jpg",
+            "kos00/Part0_label.bmp",
+            "kos01/Part0.jpg",
+            "kos01/Part0_label.bmp",
+        ],
+        &[
+            ("kos00/Part0.jpg", "no class", &[1]),
+            ("kos01/Part0.jpg", "no class", &[3]),
+        ],
+    );
+    // KolektorSDD2
+    is(
+        &[
+            "test/20000.png",
+            "test/20000_GT.png",
+            "train/1.png",
+            "train/1_GT.png",
+        ],
+        &[("test/20000.png", "no class", &[1])],
+    );
+    assert_eq!(
+        classify_paths(&["train/1.png", "train/1_GT.png", "train/2.png"]).train_masked,
+        [(0, 1)]
+    );
+    // masks in folders with other names
+    is(
+        &["test/bad/0.png", "test/good/0.png", "labels/bad/0.png"],
+        &[
+            ("test/good/0.png", "good", &[]),
+            ("test/bad/0.png", "defective", &[2]),
+        ],
+    );
+    is(
+        &["good/1.png", "bad/1.png", "bad_masks/1.png"],
+        &[("good/1.png", "good", &[]), ("bad/1.png", "defective", &[2])],
+    );
+    // a photo of a label is no mask
+    is(
+        &["good/bottle_label.png", "bad/cap_label.png"],
+        &[
+            ("good/bottle_label.png", "good", &[]),
+            ("bad/cap_label.png", "defective", &[]),
+        ],
+    );
+    // one folder of masks for two kinds with equal names: nobody knows whose it is
+    let paths = ["good/1.png", "hole/1.png", "dent/1.png", "masks/1.png"];
+    let set = classify_paths(&paths);
+    assert!(set.images.iter().all(|image| image.masks.is_empty()));
+    assert!(
+        set.notes
+            .iter()
+            .any(|note| note.contains("1 mask belongs to no defective image")),
+        "{:?}",
+        set.notes
+    );
+}
+
+#[test]
+fn what_was_understood_is_said() {
+    let set = classify_paths(&[
+        "test/good/0.png",
+        "test/hole/1.png",
+        "test/dent/2.png",
+        "ground_truth/hole/1_mask.png",
+        "test_private/4.png",
+    ]);
+    assert_eq!(
+        set.summary(),
+        "4 test images: 1 good, 2 defective (1 dent, 1 hole), 1 without a label; 1 of them with masks"
+    );
+}
