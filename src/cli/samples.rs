@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// Pictures to write.
     #[arg(long, default_value_t = 8, value_parser = whole(1..=MOST))]
     count: usize,
-    /// Paint this kind of anomaly alone.
+    /// Paint this kind of defect alone.
     #[arg(long, value_enum)]
     kind: Option<AnomalyKind>,
-    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    /// Folder of texture images for the synthetic defects; without it, built-in textures.
     #[arg(long)]
     textures: Option<PathBuf>,
     #[command(flatten)]
