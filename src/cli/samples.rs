@@ -36,7 +36,7 @@ pub(super) struct Args {
     settings: settings::Args,
 }
 
-/// Writes what training would see: the good image, the same with anomalies and their mask, side by side.
+/// Writes what training would see: the good image, the same with defects and their mask, side by side.
 pub(super) fn run(args: &Args) -> Result<()> {
     check_output_folder(&args.out)?;
     let category = Category::open(&args.data)?;

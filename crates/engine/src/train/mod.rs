@@ -297,7 +297,7 @@ impl Trainer {
         };
         let drawn = calibrate::draw(&self.synthesiser, image, &mut calibrate::rng(self.config.seed))?;
         let sample = drawn.ok_or_else(|| {
-            Error::Config("the settings of the synthetic anomalies leave every image as it is".into())
+            Error::Config("the settings of the synthetic defects leave every image as it is".into())
         })?;
         Ok((RgbImage::clone(image), sample))
     }
