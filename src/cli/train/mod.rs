@@ -203,6 +203,9 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     let start = Instant::now();
     let progress = Progress::new(trainer.steps_done(), &config, &costs);
     steps::train(&mut trainer, progress, args.checkpoint_every, &outputs.checkpoint).await?;
+    if trainer.held_out_count() > 0 {
+        eprintln!("measuring the thresholds on the held-out images");
+    }
     // calibrated is what the file will hold
     let trained = trainer.finish(args.precision).await?;
     let seconds = start.elapsed().as_secs_f64();

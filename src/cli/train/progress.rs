@@ -13,6 +13,8 @@ use destseg_engine::train::{Stage, StepReport};
 const KEEP: f32 = 0.9;
 /// A log file gets a line every so many steps; a terminal has the bar.
 const LOG_EVERY: usize = 50;
+/// The first line comes after so many steps, which are enough for an estimate of the time left.
+const FIRST_LINE: usize = 5;
 
 /// What is shown while it trains.
 pub(super) struct Progress {
@@ -64,9 +66,11 @@ impl Progress {
         let left = self
             .clock
             .left(report.step)
+            .filter(|left| !left.is_zero())
             .map_or_else(String::new, |left| format!(", {} left", in_words(left)));
-        if self.bar.is_hidden() && report.step.is_multiple_of(LOG_EVERY) {
-            let rate = (report.step - self.before) as f64 / self.start.elapsed().as_secs_f64();
+        let own = report.step - self.before;
+        if self.bar.is_hidden() && (report.step.is_multiple_of(LOG_EVERY) || own == FIRST_LINE) {
+            let rate = own as f64 / self.start.elapsed().as_secs_f64();
             eprintln!(
                 "{}, step {} of {}: {losses}, {rate:.2} steps/s{left}",
                 self.clock.name(stage),
