@@ -881,6 +881,11 @@ fn every_subcommand_is_documented_with_its_help() {
         subcommands.len(),
         "docs/cli.md describes a command that is gone: remove its section"
     );
+    assert_eq!(
+        cli_docs::with_contents(&page),
+        page,
+        "the list of docs/cli.md lacks a section: run `cargo xtask cli-docs`"
+    );
     for subcommand in subcommands.into_iter().chain([""]) {
         let arguments: Vec<&str> = Some(subcommand)
             .filter(|name| !name.is_empty())

@@ -449,3 +449,53 @@ fn lists_of_images_must_fit_their_folder() {
     let errors = fails(&eval, path);
     assert!(errors.contains("does not exist"), "{errors}");
 }
+
+/// Ctrl-C to the parent alone ends its training, too, which goes on from there.
+#[cfg(unix)]
+#[test]
+fn a_bench_that_is_stopped_stops_its_trainings() {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    let folder = data();
+    let path = folder.path();
+    let steps = [
+        "--batch",
+        "2",
+        "--student-steps",
+        "4000",
+        "--segmentation-steps",
+        "0",
+    ];
+    let bench = "bench data/fabric -o runs --devices cpu -- --checkpoint-every 3";
+    let child = Command::new(env!("CARGO_BIN_EXE_destseg"))
+        .args(bench.split(' ').chain(steps))
+        .current_dir(path)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("destseg starts");
+    let run = path.join("runs/destseg-compact/all/fabric/seed-0");
+    let checkpoint = run.join("model.safetensors.checkpoint");
+    while !checkpoint.exists() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(
+        said.contains("stopped with 0 of 1 run done: start the same command again")
+            && !said.contains("error"),
+        "{said}"
+    );
+    let log = fs::read_to_string(run.join("train.log")).expect("is there");
+    assert!(
+        log.contains("stopped after step "),
+        "the training has ended: {log}"
+    );
+    assert!(checkpoint.exists() && !run.join("model.safetensors").exists());
+}

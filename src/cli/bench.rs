@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::common::write_file;
 use super::number::{MOST, whole};
 use super::output::show;
-use super::runs::{Run, Split, Workers, check, check_data, keep_recipe, work_off};
+use super::runs::{Run, Split, Workers, check, check_data, check_flags, keep_recipe, work_off};
 use destseg_engine::config::{MOST_SEED, Method, Preset};
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::data::image;
@@ -96,7 +96,14 @@ struct Label {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let sets = open_sets(&args.sets)?;
+    if args.foreign.is_some() && sets.len() < 2 {
+        bail!(
+            "--foreign shows models the images of other sets, but {} is the only one: give two sets or more",
+            sets.first().map_or("", |set| &set.category.name)
+        );
+    }
     let (labels, runs) = plan(args, &sets)?;
+    check_flags(&runs)?;
     keep_recipe(&args.out, &args.workers, &args.train)?;
     let failures = work_off(&args.workers, &runs, &args.out)?;
     summarise(args, &sets, &labels, &runs)?;

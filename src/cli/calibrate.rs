@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::common::open_device;
-use super::retrain::{RetrainArgs, take};
+use super::number::percent;
+use super::retrain::{Good, RetrainArgs, take};
 use super::threshold::ThresholdArgs;
-use super::train::report;
+use super::train::{report, report_as, report_ready};
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{Preset, TrainConfig};
+use destseg_engine::config::{FEWEST_IMAGES, Preset, TrainConfig};
 use destseg_engine::data::image;
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::Trainer;
+use destseg_engine::verdict::calibration::{Calibration, SetBy};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -31,7 +33,7 @@ pub(super) struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     threshold: ThresholdArgs,
-    /// Put the threshold that training found in force again.
+    /// Put the threshold in force again that training, or the last calibration on good images, measured.
     #[arg(long, conflicts_with_all = ["data", "threshold", "promise"])]
     restore: bool,
     /// Look at all good images instead of the share that training held out.
@@ -48,90 +50,181 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut file = args.files.open()?;
-    match &args.data {
+    args.threshold.check(gives_probabilities(&file))?;
+    let measured = match &args.data {
         Some(data) => measure(&args, data, &mut file).await?,
         None if args.restore => {
             let Some(own) = &mut file.header.calibration else {
                 bail!("{} has no threshold to go back to", args.files.model.display());
             };
             own.restore();
+            None
         }
-        None => {}
-    }
+        None => None,
+    };
     if !args.threshold.is_empty() || args.restore {
         let calibration = args.threshold.apply(file.header.calibration.take())?;
         file.header.calibration = calibration;
     }
-    if let Some(calibration) = file.header.calibration.as_ref().filter(|_| !args.keep_thresholds) {
-        report(calibration);
+    match (&file.header.calibration, measured) {
+        (Some(calibration), Some(images)) => {
+            report_as(calibration, &summary(calibration));
+            report_ready(calibration, images);
+        }
+        (Some(calibration), None) if !args.keep_thresholds => report(calibration),
+        _ => {}
     }
     args.files.write(&file)
 }
 
-/// Refuses good images that the model does not know: its record of the part would be lost.
-async fn refuse_another_part(
+/// Whether the model's scores are probabilities.
+fn gives_probabilities(file: &ModelFile) -> bool {
+    let networks = file.header.networks();
+    networks.is_ok_and(|model| model.segmentation.is_some())
+}
+
+/// What was measured, in a sentence: the good images are not held out of a training.
+fn summary(calibration: &Calibration) -> String {
+    let quality = calibration.quality();
+    let (found, stopped) = (quality.found, quality.stopped);
+    format!(
+        "finds {} of {} painted defects and stops {} of {} good photos",
+        found.hits, found.all, stopped.hits, stopped.all
+    )
+}
+
+/// Names the good images that the model does not know, and refuses them if they are most: its record of the part would be
+/// lost.
+async fn check_part(
     args: &Args,
     file: &ModelFile,
-    trainer: &Trainer,
+    (good, trainer): (&Good, &Trainer),
     (teacher, device): (&Weights, &Device),
 ) -> Result<()> {
     /// Images that are looked at.
-    const MOST: usize = 20;
+    const MOST: usize = 100;
+    /// Images that are named.
+    const NAMED: usize = 3;
     let detector = methods::detector(file, Some(teacher), device)?;
-    let (mut unfamiliar, mut all) = (0, 0);
     let images = trainer.good_images();
-    for image in images.iter().step_by(images.len().div_ceil(MOST).max(1)) {
+    let every = images.len().div_ceil(MOST).max(1);
+    let (mut unfamiliar, mut all) = (Vec::new(), 0);
+    for (image, &index) in images.iter().zip(trainer.good_indices()).step_by(every) {
         let found = detector.detect_pixels(&image::to_f32(image)).await?;
-        unfamiliar += usize::from(detector.is_unfamiliar(found.distance, found.difference) == Some(true));
+        if detector.is_unfamiliar(found.distance, found.difference) == Some(true) {
+            unfamiliar.push(good.file(index).display().to_string());
+        }
         all += 1;
     }
-    if 2 * unfamiliar > all {
-        bail!(
-            "{unfamiliar} of {all} good images do not look like the part that {} knows: train a model on them, or add \
-             --new-part to calibrate this one for them all the same",
-            args.files.model.display()
-        );
+    let count = unfamiliar.len();
+    unfamiliar.sort();
+    unfamiliar.dedup();
+    let more = if unfamiliar.len() > NAMED { ", …" } else { "" };
+    unfamiliar.truncate(NAMED);
+    let said = format!(
+        "{count} of {all} good images do not look like the part that {} knows ({}{more})",
+        args.files.model.display(),
+        unfamiliar.join(", ")
+    );
+    if 2 * count > all {
+        bail!("{said}: train a model on them, or add --new-part to calibrate this one for them all the same");
+    }
+    if count > 0 {
+        eprintln!("note: {said}: look at them, and calibrate again without those of another part");
     }
     Ok(())
 }
 
-/// Measures thresholds and the familiarity record anew.
-async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<()> {
+/// Says that the good images seem to be those of the training, where the model has seen some that are looked at now.
+fn note_trained_on(args: &Args, file: &ModelFile, good: &Good, trainer: &Trainer) {
+    let Some(record) = file.header.training() else {
+        return;
+    };
+    let held_none_out = record.config.held_out == 0.0;
+    let trained_on = match held_none_out {
+        true => good.images.len(),
+        false => trainer.image_count(),
+    };
+    if (args.all || held_none_out) && record.data == good.name && record.images == trained_on {
+        eprintln!(
+            "note: these look like the images of the training ({}, {trained_on} of them trained on): what is measured on \
+             them is too optimistic, so give good images that the model has not seen",
+            record.data
+        );
+    }
+}
+
+/// Measures thresholds and the familiarity record anew; returns the number of good images, unless the thresholds are kept.
+async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Option<usize>> {
     let teacher = args.files.teacher(file)?;
     let (device, _) = open_device(args.files.device).await?;
-    let has_segmentation = file
-        .header
-        .networks()
-        .is_ok_and(|model| model.segmentation.is_some());
-    let mut trainer = args.files.trainer(file, data, (&teacher, &device), |config| {
-        if config.held_out == 0.0 {
-            config.held_out = TrainConfig::preset(Preset::Compact).held_out;
-        }
-        if !has_segmentation {
-            config.segmentation.steps = 0;
-            config.student.steps = config.student.steps.max(1);
-        }
-    })?;
-    if !args.new_part {
-        refuse_another_part(args, file, &trainer, (&teacher, &device)).await?;
-    }
-    if args.all {
-        trainer.hold_out_all();
-    }
     let too_few = || {
         format!(
-            "there are too few good images in {}: give at least 4",
+            "there are too few good images in {} to calibrate with: give at least {FEWEST_IMAGES}",
             data.display()
         )
     };
-    if args.keep_thresholds {
-        let familiarity = trainer.familiarity().await?;
-        file.set_familiarity(Some(familiarity.with_context(too_few)?));
-        return Ok(());
+    let good = args.files.good(file, data)?;
+    if good.images.len() < FEWEST_IMAGES {
+        bail!(too_few());
     }
-    let trained = trainer.finish(args.files.precision).await?;
-    let calibration = trained.calibration.clone();
-    file.header.calibration = Some(calibration.with_context(too_few)?);
+    let has_segmentation = gives_probabilities(file);
+    let mut trainer = args
+        .files
+        .trainer_on(file, &good, (&teacher, &device), |config| {
+            if config.held_out == 0.0 {
+                config.held_out = TrainConfig::preset(Preset::Compact).held_out;
+            }
+            if !has_segmentation {
+                config.segmentation.steps = 0;
+                config.student.steps = config.student.steps.max(1);
+            }
+        })?;
+    if !args.new_part {
+        check_part(args, file, (&good, &trainer), (&teacher, &device)).await?;
+    }
+    if args.keep_thresholds {
+        let familiarity = trainer.familiarity().await?.with_context(too_few)?;
+        if let Some(note) = familiarity.record().kinds_note() {
+            eprintln!("note: {note}");
+        }
+        file.set_familiarity(Some(familiarity));
+        return Ok(None);
+    }
+    note_trained_on(args, file, &good, &trainer);
+    if args.all {
+        trainer.hold_out_all();
+    }
+    let trained = trainer.finish(None).await?;
+    for note in trained.notes() {
+        eprintln!("note: {note}");
+    }
+    let measured = trained.calibration.clone().with_context(too_few)?;
+    let before = file.header.calibration.replace(measured);
     take(file, trained);
-    Ok(())
+    if let (Some(before), Some(own)) = (&before, &mut file.header.calibration) {
+        keep_promise(args, before, own);
+    }
+    Ok(Some(good.images.len()))
+}
+
+/// Puts the promise that the file had in force for the new scores, and says so. A number that was set by hand belongs to the
+/// old ones.
+fn keep_promise(args: &Args, before: &Calibration, own: &mut Calibration) {
+    match before.set_by {
+        _ if !args.threshold.is_empty() => {}
+        SetBy::Promise(share) => {
+            own.promise(share);
+            eprintln!(
+                "the promise of {} stays in force: at most {} % of good parts are stopped",
+                args.files.model.display(),
+                percent(share)
+            );
+        }
+        SetBy::Hand => eprintln!(
+            "note: the threshold {} that was set by hand gives way to the measured one: add --threshold to set it again",
+            before.image_threshold
+        ),
+        _ => {}
+    }
 }

@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use destseg_engine::backend::device::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::opened::not_ready;
+use super::settings::is_settings;
 use destseg_engine::Error;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, BackendChoice, Selected};
@@ -138,7 +140,23 @@ pub(super) fn read_text(path: &Path, wanted: &str) -> Result<String> {
 /// Opens any model or teacher file.
 pub(super) fn open_file(path: &Path) -> Result<Opened> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    Ok(open::open(&bytes).map_err(|err| err.in_file(path))?)
+    open::open(&bytes).map_err(|err| match is_settings(path) {
+        true => settings_for_model(path),
+        false => err.in_file(path).into(),
+    })
+}
+
+/// Says that a file with settings was given for a model, and where the model is.
+fn settings_for_model(path: &Path) -> anyhow::Error {
+    let model = path.with_extension("safetensors");
+    let shown = path.display();
+    match model.is_file() {
+        true => anyhow!(
+            "{shown} is a settings file: give the model that lies beside it, {}",
+            model.display()
+        ),
+        false => anyhow!("{shown} is a settings file: give the model that training wrote beside it"),
+    }
 }
 
 /// Opens a model file of any method.
@@ -153,7 +171,7 @@ pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
     }
 }
 
-/// Opens a model of any method for inference.
+/// Opens a model of any method for inference, and says if it was not ready when it was trained.
 pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device) -> Result<Detector> {
     let needed = |kind, has_teacher| match (has_teacher, teacher) {
         (true, None) => Ok(None),
@@ -161,8 +179,11 @@ pub(super) fn load_detector(path: &Path, teacher: Option<&Path>, device: &Device
     };
     let file = load_model(path)?;
     let teacher = needed(file.header.teacher(), file.has_teacher())?;
-    let detector = methods::detector(&file, teacher.as_ref(), device);
-    Ok(detector.map_err(|err| err.in_file(path))?)
+    let detector = methods::detector(&file, teacher.as_ref(), device).map_err(|err| err.in_file(path))?;
+    if let Some(note) = detector.calibration().and_then(not_ready) {
+        eprintln!("note: {}: {note}", path.display());
+    }
+    Ok(detector)
 }
 
 /// Refuses to replace a file unasked, and a path that [`check_output`] refuses.
@@ -242,21 +263,6 @@ pub(super) fn progress_bar(steps: usize, what: &'static str) -> ProgressBar {
     const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
     let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps as u64).with_style(style).with_prefix(what)
-}
-
-/// `path` under `folder` with another ending; `taken` keeps names of equal files apart.
-pub(super) fn output_name(input: &Path, taken: &mut Vec<String>) -> String {
-    let stem = input
-        .file_stem()
-        .map_or_else(|| "image".into(), |stem| stem.to_string_lossy().into_owned());
-    let mut name = stem.clone();
-    let mut number = 1;
-    while taken.contains(&name) {
-        number += 1;
-        name = format!("{stem}-{number}");
-    }
-    taken.push(name.clone());
-    name
 }
 
 /// The last part of a path, for messages and records.

@@ -8,6 +8,7 @@ use super::common::{check_output_folder, make_folder, progress_bar};
 use super::number::{MOST, whole};
 use destseg_demo_data::{Category, DemoConfig, SIDES, write};
 use destseg_engine::config::MOST_SEED;
+use destseg_engine::error::count;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,6 +45,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     check_output_folder(&args.out)?;
     make_folder(&args.out)?;
+    eprintln!(
+        "drawing {} and the test images of {}",
+        count(args.train, "good image", "good images"),
+        args.category.id()
+    );
     let bar = progress_bar(0, "drawing");
     write(&config, &args.out, &mut |done, all| {
         bar.set_length(all as u64);

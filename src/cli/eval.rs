@@ -10,7 +10,7 @@ use super::common::{
 };
 use super::number::{MOST, whole};
 use super::output::show;
-use super::threshold::ThresholdArgs;
+use super::threshold::{ThresholdArgs, setter};
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::data::facts::FileFacts;
@@ -262,10 +262,24 @@ async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> 
     let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;
     bar.finish_and_clear();
     let (evaluation, pictures) = measured?;
+    if let Some(note) = another_part(&evaluation.report) {
+        eprintln!("note: {}: {note}", model.display());
+    }
     for note in &evaluation.notes {
         eprintln!("note: {note}");
     }
     Ok((evaluation, pictures))
+}
+
+/// That most images do not show the model's part, so that all figures are about something else.
+fn another_part(report: &CategoryReport) -> Option<String> {
+    let share = report.unfamiliar?.all();
+    (2 * share.of > share.all).then(|| {
+        format!(
+            "{} of the {} test images are not of the part that this model knows: its figures say nothing about them",
+            share.of, share.all
+        )
+    })
 }
 
 /// Finds the model of each category; what has no partner is said.
@@ -338,8 +352,11 @@ fn details(report: &CategoryReport) -> String {
             share.map_or_else(|| "n/a".into(), |share| format!("{:.1} %", 100.0 * share))
         };
         text += &format!(
-            "\nat the threshold {:.3}: F1 {}, false alarms {}, misses {}\n",
+            "\nat the threshold {:.3}{}: F1 {}, false alarms {}, misses {}\n",
             decisions.threshold,
+            decisions
+                .threshold_set
+                .map_or_else(String::new, |by| format!(" ({})", setter(by))),
             decisions.f1.map_or_else(|| "n/a".into(), |f1| format!("{f1:.3}")),
             percent(decisions.false_alarms),
             percent(decisions.misses)

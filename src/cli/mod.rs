@@ -17,7 +17,9 @@ mod eval;
 mod export;
 mod import;
 mod interrupt;
+mod names;
 mod number;
+mod opened;
 mod predict;
 mod retrain;
 mod runs;
@@ -72,7 +74,7 @@ enum Command {
     Import(import::Args),
     /// Write a model for other programs.
     Export(export::Args),
-    /// Write pictures of the synthetic anomalies that training would see.
+    /// Write pictures of the synthetic defects that training would see.
     Samples(samples::Args),
     /// Write a procedural data set to try everything on.
     DemoData(demo_data::Args),

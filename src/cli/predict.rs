@@ -8,18 +8,18 @@ use ::image::{ImageBuffer, ImageFormat, Luma};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use super::common::{
-    DeviceArg, check_output_folder, load_detector, make_folder, open_device, output_name, write_file,
-};
+use super::common::{DeviceArg, check_output_folder, load_detector, make_folder, open_device, write_file};
+use super::names::{self, MAP, OVERLAY};
 use super::number::{MOST, whole};
+use super::opened::{incomplete, with_tiles};
 use super::output::show;
 use super::threshold::ThresholdArgs;
-use destseg_engine::config::InputLayout;
 use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
+use destseg_engine::error::count;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
@@ -47,8 +47,8 @@ pub(super) struct Args {
     device: DeviceArg,
     #[command(flatten)]
     threshold: ThresholdArgs,
-    /// Look at the image in overlapping tiles of so many pixels, for small defects in large images; the
-    /// model's input size, unless given.
+    /// Look at the image in overlapping tiles of so many pixels, for small defects in large images and models trained
+    /// with `--fit tile`. 0, or no number, stands for the model's input size; a quarter of that is the least.
     #[arg(long, value_name = "PIXELS", num_args = 0..=1, default_missing_value = "0", value_parser = whole(0..=MOST))]
     tile: Option<usize>,
     /// Size of the raw map: that of the image, or as finely as the model sees it.
@@ -111,8 +111,9 @@ struct Line<'a> {
     map_white: f32,
 }
 
-/// The images of files and folders, in the order given; in place of a folder without images, why it gives none.
-fn images_of(paths: &[PathBuf]) -> Vec<Result<PathBuf>> {
+/// The images of files and folders, in the order given; in place of a folder without images, why it gives none. Pictures
+/// that an earlier run wrote into `output` are left out.
+fn images_of(paths: &[PathBuf], output: &Path) -> Vec<Result<PathBuf>> {
     let images = paths.iter().flat_map(|path| match path.is_dir() {
         false => vec![Ok(path.clone())],
         true => match some_image_files(path) {
@@ -120,11 +121,43 @@ fn images_of(paths: &[PathBuf]) -> Vec<Result<PathBuf>> {
             Err(err) => vec![Err(err.into())],
         },
     });
-    images.collect()
+    let is_output = |image: &Result<PathBuf>| image.as_ref().is_ok_and(|path| names::is_output(path, output));
+    let (own, images): (Vec<_>, Vec<_>) = images.partition(is_output);
+    if !own.is_empty() {
+        eprintln!(
+            "note: {} of an earlier run in {} {} left out",
+            count(own.len(), "picture", "pictures"),
+            output.display(),
+            if own.len() == 1 { "is" } else { "are" }
+        );
+    }
+    images
+}
+
+/// A name for the outputs of each image; of those that an earlier run wrote, it is said how many are replaced.
+fn names_of(images: &[Result<PathBuf>], output: &Path) -> Vec<String> {
+    let paths: Vec<&Path> = images.iter().flatten().map(PathBuf::as_path).collect();
+    let names = names::output_names(&paths);
+    let replaced = names::count_replaced(&names, output);
+    if replaced > 0 {
+        eprintln!(
+            "note: {} of an earlier run in {} {} replaced",
+            count(replaced, "result", "results"),
+            output.display(),
+            if replaced == 1 { "is" } else { "are" }
+        );
+    }
+    names
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut images = images_of(&args.images);
+    let mut images = images_of(&args.images, &args.output);
+    if images.is_empty() {
+        bail!(
+            "{} holds nothing but pictures of an earlier run: give other images",
+            args.output.display()
+        );
+    }
     if images.iter().all(Result::is_err) {
         return images.swap_remove(0).map(drop);
     }
@@ -132,39 +165,27 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let (device, _) = open_device(args.device).await?;
     let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
-        let own = detector.input_size();
-        if detector.fit() != InputLayout::Tile {
-            eprintln!(
-                "note: {} was not trained on tiles, which show the part larger: expect `unfamiliar`, or train a model with \
-                 `--fit tile`",
-                args.model.display()
-            );
-        }
-        detector = detector.with_tiles(if tile == 0 { own } else { tile });
+        detector = with_tiles(detector, tile, &args.model)?;
     }
     args.threshold.apply_to(&mut detector)?;
-    if detector.familiarity().is_none() {
-        eprintln!(
-            "note: {} cannot tell whether an image shows the part it knows: make it learn that from good images with \
-             `destseg calibrate`",
-            args.model.display()
-        );
+    if let Some(note) = incomplete(&detector, &args.model, args.teacher.as_deref()) {
+        eprintln!("note: {}: {note}", args.model.display());
     }
     let files = FileFacts::probe(images.iter().flatten());
     if let Some(note) = detector.note_on(files.as_ref()) {
         eprintln!("note: {note}");
     }
     make_folder(&args.output)?;
-    let mut taken = Vec::new();
-    let (mut failed, count) = (0, images.len());
+    let mut names = names_of(&images, &args.output).into_iter();
+    let (mut failed, all) = (0, images.len());
     for image in images {
         let line = match image {
-            Ok(path) => predict(&args, &detector, &path, &mut taken).await,
+            Ok(path) => predict(&args, &detector, &path, &names.next().unwrap_or_default()).await,
             Err(err) => Err(err),
         };
         match line {
             Ok(line) => show(&line)?,
-            Err(err) if count == 1 => return Err(err),
+            Err(err) if all == 1 => return Err(err),
             // one bad file must not cost the others their result
             Err(err) => {
                 eprintln!("error: {err:#}");
@@ -173,18 +194,17 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     }
     if failed > 0 {
-        bail!("{failed} of {count} images could not be analysed");
+        bail!("{failed} of {all} images could not be analysed");
     }
     Ok(())
 }
 
-/// Writes the pictures of an image; returns its line of output.
-async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<String>) -> Result<String> {
+/// Writes the pictures of an image under this name; returns its line of output.
+async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> Result<String> {
     let image = image::read(path)?;
     let start = Instant::now();
     let detection = detector.detect(&image).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    let name = output_name(path, taken);
     let calibration = detector.calibration();
     let thresholds = calibration.map(Calibration::thresholds);
     let verdict = detector.verdict(&detection);
@@ -215,8 +235,8 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, taken: &mut Vec<
         width: image.width(),
         height: image.height(),
         milliseconds,
-        overlay: args.output.join(format!("{name}.overlay.png")),
-        map: args.output.join(format!("{name}.map.png")),
+        overlay: args.output.join(format!("{name}{OVERLAY}")),
+        map: args.output.join(format!("{name}{MAP}")),
         instances: thresholds.map_or_else(Vec::new, |own| {
             instances(detection.map(), own.pixel, image.dimensions())
         }),

@@ -1,6 +1,7 @@
 //! What commands share that go on with a trained model: `calibrate` and `correct`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -12,6 +13,7 @@ use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
 use destseg_engine::config::TrainConfig;
 use destseg_engine::data::dataset::Category;
+use destseg_engine::data::image::RgbImage;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::synthesis::Synthesiser;
@@ -26,7 +28,7 @@ pub(super) struct RetrainArgs {
     /// Model file to write.
     #[arg(short, long)]
     pub(super) out: PathBuf,
-    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    /// Folder of texture images for the synthetic defects; without it, built-in textures.
     #[arg(long)]
     textures: Option<PathBuf>,
     /// Teacher file, where the model needs one that is not built in.
@@ -35,12 +37,31 @@ pub(super) struct RetrainArgs {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t)]
     pub(super) device: DeviceArg,
-    /// How weights are stored.
-    #[arg(long, value_enum, default_value = "f16")]
-    pub(super) precision: Precision,
+    /// How weights are stored; as in the model file, unless given.
+    #[arg(long, value_enum)]
+    pub(super) precision: Option<Precision>,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
+}
+
+/// The good images of a folder in MVTec layout, as a model sees them.
+#[derive(Debug)]
+pub(super) struct Good {
+    /// The folder's name.
+    pub(super) name: String,
+    /// All in the order of their files: one each, or several views.
+    pub(super) images: Vec<Arc<RgbImage>>,
+    files: Vec<PathBuf>,
+    /// For each image, the place of its file.
+    origins: Vec<usize>,
+}
+
+impl Good {
+    /// The file of an image.
+    pub(super) fn file(&self, image: usize) -> &Path {
+        &self.files[self.origins[image]]
+    }
 }
 
 impl RetrainArgs {
@@ -58,30 +79,56 @@ impl RetrainArgs {
         }
     }
 
+    /// How the new file stores weights.
+    pub(super) fn precision(&self) -> Precision {
+        let stored = || Precision::of_file(&std::fs::read(&self.model).ok()?);
+        self.precision.or_else(stored).unwrap_or_default()
+    }
+
     /// A training that goes on from the model, with the good images of a folder in MVTec layout and the model's own recipe,
     /// as far as `edit` leaves it.
     pub(super) fn trainer(
         &self,
         file: &ModelFile,
         data: &Path,
+        networks: (&Weights, &Device),
+        edit: impl FnOnce(&mut TrainConfig),
+    ) -> Result<Trainer> {
+        self.trainer_on(file, &self.good(file, data)?, networks, edit)
+    }
+
+    /// The good images of a folder in MVTec layout.
+    pub(super) fn good(&self, file: &ModelFile, data: &Path) -> Result<Good> {
+        let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
+        let category = Category::open(data)?;
+        let files = category.train_good()?;
+        let loaded = load_all_good(&files, model.input_size, model.fit)?;
+        Ok(Good {
+            name: category.name,
+            images: loaded.images.into_iter().map(Arc::new).collect(),
+            files,
+            origins: loaded.origins,
+        })
+    }
+
+    /// [`Self::trainer`] on images that are loaded.
+    pub(super) fn trainer_on(
+        &self,
+        file: &ModelFile,
+        good: &Good,
         (teacher, device): (&Weights, &Device),
         edit: impl FnOnce(&mut TrainConfig),
     ) -> Result<Trainer> {
-        let model = file
-            .header
-            .networks()
-            .map_err(|err| err.in_file(&self.model))?
-            .clone();
+        let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
         let recipe = file.header.training().map(|record| record.config.clone());
         let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
         edit(&mut config);
-        let paths = Category::open(data)?.train_good()?;
-        let good = load_all_good(&paths, model.input_size, model.fit)?;
         let textures = load_textures(self.textures.as_deref(), model.input_size)?;
-        let views = good.origins.len() as f32 / paths.len().max(1) as f32;
         let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
-        let mut trainer = Trainer::new(model, config, teacher, good.images, synthesiser, device)?;
-        trainer.set_views(views);
+        let images = good.images.iter().cloned();
+        let mut trainer = Trainer::new(model.clone(), config, teacher, images, synthesiser, device)?;
+        trainer.set_views(good.images.len() as f32 / good.files.len() as f32);
+        trainer.set_precision(self.precision());
         let mut weights = file.weights.clone();
         let _own_teacher = weights.take_prefix(prefix::TEACHER);
         trainer.start_from(&weights)?;
@@ -90,7 +137,7 @@ impl RetrainArgs {
 
     /// Writes the model.
     pub(super) fn write(&self, file: &ModelFile) -> Result<()> {
-        write_file(&self.out, &file.to_bytes(self.precision)?)?;
+        write_file(&self.out, &file.to_bytes(self.precision())?)?;
         eprintln!("wrote {}", self.out.display());
         Ok(())
     }

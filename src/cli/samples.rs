@@ -26,17 +26,17 @@ pub(super) struct Args {
     /// Pictures to write.
     #[arg(long, default_value_t = 8, value_parser = whole(1..=MOST))]
     count: usize,
-    /// Paint this kind of anomaly alone.
+    /// Paint this kind of defect alone.
     #[arg(long, value_enum)]
     kind: Option<AnomalyKind>,
-    /// Folder of texture images for the synthetic anomalies; without it, built-in textures.
+    /// Folder of texture images for the synthetic defects; without it, built-in textures.
     #[arg(long)]
     textures: Option<PathBuf>,
     #[command(flatten)]
     settings: settings::Args,
 }
 
-/// Writes what training would see: the good image, the same with anomalies and their mask, side by side.
+/// Writes what training would see: the good image, the same with defects and their mask, side by side.
 pub(super) fn run(args: &Args) -> Result<()> {
     check_output_folder(&args.out)?;
     let category = Category::open(&args.data)?;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::common::write_file;
 use super::number::whole;
 use super::output::show;
-use super::runs::{Run, Workers, check, check_data, keep_recipe, work_off};
+use super::runs::{Run, Workers, check, check_data, check_flags, keep_recipe, work_off};
 use destseg_engine::config::MOST_SEED;
 use destseg_engine::data::dataset::{Category, categories};
 use destseg_engine::evaluation::{CategoryReport, Sweep};
@@ -36,6 +36,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let runs = plan(args)?;
+    check_flags(&runs)?;
     keep_recipe(&args.out, &args.workers, &args.train)?;
     let failures = work_off(&args.workers, &runs, &args.out)?;
     summarise(&runs, &args.out)?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::number::percent;
 use destseg_engine::inspect::Detector;
 use destseg_engine::verdict::calibration::{Calibration, PROMISE_RANGE, SetBy};
 
@@ -20,6 +21,18 @@ impl ThresholdArgs {
     /// Whether none was given.
     pub(super) fn is_empty(self) -> bool {
         self.threshold.is_none() && self.promise.is_none()
+    }
+
+    /// Refuses a threshold that no score can reach: `probabilities` says that scores end at 1.
+    pub(super) fn check(self, probabilities: bool) -> Result<()> {
+        match self.threshold {
+            Some(threshold) if probabilities && threshold > 1.0 => {
+                bail!(
+                    "the scores of this model are probabilities, from 0 to 1, so a threshold of {threshold} is impossible"
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Puts the threshold in force that was asked for, if one was, and says what a promise rests on.
@@ -48,9 +61,21 @@ impl ThresholdArgs {
 
     /// The same for a model that is open.
     pub(super) fn apply_to(self, detector: &mut Detector) -> Result<()> {
+        self.check(detector.gives_probabilities())?;
         let calibration = self.apply(detector.calibration().cloned())?;
         detector.set_calibration(calibration);
         Ok(())
+    }
+}
+
+/// Who set a threshold, in words.
+pub(super) fn setter(by: SetBy) -> String {
+    match by {
+        SetBy::Training => "set by training or calibration".into(),
+        SetBy::Promise(share) => format!("set to stop at most {} % of good parts", percent(share)),
+        SetBy::Hand => "set by hand".into(),
+        SetBy::Evaluation => "set from an evaluation".into(),
+        SetBy::Corrections => "set by corrections".into(),
     }
 }
 
@@ -83,6 +108,20 @@ mod tests {
             assert!(message.contains("from 0.1 to 50"), "{message}");
         }
         assert!(score("-0.1").is_err() && score("inf").is_err() && score("0.4") == Ok(0.4));
+    }
+
+    #[test]
+    fn a_probability_ends_at_one_and_a_distance_nowhere() {
+        let own = |threshold| ThresholdArgs {
+            threshold: Some(threshold),
+            promise: None,
+        };
+        let said = own(9.0).check(true).expect_err("is impossible").to_string();
+        assert!(
+            said.contains("from 0 to 1") && said.contains("threshold of 9"),
+            "{said}"
+        );
+        assert!(own(1.0).check(true).is_ok() && own(9.0).check(false).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `cargo xtask cli-docs`: the help of every subcommand in `docs/cli.md`, as the program prints it.
 //!
-//! Each has a section `## destseg SUBCOMMAND`, whose first fence of `text` is the help. All else in the
-//! document is written by hand. `tests/cli.rs` compares both.
+//! Each has a section `## destseg SUBCOMMAND`, whose first fence of `text` is the help. The list of sections is written, too.
+//! All else in the document is written by hand. `tests/cli.rs` compares both.
 
 use std::fs;
 use std::ops::Range;
@@ -31,6 +31,7 @@ pub fn write() -> Result<()> {
     for subcommand in subcommands(&help) {
         document = with_help(&document, subcommand, &help_of(&[subcommand])?);
     }
+    document = with_contents(&document);
     fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
@@ -85,6 +86,29 @@ fn with_help(document: &str, subcommand: &str, help: &str) -> String {
     }
 }
 
+/// The document with a line for each section in its list of them.
+pub fn with_contents(document: &str) -> String {
+    const LINE: &str = "- [destseg";
+    let is_entry = |line: &&str| line.starts_with(LINE);
+    let headings = document.lines().filter_map(|line| line.strip_prefix("## "));
+    let entries = headings.map(|name| format!("- [{name}](#{})\n", name.replace(' ', "-")));
+    let lines: Vec<&str> = document.split_inclusive('\n').collect();
+    let start = lines.iter().position(is_entry).unwrap_or(lines.len());
+    let after = start
+        + lines[start..]
+            .iter()
+            .copied()
+            .take_while(|line| is_entry(line))
+            .count();
+    let entries = entries.filter(|_| start < after);
+    [
+        lines[..start].concat(),
+        entries.collect(),
+        lines[after..].concat(),
+    ]
+    .concat()
+}
+
 fn heading(subcommand: &str) -> String {
     format!("## destseg {subcommand}").trim_end().to_owned()
 }
@@ -130,6 +154,21 @@ mod tests {
         let page = with_help(PAGE, "", HELP);
         assert_eq!(documented(&page, ""), Some(HELP.trim_end()));
         assert_eq!(sections(&page), ["train", "demo-data"]);
+    }
+
+    #[test]
+    fn contents_list_every_section() {
+        let page = "# Commands\n\n- [destseg eval](#destseg-eval)\n\n## destseg\n\n## destseg demo-data\n";
+        assert_eq!(
+            with_contents(page),
+            "# Commands\n\n- [destseg](#destseg)\n- [destseg demo-data](#destseg-demo-data)\n\n## destseg\n\n## destseg \
+             demo-data\n"
+        );
+        assert_eq!(
+            with_contents(PAGE),
+            PAGE,
+            "without a list there is nothing to write"
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Trainings with their evaluations, as `sweep` and `bench` do them: every run is a child process, so that a failure or a
 //! lost device costs one run.
 
+mod child;
 mod shown;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +17,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::common::{DeviceArg, check_output_folder, make_folder, write_file};
+use crate::cli::interrupt::{self, Interrupted};
 use crate::cli::number::{MOST, whole};
+use crate::cli::train;
+use child::Child;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet};
 use destseg_engine::error::count;
@@ -92,7 +96,22 @@ pub(super) fn check_data(category: &Category) -> Result<()> {
     Ok(())
 }
 
+/// Refuses flags that `destseg train` does not take, before the folder keeps them.
+pub(super) fn check_flags(runs: &[Run]) -> Result<()> {
+    let mut checked: Vec<&[String]> = Vec::new();
+    for run in runs {
+        if !checked.contains(&&*run.train) {
+            train::check_flags(&run.train)?;
+            checked.push(&run.train);
+        }
+    }
+    Ok(())
+}
+
 /// Does the runs that are not done, several at a time, and returns what failed.
+///
+/// # Errors
+/// [`Interrupted`] after Ctrl-C, once the runs that were under way have stopped.
 pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Vec<String>> {
     let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.is_done());
     eprintln!(
@@ -111,14 +130,18 @@ pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Ve
         .div_ceil(jobs);
     let queue = Mutex::new(VecDeque::from(open));
     let failures = Mutex::new(Vec::new());
+    let interrupt = interrupt::watch();
     std::thread::scope(|scope| {
         for device in workers.devices.iter().cycle().take(jobs) {
             let device = device
                 .to_possible_value()
                 .map_or("auto".into(), |value| value.get_name().to_owned());
-            let (queue, failures, program) = (&queue, &failures, &program);
+            let (queue, failures, program, interrupt) = (&queue, &failures, &program, &interrupt);
             scope.spawn(move || {
-                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let next = || {
+                    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    queue.pop_front().filter(|_| !interrupt.is_requested())
+                };
                 while let Some(run) = next() {
                     let start = Instant::now();
                     eprintln!("{run}: started on {device}");
@@ -127,6 +150,7 @@ pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Ve
                         teacher: workers.teacher.as_deref(),
                         device: &device,
                         threads,
+                        interrupt,
                     });
                     match done {
                         Ok(report) => eprintln!(
@@ -134,6 +158,7 @@ pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Ve
                             headline(&report),
                             start.elapsed().as_secs_f64()
                         ),
+                        Err(_) if interrupt.is_requested() => eprintln!("{run}: stopped"),
                         Err(err) => {
                             eprintln!("{run}: failed, {err:#}");
                             failures
@@ -146,6 +171,13 @@ pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Ve
             });
         }
     });
+    if interrupt.is_requested() {
+        let done = runs.iter().filter(|run| run.is_done()).count();
+        bail!(Interrupted(format!(
+            "stopped with {done} of {} done: start the same command again to go on, trainings from their checkpoints",
+            count(runs.len(), "run", "runs")
+        )));
+    }
     Ok(failures.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -196,37 +228,6 @@ pub(super) fn keep_recipe(out: &Path, workers: &Workers, train: &[String]) -> Re
             "{} is damaged ({err}): remove it or give another folder",
             path.display()
         ),
-    }
-}
-
-/// How child processes are started.
-#[derive(Debug)]
-struct Child<'a> {
-    program: &'a Path,
-    teacher: Option<&'a Path>,
-    device: &'a str,
-    threads: usize,
-}
-
-impl Child<'_> {
-    fn command(&self, name: &str, data: &Path, log: &File) -> Result<Command> {
-        const THREADS: &str = "RAYON_NUM_THREADS";
-        let mut command = Command::new(self.program);
-        command
-            .arg(name)
-            .arg("--data")
-            .arg(data)
-            .args(["--device", self.device]);
-        if let Some(teacher) = self.teacher {
-            command.arg("--teacher").arg(teacher);
-        }
-        if std::env::var_os(THREADS).is_none() {
-            command.env(THREADS, self.threads.to_string());
-        }
-        command
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().context("cannot use the log file")?);
-        Ok(command)
     }
 }
 
@@ -290,7 +291,11 @@ impl Run {
                 .args(&self.train)
                 .stdout(log.try_clone().context("cannot use the log file")?);
             let start = Instant::now();
-            if !train.status().context("cannot start the training")?.success() {
+            if !child
+                .train(&mut train)
+                .context("cannot start the training")?
+                .success()
+            {
                 bail!("{}", last_words(&log_path, "the training"));
             }
             let cost = Cost {
@@ -315,7 +320,7 @@ impl Run {
         for name in ["evaluation.json", "images.csv", "report.html"] {
             eval.arg("--report").arg(self.folder.join(name));
         }
-        let printed = self.printed(&mut eval, "the evaluation")?;
+        let printed = self.printed(child, &mut eval, "the evaluation")?;
         let report = serde_json::from_slice(&printed).context("the evaluation gave no report")?;
         // last: an evaluation with this file is done
         write_file(&self.folder.join("report.json"), &printed)?;
@@ -333,15 +338,14 @@ impl Run {
     }
 
     /// What a child process writes to its standard output; `what` is its work.
-    fn printed(&self, command: &mut Command, what: &str) -> Result<Vec<u8>> {
-        let output = command
-            .stdout(Stdio::piped())
-            .output()
+    fn printed(&self, child: &Child<'_>, command: &mut Command, what: &str) -> Result<Vec<u8>> {
+        let (status, printed) = child
+            .output(command)
             .with_context(|| format!("cannot start {what}"))?;
-        if !output.status.success() {
+        if !status.success() {
             bail!("{}", last_words(&self.folder.join(LOG), what));
         }
-        Ok(output.stdout)
+        Ok(printed)
     }
 }
 

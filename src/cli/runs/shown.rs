@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Child, Run, write_file};
+use super::child::Child;
+use super::{Run, write_file};
 use destseg_engine::evaluation::nuisance::{NuisanceCount, are_complete};
 use destseg_engine::evaluation::{CategoryReport, Share};
 
@@ -39,7 +40,7 @@ impl Run {
                 .arg(model)
                 .args(["--format", "json", "--limit"])
                 .arg(self.foreign_images.to_string());
-            let printed = self.printed(&mut eval, "the evaluation of another part")?;
+            let printed = self.printed(child, &mut eval, "the evaluation of another part")?;
             let name = foreign_name(data, self.foreign_images);
             write_file(&self.folder.join(name), &printed)?;
         }
@@ -58,7 +59,7 @@ impl Run {
             return Ok(());
         }
         let mut eval = self.own_test(child, model, log)?;
-        let printed = self.printed(eval.arg("--nuisances"), "the evaluation with nuisances")?;
+        let printed = self.printed(child, eval.arg("--nuisances"), "the evaluation with nuisances")?;
         write_file(&self.folder.join(NUISANCES), &printed)
     }
 }

@@ -1,19 +1,22 @@
 //! `destseg train`.
 
 mod outputs;
+mod progress;
 mod steps;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use clap::FromArgMatches as _;
 
 use crate::cli::baseline;
 use crate::cli::common::{
     DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device, read_list,
     write_file,
 };
+use crate::cli::interrupt;
 use crate::cli::number::{MOST, whole};
 use crate::cli::output::show;
 use crate::cli::settings::{self, Format, SettingsText as _};
@@ -32,6 +35,7 @@ use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::quality::READY;
 
 pub(super) use outputs::Outputs;
+use progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -43,7 +47,7 @@ pub(in crate::cli) struct Args {
     pub(in crate::cli) out: Option<PathBuf>,
     #[command(flatten)]
     settings: settings::Args,
-    /// Folder of texture images (such as DTD) for the synthetic anomalies; without it, built-in
+    /// Folder of texture images (such as DTD) for the synthetic defects; without it, built-in
     /// procedural textures.
     #[arg(long)]
     pub(in crate::cli) textures: Option<PathBuf>,
@@ -81,9 +85,39 @@ pub(in crate::cli) struct Args {
     /// Replace an existing model file.
     #[arg(long)]
     pub(in crate::cli) force: bool,
+    /// Stop as after Ctrl-C when standard input ends: for `sweep` and `bench`.
+    #[arg(long, hide = true)]
+    stop_with_input: bool,
+}
+
+/// Refuses flags that a training does not take, or whose settings are impossible.
+pub(in crate::cli) fn check_flags(flags: &[String]) -> Result<()> {
+    /// A line that needs nothing but flags.
+    const LINE: &str = "destseg train --data DATA --out OUT --seed 0 --device cpu";
+    let line = LINE.split(' ').chain(flags.iter().map(String::as_str));
+    let matches = crate::cli::command().try_get_matches_from(line);
+    let parsed = matches.and_then(|all| match all.subcommand() {
+        Some((_, own)) => Args::from_arg_matches(own),
+        None => Args::from_arg_matches(&all),
+    });
+    let args = parsed.map_err(|err| {
+        let text = err.to_string();
+        let reason = text.lines().next().unwrap_or_default();
+        anyhow!(
+            "flags for `destseg train`: {}",
+            reason.trim_start_matches("error: ")
+        )
+    })?;
+    if args.settings.baseline()?.is_none() {
+        args.settings.settings("", &[])?;
+    }
+    Ok(())
 }
 
 pub(in crate::cli) async fn run(args: Args) -> Result<()> {
+    if args.stop_with_input {
+        interrupt::stop_with_input();
+    }
     let category = args.data.as_deref().map(Category::open).transpose()?;
     let mut paths = match &category {
         Some(category) => category.train_good()?,
@@ -149,7 +183,8 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     if args.resume {
         steps::resume(&mut trainer, &outputs.checkpoint)?;
     }
-    let cost = Costs::of(&model_config).total();
+    let costs = Costs::of(&model_config);
+    let cost = costs.total();
     eprintln!(
         "training {} ({:.2} M parameters, {:.2} GMAC an image) on {} of {} with {texture_name}, on the {device_name}",
         model_config.preset.id(),
@@ -166,7 +201,11 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
         );
     }
     let start = Instant::now();
-    steps::train(&mut trainer, &config, args.checkpoint_every, &outputs.checkpoint).await?;
+    let progress = Progress::new(trainer.steps_done(), &config, &costs);
+    steps::train(&mut trainer, progress, args.checkpoint_every, &outputs.checkpoint).await?;
+    if trainer.held_out_count() > 0 {
+        eprintln!("measuring the thresholds on the held-out images");
+    }
     // calibrated is what the file will hold
     let trained = trainer.finish(args.precision).await?;
     let seconds = start.elapsed().as_secs_f64();
@@ -281,22 +320,25 @@ fn listed(list: &Path, data: &Path, good: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 /// What the model can be expected to do.
 pub(in crate::cli) fn report(calibration: &Calibration) {
-    let quality = calibration.quality();
+    report_as(calibration, &calibration.quality().summary());
+}
+
+/// The same, with another sentence about the images that were looked at.
+pub(in crate::cli) fn report_as(calibration: &Calibration, summary: &str) {
     let (least, most) = calibration.false_alarm_interval();
     eprintln!(
-        "at the threshold {:.3} the model {}; with 95 % confidence {:.0} to {:.0} % of good parts are false alarms",
+        "at the threshold {:.3} the model {summary}; with 95 % confidence {:.0} to {:.0} % of good parts are false alarms",
         calibration.image_threshold,
-        quality.summary(),
         100.0 * least,
         100.0 * most
     );
-    for kind in quality.by_kind() {
+    for kind in calibration.quality().by_kind() {
         eprintln!("  {kind}");
     }
 }
 
 /// Whether it is ready, and what to do if it is not.
-fn report_ready(calibration: &Calibration, images: usize) {
+pub(in crate::cli) fn report_ready(calibration: &Calibration, images: usize) {
     let quality = calibration.quality();
     if quality.ready {
         return;

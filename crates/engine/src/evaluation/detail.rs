@@ -318,6 +318,7 @@ impl super::Decisions {
         let counts = Confusion::at(0.5, called.zip(labels.iter().copied()));
         Self {
             threshold: thresholds.image,
+            threshold_set: None,
             f1: counts.recall().and(counts.f1()),
             false_alarms: counts.false_alarms(),
             misses: counts.recall().map(|recall| 1.0 - recall),

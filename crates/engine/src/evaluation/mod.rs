@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Method;
+use crate::verdict::calibration::SetBy;
 
 pub use bench::{Bench, BenchRow, BenchRun, Share, Stopped};
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
@@ -29,6 +30,9 @@ pub use summary::{Spread, Sweep, SweepRow};
 pub struct Decisions {
     /// The image threshold.
     pub threshold: f32,
+    /// Who set it; none in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold_set: Option<SetBy>,
     /// Harmonic mean of precision and recall; none without defective images.
     pub f1: Option<f64>,
     /// False positive rate: the fraction of good images that are called defective; none without good images.
@@ -76,6 +80,11 @@ pub struct CategoryReport {
 }
 
 impl Unfamiliar {
+    /// The same for all images together.
+    pub fn all(&self) -> Share {
+        self.good.plus(self.defective)
+    }
+
     /// The counts in a sentence.
     pub fn sentence(&self) -> String {
         let Self { good, defective } = self;

@@ -268,7 +268,10 @@ impl Session {
             decisions: self
                 .thresholds()
                 .filter(|_| !scores.0.is_empty())
-                .map(|thresholds| Decisions::of(&scores.0, &scores.1, thresholds)),
+                .map(|thresholds| Decisions {
+                    threshold_set: self.calibration.as_ref().map(|own| own.set_by),
+                    ..Decisions::of(&scores.0, &scores.1, thresholds)
+                }),
             unfamiliar: self.familiarity.is_some().then(|| self.unfamiliar()),
             milliseconds_per_image: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
         };

@@ -25,6 +25,23 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// How the weights of a safetensors file are stored; none for another file.
+    pub fn of_file(bytes: &[u8]) -> Option<Self> {
+        let file = SafeTensors::deserialize(bytes).ok()?;
+        let has = |dtype| file.tensors().iter().any(|(_, view)| view.dtype() == dtype);
+        // values that eight or 16 bits have no room for stay in more of them, beside the others
+        let precisions = [
+            (Dtype::I8, Self::Int8),
+            (Dtype::F16, Self::F16),
+            (Dtype::F32, Self::F32),
+        ];
+        precisions
+            .into_iter()
+            .find_map(|(dtype, precision)| has(dtype).then_some(precision))
+    }
+}
+
 /// After the name of an eight-bit tensor, the name of its scales.
 const SCALES: &str = ".scales";
 /// The largest eight-bit number; -128 is not used, so that signs are alike.
@@ -257,6 +274,10 @@ mod tests {
                 }
             }
             assert_eq!(back.rounded(precision).expect("again"), back, "twice is once");
+            let bytes = back
+                .to_safetensors(precision, BTreeMap::new())
+                .expect("is written");
+            assert_eq!(Precision::of_file(&bytes), Some(precision));
         }
     }
 

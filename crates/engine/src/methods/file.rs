@@ -526,10 +526,13 @@ pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensor
             "the model file is empty: choose another file".into(),
         ));
     }
+    // a file of weights has zeros in the length of its head
+    let is_text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
     let fail = |err: safetensors::SafeTensorError| {
-        Error::Model(match is_image(bytes) {
-            true => "this is an image, not a model: give the file that training wrote".into(),
-            false => format!("this is not a complete safetensors model file ({err}): choose another file"),
+        Error::Model(match (is_image(bytes), is_text) {
+            (true, _) => "this is an image, not a model: give the file that training wrote".into(),
+            (_, true) => "this is text, not a model: give the file that training wrote".into(),
+            _ => format!("this is not a complete safetensors model file ({err}): choose another file"),
         })
     };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;

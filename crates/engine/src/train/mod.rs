@@ -58,6 +58,8 @@ pub struct Trainer {
     statistics: Option<FeatureStatistics>,
     /// Images whose verdicts were corrected.
     corrected: Vec<CorrectedImage>,
+    /// How the file will hold the weights, unless [`Self::finish`] is told.
+    precision: Precision,
 }
 
 /// What a training gives.
@@ -150,6 +152,7 @@ impl Trainer {
             step: 0,
             best: None,
             corrected: Vec::new(),
+            precision: Precision::default(),
         })
     }
 
@@ -171,8 +174,14 @@ impl Trainer {
         self.views = views;
     }
 
+    /// Says how the file will hold the weights, unless [`Self::finish`] is told.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
     /// Calibrates on all images, those for training too: where nothing is trained.
     pub fn hold_out_all(&mut self) {
+        self.indices.rotate_left(self.images.len());
         self.held_out.append(&mut self.images);
     }
 
@@ -205,6 +214,11 @@ impl Trainer {
             .chain(&self.held_out)
             .map(AsRef::as_ref)
             .collect()
+    }
+
+    /// For each of [`Self::good_images`], its index among the images given.
+    pub fn good_indices(&self) -> &[usize] {
+        &self.indices
     }
 
     /// Good images held out for calibration.
@@ -248,11 +262,12 @@ impl Trainer {
     }
 
     /// Ends the training: the weights as a file of this precision will hold them, the thresholds of just those weights,
-    /// and what the features of the good images are like.
+    /// and what the features of the good images are like. Without a precision it is that of [`Self::set_precision`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost, [`Error::Training`] if a weight is no number any more.
-    pub async fn finish(&mut self, precision: Precision) -> Result<Trained> {
+    pub async fn finish(&mut self, precision: impl Into<Option<Precision>>) -> Result<Trained> {
+        let precision = precision.into().unwrap_or(self.precision);
         let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
         let detector = self.detector()?;
@@ -282,7 +297,7 @@ impl Trainer {
         };
         let drawn = calibrate::draw(&self.synthesiser, image, &mut calibrate::rng(self.config.seed))?;
         let sample = drawn.ok_or_else(|| {
-            Error::Config("the settings of the synthetic anomalies leave every image as it is".into())
+            Error::Config("the settings of the synthetic defects leave every image as it is".into())
         })?;
         Ok((RgbImage::clone(image), sample))
     }

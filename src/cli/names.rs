@@ -1,0 +1,92 @@
+//! The files that `predict` writes into a folder: their names, and those of an earlier run.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// Ending of an image with its heat map.
+pub(super) const OVERLAY: &str = ".overlay.png";
+/// Ending of a raw map.
+pub(super) const MAP: &str = ".map.png";
+
+/// A name for the outputs of each image, all different: the file's without its ending, behind that of its folder where
+/// several files are called alike, and with a number where folders are, too.
+pub(super) fn output_names(images: &[&Path]) -> Vec<String> {
+    let mut alike: HashMap<String, usize> = HashMap::new();
+    for image in images {
+        *alike.entry(stem(image)).or_default() += 1;
+    }
+    let mut taken = HashSet::new();
+    let names = images.iter().map(|image| {
+        let stem = stem(image);
+        let folder = image.parent().and_then(Path::file_name);
+        let name = match folder {
+            Some(folder) if alike[&stem] > 1 => format!("{}_{stem}", folder.to_string_lossy()),
+            _ => stem,
+        };
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut free = std::iter::once(name.clone()).chain(numbered);
+        let free = free.find(|name| taken.insert(name.clone()));
+        free.unwrap_or(name)
+    });
+    names.collect()
+}
+
+fn stem(image: &Path) -> String {
+    let stem = image.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+/// Whether a file is one of the pictures that an earlier run wrote into this folder.
+pub(super) fn is_output(file: &Path, folder: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let full = |path: &Path| path.canonicalize().ok();
+    let own = full(file).and_then(|file| file.parent().map(PathBuf::from));
+    [OVERLAY, MAP].iter().any(|ending| name.ends_with(ending)) && own.is_some() && own == full(folder)
+}
+
+/// How many of these names have pictures in the folder already.
+pub(super) fn count_replaced(names: &[String], folder: &Path) -> usize {
+    let is_there = |name: &&String| folder.join(format!("{name}{OVERLAY}")).exists();
+    names.iter().filter(is_there).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(images: &[&str]) -> Vec<String> {
+        let paths: Vec<&Path> = images.iter().map(Path::new).collect();
+        output_names(&paths)
+    }
+
+    #[test]
+    fn a_name_that_is_unique_stays() {
+        assert_eq!(names(&["test/hole/000.png"]), ["000"]);
+        assert_eq!(names(&["000.png", "a/001.png"]), ["000", "001"]);
+    }
+
+    #[test]
+    fn equal_names_get_their_folder_and_then_a_number() {
+        assert_eq!(
+            names(&["test/hole/000.png", "test/slub/000.png", "test/slub/001.png"]),
+            ["hole_000", "slub_000", "001"]
+        );
+        assert_eq!(names(&["a/x/0.png", "b/x/0.jpg", "0.png"]), ["x_0", "x_0-2", "0"]);
+        // a name that looks like one with a folder
+        assert_eq!(names(&["x_0.png", "x/0.png", "y/0.png"]), ["x_0", "x_0-2", "y_0"]);
+    }
+
+    #[test]
+    fn pictures_of_an_earlier_run_are_known_by_name_and_place() {
+        let folder = tempfile::tempdir().expect("creates");
+        let path = folder.path();
+        for name in ["0.png", "0.overlay.png", "0.map.png"] {
+            std::fs::write(path.join(name), "").expect("writes");
+        }
+        let own = |name: &str, output: &Path| is_output(&path.join(name), output);
+        assert!(own("0.overlay.png", path) && own("0.map.png", path) && !own("0.png", path));
+        assert!(!own("0.overlay.png", &path.join("other")) && !own("1.overlay.png", path));
+        let names = ["0", "1"].map(str::to_owned);
+        assert_eq!(count_replaced(&names, path), 1);
+    }
+}
