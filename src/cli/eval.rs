@@ -165,6 +165,7 @@ fn open_test(args: &Args) -> Result<TestSet> {
     if let Some(limit) = args.limit {
         test.thin_out(limit);
     }
+    eprintln!("{}: {}", test.name, test.set.summary());
     Ok(test)
 }
 

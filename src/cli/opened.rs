@@ -11,13 +11,16 @@ use destseg_engine::verdict::calibration::Calibration;
 /// A tile has at least this part of the side of the model's input: smaller ones show more enlargement than part.
 const LEAST_TILE: f32 = 0.25;
 
+/// Painted defects that say how much a model finds; older files rest on fewer.
+const ENOUGH: usize = 100;
+
 /// What was wrong with a model when it was trained, if it could find too few defects.
 pub(super) fn not_ready(calibration: &Calibration) -> Option<String> {
     let mut trained = calibration.clone();
     trained.restore();
     let quality = trained.quality();
     let found = quality.found;
-    (!quality.ready && found.all > 0).then(|| {
+    (!quality.ready && found.all >= ENOUGH).then(|| {
         format!(
             "this model was not ready when it was trained: it found {} of {} painted defects",
             found.hits, found.all

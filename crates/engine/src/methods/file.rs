@@ -526,13 +526,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensor
             "the model file is empty: choose another file".into(),
         ));
     }
-    // a file of weights has zeros in the length of its head
-    let is_text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
     let fail = |err: safetensors::SafeTensorError| {
-        Error::Model(match (is_image(bytes), is_text) {
-            (true, _) => "this is an image, not a model: give the file that training wrote".into(),
-            (_, true) => "this is text, not a model: give the file that training wrote".into(),
-            _ => format!("this is not a complete safetensors model file ({err}): choose another file"),
+        Error::Model(match other_kind(bytes) {
+            Some(what) => format!("this is {what}"),
+            None => format!("this is not a complete safetensors model file ({err}): choose another file"),
         })
     };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(fail)?;
@@ -541,6 +538,42 @@ pub(super) fn open(bytes: &[u8]) -> Result<(BTreeMap<String, String>, SafeTensor
         entries.into_iter().collect(),
         SafeTensors::deserialize(bytes).map_err(fail)?,
     ))
+}
+
+/// What a file is that holds no model, and what to do.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    const STARTS: [(&[u8], &str); 4] = [
+        (
+            b"version https://git-lfs",
+            "a Git LFS pointer in place of the file: fetch the file with `git lfs pull`",
+        ),
+        (
+            b"<!doctype html",
+            "a web page, not a model: download the file itself",
+        ),
+        (b"<html", "a web page, not a model: download the file itself"),
+        (
+            b"<?xml",
+            "XML, such as an OpenVINO model's, which cannot be opened: give the PyTorch or safetensors file",
+        ),
+    ];
+    /// An ONNX file begins with the number of its format and the name of what wrote it.
+    const ONNX: [u8; 2] = [0x08, 0x12];
+    let beginning = bytes[..bytes.len().min(64)].to_ascii_lowercase();
+    if let Some((_, what)) = STARTS.into_iter().find(|(start, _)| beginning.starts_with(start)) {
+        return Some(what);
+    }
+    match bytes {
+        [first, _, second, ..] if [*first, *second] == ONNX => {
+            Some("an ONNX model, which cannot be opened: give the PyTorch or safetensors file")
+        }
+        _ if is_image(bytes) => Some("an image, not a model: give the file that training wrote"),
+        // a file of weights has zeros in the length of its head
+        _ if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() => {
+            Some("text, not a model: give the file that training wrote")
+        }
+        _ => None,
+    }
 }
 
 /// Refuses headers of a newer format before reading the rest, which may have changed.

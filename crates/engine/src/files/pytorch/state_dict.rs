@@ -9,7 +9,18 @@ use crate::files::numbers::Number;
 use crate::{Error, Result};
 
 /// Keys under which training scripts keep the state dict among other things.
-const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+const WRAPPERS: [&str; 10] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+];
 /// What `DataParallel` puts before every name.
 const PARALLEL: &str = "module.";
 
