@@ -98,6 +98,7 @@ fn folders() -> Growth {
     let detector = detector(config, &Device::Cpu);
     let image = png(|x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x ^ y) as u8]));
     let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
+    let masks = [&mask[..]];
     let evaluate = |images: usize| {
         let times = time(1, || {
             let mut session = Session::new(&detector);
@@ -111,7 +112,7 @@ fn folders() -> Growth {
                         Class::Defective("spot".into())
                     },
                     image: &image,
-                    mask: (!is_good).then_some(&mask[..]),
+                    masks: if is_good { &[] } else { &masks },
                 };
                 block_on(session.add(&detector, subject)).expect("looks");
             }

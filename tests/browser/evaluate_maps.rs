@@ -82,7 +82,7 @@ async fn measured(page: Page) -> Result<()> {
             name: &image.name,
             class: &image.class,
             image: &[],
-            mask: mask.as_deref(),
+            masks: &mask.iter().map(Vec::as_slice).collect::<Vec<_>>(),
         };
         session.take(place, subject, Ok(seen))?;
     }
