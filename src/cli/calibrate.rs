@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::common::open_device;
-use super::number::percent;
 use super::retrain::{Good, RetrainArgs, take};
 use super::threshold::ThresholdArgs;
 use super::train::{report, report_as, report_ready};
@@ -13,6 +12,7 @@ use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
 use destseg_engine::config::{FEWEST_IMAGES, Preset, TrainConfig};
 use destseg_engine::data::image;
+use destseg_engine::error::{count, percent};
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::Trainer;
@@ -204,8 +204,22 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Optio
     take(file, trained);
     if let (Some(before), Some(own)) = (&before, &mut file.header.calibration) {
         keep_promise(args, before, own);
+        keep_corrections(before, own);
     }
     Ok(Some(good.images.len()))
+}
+
+/// Takes over what was said about images. How they look is forgotten: that was told by the record of before.
+fn keep_corrections(before: &Calibration, own: &mut Calibration) {
+    if before.corrections.is_empty() {
+        return;
+    }
+    own.correct(before.corrections.clone());
+    own.forget_places();
+    eprintln!(
+        "note: {} kept, but the model no longer remembers how their images look: correct them again for that",
+        count(own.corrections.len(), "correction is", "corrections are")
+    );
 }
 
 /// Puts the promise that the file had in force for the new scores, and says so. A number that was set by hand belongs to the

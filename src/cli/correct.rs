@@ -21,7 +21,7 @@ use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
-use destseg_engine::verdict::calibration::Calibration;
+use destseg_engine::verdict::calibration::{Calibration, SetBy};
 use destseg_engine::verdict::corrections::{Correction, fingerprint};
 
 /// Images that a note names.
@@ -267,9 +267,20 @@ async fn train(
     })?;
     trainer.set_corrected(corrected);
     while trainer.step().await?.is_some() {}
-    let trained = trainer.finish(args.files.precision).await?;
-    file.header.calibration.clone_from(&trained.calibration);
+    let trained = trainer.finish(None).await?;
+    let before = std::mem::replace(&mut file.header.calibration, trained.calibration.clone());
     take(file, trained);
+    if let (Some(before), Some(own)) = (before, &mut file.header.calibration) {
+        if let SetBy::Promise(share) = before.set_by {
+            own.promise(share);
+        }
+        if !before.corrections.is_empty() {
+            eprintln!(
+                "note: {} of before left out, because the trained network sees their images otherwise: give them again",
+                count(before.corrections.len(), "correction is", "corrections are")
+            );
+        }
+    }
     Ok(())
 }
 

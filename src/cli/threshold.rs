@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::number::percent;
+use destseg_engine::error::percent;
 use destseg_engine::inspect::Detector;
 use destseg_engine::verdict::calibration::{Calibration, PROMISE_RANGE, SetBy};
 

@@ -113,9 +113,21 @@ pub fn sentence(text: &str) -> String {
     format!("{capital}{}{full_stop}", letters.as_str())
 }
 
+/// A share as a percentage with no more digits than it needs, without the sign.
+pub fn percent(share: f32) -> String {
+    /// Steps of a percentage that are told apart.
+    const STEPS: f32 = 10.0;
+    ((100.0 * STEPS * share).round() / STEPS).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentages_have_the_digits_they_need() {
+        assert_eq!([0.001, 0.05, 0.07, 0.125].map(percent), ["0.1", "5", "7", "12.5"]);
+    }
 
     #[test]
     fn system_errors_come_with_advice() {

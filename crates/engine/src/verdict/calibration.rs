@@ -6,6 +6,7 @@ use super::corrections::Correction;
 use super::decision::{self, Thresholds};
 use super::expected::{ExpectedScores, Scale};
 use crate::config::AnomalyKind;
+use crate::error::percent;
 use crate::metrics::best_f1_threshold;
 
 /// The share of good parts that may be stopped, unless someone chooses another.
@@ -287,11 +288,11 @@ impl Calibration {
         let missing = self.missing_for(share);
         (missing > 0).then(|| {
             format!(
-                "{} good images that were not trained on can guarantee no less than {:.0} % false alarms; {:.0} % is an \
+                "{} good images that were not trained on can guarantee no less than {} % false alarms; {} % is an \
                  estimate: check {missing} more good images, without training, to be sure",
                 self.good_scores.len(),
-                100.0 * self.least_guarantee(),
-                100.0 * share
+                percent(self.least_guarantee()),
+                percent(share)
             )
         })
     }
@@ -466,6 +467,11 @@ pub(crate) mod tests {
         assert!((own.least_guarantee() - 0.05).abs() < 1e-6);
         assert_eq!((own.missing_for(0.05), own.missing_for(0.01)), (0, 80));
         assert!((own.p_value(0.5) - 0.05).abs() < 1e-6 && own.p_value(0.0) == 1.0);
+        let said = own.guarantee(0.001).expect("too few images");
+        assert!(
+            said.contains("no less than 5 % false alarms; 0.1 % is an estimate"),
+            "{said}"
+        );
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use super::Page;
 use super::controls::Slider;
 use crate::page::ui::state::{Action, ThresholdChange};
 use crate::page::ui::{chart, format};
-use destseg_engine::error::count;
+use destseg_engine::error::{count, percent};
 use destseg_engine::verdict::calibration::{Calibration, PROMISES, SetBy};
 
 /// Held-out photos from which on the expected share of false alarms needs no caution.
@@ -84,7 +84,7 @@ pub(crate) fn histogram(calibration: &Calibration) -> Html {
 fn words(calibration: &Calibration) -> String {
     let by = match calibration.set_by {
         SetBy::Training => "Set by training".to_owned(),
-        SetBy::Promise(share) => format!("Set to stop at most {:.0} % of good parts", 100.0 * share),
+        SetBy::Promise(share) => format!("Set to stop at most {} % of good parts", percent(share)),
         SetBy::Hand => "Set by hand".into(),
         SetBy::Evaluation => "Set from an evaluation".into(),
         SetBy::Corrections => "Set by corrections".into(),
