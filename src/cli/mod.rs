@@ -16,6 +16,7 @@ mod demo_data;
 mod eval;
 mod export;
 mod import;
+mod inputs;
 mod interrupt;
 mod names;
 mod number;

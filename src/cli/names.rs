@@ -3,25 +3,29 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::inputs::Input;
+
 /// Ending of an image with its heat map.
 pub(super) const OVERLAY: &str = ".overlay.png";
 /// Ending of a raw map.
 pub(super) const MAP: &str = ".map.png";
 
-/// A name for the outputs of each image, all different: the file's without its ending, behind that of its folder where
-/// several files are called alike, and with a number where folders are, too.
-pub(super) fn output_names(images: &[&Path]) -> Vec<String> {
+/// A name for the outputs of each image, all different: the file's without its ending, in the folders between the one given
+/// and the file; behind the name of its folder where several are called alike, and with a number where folders are, too.
+pub(super) fn output_names(images: &[&Input]) -> Vec<String> {
     let mut alike: HashMap<String, usize> = HashMap::new();
     for image in images {
-        *alike.entry(stem(image)).or_default() += 1;
+        *alike.entry(own_name(image)).or_default() += 1;
     }
     let mut taken = HashSet::new();
     let names = images.iter().map(|image| {
-        let stem = stem(image);
-        let folder = image.parent().and_then(Path::file_name);
+        let name = own_name(image);
+        let folder = image.path.parent().and_then(Path::file_name);
         let name = match folder {
-            Some(folder) if alike[&stem] > 1 => format!("{}_{stem}", folder.to_string_lossy()),
-            _ => stem,
+            Some(folder) if alike[&name] > 1 && image.inner.as_os_str().is_empty() => {
+                format!("{}_{name}", folder.to_string_lossy())
+            }
+            _ => name,
         };
         let numbered = (2..).map(|number| format!("{name}-{number}"));
         let mut free = std::iter::once(name.clone()).chain(numbered);
@@ -31,9 +35,9 @@ pub(super) fn output_names(images: &[&Path]) -> Vec<String> {
     names.collect()
 }
 
-fn stem(image: &Path) -> String {
-    let stem = image.file_stem().unwrap_or_default();
-    stem.to_string_lossy().into_owned()
+fn own_name(image: &Input) -> String {
+    let stem = image.path.file_stem().unwrap_or_default();
+    image.inner.join(stem).to_string_lossy().into_owned()
 }
 
 /// Whether a file is one of the pictures that an earlier run wrote into this folder.
@@ -55,8 +59,23 @@ mod tests {
     use super::*;
 
     fn names(images: &[&str]) -> Vec<String> {
-        let paths: Vec<&Path> = images.iter().map(Path::new).collect();
-        output_names(&paths)
+        let inputs: Vec<Input> = images.iter().map(|path| Input::file(path.into())).collect();
+        output_names(&inputs.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn files_of_a_folder_keep_their_folders() {
+        let input = |path: &str, inner: &str| Input {
+            path: path.into(),
+            inner: inner.into(),
+        };
+        let inputs = [
+            input("test/hole/000.png", "hole"),
+            input("test/slub/000.png", "slub"),
+            input("test/slub/000.jpg", "slub"),
+        ];
+        let names = output_names(&inputs.iter().collect::<Vec<_>>());
+        assert_eq!(names, ["hole/000", "slub/000", "slub/000-2"]);
     }
 
     #[test]

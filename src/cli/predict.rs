@@ -1,5 +1,6 @@
 //! `destseg predict`.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,19 +8,23 @@ use std::time::Instant;
 use ::image::{ImageBuffer, ImageFormat, Luma};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::common::{DeviceArg, check_output_folder, load_detector, make_folder, open_device, write_file};
+use super::common::{
+    DeviceArg, check_output, check_output_folder, load_detector, make_folder, open_device, write_file,
+};
+use super::inputs::{Input, inputs};
 use super::names::{self, MAP, OVERLAY};
 use super::number::{MOST, whole};
 use super::opened::{incomplete, with_tiles};
 use super::output::show;
 use super::threshold::ThresholdArgs;
-use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::data::regions::{Instance, instances};
 use destseg_engine::error::count;
+use destseg_engine::evaluation::table::Table;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::render::{ColorMap, overlay};
 use destseg_engine::verdict::calibration::Calibration;
@@ -30,7 +35,7 @@ use destseg_engine::verdict::difference::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Images to analyse; of a folder, all images directly in it.
+    /// Images to analyse; of a folder, all images below it. Patterns such as `*.png` may be quoted.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Model file.
@@ -57,6 +62,9 @@ pub(super) struct Args {
     /// Colours of the heat map.
     #[arg(long, value_enum, default_value = "turbo")]
     colors: ColorMap,
+    /// Table to write with a row for each image.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Opacity of the heat map, from 0 to 1.
     #[arg(long, default_value_t = 0.5, value_parser = unit_interval)]
     opacity: f32,
@@ -80,7 +88,8 @@ fn unit_interval(text: &str) -> Result<f32, String> {
 /// One line of output.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    file: &'a Path,
+    /// Bytes of its path that are no UTF-8 are replaced.
+    file: Cow<'a, str>,
     score: f32,
     dest_score: f32,
     /// The threshold in force, and who set it.
@@ -113,15 +122,13 @@ struct Line<'a> {
 
 /// The images of files and folders, in the order given; in place of a folder without images, why it gives none. Pictures
 /// that an earlier run wrote into `output` are left out.
-fn images_of(paths: &[PathBuf], output: &Path) -> Vec<Result<PathBuf>> {
-    let images = paths.iter().flat_map(|path| match path.is_dir() {
-        false => vec![Ok(path.clone())],
-        true => match some_image_files(path) {
-            Ok(files) => files.into_iter().map(Ok).collect(),
-            Err(err) => vec![Err(err.into())],
-        },
-    });
-    let is_output = |image: &Result<PathBuf>| image.as_ref().is_ok_and(|path| names::is_output(path, output));
+fn images_of(paths: &[PathBuf], output: &Path) -> Vec<Result<Input>> {
+    let images = inputs(paths, output).into_iter();
+    let is_output = |image: &Result<Input>| {
+        image
+            .as_ref()
+            .is_ok_and(|own| names::is_output(&own.path, output))
+    };
     let (own, images): (Vec<_>, Vec<_>) = images.partition(is_output);
     if !own.is_empty() {
         eprintln!(
@@ -135,9 +142,9 @@ fn images_of(paths: &[PathBuf], output: &Path) -> Vec<Result<PathBuf>> {
 }
 
 /// A name for the outputs of each image; of those that an earlier run wrote, it is said how many are replaced.
-fn names_of(images: &[Result<PathBuf>], output: &Path) -> Vec<String> {
-    let paths: Vec<&Path> = images.iter().flatten().map(PathBuf::as_path).collect();
-    let names = names::output_names(&paths);
+fn names_of(images: &[Result<Input>], output: &Path) -> Vec<String> {
+    let images: Vec<&Input> = images.iter().flatten().collect();
+    let names = names::output_names(&images);
     let replaced = names::count_replaced(&names, output);
     if replaced > 0 {
         eprintln!(
@@ -162,6 +169,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return images.swap_remove(0).map(drop);
     }
     check_output_folder(&args.output)?;
+    args.csv.iter().try_for_each(|path| check_output(path))?;
     let (device, _) = open_device(args.device).await?;
     let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
@@ -171,20 +179,24 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(note) = incomplete(&detector, &args.model, args.teacher.as_deref()) {
         eprintln!("note: {}: {note}", args.model.display());
     }
-    let files = FileFacts::probe(images.iter().flatten());
+    let files = FileFacts::probe(images.iter().flatten().map(|own| &own.path));
     if let Some(note) = detector.note_on(files.as_ref()) {
         eprintln!("note: {note}");
     }
     make_folder(&args.output)?;
     let mut names = names_of(&images, &args.output).into_iter();
     let (mut failed, all) = (0, images.len());
+    let mut rows = Vec::new();
     for image in images {
         let line = match image {
-            Ok(path) => predict(&args, &detector, &path, &names.next().unwrap_or_default()).await,
+            Ok(own) => predict(&args, &detector, &own.path, &names.next().unwrap_or_default()).await,
             Err(err) => Err(err),
         };
         match line {
-            Ok(line) => show(&line)?,
+            Ok((line, row)) => {
+                show(&line)?;
+                rows.push(row);
+            }
             Err(err) if all == 1 => return Err(err),
             // one bad file must not cost the others their result
             Err(err) => {
@@ -193,14 +205,17 @@ pub(super) async fn run(args: Args) -> Result<()> {
             }
         }
     }
+    if let Some(path) = &args.csv {
+        write_file(path, table(rows).as_bytes())?;
+    }
     if failed > 0 {
         bail!("{failed} of {all} images could not be analysed");
     }
     Ok(())
 }
 
-/// Writes the pictures of an image under this name; returns its line of output.
-async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> Result<String> {
+/// Writes the pictures of an image under this name; returns its line of output, and its row of the table.
+async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> Result<(String, Vec<String>)> {
     let image = image::read(path)?;
     let start = Instant::now();
     let detection = detector.detect(&image).await?;
@@ -215,7 +230,7 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> R
         eprintln!("note: {}: {}", path.display(), difference.note("the model"));
     }
     let line = Line {
-        file: path,
+        file: path.to_string_lossy(),
         score: detection.score,
         dest_score: detection.dest_score,
         threshold: thresholds.map(|own| own.image),
@@ -252,7 +267,58 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> R
         _ => line.map_white,
     };
     write_pictures(args, &image, &detection, &line, hottest)?;
-    Ok(serde_json::to_string(&line)? + "\n")
+    Ok((serde_json::to_string(&line)? + "\n", line.row()))
+}
+
+/// What `--csv` says of each image.
+const COLUMNS: [&str; 14] = [
+    "file",
+    "verdict",
+    "score",
+    "threshold",
+    "decision score",
+    "certainty",
+    "p-value",
+    "difference",
+    "distance",
+    "distance limit",
+    "width",
+    "height",
+    "regions",
+    "milliseconds",
+];
+
+impl Line<'_> {
+    fn row(&self) -> Vec<String> {
+        let number = |value: Option<f32>| value.map_or_else(String::new, |value| value.to_string());
+        // as in the line of JSON
+        let word = |value: serde_json::Result<Value>| match value {
+            Ok(Value::String(word)) => word,
+            _ => String::new(),
+        };
+        vec![
+            self.file.to_string(),
+            word(serde_json::to_value(self.verdict)),
+            self.score.to_string(),
+            number(self.threshold),
+            number(self.decision_score),
+            word(serde_json::to_value(self.certainty)),
+            number(self.p_value),
+            word(serde_json::to_value(self.difference)),
+            number(self.distance),
+            number(self.distance_limit),
+            self.width.to_string(),
+            self.height.to_string(),
+            self.instances.len().to_string(),
+            format!("{:.1}", self.milliseconds),
+        ]
+    }
+}
+
+fn table(rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new(2, COLUMNS.map(str::to_owned).to_vec());
+    rows.into_iter().for_each(|row| table.push(row));
+    table.to_csv()
 }
 
 fn write_pictures(
@@ -275,6 +341,9 @@ fn write_pictures(
     let picture = RgbImage::from_raw(width, height, pixels).context("the overlay has a wrong size")?;
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png)?;
+    if let Some(folder) = line.overlay.parent() {
+        make_folder(folder)?;
+    }
     write_file(&line.overlay, bytes.get_ref())?;
     let map = detection.map();
     let raw = match args.map_size {

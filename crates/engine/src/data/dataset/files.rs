@@ -39,6 +39,37 @@ pub fn some_image_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// All files below a folder, sorted; hidden folders are left out.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be read.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    list(folder, &mut files, &mut Vec::new())?;
+    files.sort();
+    Ok(files)
+}
+
+/// `above` are the folders from the root down to this one: a link to one of them leads nowhere new.
+fn list(folder: &Path, files: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> Result<()> {
+    let own = folder.canonicalize().map_err(Error::io("read", folder))?;
+    if above.contains(&own) {
+        return Ok(());
+    }
+    above.push(own);
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !is_litter(&name) {
+            list(&path, files, above)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
 /// Says that there are no images in a folder, and where they are if they lie deeper.
 pub(super) fn no_images(folder: &Path) -> Error {
     const DEPTH: usize = 4;

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::no_images;
+use super::files::{files_below, no_images};
 use crate::data::labelled::{self, Class, LabelledImage, LabelledSet};
 use crate::data::mask;
-use crate::data::paths::is_litter;
 use crate::{Error, Result};
 
 /// A folder's files, sorted out.
@@ -56,9 +55,7 @@ impl TestSet {
         let name = absolute
             .file_name()
             .map_or_else(|| "category".into(), |name| name.to_string_lossy().into_owned());
-        let mut files = Vec::new();
-        list(root, &mut files, &mut Vec::new())?;
-        files.sort();
+        let files = files_below(root)?;
         let paths: Vec<String> = files
             .iter()
             .map(|file| {
@@ -141,25 +138,4 @@ impl TestSet {
         }
         Ok(())
     }
-}
-
-/// All files below a folder, hidden folders left out, and links to a folder that they lie in. `above` are the folders from
-/// the root down to this one.
-fn list(folder: &Path, files: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> Result<()> {
-    let own = folder.canonicalize().map_err(Error::io("read", folder))?;
-    if above.contains(&own) {
-        return Ok(());
-    }
-    above.push(own);
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        let path = entry.map_err(Error::io("read", folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && !is_litter(&name) {
-            list(&path, files, above)?;
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    above.pop();
-    Ok(())
 }

@@ -11,7 +11,7 @@ mod files;
 mod labelled;
 mod mvtec;
 
-pub use files::{LoadedImages, image_files, load_good, some_image_files};
+pub use files::{LoadedImages, files_below, image_files, load_good, some_image_files};
 pub use labelled::TestSet;
 pub use mvtec::{Category, GOOD, categories};
 
