@@ -32,8 +32,10 @@ pub(crate) fn Legend(page: &Page) -> Html {
             <span class="legend-bar">
                 <canvas ref={canvas} />
                 if page.state.view.contour {
-                    <svg focusable="false"><line x1={mark.clone()} x2={mark.clone()} y1="0" y2="100%" /></svg>
-                    <small style={format!("left:{mark}")}>{ "threshold" }</small>
+                    <svg focusable="false">
+                        <line x1={mark.clone()} x2={mark.clone()} y1="0" y2="100%" />
+                        <text x={mark} y="26" text-anchor="middle">{ "threshold" }</text>
+                    </svg>
                 }
             </span>
             <span>{ format::value(high) }</span>
