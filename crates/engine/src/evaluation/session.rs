@@ -320,18 +320,22 @@ impl Session {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let mut say = |what: &str, with_score: bool| {
-            let of: Vec<_> = self
-                .results()
-                .filter(|image| image.problem.is_some() && image.score.is_some() == with_score)
-                .collect();
-            if let Some(first) = of.first() {
-                let reason = first.problem.as_deref().unwrap_or_default();
-                notes.push(format!(
-                    "{} {what} (the first: {}, {reason}).",
-                    of.len(),
-                    first.name
-                ));
+            let of = self.results().filter(|image| image.score.is_some() == with_score);
+            // for each reason how many, and the first
+            let mut reasons: Vec<(&str, usize, &str)> = Vec::new();
+            for image in of {
+                let Some(reason) = image.problem.as_deref() else {
+                    continue;
+                };
+                match reasons.iter_mut().find(|(own, ..)| *own == reason) {
+                    Some((_, count, _)) => *count += 1,
+                    None => reasons.push((reason, 1, &image.name)),
+                }
             }
+            let said = reasons
+                .into_iter()
+                .map(|(reason, count, first)| format!("{count} {what} (the first: {first}, {reason})."));
+            notes.extend(said);
         };
         say("of the images could not be analysed", false);
         say("of the masks could not be used", true);

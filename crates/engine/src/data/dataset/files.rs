@@ -79,7 +79,7 @@ pub(super) fn no_images(folder: &Path) -> Error {
             "{shown} holds no images itself, but folders below it do: give one of those, such as {}",
             inner.display()
         ),
-        None => format!("{shown} holds no images: add PNG, JPEG, BMP, WebP or GIF files"),
+        None => format!("{shown} holds no images: add PNG, JPEG, TIFF, BMP, WebP or GIF files"),
     })
 }
 
