@@ -255,17 +255,15 @@ fn corrections_that_cannot_be_meant_are_refused() {
     let masked = ["--defective", "bad", "--masks", "masks"];
     let said = refused(&masked);
     assert!(said.contains("holds no images"), "{said}");
-    let mask = |side: u32, value: u8| {
-        let mask = image::GrayImage::from_pixel(side, side, image::Luma([value]));
-        mask.save(path.join("masks/b_mask.png")).expect("saves");
-    };
-    let side = image::image_dimensions(path.join("bad/b.png")).expect("reads").0;
-    for (mask_side, value, expected) in [
-        (1, 255, "has 1 x 1 pixels, its image"),
-        (side, 0, "has no white pixel"),
-        (side, 255, "is white over 100 % of the image"),
+    let (width, height) = image::image_dimensions(path.join("bad/b.png")).expect("reads");
+    for (size, white, expected) in [
+        ((9, 5), 1, "has 9 x 5 pixels but its image"),
+        ((width, height), 0, "is black all over"),
+        ((width, height), usize::MAX, "seems to be inverted"),
     ] {
-        mask(mask_side, value);
+        let mut mask = image::GrayImage::new(size.0, size.1);
+        mask.pixels_mut().take(white).for_each(|pixel| pixel.0 = [255]);
+        mask.save(path.join("masks/b_mask.png")).expect("saves");
         let said = refused(&masked);
         assert!(said.contains(expected), "{said}");
     }
