@@ -17,6 +17,7 @@ use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::Trainer;
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
+use destseg_engine::verdict::corrections::Correction;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -204,18 +205,23 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Optio
     take(file, trained);
     if let (Some(before), Some(own)) = (&before, &mut file.header.calibration) {
         keep_promise(args, before, own);
-        keep_corrections(before, own);
+        keep_corrections(args, before, own);
     }
     Ok(Some(good.images.len()))
 }
 
 /// Takes over what was said about images. How they look is forgotten: that was told by the record of before.
-fn keep_corrections(before: &Calibration, own: &mut Calibration) {
-    if before.corrections.is_empty() {
+fn keep_corrections(args: &Args, before: &Calibration, own: &mut Calibration) {
+    if before.corrections.is_empty() || args.new_part {
         return;
     }
-    own.correct(before.corrections.clone());
-    own.forget_places();
+    let kept = before.corrections.iter().map(|own| Correction {
+        places: Vec::new(),
+        distance: None,
+        difference: None,
+        ..own.clone()
+    });
+    own.correct(kept.collect::<Vec<_>>());
     eprintln!(
         "note: {} kept, but the model no longer remembers how their images look: correct them again for that",
         count(own.corrections.len(), "correction is", "corrections are")
@@ -225,9 +231,9 @@ fn keep_corrections(before: &Calibration, own: &mut Calibration) {
 /// Puts the promise that the file had in force for the new scores, and says so. A number that was set by hand belongs to the
 /// old ones.
 fn keep_promise(args: &Args, before: &Calibration, own: &mut Calibration) {
-    match before.set_by {
+    match (before.promised(), before.set_by) {
         _ if !args.threshold.is_empty() => {}
-        SetBy::Promise(share) => {
+        (Some(share), _) => {
             own.promise(share);
             eprintln!(
                 "the promise of {} stays in force: at most {} % of good parts are stopped",
@@ -235,7 +241,7 @@ fn keep_promise(args: &Args, before: &Calibration, own: &mut Calibration) {
                 percent(share)
             );
         }
-        SetBy::Hand => eprintln!(
+        (None, SetBy::Hand) => eprintln!(
             "note: the threshold {} that was set by hand gives way to the measured one: add --threshold to set it again",
             before.image_threshold
         ),

@@ -12,7 +12,7 @@ use super::retrain::{RetrainArgs, take};
 use super::train::report;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{MOST_STEPS, Schedule};
+use destseg_engine::config::{MOST_STEPS, Preset, Schedule, TrainConfig};
 use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::image::{self, GrayImage};
 use destseg_engine::data::{labelled, mask};
@@ -21,7 +21,7 @@ use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
-use destseg_engine::verdict::calibration::{Calibration, SetBy};
+use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::corrections::{Correction, fingerprint};
 
 /// Images that a note names.
@@ -89,7 +89,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
         train(&args, data, &marked, &mut file, (&teacher, &device)).await?;
     }
     let mut detector = methods::detector(&file, Some(&teacher), &device)?;
-    let mut calibration = file.header.calibration.take().unwrap_or_default();
+    let Some(mut calibration) = file.header.calibration.take() else {
+        bail!(
+            "{} has no threshold to correct: calibrate it first, with `destseg calibrate`",
+            args.files.model.display()
+        );
+    };
     let wrong_before = follow(&args, &mut calibration, &mut detector, &marked).await?;
     report(&calibration);
     let wrong = calibration.not_followed();
@@ -164,10 +169,15 @@ fn take_back(args: &Args, file: &mut ModelFile) -> Result<()> {
         eprintln!("took back {}", count(all, "correction", "corrections"));
     }
     for image in &args.take_back {
-        let name = image.display().to_string();
-        let name = name.strip_prefix("./").unwrap_or(&name);
+        let given = image.display().to_string();
+        let name = given.strip_prefix("./").unwrap_or(&given);
         let found = std::fs::read(image).ok().map(|bytes| fingerprint(&bytes));
-        if !own.take_back(name, found.as_deref()) {
+        // the file may have been saved anew
+        let is_found = own.take_back(name, found.as_deref())
+            || own.take_back_named(name)
+            || own.take_back_named(&given)
+            || own.take_back_named(&format!("./{name}"));
+        if !is_found {
             let names: Vec<&str> = own.corrections.iter().map(|own| &*own.name).collect();
             bail!(
                 "nothing was said about {name}: corrected are {}",
@@ -259,6 +269,9 @@ async fn train(
     let corrected = corrected(args, &detector, marked).await?;
     let mut trainer = args.files.trainer(file, data, (teacher, device), |config| {
         config.student.steps = 0;
+        if config.held_out == 0.0 {
+            config.held_out = TrainConfig::preset(Preset::Compact).held_out;
+        }
         let stage = &mut config.segmentation;
         stage.steps = args.steps;
         stage.learning_rate = LEARNING_RATE;
@@ -271,7 +284,7 @@ async fn train(
     let before = std::mem::replace(&mut file.header.calibration, trained.calibration.clone());
     take(file, trained);
     if let (Some(before), Some(own)) = (before, &mut file.header.calibration) {
-        if let SetBy::Promise(share) = before.set_by {
+        if let Some(share) = before.promised() {
             own.promise(share);
         }
         if !before.corrections.is_empty() {
@@ -298,8 +311,8 @@ async fn corrected(args: &Args, detector: &Detector, marked: &[Marked]) -> Resul
         let mask = match (own.defective, mask) {
             (false, _) => vec![0; side * side],
             (true, Some(mask)) if is_whole => {
-                let mask = image::resize_mask(&mask, side, side);
-                mask.into_iter().map(u8::from).collect()
+                let truth = mask::truth(&mask, side)?;
+                truth.into_iter().map(u8::from).collect()
             }
             (true, _) => suspected(
                 &detector
@@ -324,8 +337,15 @@ fn mask_of(args: &Args, image: &Path) -> Result<Option<GrayImage>> {
     };
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let own = stem(image).unwrap_or_default();
-    let is_own = |mask: &PathBuf| stem(mask).is_some_and(|mask| labelled::image_stem(&mask) == own);
-    let Some(path) = some_image_files(folder)?.into_iter().find(is_own) else {
+    let files = some_image_files(folder)?;
+    let find = |is_own: &dyn Fn(&str) -> bool| {
+        files
+            .iter()
+            .find(|mask| stem(mask).is_some_and(|mask| is_own(&mask)))
+    };
+    // an image's own name may end like a mask's
+    let found = find(&|mask| mask == own).or_else(|| find(&|mask| labelled::image_stem(mask) == own));
+    let Some(path) = found.cloned() else {
         bail!(
             "{} has no mask in {}: give one of the same name, or with _mask behind",
             image.display(),

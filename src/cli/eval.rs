@@ -166,6 +166,12 @@ fn open_test(args: &Args) -> Result<TestSet> {
         test.thin_out(limit);
     }
     eprintln!("{}: {}", test.name, test.set.summary());
+    if !test.set.has_split {
+        eprintln!(
+            "note: {} has no train folder: a model that was trained on its good images has seen them, which flatters it",
+            test.name
+        );
+    }
     Ok(test)
 }
 

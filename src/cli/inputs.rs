@@ -25,14 +25,14 @@ impl Input {
     }
 }
 
-/// The images of what was given, in its order; in place of what gives none, why. What lies below `output` is left out.
-pub(super) fn inputs(given: &[PathBuf], output: &Path) -> Vec<Result<Input>> {
+/// The images of what was given, in its order; in place of what gives none, why.
+pub(super) fn inputs(given: &[PathBuf]) -> Vec<Result<Input>> {
     let mut all = Vec::new();
     for path in given {
         match expanded(path).and_then(|paths| {
             let mut found = Vec::new();
             for path in paths {
-                found.extend(images_of(path, output)?);
+                found.extend(images_of(path)?);
             }
             Ok(found)
         }) {
@@ -57,7 +57,7 @@ fn expanded(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn images_of(path: PathBuf, output: &Path) -> Result<Vec<Input>> {
+fn images_of(path: PathBuf) -> Result<Vec<Input>> {
     if !path.is_dir() {
         return Ok(vec![Input::file(path)]);
     }
@@ -72,23 +72,12 @@ fn images_of(path: PathBuf, output: &Path) -> Result<Vec<Input>> {
             path.display()
         );
     }
-    // an output folder within, but not the folder itself
-    let own = |path: &Path| path.canonicalize().ok();
-    let below = own(output).filter(|output| own(&path).is_some_and(|given| given != *output));
-    let is_output = |file: &Path| {
-        let file = own(file);
-        below
-            .as_ref()
-            .zip(file)
-            .is_some_and(|(output, file)| file.starts_with(output))
-    };
-    let files = files.into_iter().filter(|file| !is_output(file));
     let input = |file: PathBuf| {
         let folder = file.parent().unwrap_or(&path);
         let inner = folder.strip_prefix(&path).unwrap_or(Path::new("")).to_owned();
         Input { path: file, inner }
     };
-    Ok(files.map(input).collect())
+    Ok(files.into_iter().map(input).collect())
 }
 
 #[cfg(test)]
@@ -111,8 +100,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("creates");
             std::fs::write(path, "").expect("writes");
         }
-        let found = |given: &str, output: &str| -> Vec<(String, String)> {
-            let all = inputs(&[root.join(given)], &root.join(output));
+        let found = |given: &str| -> Vec<(String, String)> {
+            let all = inputs(&[root.join(given)]);
             all.into_iter()
                 .map(|input| {
                     let input = input.expect("is found");
@@ -127,21 +116,23 @@ mod tests {
                 .collect()
         };
         assert_eq!(
-            found("", "out"),
-            named(&[("a.png", ""), ("x/b.jpg", "x"), ("x/y/c.tif", "x/y")])
+            found(""),
+            named(&[
+                ("a.png", ""),
+                ("out/a.overlay.png", "out"),
+                ("x/b.jpg", "x"),
+                ("x/y/c.tif", "x/y")
+            ])
         );
-        assert_eq!(
-            found("x", "elsewhere"),
-            named(&[("x/b.jpg", ""), ("x/y/c.tif", "y")])
-        );
-        assert_eq!(found("*.png", "out"), named(&[("a.png", "")]));
-        assert_eq!(found("x/[a-c].jpg", "out"), named(&[("x/b.jpg", "")]));
+        assert_eq!(found("x"), named(&[("x/b.jpg", ""), ("x/y/c.tif", "y")]));
+        assert_eq!(found("*.png"), named(&[("a.png", "")]));
+        assert_eq!(found("x/[a-c].jpg"), named(&[("x/b.jpg", "")]));
         for (given, expected) in [
             ("*.bmp", "no files like"),
             (".hidden/none", ""),
             ("out/*.jpg", "no files like"),
         ] {
-            let refused = inputs(&[root.join(given)], &root.join("out"));
+            let refused = inputs(&[root.join(given)]);
             match (&refused[0], expected) {
                 (Ok(input), "") => assert!(!input.path.exists(), "what is missing is said when it is read"),
                 (Err(err), _) => assert!(err.to_string().contains(expected), "{err}"),

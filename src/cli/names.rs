@@ -1,7 +1,7 @@
 //! The files that `predict` writes into a folder: their names, and those of an earlier run.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::inputs::Input;
 
@@ -40,12 +40,16 @@ fn own_name(image: &Input) -> String {
     image.inner.join(stem).to_string_lossy().into_owned()
 }
 
-/// Whether a file is one of the pictures that an earlier run wrote into this folder.
+/// Whether a file is one of the pictures that an earlier run wrote into this folder or one below.
 pub(super) fn is_output(file: &Path, folder: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let full = |path: &Path| path.canonicalize().ok();
-    let own = full(file).and_then(|file| file.parent().map(PathBuf::from));
-    [OVERLAY, MAP].iter().any(|ending| name.ends_with(ending)) && own.is_some() && own == full(folder)
+    let is_below = || {
+        full(file)
+            .zip(full(folder))
+            .is_some_and(|(file, folder)| file.starts_with(folder))
+    };
+    [OVERLAY, MAP].iter().any(|ending| name.ends_with(ending)) && is_below()
 }
 
 /// How many of these names have pictures in the folder already.
@@ -99,11 +103,13 @@ mod tests {
     fn pictures_of_an_earlier_run_are_known_by_name_and_place() {
         let folder = tempfile::tempdir().expect("creates");
         let path = folder.path();
-        for name in ["0.png", "0.overlay.png", "0.map.png"] {
+        std::fs::create_dir(path.join("hole")).expect("creates");
+        for name in ["0.png", "0.overlay.png", "0.map.png", "hole/0.overlay.png"] {
             std::fs::write(path.join(name), "").expect("writes");
         }
         let own = |name: &str, output: &Path| is_output(&path.join(name), output);
         assert!(own("0.overlay.png", path) && own("0.map.png", path) && !own("0.png", path));
+        assert!(own("hole/0.overlay.png", path) && !own("0.overlay.png", &path.join("hole")));
         assert!(!own("0.overlay.png", &path.join("other")) && !own("1.overlay.png", path));
         let names = ["0", "1"].map(str::to_owned);
         assert_eq!(count_replaced(&names, path), 1);

@@ -123,7 +123,7 @@ struct Line<'a> {
 /// The images of files and folders, in the order given; in place of a folder without images, why it gives none. Pictures
 /// that an earlier run wrote into `output` are left out.
 fn images_of(paths: &[PathBuf], output: &Path) -> Vec<Result<Input>> {
-    let images = inputs(paths, output).into_iter();
+    let images = inputs(paths).into_iter();
     let is_output = |image: &Result<Input>| {
         image
             .as_ref()

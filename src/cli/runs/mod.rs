@@ -91,8 +91,15 @@ impl std::fmt::Display for Run {
 
 /// Refuses a folder of data without images to train on or to test with: after hours of training it is too late.
 pub(super) fn check_data(category: &Category) -> Result<()> {
-    category.train_good()?;
-    TestSet::open(&category.root)?;
+    let good = category.train_good()?;
+    let test = TestSet::open(&category.root)?;
+    let is_trained_on = |file: usize| good.contains(&test.files[file]);
+    if test.set.images.iter().any(|image| is_trained_on(image.file)) {
+        bail!(
+            "{} has no train folder, so the images trained on would be tested, too: move some of the good ones into train/good",
+            category.root.display()
+        );
+    }
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn train(
         progress.show(&report);
         let ends = report.step == trainer.total_steps();
         let interrupted = !ends && interrupt.as_ref().is_some_and(interrupt::Watch::is_requested);
-        let due = checkpoint_every > 0 && report.step.is_multiple_of(checkpoint_every) && !ends;
+        let due = checkpoint_every > 0 && report.step.is_multiple_of(checkpoint_every);
         if due || interrupted {
             write_file(checkpoint, &trainer.checkpoint().await?)?;
         }

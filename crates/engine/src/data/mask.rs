@@ -9,7 +9,7 @@ use super::image::{decode_dynamic, resize_mask};
 use super::regions;
 use crate::{Error, Result};
 
-/// Pixels of the smallest region beside others: less is a slip of the pen.
+/// Pixels of the smallest region beside larger ones: less is a slip of the pen.
 const LEAST_REGION: usize = 4;
 /// From here on a value of a mask is white.
 const WHITE: u8 = 128;
@@ -104,20 +104,30 @@ fn values(image: &DynamicImage) -> Result<GrayImage> {
         .count();
     let is_grey = grey as f32 > GREY_SHARE * values.len() as f32;
     let counts = highest / unit <= (LARGEST_LABEL * f32::from(u8::MAX)) as u16;
+    let has_few = levels.len() <= MOST_LEVELS;
     let whiten = |value: u16| {
-        if counts || (levels.len() <= MOST_LEVELS && (is_grey || levels.len() <= 2)) {
+        if counts || levels.len() <= 2 {
             u8::MAX * u8::from(value > 0)
+        } else if has_few {
+            // a grey for each kind of defect
+            u8::MAX * u8::from(share(value) >= GREY.start)
         } else {
             (value / 257) as u8
         }
     };
-    if is_grey && !counts && levels.len() > MOST_LEVELS {
+    let is_faint = |value: u16| value > 0 && share(value) < GREY.start;
+    if !counts && levels.len() > 2 && has_few && levels.iter().any(|&value| is_faint(value)) {
+        return Err(Error::Image(
+            "the mask has both labels (such as 1) and brighter values: paint the defects white, or use labels alone".into(),
+        ));
+    }
+    if is_grey && !counts && !has_few {
         return Err(Error::Image(
             "the mask is grey in a large part of its area: masks are white where the part is defective and black elsewhere"
                 .into(),
         ));
     }
-    if highest > 0 && !counts && levels.len() > 2 && share(highest) < GREY.end {
+    if highest > 0 && !counts && !has_few && share(highest) < GREY.end {
         return Err(Error::Image(
             "the mask is nowhere white: masks are white where the part is defective and black elsewhere"
                 .into(),
@@ -171,7 +181,14 @@ pub fn fit(mask: GrayImage, (width, height): (u32, u32), turn: Orientation) -> R
             | Orientation::Rotate90FlipH
             | Orientation::Rotate270FlipH
     );
-    if has_shape(own) && own.0.min(own.1) > 1 || own == (width, height) {
+    let is_certain = turn == Orientation::NoTransforms || (is_sideways && width != height);
+    let fits = has_shape(own) && own.0.min(own.1) > 1 || own == (width, height);
+    if fits && !is_certain {
+        Err(Error::Image(
+            "the image is turned by its Exif data, and nobody can tell whether its mask is, too: save the image turned"
+                .into(),
+        ))
+    } else if fits {
         Ok(mask)
     } else if is_sideways && has_shape((own.1, own.0)) {
         let mut turned = DynamicImage::ImageLuma8(mask);
@@ -186,7 +203,7 @@ pub fn fit(mask: GrayImage, (width, height): (u32, u32), turn: Orientation) -> R
 }
 
 /// `true` where a mask says defective, row by row in a square of `side`. No region is lost, however small: the smallest are a
-/// pixel.
+/// pixel. Less than four pixels beside larger regions are a slip of the pen.
 ///
 /// # Errors
 /// [`Error::Image`] if nothing is marked.
@@ -201,10 +218,10 @@ pub fn truth(mask: &GrayImage, side: usize) -> Result<Vec<bool>> {
     let place = |x: usize, y: usize| (y * side / height) * side + x * side / width;
     let white: Vec<bool> = mask.as_raw().iter().map(|&value| value >= WHITE).collect();
     let regions = regions::pixels(&white, width);
-    let alone = regions.len() == 1;
+    let all_small = regions.iter().all(|region| region.len() < LEAST_REGION);
     for region in regions {
         let shown = |&at: &usize| truth[place(at % width, at / width)];
-        if (alone || region.len() >= LEAST_REGION) && !region.iter().any(shown) {
+        if (all_small || region.len() >= LEAST_REGION) && !region.iter().any(shown) {
             let middle = region[region.len() / 2];
             truth[place(middle % width, middle / width)] = true;
         }
@@ -212,7 +229,7 @@ pub fn truth(mask: &GrayImage, side: usize) -> Result<Vec<bool>> {
     Ok(truth)
 }
 
-/// A mask at another size, `true` where at least half is marked.
+/// A mask at another size, with soft edges.
 pub fn resized(mask: &GrayImage, (width, height): (u32, u32)) -> GrayImage {
     if mask.dimensions() == (width, height) {
         return mask.clone();

@@ -82,6 +82,30 @@ fn kinds_of_defects_in_grey_are_all_defects() {
 }
 
 #[test]
+fn a_small_kind_of_defect_in_grey_is_a_defect() {
+    let kinds = ImageBuffer::from_fn(100, 100, |x, y| {
+        Luma([match (x, y) {
+            (0..10, 0..10) => 85_u8,
+            (50, 50) => 170,
+            (20..30, 20..30) => 255,
+            _ => 0,
+        }])
+    });
+    let mask = decode(&png(kinds)).expect("is a mask");
+    let white = |x, y| mask.get_pixel(x, y).0[0] >= WHITE;
+    assert!(white(5, 5) && white(50, 50) && white(25, 25) && !white(40, 40));
+    // a label and the white of borders: which is the defect?
+    let both = ImageBuffer::from_fn(100, 100, |x, y| {
+        Luma([match (x, y) {
+            (0..10, 0..10) => 1_u8,
+            (10, _) => 255,
+            _ => 0,
+        }])
+    });
+    assert!(refused(&png(both)).contains("both labels"));
+}
+
+#[test]
 fn what_cannot_be_a_mask_is_refused() {
     let photo = ImageBuffer::from_fn(SIDE, SIDE, |x, y| Luma([(10 * x + y) as u8]));
     assert!(refused(&png(photo)).contains("grey in a large part"));
@@ -125,6 +149,16 @@ fn a_mask_fits_its_image() {
     let turned = fit(stored, (192, 256), Orientation::Rotate90).expect("fits");
     assert_eq!(turned.dimensions(), (192, 256));
     assert_eq!(turned.get_pixel(191, 255).0, [255]);
+    // where sizes do not tell
+    for (own, turn) in [
+        ((256, 192), Orientation::Rotate180),
+        ((64, 64), Orientation::Rotate90),
+    ] {
+        let error = size(mask(own.0, own.1), own, turn)
+            .expect_err("nobody knows")
+            .to_string();
+        assert!(error.contains("nobody can tell"), "{error}");
+    }
     // painted upright
     let upright = fit(mask(192, 256), (192, 256), Orientation::Rotate90).expect("fits");
     assert_eq!(upright.dimensions(), (192, 256));
@@ -142,6 +176,12 @@ fn the_smallest_defects_are_a_pixel() {
     let alone = truth(&mask, 256).expect("is a mask");
     assert_eq!(alone.iter().filter(|&&defective| defective).count(), 1);
     assert!(alone[place(1000, 500)]);
+    let mut two = GrayImage::new(2048, 2048);
+    for (x, y) in [(8, 8), (1200, 900)] {
+        two.put_pixel(x, y, Luma([255]));
+    }
+    let found = truth(&two, 256).expect("is a mask");
+    assert_eq!(found.iter().filter(|&&defective| defective).count(), 2);
     // beside another one, and with a slip of the pen
     for y in 0..80 {
         for x in 0..80 {

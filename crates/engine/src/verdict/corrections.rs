@@ -67,8 +67,8 @@ impl Correction {
 
     /// Whether what is said about it widens what the model knows: not where the image of a good part is taken for a defective
     /// one afterwards, because then it shows something else.
-    fn widens(&self, threshold: f32) -> bool {
-        self.defective || self.score_after.is_none_or(|score| score < threshold)
+    fn widens(&self, memory: &Memory, threshold: f32) -> bool {
+        self.defective || !self.is_wrong(memory, threshold)
     }
 
     /// Whether an image of this score is judged wrongly.
@@ -112,14 +112,14 @@ impl Calibration {
 
     /// Takes note of the score that a corrected image has now; whether that changes what the model knows.
     pub fn settle(&mut self, name: &str, fingerprint: Option<&str>, score: f32) -> bool {
-        let threshold = self.image_threshold;
+        let (memory, threshold) = (self.memory(), self.image_threshold);
         let mut own = self.corrections.iter_mut();
         let Some(own) = own.find(|own| own.is_of(name, fingerprint)) else {
             return false;
         };
-        let before = own.widens(threshold);
+        let before = own.widens(&memory, threshold);
         own.score_after = Some(score);
-        own.distance.is_some() && own.widens(threshold) != before
+        own.distance.is_some() && own.widens(&memory, threshold) != before
     }
 
     /// Takes back what was said about an image; whether anything was.
@@ -128,6 +128,25 @@ impl Calibration {
         self.corrections.retain(|own| !own.is_of(name, fingerprint));
         self.follow_corrections();
         self.corrections.len() < before
+    }
+
+    /// The same of the image with this name, whatever its content.
+    pub fn take_back_named(&mut self, name: &str) -> bool {
+        let own = self.corrections.iter().find(|own| own.name == name);
+        let fingerprint = own.and_then(|own| own.fingerprint.clone());
+        self.take_back(name, fingerprint.as_deref())
+    }
+
+    /// The promise in force, or the one that was before corrections moved the threshold.
+    pub fn promised(&self) -> Option<f32> {
+        let by = match (self.set_by, self.uncorrected) {
+            (SetBy::Corrections, Some((_, by))) => by,
+            (by, _) => by,
+        };
+        match by {
+            SetBy::Promise(share) => Some(share),
+            SetBy::Training | SetBy::Hand | SetBy::Evaluation | SetBy::Corrections => None,
+        }
     }
 
     /// Takes back everything that was said.
@@ -154,7 +173,12 @@ impl Calibration {
     /// Whether an image at this distance is familiar because one that differs in the same way, and is as far from the good
     /// images, was said to show the part.
     pub fn knows(&self, distance: f32, difference: Option<Difference>) -> bool {
-        let widens = |own: &&Correction| own.difference == difference && own.widens(self.image_threshold);
+        if self.corrections.is_empty() {
+            return false;
+        }
+        let memory = self.memory();
+        let widens =
+            |own: &&Correction| own.difference == difference && own.widens(&memory, self.image_threshold);
         let alike = self.corrections.iter().filter(widens);
         let distances = alike.filter_map(|own| own.distance);
         distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER >= distance
@@ -360,9 +384,20 @@ mod tests {
         assert!(!own.settle("a", None, 0.9), "nothing changes any more");
         let said = own.contradiction().expect("it is not followed");
         assert!(said.starts_with("1 of 1 corrections is not followed"), "{said}");
-        // with more corrections it is to be seen anew
+        // without being seen again it is judged by the memory
         own.correct([correction("b", 0.04, false)]);
-        assert!(own.knows(1.5, part));
+        assert!(own.knows(1.5, part), "its place is remembered");
+        let unlike = Correction {
+            places: Vec::new(),
+            difference: Some(Difference::Darker),
+            ..correction("c", 0.99, false)
+        };
+        own.image_threshold = 0.5;
+        own.corrections.push(unlike);
+        assert!(
+            !own.knows(1.5, Some(Difference::Darker)),
+            "it is called defective"
+        );
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(super) fn Marker(props: &MarkerProps) -> Html {
         let (points, painted, draw_again) = (points.clone(), item.painted.clone(), draw_again.clone());
         move |event: PointerEvent| {
             event.prevent_default();
+            if event.button() != 0 || points.borrow().is_some() {
+                return;
+            }
             if let Some(element) = event
                 .target()
                 .and_then(|target| target.dyn_into::<Element>().ok())
@@ -77,7 +80,8 @@ pub(super) fn Marker(props: &MarkerProps) -> Html {
     });
     html! {
         <svg class="marker" viewBox={format!("0 0 {width} {height}")} data-testid="marker" role="img"
-            aria-label="Paint over the defect" onpointerdown={begin} onpointermove={go_on} onpointerup={end}>
+            aria-label="Paint over the defect" onpointerdown={begin} onpointermove={go_on}
+            onpointercancel={end.clone()} onpointerup={end}>
             { for discs }
         </svg>
     }

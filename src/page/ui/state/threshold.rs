@@ -33,6 +33,9 @@ pub enum ThresholdChange {
 pub struct KeptThreshold {
     threshold: f32,
     by: SetBy,
+    /// The threshold before corrections moved it, and who set that.
+    #[serde(default)]
+    uncorrected: Option<(f32, SetBy)>,
     #[serde(default)]
     corrections: Vec<Correction>,
 }
@@ -44,6 +47,7 @@ impl KeptThreshold {
         (!is_trained).then(|| Self {
             threshold: calibration.image_threshold,
             by: calibration.set_by,
+            uncorrected: calibration.uncorrected,
             corrections: calibration.corrections.clone(),
         })
     }
@@ -68,6 +72,7 @@ impl ThresholdChange {
             Self::Evaluated(threshold) => calibration.set(threshold, SetBy::Evaluation),
             Self::Kept(kept) => {
                 calibration.set(kept.threshold, kept.by);
+                calibration.uncorrected = kept.uncorrected;
                 calibration.corrections = kept.corrections;
             }
             Self::Restore => calibration.restore(),
@@ -192,6 +197,8 @@ impl State {
 
     /// Has the images of the queue analysed again, for a model that remembers something else now.
     fn look_again(&mut self) {
+        // what is in the engine is looked at with the memory of before
+        self.requeue();
         for item in &mut self.items {
             if matches!(item.status, Status::Done(_)) {
                 item.status = Status::Waiting;

@@ -138,6 +138,11 @@ impl State {
             self.camera.prediction = None;
             self.compare.model_is_new();
             self.view.thresholds = [None; 2];
+            for item in &mut self.items {
+                // what was painted was for the model of before
+                item.is_to_remember = false;
+                item.painted = [].into();
+            }
             for item in self
                 .items
                 .iter_mut()

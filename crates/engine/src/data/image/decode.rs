@@ -17,8 +17,9 @@ pub const MAX_PIXELS: u64 = 100_000_000;
 /// The most memory that one decoded image may take, in bytes; deep colour reaches it first.
 const MAX_BYTES: u64 = 800_000_000;
 
-/// The formats that can be opened, for messages.
-const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
+/// The formats that can be opened everywhere, for messages. TIFF is read natively only: its decoder is as large as a tenth of
+/// the page's engine.
+const FORMATS: &str = "PNG, JPEG, WebP, BMP or GIF";
 
 /// Decodes an image: upright as its EXIF data says, transparency over white, 16-bit and grey
 /// values brought to 8-bit RGB, of an animation the first picture.
@@ -327,9 +328,9 @@ fn flatten(image: DynamicImage) -> RgbImage {
     RgbImage::from_raw(width, height, pixels.collect()).unwrap_or_default()
 }
 
-/// Cameras of 10 and 12 bits save values of 16 bits that leave the highest bits empty, which would be nearly black.
+/// Cameras of 12 bits save values of 16 bits that leave the highest four empty, which would be nearly black.
 fn with_full_range(image: DynamicImage) -> DynamicImage {
-    const DEPTHS: [u16; 2] = [10, 12];
+    const FULL: u16 = (1 << 12) - 1;
     let channels = usize::from(image.color().channel_count());
     let colours = channels - usize::from(image.color().has_alpha());
     let stretch = |values: &mut [u16]| {
@@ -339,16 +340,12 @@ fn with_full_range(image: DynamicImage) -> DynamicImage {
             .max()
             .copied()
             .unwrap_or_default();
-        let full = DEPTHS
-            .map(|depth| (1 << depth) - 1)
-            .into_iter()
-            .find(|&full| highest <= full);
-        let Some(full) = full.filter(|_| highest > u16::from(u8::MAX)) else {
+        if !(u16::from(u8::MAX) + 1..=FULL).contains(&highest) {
             return;
-        };
+        }
         for pixel in values.chunks_exact_mut(channels) {
             for value in &mut pixel[..colours] {
-                *value = (u32::from(*value) * u32::from(u16::MAX) / u32::from(full)) as u16;
+                *value = (u32::from(*value) * u32::from(u16::MAX) / u32::from(FULL)) as u16;
             }
         }
     };

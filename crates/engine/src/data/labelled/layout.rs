@@ -1,5 +1,7 @@
 //! What the path of a file says.
 
+use std::collections::BTreeSet;
+
 use super::{Class, SOME_DEFECT};
 
 /// Names of folders with good images.
@@ -76,7 +78,7 @@ const TEST: [&str; 3] = ["test", "testing", "test_public"];
 /// ... to train on ...
 const TRAIN: [&str; 2] = ["train", "training"];
 /// ... to choose settings by ...
-const VALIDATION: [&str; 2] = ["validation", "valid"];
+const VALIDATION: [&str; 4] = ["validation", "valid", "val", "dev"];
 /// ... and beginning of the names of folders whose labels are kept back.
 const PRIVATE: &str = "test_private";
 /// Folders of files that look like images and hold measurements.
@@ -121,7 +123,7 @@ fn masks_of(part: &str) -> Option<&str> {
 }
 
 /// What an image is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
     Train,
     Test,
@@ -189,9 +191,18 @@ impl<'a> Place<'a> {
         own
     }
 
-    /// Whether a folder says that its images are good.
+    /// Whether a folder says that its images are good; the outermost that says anything counts.
     pub(super) fn says_good(&self) -> bool {
-        self.below.iter().any(|part| is_one_of(&GOOD, part))
+        let says = |part: &&&str| is_one_of(&GOOD, part) || is_one_of(&DEFECTIVE, part);
+        self.below
+            .iter()
+            .find(says)
+            .is_some_and(|part| is_one_of(&GOOD, part))
+    }
+
+    /// What the folders name as purpose.
+    pub(super) fn named_purpose(&self) -> Option<Purpose> {
+        self.has_purpose.then_some(self.purpose)
     }
 
     /// The folders above the one that says that images are good: what lies beside that is defective.
@@ -200,8 +211,9 @@ impl<'a> Place<'a> {
         Some(&self.below[..good])
     }
 
-    /// What the image is said to be. `roots` are the folders in which a folder of good images lies.
-    pub(super) fn class(&self, roots: &[&[&str]]) -> Class {
+    /// What the image is said to be. `roots` are the folders in which a folder of good images lies; `has_split` is whether
+    /// folders say which images are there to test with.
+    pub(super) fn class(&self, roots: &BTreeSet<&[&str]>, has_split: bool) -> Class {
         if self.is_private {
             return Class::Unlabelled;
         }
@@ -214,6 +226,8 @@ impl<'a> Place<'a> {
             .max();
         let start = match (named, beside, self.has_purpose) {
             (Some(named), ..) => named,
+            // beside `test` and `train` lies anything
+            (None, _, false) if has_split => return Class::Unlabelled,
             (None, Some(beside), _) => beside,
             (None, None, true) => 0,
             (None, None, false) => return Class::Unlabelled,

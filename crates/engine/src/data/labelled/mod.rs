@@ -11,7 +11,7 @@
 
 mod layout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,32 +109,45 @@ fn parse(file: usize, path: &str) -> Option<Parsed<'_>> {
     })
 }
 
-/// Masks by the folders and the stem of what they belong to.
+/// What masks are found by: whether they lie in `train` or `test`, if in any, the other folders, and the stem.
+type Key<'a> = (Option<Purpose>, Vec<&'a str>, &'a str);
+
+/// Masks by what they belong to.
 #[derive(Default)]
 struct Masks<'a> {
-    by_key: BTreeMap<(Vec<&'a str>, &'a str), Vec<usize>>,
+    by_key: BTreeMap<Key<'a>, Vec<usize>>,
     taken: Vec<usize>,
 }
 
 impl<'a> Masks<'a> {
-    fn add(&mut self, mut key: Vec<&'a str>, stem: &'a str, file: usize) {
-        self.by_key.entry((key.clone(), stem)).or_default().push(file);
+    fn add(&mut self, place: &Place<'a>, stem: &'a str, file: usize) {
+        let (purpose, mut key) = (place.named_purpose(), place.key.clone());
+        self.by_key
+            .entry((purpose, key.clone(), stem))
+            .or_default()
+            .push(file);
         // a folder of masks for each image
         if let Some(own) = key.pop() {
-            let inner = self.by_key.entry((key, own)).or_default();
-            inner.push(file);
+            self.by_key.entry((purpose, key, own)).or_default().push(file);
         }
     }
 
     /// Those of an image. Masks that lie in one folder for all kinds belong to the only image of their name.
     fn take(&mut self, image: &Parsed<'a>, place: &Place<'a>, names: &BTreeMap<&str, usize>) -> Vec<usize> {
-        let exact = (place.key.clone(), image.stem);
-        let mut found = self.by_key.get(&exact).cloned().unwrap_or_default();
-        if found.is_empty() && names.get(image.stem) == Some(&1) {
-            let mut outer = exact.0;
-            outer.pop();
-            found = self.by_key.get(&(outer, image.stem)).cloned().unwrap_or_default();
+        let mut key = place.key.clone();
+        // masks beside `test` have no purpose of their own
+        let find = |own: &Self, key: &[&'a str]| {
+            let purposes = [place.named_purpose(), None].into_iter();
+            let mut found =
+                purposes.filter_map(|purpose| own.by_key.get(&(purpose, key.to_vec(), image.stem)));
+            found.next().cloned()
+        };
+        let mut found = find(self, &key);
+        if found.is_none() && names.get(image.stem) == Some(&1) {
+            key.pop();
+            found = find(self, &key);
         }
+        let found = found.unwrap_or_default();
         self.taken.extend(&found);
         found
     }
@@ -157,15 +170,20 @@ pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
             .map(|part| (*part).to_owned()),
         ..LabelledSet::default()
     };
-    let beside: std::collections::BTreeSet<(&[&str], &str)> =
-        all.iter().map(|own| (&own.folders[..], own.stem)).collect();
+    let beside: BTreeSet<(&[&str], &str)> = all.iter().map(|own| (&own.folders[..], own.stem)).collect();
+    let places: Vec<Place<'_>> = all.iter().map(|own| Place::of(&own.folders)).collect();
+    let image_stems: BTreeSet<&str> = all
+        .iter()
+        .zip(&places)
+        .filter(|(_, place)| !place.is_mask)
+        .map(|(own, _)| own.stem)
+        .collect();
     let mut masks = Masks::default();
     let mut given_masks = Vec::new();
     let mut images = Vec::new();
     let mut unlabelled = Vec::new();
     let mut unused = [0; 2];
-    for parsed in &all {
-        let place = Place::of(&parsed.folders);
+    for (parsed, place) in all.iter().zip(places) {
         set.has_split |= place.has_purpose;
         let stem = image_stem(parsed.stem);
         let is_beside = stem.len() < parsed.stem.len()
@@ -174,7 +192,9 @@ pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
         if place.is_measurement {
             unused[0] += 1;
         } else if place.is_mask || is_beside {
-            masks.add(place.key.clone(), stem, parsed.file);
+            // a name that ends like a mask's may be the image's own
+            let is_whole = place.is_mask && image_stems.contains(parsed.stem);
+            masks.add(&place, if is_whole { parsed.stem } else { stem }, parsed.file);
             given_masks.push(parsed.file);
         } else if place.purpose == Purpose::Train {
             match place.says_good() {
@@ -187,12 +207,15 @@ pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
             images.push((parsed, place));
         }
     }
-    let roots: Vec<&[&str]> = images
+    let roots: BTreeSet<&[&str]> = images
         .iter()
         .filter_map(|(_, place)| place.beside_good())
         .collect();
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    let classes: Vec<Class> = images.iter().map(|(_, place)| place.class(&roots)).collect();
+    let classes: Vec<Class> = images
+        .iter()
+        .map(|(_, place)| place.class(&roots, set.has_split))
+        .collect();
     for ((parsed, _), class) in images.iter().zip(&classes) {
         *names.entry(parsed.stem).or_default() += usize::from(*class != Class::Good);
     }

@@ -269,6 +269,56 @@ fn layouts_of_the_field() {
 }
 
 #[test]
+fn masks_of_training_images_are_not_those_of_test_images() {
+    let paths = ["train/1.png", "train/1_GT.png", "test/1.png", "test/1_GT.png"];
+    let set = classify_paths(&paths);
+    assert_eq!((set.images[0].file, &*set.images[0].masks), (2, &[3][..]));
+    assert_eq!(set.train_masked, [(0, 1)]);
+    let set = classify_paths(&["train/bad/1.png", "train/bad/1_mask.png", "test/bad/1.png"]);
+    assert!(set.images[0].masks.is_empty());
+}
+
+#[test]
+fn folders_beside_test_are_no_kinds_of_defects() {
+    let set = classify_paths(&[
+        "b/test/good/0.png",
+        "b/test/hole/1.png",
+        "b/result/1.overlay.png",
+        "b/val/good/2.png",
+        "b/train/defective/io/3.png",
+        "b/train/good/4.png",
+    ]);
+    assert_eq!(
+        shown(&set),
+        [
+            ("test/good/0.png", "good", None),
+            ("test/hole/1.png", "hole", None),
+            ("result/1.overlay.png", "no class", None)
+        ]
+    );
+    assert_eq!(set.train_good, [5]);
+}
+
+#[test]
+fn an_image_may_be_called_like_a_mask() {
+    let set = classify_paths(&[
+        "good/0.png",
+        "bad/cap.png",
+        "bad2/cap_label.png",
+        "masks/cap_label.png",
+    ]);
+    let masks: Vec<(&str, &[usize])> = set.images.iter().map(|own| (&*own.name, &*own.masks)).collect();
+    assert_eq!(
+        masks,
+        [
+            ("good/0.png", &[][..]),
+            ("bad2/cap_label.png", &[3]),
+            ("bad/cap.png", &[])
+        ]
+    );
+}
+
+#[test]
 fn what_was_understood_is_said() {
     let set = classify_paths(&[
         "test/good/0.png",
