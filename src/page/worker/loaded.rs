@@ -273,9 +273,11 @@ impl Loaded {
         let image = image::decode(bytes)?;
         let decoded = now_ms();
         let found = detector.detect(&image).await?;
-        let mask = detector.mask_pixels(&brush::mask(painted, image.dimensions()));
-        let places = |is_painted| detector.places(&found, Some(&mask), is_painted);
-        let (good_places, painted_places) = (places(false), places(true));
+        let good_places = detector.places(&found, None, false);
+        // a mask is as large as the image, and seldom is anything painted
+        let mask =
+            (!painted.is_empty()).then(|| detector.mask_pixels(&brush::mask(painted, image.dimensions())));
+        let painted_places = detector.places(&found, mask.as_deref(), true);
         let Detection {
             segmentation,
             dest,

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, imageops};
 
-use super::image::{decode_dynamic, resize_mask};
+use super::image::{decode_dynamic, is_sideways, resize_mask};
 use super::regions;
 use crate::{Error, Result};
 
@@ -174,13 +174,7 @@ pub fn fit(mask: GrayImage, (width, height): (u32, u32), turn: Orientation) -> R
         a.abs_diff(b) <= u64::from(width.max(height).max(own_width).max(own_height)) / 2
     };
     let own = mask.dimensions();
-    let is_sideways = matches!(
-        turn,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    );
+    let is_sideways = is_sideways(turn);
     let is_certain = turn == Orientation::NoTransforms || (is_sideways && width != height);
     let fits = has_shape(own) && own.0.min(own.1) > 1 || own == (width, height);
     if fits && !is_certain {

@@ -38,6 +38,17 @@ pub fn orientation(bytes: &[u8]) -> Orientation {
     decoder.map_or(Orientation::NoTransforms, |mut decoder| turn(&mut decoder))
 }
 
+/// Whether width and height change places.
+pub(crate) fn is_sideways(turn: Orientation) -> bool {
+    matches!(
+        turn,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
+}
+
 fn turn(decoder: &mut impl ImageDecoder) -> Orientation {
     /// Some programs write what begins Exif data in JPEG files into WebP files, too.
     const JPEG_START: &[u8] = b"Exif\0\0";
@@ -95,13 +106,7 @@ pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
     };
     let mut decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
-    let is_turned = matches!(
-        turn(&mut decoder),
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    );
+    let is_turned = is_sideways(turn(&mut decoder));
     Some((
         name,
         if is_turned {

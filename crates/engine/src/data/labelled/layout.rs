@@ -84,6 +84,11 @@ const PRIVATE: &str = "test_private";
 /// Folders of files that look like images and hold measurements.
 const MEASUREMENTS: [&str; 3] = ["xyz", "depth", "pcd"];
 
+/// Whether a folder's name says that its images are good or defective.
+fn says_class(part: &str) -> bool {
+    is_one_of(&GOOD, part) || is_one_of(&DEFECTIVE, part)
+}
+
 fn is_one_of(names: &[&str], part: &str) -> bool {
     names.iter().any(|name| part.eq_ignore_ascii_case(name))
 }
@@ -105,20 +110,15 @@ pub fn is_telling(part: &str) -> bool {
 
 /// The stem without what says that a file is a mask; the whole stem of an image.
 pub fn image_stem(stem: &str) -> &str {
-    let ending = MASK_STEMS.iter().find_map(|ending| {
-        let start = stem.len().checked_sub(ending.len())?;
-        let own = stem.get(start..)?;
-        (start > 0 && own.eq_ignore_ascii_case(ending)).then_some(start)
-    });
-    ending.map_or(stem, |start| &stem[..start])
+    before(stem, &MASK_STEMS).unwrap_or(stem)
 }
 
-/// The name before the ending of a folder with masks of it, if it is one.
-fn masks_of(part: &str) -> Option<&str> {
-    MASKS_OF.iter().find_map(|ending| {
-        let start = part.len().checked_sub(ending.len())?;
-        let own = part.get(start..)?;
-        (start > 0 && own.eq_ignore_ascii_case(ending)).then(|| &part[..start])
+/// What stands before the first of these endings that a name has.
+fn before<'a>(name: &'a str, endings: &[&str]) -> Option<&'a str> {
+    endings.iter().find_map(|ending| {
+        let start = name.len().checked_sub(ending.len())?;
+        let own = name.get(start..)?;
+        (start > 0 && own.eq_ignore_ascii_case(ending)).then(|| &name[..start])
     })
 }
 
@@ -178,7 +178,7 @@ impl<'a> Place<'a> {
                 own.below.clear();
             } else if is_one_of(&MASKS, part) {
                 own.is_mask = true;
-            } else if let Some(kind) = masks_of(part) {
+            } else if let Some(kind) = before(part, &MASKS_OF) {
                 own.is_mask = true;
                 own.key.push(kind);
             } else if is_one_of(&MEASUREMENTS, part) {
@@ -193,10 +193,9 @@ impl<'a> Place<'a> {
 
     /// Whether a folder says that its images are good; the outermost that says anything counts.
     pub(super) fn says_good(&self) -> bool {
-        let says = |part: &&&str| is_one_of(&GOOD, part) || is_one_of(&DEFECTIVE, part);
         self.below
             .iter()
-            .find(says)
+            .find(|part| says_class(part))
             .is_some_and(|part| is_one_of(&GOOD, part))
     }
 
@@ -217,8 +216,7 @@ impl<'a> Place<'a> {
         if self.is_private {
             return Class::Unlabelled;
         }
-        let says = |part: &&str| is_one_of(&GOOD, part) || is_one_of(&DEFECTIVE, part);
-        let named = self.below.iter().position(says);
+        let named = self.below.iter().position(|part| says_class(part));
         let beside = roots
             .iter()
             .filter(|root| self.below.len() > root.len() && self.below.starts_with(root))

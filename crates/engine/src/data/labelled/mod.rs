@@ -289,8 +289,9 @@ fn notes<'a>(
     let by_mask = set
         .images
         .iter()
-        .filter(|image| image.class == Class::Unlabelled && !image.masks.is_empty());
-    match by_mask.count() {
+        .filter(|image| image.class == Class::Unlabelled && !image.masks.is_empty())
+        .count();
+    match by_mask {
         0 => {}
         found => notes.push(format!(
             "{} in no folder that says what they are: they are defective where their masks mark something.",
@@ -317,17 +318,13 @@ fn notes<'a>(
             first.name
         ));
     }
-    let some_by_mask = set
-        .images
-        .iter()
-        .any(|image| image.class == Class::Unlabelled && !image.masks.is_empty());
-    if defective.is_empty() && !some_by_mask {
+    if defective.is_empty() && by_mask == 0 {
         notes.push(
             "No image is labelled defective: how well defects are told from good parts cannot be computed."
                 .into(),
         );
     }
-    if good.is_empty() && !some_by_mask {
+    if good.is_empty() && by_mask == 0 {
         notes.push(
             "No image is labelled good: false alarms and the area under the ROC curve cannot be computed."
                 .into(),
