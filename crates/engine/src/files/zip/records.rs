@@ -64,16 +64,20 @@ impl Record<'_> {
 /// [`Error::Dataset`] if this is no zip archive, is cut off, or has a directory of absurd length.
 pub fn locate(tail: &[u8], size: u64) -> Result<Directory> {
     let before = size.checked_sub(tail.len() as u64).ok_or_else(damaged)?;
-    // the comment may hold anything: the record is the last place from which it reaches to the end
-    let end = (0..=tail.len().saturating_sub(END_SIZE)).rev().find(|&at| {
-        let record = Bytes(tail.get(at..).unwrap_or_default());
-        let comment = record.clone().skip(20).and_then(|rest| rest.clone().u16());
-        record.0.starts_with(&END)
-            && comment.is_ok_and(|length| at + END_SIZE + usize::from(length) == tail.len())
-    });
-    let end = end.ok_or_else(|| {
-        Error::Dataset("this is no zip archive, or it is cut off: copy or download it again".into())
-    })?;
+    // the comment may hold anything: the record is the last place from which it reaches to the end, or, where bytes were
+    // added behind the archive, not beyond it
+    let find = |fits: fn(usize, usize) -> bool| {
+        (0..=tail.len().saturating_sub(END_SIZE)).rev().find(|&at| {
+            let record = Bytes(tail.get(at..).unwrap_or_default());
+            let comment = record.clone().skip(20).and_then(|rest| rest.clone().u16());
+            record.0.starts_with(&END)
+                && comment.is_ok_and(|length| fits(at + END_SIZE + usize::from(length), tail.len()))
+        })
+    };
+    let reaches = find(|end, all| end == all);
+    let cut_off =
+        || Error::Dataset("this is no zip archive, or it is cut off: copy or download it again".into());
+    let end = reaches.or_else(|| find(|end, all| end < all)).ok_or_else(cut_off)?;
     let mut record = Bytes(&tail[end..]).skip(10)?;
     let (entries, length, offset) = (record.u16()?, record.u32()?, record.u32()?);
     let (mut entries, mut length, mut offset) = (u64::from(entries), u64::from(length), u64::from(offset));
@@ -93,6 +97,10 @@ pub fn locate(tail: &[u8], size: u64) -> Result<Directory> {
     }
     let start = directory_end.checked_sub(length).ok_or_else(damaged)?;
     let shift = start.checked_sub(offset).ok_or_else(damaged)?;
+    if reaches.is_none() && shift > 0 {
+        // of an archive within one that is cut off
+        return Err(cut_off());
+    }
     if length > MOST_DIRECTORY {
         return Err(Error::Dataset(
             "the zip archive has too many files: give it in several parts".into(),
