@@ -233,23 +233,28 @@ pub(super) fn check_output_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file completely or not at all.
+/// Writes a file completely or not at all, also if the power fails meanwhile: its content is on the disk before it takes the
+/// place of an older file.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(Error::io("write", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(Error::io("write", path))?;
-    let file = file
-        .persist(path)
-        .map_err(|err| Error::io("write", path)(err.error))?;
+    let folder = folder_of(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
     // temporary files are private; a result is as readable as any other file
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+        let readable = std::fs::Permissions::from_mode(0o644);
+        file.as_file()
+            .set_permissions(readable)
             .map_err(Error::io("write", path))?;
     }
-    drop(file);
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Error::io("write", path))?;
+    file.persist(path)
+        .map_err(|err| Error::io("write", path)(err.error))?;
+    // the name is on the disk only after the folder is; some systems refuse that, and the content is safe
+    #[cfg(unix)]
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
