@@ -9,7 +9,7 @@ use std::process::Command;
 #[path = "support/command.rs"]
 mod command;
 
-use command::{SHORT, demo_data, succeeds};
+use command::{SHORT, demo_data, fails, succeeds};
 
 /// Every file below a folder, with its content.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -48,14 +48,46 @@ fn a_full_disk_costs_no_file_that_was_there() {
     let folder = tempfile::tempdir().expect("creates");
     let path = folder.path();
     demo_data(path, "fabric", [12, 4, 2], 3);
-    let train = ["train", "--data", "fabric", "--device", "cpu", "--force", "-o", "m.safetensors"];
+    let train = [
+        "train",
+        "--data",
+        "fabric",
+        "--device",
+        "cpu",
+        "--force",
+        "-o",
+        "m.safetensors",
+    ];
     succeeds(&[&train[..], &SHORT].concat(), path);
     succeeds(
-        &["eval", "--data", "fabric", "-m", "m.safetensors", "--device", "cpu", "--report", "r.html", "--report", "r.json"],
+        &[
+            "eval",
+            "--data",
+            "fabric",
+            "-m",
+            "m.safetensors",
+            "--device",
+            "cpu",
+            "--report",
+            "r.html",
+            "--report",
+            "r.json",
+        ],
         path,
     );
     succeeds(
-        &["predict", "fabric/test/good/000.png", "-m", "m.safetensors", "--device", "cpu", "-o", "out", "--csv", "t.csv"],
+        &[
+            "predict",
+            "fabric/test/good/000.png",
+            "-m",
+            "m.safetensors",
+            "--device",
+            "cpu",
+            "-o",
+            "out",
+            "--csv",
+            "t.csv",
+        ],
         path,
     );
     fs::copy(path.join("m.safetensors"), path.join("n.safetensors")).expect("copies");
@@ -63,14 +95,27 @@ fn a_full_disk_costs_no_file_that_was_there() {
     let model = ["-m", "m.safetensors", "--device", "cpu"];
     let commands: [Vec<&str>; 6] = [
         [&train[..], &SHORT].concat(),
-        [&["calibrate", "--promise", "1", "--force", "-o", "n.safetensors"], &model[..]].concat(),
         [
-            &["correct", "--good", "fabric/test/good", "--force", "-o", "n.safetensors"],
+            &["calibrate", "--promise", "1", "--force", "-o", "n.safetensors"],
             &model[..],
         ]
         .concat(),
         [
-            &["eval", "--data", "fabric", "--report", "r.html", "--report", "r.json"],
+            &[
+                "correct",
+                "--good",
+                "fabric/test/good",
+                "--force",
+                "-o",
+                "n.safetensors",
+            ],
+            &model[..],
+        ]
+        .concat(),
+        [
+            &[
+                "eval", "--data", "fabric", "--report", "r.html", "--report", "r.json",
+            ],
             &model[..],
         ]
         .concat(),
@@ -87,10 +132,37 @@ fn a_full_disk_costs_no_file_that_was_there() {
             assert!(!errors.is_empty() && !said.contains("panicked"), "{line}: {said}");
             let after = content(path);
             for (name, old) in &before {
-                assert!(after.get(name) == Some(old), "{line} with {blocks} blocks changed {name}");
+                assert!(
+                    after.get(name) == Some(old),
+                    "{line} with {blocks} blocks changed {name}"
+                );
             }
             let new: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
             assert!(new.is_empty(), "{line} left {new:?}");
         }
+    }
+}
+
+#[test]
+fn a_file_where_a_folder_should_be_is_named() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [1, 1, 1], 3);
+    fs::write(path.join("notes.txt"), "mine").expect("writes");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fabric.safetensors");
+    let model = ["-m", model, "--device", "cpu"];
+    let commands: [Vec<&str>; 3] = [
+        vec!["import", model[1], "-o", "notes.txt/n.safetensors"],
+        [&["predict", "fabric/test/good", "-o", "notes.txt"], &model[..]].concat(),
+        [
+            &["eval", "--data", "fabric", "--report", "notes.txt/r.html"],
+            &model[..],
+        ]
+        .concat(),
+    ];
+    for arguments in commands {
+        let said = fails(&arguments, path);
+        assert!(said.contains("notes.txt"), "{arguments:?}: {said}");
+        assert_eq!(fs::read_to_string(path.join("notes.txt")).expect("reads"), "mine");
     }
 }

@@ -7,13 +7,13 @@ use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
+use ::image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use destseg::page::protocol::{Command, Event, Manifest};
 use destseg_engine::config::Settings;
 use destseg_engine::data::{image, labelled, mask};
 use destseg_engine::files::zip;
 use destseg_engine::methods::{header, open};
 use destseg_engine::train::model_so_far;
-use ::image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 
@@ -29,7 +29,18 @@ const LONGEST: usize = 1 << 20;
 /// Memory that the whole process may come to, in bytes: an image of 100 megapixels takes 800 MB while it is decoded.
 const MOST_MEMORY: u64 = 3_000_000_000;
 /// Values that lie at borders.
-const BORDERS: [u32; 10] = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+const BORDERS: [u32; 10] = [
+    0,
+    1,
+    0x7f,
+    0x80,
+    0xff,
+    0x7fff,
+    0xffff,
+    0x7fff_ffff,
+    0x8000_0000,
+    u32::MAX,
+];
 
 /// Changes an input at a few places, or puts parts of two together.
 fn mutate(input: &mut Vec<u8>, other: &[u8], rng: &mut Pcg64) {
@@ -49,7 +60,11 @@ fn mutate(input: &mut Vec<u8>, other: &[u8], rng: &mut Pcg64) {
             }
             2 => {
                 let value = BORDERS[rng.random_range(0..BORDERS.len())];
-                let bytes = if rng.random() { value.to_le_bytes() } else { value.to_be_bytes() };
+                let bytes = if rng.random() {
+                    value.to_le_bytes()
+                } else {
+                    value.to_be_bytes()
+                };
                 for (byte, new) in input.iter_mut().skip(at).zip(bytes) {
                     *byte = new;
                 }
@@ -102,7 +117,10 @@ fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
         if result.is_err() || memory > MOST_MEMORY {
             let path = std::env::temp_dir().join(format!("destseg-fuzz-{name}.bin"));
             std::fs::write(&path, input).expect("writes");
-            panic!("{name}: panic, or {memory} bytes of memory, for {}", path.display());
+            panic!(
+                "{name}: panic, or {memory} bytes of memory, for {}",
+                path.display()
+            );
         }
     };
     for seed in seeds {
@@ -160,7 +178,11 @@ fn images() {
         if let Ok(image) = &decoded {
             assert!(image.width() > 0 && image.height() > 0);
         }
-        let _ = (image::type_name(bytes), image::orientation(bytes), image::is_image(bytes));
+        let _ = (
+            image::type_name(bytes),
+            image::orientation(bytes),
+            image::is_image(bytes),
+        );
     });
 }
 
@@ -218,7 +240,12 @@ fn models() -> Vec<Vec<u8>> {
     ]);
     let text = r#"{"__metadata__":{"destseg":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let small = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &[0; 4]].concat();
-    vec![whole[..LONGEST.min(whole.len())].to_vec(), state.zip(), state.legacy(), small]
+    vec![
+        whole[..LONGEST.min(whole.len())].to_vec(),
+        state.zip(),
+        state.legacy(),
+        small,
+    ]
 }
 
 #[test]
@@ -234,9 +261,11 @@ fn model_files() {
 
 #[test]
 fn settings() {
-    let json = serde_json::to_vec(&Settings::preset(destseg_engine::config::Preset::Compact)).expect("is written");
+    let json =
+        serde_json::to_vec(&Settings::preset(destseg_engine::config::Preset::Compact)).expect("is written");
     let text = String::from_utf8(json.clone()).expect("is text");
-    let toml = toml::to_string(&serde_json::from_str::<toml::Value>(&text).expect("is read")).expect("is written");
+    let toml =
+        toml::to_string(&serde_json::from_str::<toml::Value>(&text).expect("is read")).expect("is written");
     fuzz("settings", &[json, toml.into_bytes()], |bytes| {
         if let Ok(settings) = serde_json::from_slice::<Settings>(bytes) {
             let _ = (settings.model.validate(), settings.training.validate());
@@ -284,7 +313,11 @@ fn folders() {
         let paths: Vec<&str> = text.split('\n').collect();
         let set = labelled::classify_paths(&paths);
         let files = set.images.iter().map(|image| image.file);
-        assert!(files.chain(set.train_good.iter().copied()).all(|file| file < paths.len()));
+        assert!(
+            files
+                .chain(set.train_good.iter().copied())
+                .all(|file| file < paths.len())
+        );
         // no mask is an image, too
         let masks: Vec<usize> = set.images.iter().flat_map(|image| image.masks.clone()).collect();
         assert!(set.images.iter().all(|image| !masks.contains(&image.file)));

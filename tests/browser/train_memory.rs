@@ -50,7 +50,9 @@ fn check(what: &str, borders: &[Memory]) -> Result<()> {
         );
     }
     let least = |of: fn(&Memory) -> f64| {
-        let growth = borders.windows(2).map(|pair| of(&pair[1]) / of(&pair[0]).max(1.0) - 1.0);
+        let growth = borders
+            .windows(2)
+            .map(|pair| of(&pair[1]) / of(&pair[0]).max(1.0) - 1.0);
         growth.fold(f64::INFINITY, f64::min)
     };
     let allowed = GROWTH / PARTS as f64;
@@ -109,7 +111,10 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
             let step = first + WARM_STEPS + (STEPS - looks) * part / PARTS;
             borders.push(held_from(&page, step, looks, limit).await?);
         }
-        check(&format!("{} steps of stage {}", STEPS - looks, stage + 1), &borders)?;
+        check(
+            &format!("{} steps of stage {}", STEPS - looks, stage + 1),
+            &borders,
+        )?;
     }
     until(&page, "the inspector", limit, |room| !room["trained"].is_null()).await?;
     page.wait("the new model", limit, |page| page.model.contains("My inspector"))

@@ -77,7 +77,9 @@ pub fn locate(tail: &[u8], size: u64) -> Result<Directory> {
     let reaches = find(|end, all| end == all);
     let cut_off =
         || Error::Dataset("this is no zip archive, or it is cut off: copy or download it again".into());
-    let end = reaches.or_else(|| find(|end, all| end < all)).ok_or_else(cut_off)?;
+    let end = reaches
+        .or_else(|| find(|end, all| end < all))
+        .ok_or_else(cut_off)?;
     let mut record = Bytes(&tail[end..]).skip(10)?;
     let (entries, length, offset) = (record.u16()?, record.u32()?, record.u32()?);
     let (mut entries, mut length, mut offset) = (u64::from(entries), u64::from(length), u64::from(offset));

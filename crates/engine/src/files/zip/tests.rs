@@ -91,7 +91,11 @@ fn bytes_behind_an_archive_are_no_harm_but_a_cut_one_is_not_read() {
     }
     // an archive within one that is cut off
     let inner = zip(&files, false, "");
-    let outer = zip(&[("inner.zip", &inner, false), ("two.png", b"two", false)], false, "");
+    let outer = zip(
+        &[("inner.zip", &inner, false), ("two.png", b"two", false)],
+        false,
+        "",
+    );
     let cut = &outer[..outer.len() - 30];
     assert!(error(cut).contains("cut off"), "{}", error(cut));
 }
