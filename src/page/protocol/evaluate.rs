@@ -20,8 +20,8 @@ pub enum EvaluateCommand {
         /// Teachers that the page can fetch, for helpers.
         teachers: Vec<ManifestFile>,
     },
-    /// Measures the next image; the buffer holds the image file and behind it the mask file, if there is
-    /// one. Answer: [`EvaluateEvent::ImageMeasured`] or [`EvaluateEvent::Failed`].
+    /// Measures the next image; the buffer holds the image file and behind it those that say where it is
+    /// defective. Answer: [`EvaluateEvent::ImageMeasured`] or [`EvaluateEvent::Failed`].
     Image {
         /// The evaluation.
         run: u32,
@@ -33,8 +33,8 @@ pub enum EvaluateCommand {
         class: Class,
         /// Bytes of the image file.
         image_bytes: usize,
-        /// Bytes of each of its masks behind it.
-        mask_bytes: Vec<usize>,
+        /// Name and bytes of each file behind it that says where it is defective.
+        masks: Vec<(String, usize)>,
     },
     /// Predicts on an image as the helper of another engine; the buffer is the image file. Answer:
     /// [`EvaluateEvent::Predicted`] or [`EvaluateEvent::Failed`].

@@ -41,7 +41,9 @@ pub struct Packed {
 pub struct FolderContents {
     /// Images, in the order of the archive.
     pub images: Vec<UserFile>,
-    /// Paths of files that are no images.
+    /// Texts that may say what images show.
+    pub texts: Vec<UserFile>,
+    /// Paths of other files.
     pub others: Vec<String>,
 }
 
@@ -78,18 +80,22 @@ pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
     let end = directory.start + directory.length;
     let bytes = slice(zip, directory.start as f64, end as f64).await?;
     let listing = zip::list(&bytes, &directory).map_err(say)?;
-    let images = listing.images.into_iter().map(|(path, entry)| {
-        let packed = |entry| {
-            let archive = zip.clone();
-            Content::Packed(Packed { archive, entry }.into())
+    let files = |listed: Vec<(String, Result<Entry, String>)>| {
+        let file = |(path, entry): (String, Result<Entry, String>)| {
+            let packed = |entry| {
+                let archive = zip.clone();
+                Content::Packed(Packed { archive, entry }.into())
+            };
+            UserFile {
+                path: path.into(),
+                content: entry.map(packed),
+            }
         };
-        UserFile {
-            path: path.into(),
-            content: entry.map(packed),
-        }
-    });
+        listed.into_iter().map(file).collect()
+    };
     Ok(FolderContents {
-        images: images.collect(),
+        images: files(listing.images),
+        texts: files(listing.texts),
         others: listing.others,
     })
 }

@@ -314,7 +314,9 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
         // a file that cannot be read is an image without bytes: the report names it
         let image = bytes_of(image).await;
         let mut parts = vec![image];
-        for mask in masks {
+        let mut names = Vec::new();
+        for (name, mask) in masks {
+            names.push(name);
             parts.push(bytes_of(mask).await);
         }
         let all = Uint8Array::new_with_length(parts.iter().map(Uint8Array::length).sum());
@@ -323,14 +325,14 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
             all.set(part, end);
             end += part.length();
         }
-        let mut bytes = parts.iter().map(|part| part.length() as usize);
+        let mut lengths = parts.iter().map(|part| part.length() as usize);
         let command = EvaluateCommand::Image {
             run,
             index,
             name: about.name,
             class: about.class,
-            image_bytes: bytes.next().unwrap_or_default(),
-            mask_bytes: bytes.collect(),
+            image_bytes: lengths.next().unwrap_or_default(),
+            masks: names.into_iter().zip(lengths).collect(),
         };
         if let Err(message) = send(
             &slot,

@@ -3,15 +3,15 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Promise, Reflect};
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 
 use super::format;
-use super::state::{Action, Dispatch, ModelSource, TrainAction};
-use crate::page::shared::content::{Content, UserFile, open_zip};
-use destseg_engine::data::paths;
+use super::state::{Action, Dispatch, Given, ModelSource, Text, TrainAction};
+use crate::page::shared::content::{self, Content, UserFile, open_zip};
+use destseg_engine::data::{labelled, paths};
 use destseg_engine::files::zip;
 
 /// Model files above this many bytes are refused.
@@ -22,8 +22,8 @@ pub(crate) const MODEL_EXTENSIONS: &str = ".safetensors,.checkpoint,.pckl,.pth,.
 pub(crate) const IMAGE_TYPES: &str = "image/*,.zip";
 /// A folder is searched for this many files at most.
 const MOST_FILES: usize = 50_000;
-/// Names that are said of files that are left out.
-const NAMED: usize = 3;
+/// Texts that are read to sort out a folder have so many bytes at most.
+const MOST_TEXT: f64 = 50e6;
 
 /// A file and its path in the folder it came with, or its name.
 pub(crate) type Chosen = (String, File);
@@ -32,9 +32,10 @@ pub(crate) type Chosen = (String, File);
 pub(crate) fn take_textures(files: Vec<Chosen>, dispatch: &Dispatch) {
     let dispatch = dispatch.clone();
     spawn_local(async move {
-        let Gathered { images, remarks } = gather(files).await;
-        if !images.is_empty() {
-            dispatch.dispatch(Action::Train(TrainAction::AddTextures(images)));
+        let Gathered { given, mut remarks } = gather(files).await;
+        remarks.extend(given.left_out());
+        if !given.images.is_empty() {
+            dispatch.dispatch(Action::Train(TrainAction::AddTextures(given.images)));
         }
         for remark in remarks {
             dispatch.dispatch(Action::Notify(remark));
@@ -45,9 +46,9 @@ pub(crate) fn take_textures(files: Vec<Chosen>, dispatch: &Dispatch) {
 /// What the visitor gave.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
-    /// Images, also those of folders and archives.
-    pub(crate) images: Vec<UserFile>,
-    /// What is to be said about the rest, one sentence each.
+    /// The files, also those of folders and archives.
+    pub(crate) given: Given,
+    /// What is to be said about what could not be opened, one sentence each.
     pub(crate) remarks: Vec<String>,
 }
 
@@ -81,14 +82,14 @@ async fn open_models_and_images(files: Vec<Chosen>, dispatch: &Dispatch) {
         take_model(model, dispatch);
         first_model = Some(name);
     }
-    let Gathered { images, mut remarks } = gather(files).await;
+    let Gathered { given, mut remarks } = gather(files).await;
     if let Some(name) = first_model.filter(|_| more_models) {
         remarks.push(format!(
             "Only {name} was opened: give one model or teacher at a time."
         ));
     }
-    if !images.is_empty() {
-        dispatch.dispatch(Action::Add(images));
+    if !given.is_empty() {
+        dispatch.dispatch(Action::Add(given));
     }
     for remark in remarks {
         dispatch.dispatch(Action::Notify(remark));
@@ -101,61 +102,71 @@ fn is_model(path: &str) -> bool {
     !path.contains('/') && MODEL_EXTENSIONS.split(',').any(|ending| name.ends_with(ending))
 }
 
-/// All images among files and in archives.
-pub(crate) async fn gather(files: Vec<Chosen>) -> Gathered {
-    let mut gathered = Gathered::default();
-    let mut others = Vec::new();
+/// All images among files and in archives, and what comes with them.
+async fn gather(files: Vec<Chosen>) -> Gathered {
+    let mut remarks = Vec::new();
+    let (mut images, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (path, file) in files {
         let in_folder = path.contains('/');
         if !in_folder && path.to_lowercase().ends_with(".zip") {
             match open_zip(&file).await {
                 Ok(found) if found.images.is_empty() => {
-                    gathered
-                        .remarks
-                        .push(format!("{path} holds no images: choose another archive."));
+                    remarks.push(format!("{path} holds no images: choose another archive."));
                 }
                 Ok(found) => {
-                    gathered.images.extend(found.images);
+                    images.extend(found.images);
+                    texts.extend(found.texts);
                     others.extend(found.others);
                 }
-                Err(message) => gathered.remarks.push(format!("{path}: {message}")),
+                Err(message) => remarks.push(format!("{path}: {message}")),
             }
         } else if in_folder && paths::is_litter(&path) {
             // nobody means it
-        } else if in_folder && !paths::is_image(&path) {
+        } else if in_folder && !paths::is_image(&path) && !paths::is_text(&path) {
             others.push(path);
         } else {
-            gathered.images.push(UserFile {
+            let is_text = in_folder && paths::is_text(&path);
+            let kind = if is_text { &mut texts } else { &mut images };
+            kind.push(UserFile {
                 path: path.into(),
                 content: check(file, zip::MOST_BYTES, "images").map(Content::File),
             });
         }
     }
-    gathered.remarks.extend(left_out(&others));
-    gathered
+    let texts = read_texts(&images, texts).await;
+    Gathered {
+        given: Given {
+            images,
+            texts,
+            others,
+        },
+        remarks,
+    }
 }
 
-/// One sentence about files that are no images.
-fn left_out(others: &[String]) -> Option<String> {
-    let names: Vec<&str> = others
-        .iter()
-        .take(NAMED)
-        .map(|path| paths::file_name(path))
-        .collect();
-    let more = others.len() - names.len();
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    let names = names.join(", ");
-    match others.len() {
-        0 => None,
-        1 => Some(format!("{names} is no image and was left out.")),
-        count => Some(format!(
-            "{count} files are no images and were left out: {names}{more}."
-        )),
+/// Reads those texts that say how a folder is sorted out.
+async fn read_texts(images: &[UserFile], texts: Vec<UserFile>) -> Vec<Text> {
+    let all = images.iter().chain(&texts);
+    let all: Vec<&str> = all.map(|file| &*file.path).collect();
+    let wanted = labelled::texts_to_read(&all);
+    let mut read = Vec::new();
+    for (place, file) in (images.len()..).zip(texts) {
+        let content = match &file.content {
+            Ok(content) if wanted.contains(&place) => bytes_of(content).await,
+            _ => None,
+        };
+        read.push(Text { file, content });
     }
+    read
+}
+
+async fn bytes_of(content: &Content) -> Option<Vec<u8>> {
+    let blob = content.blob().await.ok()?;
+    if blob.size() > MOST_TEXT {
+        return None;
+    }
+    let bytes = content::read(&blob).await.ok()?;
+    Some(Uint8Array::new(&bytes).to_vec())
 }
 
 /// Opens a file as a model, whatever its name.
@@ -271,21 +282,6 @@ fn call(object: &JsValue, method: &str, arguments: &[&Function]) -> Option<JsVal
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_left_out_is_named_briefly() {
-        let others =
-            |count: usize| -> Vec<String> { (0..count).map(|index| format!("a/{index}.txt")).collect() };
-        assert_eq!(left_out(&[]), None);
-        assert_eq!(
-            left_out(&others(1)).as_deref(),
-            Some("0.txt is no image and was left out.")
-        );
-        assert_eq!(
-            left_out(&others(5)).as_deref(),
-            Some("5 files are no images and were left out: 0.txt, 1.txt, 2.txt and 2 more.")
-        );
-    }
 
     #[test]
     fn models_come_alone() {

@@ -7,6 +7,7 @@ use super::loaded::no_model;
 use super::pool::{Pool, Shared};
 use super::{Deliver, Message, post};
 use crate::page::protocol::{Command, EvaluateCommand, EvaluateEvent, Event, HelperPrediction};
+use destseg_engine::data::annotations::MarkFile;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::error::sentence;
 use destseg_engine::evaluation::{Prediction, Session, Subject};
@@ -196,24 +197,24 @@ impl Run {
                     name,
                     class,
                     image_bytes,
-                    mask_bytes,
+                    masks,
                 },
         } = command
         else {
             return Ok(());
         };
         let (image, mut rest) = bytes.split_at_checked(*image_bytes).unwrap_or((bytes, &[]));
-        let mut masks = Vec::new();
-        for &own in mask_bytes {
-            let (mask, behind) = rest.split_at_checked(own).unwrap_or((rest, &[]));
-            masks.push(mask);
+        let mut files = Vec::new();
+        for (name, length) in masks {
+            let (bytes, behind) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            files.push(MarkFile { name, bytes });
             rest = behind;
         }
         let subject = Subject {
             name,
             class,
             image,
-            masks: &masks,
+            masks: &files,
         };
         let prediction = self.session.take(*index, subject, prediction)?;
         let event = EvaluateEvent::ImageMeasured {

@@ -365,13 +365,21 @@ pub struct AugmentConfig {
     pub gamma: f32,
     /// Strength of a linear change of light across the image: up to this fraction at the edges.
     pub falloff: f32,
-    /// Change each colour against the others by up to this fraction.
+    /// Change each colour against the others by up to this fraction ...
     pub white_balance: f32,
+    /// ... in this share of the images.
+    #[serde(default = "always")]
+    pub white_balance_share: f32,
     /// Whether brightness and white balance change as much as they do among the good images, if that is more.
     pub follow_light: bool,
     /// Share of the images that are shown as another camera or program would have saved them: softer or sharper, a noisier
     /// sensor, another resolution, JPEG compression.
     pub camera: f32,
+}
+
+/// The share of files that do not have it.
+fn always() -> f32 {
+    1.0
 }
 
 impl AugmentConfig {
@@ -383,6 +391,7 @@ impl AugmentConfig {
         gamma: 0.0,
         falloff: 0.0,
         white_balance: 0.08,
+        white_balance_share: 1.0,
         follow_light: false,
         camera: 1.0,
     };
@@ -396,6 +405,7 @@ impl AugmentConfig {
                 gamma: 0.1,
                 falloff: 0.08,
                 white_balance: 0.05,
+                white_balance_share: 0.3,
                 follow_light: true,
                 camera: 0.3,
                 ..Self::default()
@@ -442,8 +452,10 @@ impl AugmentConfig {
                 "brightness, gamma, falloff and white balance of the good images must lie between 0 and 0.9",
             );
         }
-        if !(0.0..=1.0).contains(&self.camera) {
-            return fail("the share of good images that another camera saved must lie between 0 and 1");
+        if !(0.0..=1.0).contains(&self.camera) || !(0.0..=1.0).contains(&self.white_balance_share) {
+            return fail(
+                "the shares of good images with another white balance or saved by another camera must lie between 0 and 1",
+            );
         }
         Ok(())
     }

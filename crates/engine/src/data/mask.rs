@@ -42,30 +42,6 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage> {
     Ok(mask)
 }
 
-/// Decodes the masks of one image, a defect each, and unites them.
-///
-/// # Errors
-/// As [`decode`], and for masks of different sizes.
-pub fn decode_all(files: &[&[u8]]) -> Result<GrayImage> {
-    let mut masks = files
-        .iter()
-        .map(|bytes| decode(bytes))
-        .collect::<Result<Vec<_>>>()?
-        .into_iter();
-    let mut all = masks.next().unwrap_or_default();
-    for mask in masks {
-        if mask.dimensions() != all.dimensions() {
-            return Err(Error::Image(
-                "the masks of the image have different sizes: give all the same".into(),
-            ));
-        }
-        for (own, other) in all.iter_mut().zip(mask.iter()) {
-            *own = (*own).max(*other);
-        }
-    }
-    Ok(all)
-}
-
 /// Reads and decodes a mask file.
 ///
 /// # Errors

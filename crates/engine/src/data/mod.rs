@@ -1,5 +1,6 @@
 //! Images, labelled folders of them, and maps over them.
 
+pub mod annotations;
 pub mod brush;
 pub mod contour;
 pub mod dataset;

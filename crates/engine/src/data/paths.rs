@@ -7,6 +7,8 @@ const READABLE: [&str; 10] = [
 ];
 /// Endings of image files that cannot: they are taken for images to say so.
 const UNREADABLE: [&str; 9] = ["avif", "heic", "heif", "jxl", "jp2", "j2k", "tga", "pgm", "ppm"];
+/// Endings of text files that may say what images show: annotations and tables.
+const TEXTS: [&str; 3] = ["json", "txt", "csv"];
 /// Files that systems leave behind in folders.
 const LITTER: [&str; 3] = ["__macosx", "thumbs.db", "desktop.ini"];
 
@@ -34,8 +36,14 @@ pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
+/// Whether a path ends with all parts of another one.
+pub(crate) fn ends_with(path: &str, end: &str) -> bool {
+    let before = path.strip_suffix(end);
+    before.is_some_and(|before| before.is_empty() || before.ends_with('/')) && !end.is_empty()
+}
+
 /// The path's ending in lower case.
-fn ending(path: &str) -> Option<String> {
+pub(crate) fn ending(path: &str) -> Option<String> {
     let (_, ending) = file_name(path).rsplit_once('.')?;
     Some(ending.to_lowercase())
 }
@@ -48,6 +56,11 @@ pub fn is_readable_image(path: &str) -> bool {
 /// Whether the path's ending is that of an image, be it one that cannot be opened.
 pub fn is_image(path: &str) -> bool {
     is_readable_image(path) || ending(path).is_some_and(|ending| UNREADABLE.contains(&ending.as_str()))
+}
+
+/// Whether the path's ending is that of a text that may say what images show.
+pub fn is_text(path: &str) -> bool {
+    ending(path).is_some_and(|ending| TEXTS.contains(&ending.as_str()))
 }
 
 /// Whether it is hidden or left behind by a system: nobody means such a file.

@@ -7,6 +7,7 @@ use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
 use super::metric::{Input, Metric, Metrics};
 use super::prediction::{Prediction, instances, outlines};
 use super::{CategoryReport, Decisions, Share, Unfamiliar};
+use crate::data::annotations::{self, MarkFile, Marks};
 use crate::data::dataset::TestSet;
 use crate::data::image::orientation;
 use crate::data::labelled::{Class, SOME_DEFECT};
@@ -27,8 +28,8 @@ pub struct Subject<'a> {
     pub class: &'a Class,
     /// The image file.
     pub image: &'a [u8],
-    /// The mask files: one, or one for each defect.
-    pub masks: &'a [&'a [u8]],
+    /// The files that say where it is defective.
+    pub masks: &'a [MarkFile<'a>],
 }
 
 /// A measured image: its numbers and a small picture.
@@ -372,14 +373,23 @@ fn truth_of(subject: Subject<'_>, result: &mut ImageResult, side: usize) -> Resu
     if subject.masks.is_empty() {
         return Ok(None);
     }
-    let mask = mask::decode_all(subject.masks)?;
+    let marks = annotations::read(subject.masks, subject.name, result.size)?;
     if result.class == Class::Unlabelled {
-        if !mask::marks_anything(&mask) {
+        if !marks.is_defective() {
             result.class = Class::Good;
             return Ok(Some(vec![false; side * side]));
         }
         result.class = Class::Defective(SOME_DEFECT.into());
     }
+    let mask = match marks {
+        Marks::Mask(mask) => mask,
+        Marks::Label(_) => {
+            return Err(Error::Image(
+                "boxes, lines and points say that the image is defective, but not where: outline the defects"
+                    .into(),
+            ));
+        }
+    };
     let mask = mask::fit(mask, result.size, orientation(subject.image))?;
     mask::truth(&mask, side).map(Some)
 }
@@ -408,7 +418,16 @@ pub async fn evaluate(
             .iter()
             .map(|&file| read(file))
             .collect::<Result<Vec<_>>>()?;
-        let masks: Vec<&[u8]> = masks.iter().map(Vec::as_slice).collect();
+        let names: Vec<_> = image
+            .masks
+            .iter()
+            .map(|&file| test.files[file].to_string_lossy())
+            .collect();
+        let masks: Vec<MarkFile<'_>> = names
+            .iter()
+            .zip(&masks)
+            .map(|(name, bytes)| MarkFile { name, bytes })
+            .collect();
         let subject = Subject {
             name: &image.name,
             class: &image.class,

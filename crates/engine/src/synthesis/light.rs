@@ -19,7 +19,9 @@ pub(super) fn vary(image: &mut RgbImage, augment: &AugmentConfig, rng: &mut Pcg6
     let curve: [f32; 256] =
         std::array::from_fn(|level| 255.0 * gain * libm::powf(level as f32 / 255.0, gamma));
     let mut colours = [1.0_f32; 3];
-    if augment.white_balance > 0.0 {
+    // no number is drawn for what always happens: samples of older settings stay what they are
+    let share = augment.white_balance_share;
+    if augment.white_balance > 0.0 && (share >= 1.0 || uniform(rng, 0.0, 1.0) < share) {
         for colour in &mut colours {
             *colour += uniform(rng, -augment.white_balance, augment.white_balance);
         }

@@ -307,9 +307,14 @@ impl Synthesiser {
         vary(image, &still, rng)
     }
 
-    /// A good image in the placement and the light that training varies, as its own camera saved it.
+    /// A good image in the placement and the brightness that training varies, in its own colours and as its own camera saved
+    /// it.
     pub fn scene(&self, image: &RgbImage, rng: &mut Pcg64) -> RgbImage {
-        vary_scene(image, &self.augment, rng)
+        let own = AugmentConfig {
+            white_balance: 0.0,
+            ..self.augment
+        };
+        vary_scene(image, &own, rng)
     }
 
     /// A good image as training shows it, without an anomaly.

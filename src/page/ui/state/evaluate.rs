@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Bulk, ModelSource, State};
+use super::{Bulk, ModelSource, State, Text};
 use crate::page::protocol::{EvaluateCommand, EvaluateEvent, ManifestFile};
 use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::data::labelled::{self, LabelledSet};
@@ -192,10 +192,15 @@ impl EvaluateState {
         self.threshold.unwrap_or_else(own)
     }
 
-    /// Takes in a folder.
-    pub(super) fn take(&mut self, files: Vec<UserFile>) {
+    /// Takes in a folder: images, and texts about them with the content of those that are needed to sort it out.
+    pub(super) fn take(&mut self, mut files: Vec<UserFile>, texts: Vec<Text>) {
+        let mut read = Vec::new();
+        for Text { file, content } in texts {
+            read.extend(content.map(|content| (files.len(), content)));
+            files.push(file);
+        }
         let paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
-        let set = labelled::classify_paths(&paths);
+        let set = labelled::classify(&paths, &read);
         let run = self.run + 1;
         *self = Self {
             run,
@@ -255,13 +260,16 @@ impl EvaluateState {
         }
     }
 
-    /// The file at an index of the set's list, and its masks'.
-    pub fn contents(&self, index: usize) -> Option<(Readable, Vec<Readable>)> {
+    /// The file at an index of the set's list, and those that say where it is defective, by their names.
+    pub fn contents(&self, index: usize) -> Option<(Readable, Vec<(String, Readable)>)> {
         let files = self.files.as_ref()?;
         let image = files.set.images.get(index)?;
-        let content = |file: usize| files.files.get(file).map(|given| given.content.clone());
-        let masks = image.masks.iter().filter_map(|&mask| content(mask)).collect();
-        Some((content(image.file)?, masks))
+        let given = |file: usize| {
+            let given = files.files.get(file)?;
+            Some((given.path.to_string(), given.content.clone()))
+        };
+        let masks = image.masks.iter().filter_map(|&mask| given(mask)).collect();
+        Some((given(image.file)?.1, masks))
     }
 
     /// Begins anew, with the worker and the model of the moment.

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use web_sys::{Blob, HtmlVideoElement};
 use yew::{Reducible, UseReducerDispatcher};
 
+use super::given::left_out;
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, GpuEngineFiles, Item, ItemId, Job, Load, Mark, ModelSource,
-    Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
+    Bulk, CompareAction, Engine, EvaluateAction, Given, GpuEngineFiles, Item, ItemId, Job, Load, Mark,
+    ModelSource, Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -37,8 +38,8 @@ pub enum Action {
     Fetched(ItemId, Blob),
     /// Shows another room.
     Enter(Room),
-    /// Images of the visitor.
-    Add(Vec<UserFile>),
+    /// Files of the visitor.
+    Add(Given),
     /// The visitor picked an example of the shelf.
     AddExample(Rc<Example>),
     /// Shows an image.
@@ -116,11 +117,7 @@ impl State {
             Action::Begin(job, number) => self.begin(job, number),
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
             Action::Enter(room) => self.enter(room),
-            Action::Add(images) => match self.room {
-                Room::Inspect => self.add(images),
-                Room::Train | Room::Compare => self.collect(images),
-                Room::Evaluate => self.evaluate.take(images),
-            },
+            Action::Add(given) => self.take(given),
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
             Action::Move(offset) => self.shift(offset),
@@ -241,6 +238,23 @@ impl State {
         {
             self.add_example(example.clone().into());
         }
+    }
+
+    /// Takes in files, for the room that is shown.
+    fn take(&mut self, given: Given) {
+        // texts say what images show, which only an evaluation asks for
+        let left_out = match self.room {
+            Room::Evaluate => left_out(given.others.iter().map(String::as_str)),
+            Room::Inspect | Room::Train | Room::Compare => given.left_out(),
+        };
+        if !given.images.is_empty() {
+            match self.room {
+                Room::Inspect => self.add(given.images),
+                Room::Train | Room::Compare => self.collect(given.images),
+                Room::Evaluate => self.evaluate.take(given.images, given.texts),
+            }
+        }
+        left_out.into_iter().for_each(|remark| self.notify(remark));
     }
 
     fn add(&mut self, images: Vec<UserFile>) {

@@ -188,7 +188,7 @@ fn what_was_said_of_earlier_files_goes_with_the_next() {
     let mut page = Page::ready();
     let next: [fn(&mut Page); 3] = [
         |page| page.example(1),
-        |page| page.act(Action::Add(Vec::new())),
+        |page| page.act(Action::Add(Given::default())),
         |page| page.act(Action::OpenModel(ModelSource::Shipped(1))),
     ];
     for next in next {
@@ -578,10 +578,13 @@ fn refused_and_failed_images_keep_their_sentence() {
         job: Some(job),
         message: "Not an image.".into(),
     });
-    page.act(Action::Add(vec![UserFile {
-        path: "big.png".into(),
-        content: Err("Too big.".into()),
-    }]));
+    page.act(Action::Add(
+        vec![UserFile {
+            path: "big.png".into(),
+            content: Err("Too big.".into()),
+        }]
+        .into(),
+    ));
     assert_eq!(page.statuses(), ["failed", "failed"]);
     assert_eq!(page.0.next_job(), None);
     page.example(1);
@@ -670,10 +673,13 @@ mod training {
             for index in 0..count {
                 // without content, as native tests have no blobs; the engine takes them all the same
                 let id = page.0.counter + 1;
-                page.act(Action::Add(vec![UserFile {
-                    path: format!("{index}.png").into(),
-                    content: Err("no".into()),
-                }]));
+                page.act(Action::Add(
+                    vec![UserFile {
+                        path: format!("{index}.png").into(),
+                        content: Err("no".into()),
+                    }]
+                    .into(),
+                ));
                 let event = TrainEvent::Added {
                     image: id,
                     width: 8,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::files::{files_below, no_images};
+use crate::data::annotations;
 use crate::data::labelled::{self, Class, LabelledImage, LabelledSet};
-use crate::data::mask;
 use crate::{Error, Result};
 
 /// A folder's files, sorted out.
@@ -55,8 +55,8 @@ impl TestSet {
         let name = absolute
             .file_name()
             .map_or_else(|| "category".into(), |name| name.to_string_lossy().into_owned());
-        let files = files_below(root)?;
-        let paths: Vec<String> = files
+        let mut files = files_below(root)?;
+        let mut paths: Vec<String> = files
             .iter()
             .map(|file| {
                 let inner = file.strip_prefix(root).unwrap_or(file);
@@ -68,28 +68,47 @@ impl TestSet {
                 )
             })
             .collect();
-        let set = labelled::classify_paths(&paths);
+        for table in tables_beside(&absolute) {
+            paths.push(table.to_string_lossy().replace('\\', "/"));
+            files.push(table);
+        }
+        let read = |file: usize| {
+            let bytes = std::fs::read(&files[file]).map_err(Error::io("read", &files[file]))?;
+            Ok((file, bytes))
+        };
+        let texts: Vec<(usize, Vec<u8>)> = labelled::texts_to_read(&paths)
+            .into_iter()
+            .map(read)
+            .collect::<Result<_>>()?;
+        let set = labelled::classify(&paths, &texts);
         Ok(Self { name, set, files })
     }
 
-    /// The images to train on: those of `train`, of which masks beside them may tell which are good, or without such a
-    /// folder all that are good.
+    /// The images to train on: those of `train`, or without such a folder all that are good. Where no folder says what images
+    /// are, their masks and annotations do.
     pub(super) fn train_good(&self) -> Result<Vec<PathBuf>> {
-        let path = |file: usize| self.files[file].clone();
-        let mut good: Vec<PathBuf> = self.set.train_good.iter().map(|&file| path(file)).collect();
+        let mut good: Vec<usize> = self.set.train_good.clone();
         if good.is_empty() {
-            for &(image, mask) in &self.set.train_masked {
-                if !mask::marks_anything(&mask::read(&self.files[mask])?) {
-                    good.push(path(image));
+            for (image, masks) in &self.set.train_masked {
+                if self.is_good(*image, masks)? {
+                    good.push(*image);
                 }
             }
         }
         if good.is_empty() && !self.set.has_split {
-            let images = self.set.images.iter();
-            let own = images.filter(|image| image.class == Class::Good);
-            good.extend(own.map(|image| path(image.file)));
+            for image in &self.set.images {
+                let by_masks = image.class == Class::Unlabelled && !image.masks.is_empty();
+                if image.class == Class::Good || by_masks && self.is_good(image.file, &image.masks)? {
+                    good.push(image.file);
+                }
+            }
         }
-        Ok(good)
+        Ok(good.into_iter().map(|file| self.files[file].clone()).collect())
+    }
+
+    fn is_good(&self, image: usize, masks: &[usize]) -> Result<bool> {
+        let masks: Vec<&Path> = masks.iter().map(|&file| &*self.files[file]).collect();
+        annotations::is_good(&masks, &self.files[image])
     }
 
     /// Leaves `count` images, spread over the set, if there are more.
@@ -138,4 +157,21 @@ impl TestSet {
         }
         Ok(())
     }
+}
+
+/// Tables in a folder `split_csv` beside a category, where `VisA` has them.
+fn tables_beside(root: &Path) -> Vec<PathBuf> {
+    let folder = root.with_file_name("split_csv");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
+        })
+        .collect();
+    found.sort();
+    // one class in training: the split of the published figures
+    let one_class = found.iter().position(|path| path.ends_with("1cls.csv"));
+    one_class.map_or(found.clone(), |index| vec![found[index].clone()])
 }

@@ -191,7 +191,7 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((number(16)?, number(20)?))
 }
 
-fn check_size(width: u32, height: u32) -> Result<()> {
+pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
     if width == 0 || height == 0 {
         return Err(Error::Image(format!(
             "the image has no pixels ({width} x {height}): choose another file"

@@ -10,7 +10,7 @@ mod rotate;
 pub use ::image::metadata::Orientation;
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub(crate) use decode::{decode_dynamic, is_sideways};
+pub(crate) use decode::{check_size, decode_dynamic, is_sideways};
 
 pub use decode::{LOSSY, MAX_PIXELS, MAX_SIDE, decode, is_image, orientation, probe, read, type_name};
 pub use resize::{resize, resize_mask, resize_mask_values};

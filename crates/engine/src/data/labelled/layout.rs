@@ -89,6 +89,16 @@ fn says_class(part: &str) -> bool {
     is_one_of(&GOOD, part) || is_one_of(&DEFECTIVE, part)
 }
 
+/// Whether a word says that something is good.
+pub(crate) fn says_good(word: &str) -> bool {
+    is_one_of(&GOOD, word)
+}
+
+/// Whether a word says no more than that something is defective.
+pub(super) fn says_defective(word: &str) -> bool {
+    is_one_of(&DEFECTIVE, word)
+}
+
 fn is_one_of(names: &[&str], part: &str) -> bool {
     names.iter().any(|name| part.eq_ignore_ascii_case(name))
 }

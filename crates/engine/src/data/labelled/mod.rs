@@ -7,18 +7,29 @@
 //! ```
 //!
 //! Masks belong to the image of the same name in the same folder, folders like `test`, `images` and `masks` left out: so
-//! other layouts of the field are read, too (MVTec LOCO, AD 2 and 3D-AD, `VisA`, BTAD, `KolektorSDD`).
+//! other layouts of the field are read, too (MVTec LOCO, AD 2 and 3D-AD, `VisA`, BTAD, `KolektorSDD`). In place of a mask there
+//! may be an annotation of `LabelMe`, COCO or YOLO. Of two kinds of files the content counts, too: COCO's, and tables
+//! (CSV) that say what each image is.
 
 mod layout;
+mod masks;
+mod notes;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::paths::{is_litter, is_readable_image};
+use super::annotations;
+use super::paths::{ending, is_image, is_litter, is_readable_image};
 use crate::error::count;
+pub(crate) use layout::says_good;
 use layout::{Place, Purpose};
 pub use layout::{image_stem, is_telling};
+use masks::Masks;
+use notes::Unused;
+pub use notes::unreadable;
+use table::{Listed, Table};
 
 /// What defective images are called where nothing names the kind of defect.
 pub const SOME_DEFECT: &str = "defective";
@@ -65,7 +76,8 @@ pub struct LabelledImage {
     pub name: String,
     /// What it is said to be.
     pub class: Class,
-    /// The files with masks of its defects: one, or one for each defect. An image without class has one that tells its class.
+    /// The files that say where it is defective: masks, one or one for each defect, or annotations. Of an image without class
+    /// they tell the class, too.
     pub masks: Vec<usize>,
 }
 
@@ -78,8 +90,8 @@ pub struct LabelledSet {
     pub images: Vec<LabelledImage>,
     /// Good images that are there to train on.
     pub train_good: Vec<usize>,
-    /// Images that are there to train on, each with the mask that tells whether it is good.
-    pub train_masked: Vec<(usize, usize)>,
+    /// Images that are there to train on, each with the files that tell whether it is good.
+    pub train_masked: Vec<(usize, Vec<usize>)>,
     /// Whether folders say which images are there to train on or to test with.
     pub has_split: bool,
     /// What is odd about the folder, one sentence each.
@@ -89,6 +101,7 @@ pub struct LabelledSet {
 /// A path in its parts.
 struct Parsed<'a> {
     file: usize,
+    path: &'a str,
     folders: Vec<&'a str>,
     stem: &'a str,
     name: &'a str,
@@ -101,149 +114,216 @@ fn parse(file: usize, path: &str) -> Option<Parsed<'_>> {
         .collect();
     let name = folders.pop()?;
     let (stem, _ending) = name.rsplit_once('.')?;
-    (is_readable_image(name) && !is_litter(path)).then_some(Parsed {
+    (!is_litter(path)).then_some(Parsed {
         file,
+        path,
         folders,
         stem,
         name,
     })
 }
 
-/// What masks are found by: whether they lie in `train` or `test`, if in any, the other folders, and the stem.
-type Key<'a> = (Option<Purpose>, Vec<&'a str>, &'a str);
-
-/// Masks by what they belong to.
-#[derive(Default)]
-struct Masks<'a> {
-    by_key: BTreeMap<Key<'a>, Vec<usize>>,
-    taken: Vec<usize>,
+/// The text files among these paths whose content [`classify`] wants: tables, and annotations of many images.
+pub fn texts_to_read<S: AsRef<str>>(paths: &[S]) -> Vec<usize> {
+    let all = || {
+        paths
+            .iter()
+            .enumerate()
+            .filter_map(|(file, path)| parse(file, path.as_ref()))
+    };
+    let images: BTreeSet<&str> = all()
+        .filter(|own| is_readable_image(own.name))
+        .map(|own| own.stem)
+        .collect();
+    let is_wanted = |own: &Parsed<'_>| match ending(own.name).as_deref() {
+        Some("csv") => true,
+        Some("json") => !images.contains(own.stem),
+        _ => false,
+    };
+    all().filter(is_wanted).map(|own| own.file).collect()
 }
 
-impl<'a> Masks<'a> {
-    fn add(&mut self, place: &Place<'a>, stem: &'a str, file: usize) {
-        let (purpose, mut key) = (place.named_purpose(), place.key.clone());
-        self.by_key
-            .entry((purpose, key.clone(), stem))
-            .or_default()
-            .push(file);
-        // a folder of masks for each image
-        if let Some(own) = key.pop() {
-            self.by_key.entry((purpose, key, own)).or_default().push(file);
-        }
-    }
-
-    /// Those of an image. Masks that lie in one folder for all kinds belong to the only image of their name.
-    fn take(&mut self, image: &Parsed<'a>, place: &Place<'a>, names: &BTreeMap<&str, usize>) -> Vec<usize> {
-        let mut key = place.key.clone();
-        // masks beside `test` have no purpose of their own
-        let find = |own: &Self, key: &[&'a str]| {
-            let purposes = [place.named_purpose(), None].into_iter();
-            let mut found =
-                purposes.filter_map(|purpose| own.by_key.get(&(purpose, key.to_vec(), image.stem)));
-            found.next().cloned()
-        };
-        let mut found = find(self, &key);
-        if found.is_none() && names.get(image.stem) == Some(&1) {
-            key.pop();
-            found = find(self, &key);
-        }
-        let found = found.unwrap_or_default();
-        self.taken.extend(&found);
-        found
-    }
-}
-
-/// Sorts out a folder by the paths of its files, with `/` between their parts. What is no image is left
-/// out.
+/// Sorts out a folder by the paths of its files alone.
 pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
-    let all: Vec<Parsed<'_>> = paths
+    classify(paths, &[])
+}
+
+/// Sorts out a folder by the paths of its files, with `/` between their parts, and the content of those that [`texts_to_read`]
+/// names. What is no image is left out.
+pub fn classify<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)]) -> LabelledSet {
+    let all = paths
         .iter()
         .enumerate()
-        .filter_map(|(file, path)| parse(file, path.as_ref()))
-        .collect();
-    let common = common_folders(&all);
-    let mut set = LabelledSet {
-        name: common
-            .iter()
-            .rev()
-            .find(|part| !is_telling(part))
-            .map(|part| (*part).to_owned()),
-        ..LabelledSet::default()
+        .filter_map(|(file, path)| parse(file, path.as_ref()));
+    let (images, others): (Vec<_>, Vec<_>) = all.partition(|own| is_readable_image(own.name));
+    let common = common_folders(&images);
+    let mut sorter = Sorter {
+        table: Table::read(texts.iter().map(|(_, bytes)| &bytes[..])),
+        ..Sorter::default()
     };
-    let beside: BTreeSet<(&[&str], &str)> = all.iter().map(|own| (&own.folders[..], own.stem)).collect();
-    let places: Vec<Place<'_>> = all.iter().map(|own| Place::of(&own.folders)).collect();
-    let image_stems: BTreeSet<&str> = all
+    sorter.set.name = common
         .iter()
-        .zip(&places)
-        .filter(|(_, place)| !place.is_mask)
-        .map(|(own, _)| own.stem)
+        .rev()
+        .find(|part| !is_telling(part))
+        .map(|part| (*part).to_owned());
+    sorter.add_texts(&images, &others, texts);
+    sorter.add_images(&images);
+    sorter.unused.unreadable = others
+        .iter()
+        .filter(|own| is_image(own.name))
+        .map(|own| own.path)
         .collect();
-    let mut masks = Masks::default();
-    let mut given_masks = Vec::new();
-    let mut images = Vec::new();
-    let mut unlabelled = Vec::new();
-    let mut unused = [0; 2];
-    for (parsed, place) in all.iter().zip(places) {
-        set.has_split |= place.has_purpose;
-        let stem = image_stem(parsed.stem);
-        let is_beside = stem.len() < parsed.stem.len()
-            && (parsed.stem.to_lowercase().ends_with("_mask")
-                || beside.contains(&(&parsed.folders[..], stem)));
-        if place.is_measurement {
-            unused[0] += 1;
-        } else if place.is_mask || is_beside {
-            // a name that ends like a mask's may be the image's own
-            let is_whole = place.is_mask && image_stems.contains(parsed.stem);
-            masks.add(&place, if is_whole { parsed.stem } else { stem }, parsed.file);
-            given_masks.push(parsed.file);
-        } else if place.purpose == Purpose::Train {
-            match place.says_good() {
-                true => set.train_good.push(parsed.file),
-                false => unlabelled.push((parsed, place)),
+    sorter.finish(&common, paths)
+}
+
+/// An image in the making.
+type Candidate<'a> = (&'a Parsed<'a>, Place<'a>);
+
+/// Sorts the files of a folder.
+#[derive(Default)]
+struct Sorter<'a> {
+    set: LabelledSet,
+    table: Table,
+    masks: Masks<'a>,
+    /// Pictures of masks.
+    mask_files: Vec<usize>,
+    /// Images to evaluate ...
+    images: Vec<Candidate<'a>>,
+    /// ... those of which a table says what they are ...
+    listed: Vec<LabelledImage>,
+    /// ... and images to train on of which no folder says what they are.
+    unlabelled: Vec<Candidate<'a>>,
+    unused: Unused<'a>,
+}
+
+impl<'a> Sorter<'a> {
+    /// Annotations, of one image each or of many.
+    fn add_texts(&mut self, images: &[Parsed<'a>], others: &'a [Parsed<'a>], texts: &[(usize, Vec<u8>)]) {
+        let stems: BTreeSet<&str> = images.iter().map(|own| own.stem).collect();
+        for own in others {
+            let text = texts.iter().find(|(file, _)| *file == own.file);
+            let names = text.and_then(|(_, bytes)| annotations::names(bytes));
+            match (ending(own.name).as_deref(), names) {
+                (Some("json"), Some(names)) => self.masks.add_many(own, names),
+                (Some("json" | "txt"), None) if stems.contains(own.stem) => {
+                    self.masks
+                        .add_annotation(&Place::of(&own.folders), own.stem, own.file);
+                }
+                _ => {}
             }
-        } else if place.purpose == Purpose::Validation {
-            unused[1] += 1;
-        } else {
-            images.push((parsed, place));
         }
     }
-    let roots: BTreeSet<&[&str]> = images
-        .iter()
-        .filter_map(|(_, place)| place.beside_good())
-        .collect();
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    let classes: Vec<Class> = images
-        .iter()
-        .map(|(_, place)| place.class(&roots, set.has_split))
-        .collect();
-    for ((parsed, _), class) in images.iter().zip(&classes) {
-        *names.entry(parsed.stem).or_default() += usize::from(*class != Class::Good);
+
+    fn add_images(&mut self, all: &'a [Parsed<'a>]) {
+        let beside: BTreeSet<(&[&str], &str)> = all.iter().map(|own| (&own.folders[..], own.stem)).collect();
+        let places: Vec<Place<'_>> = all.iter().map(|own| Place::of(&own.folders)).collect();
+        let image_stems: BTreeSet<&str> = all
+            .iter()
+            .zip(&places)
+            .filter(|(_, place)| !place.is_mask)
+            .map(|(own, _)| own.stem)
+            .collect();
+        let listed = self.table.find(all.iter().map(|own| (own.file, own.path)));
+        for (parsed, place) in all.iter().zip(places) {
+            let stem = image_stem(parsed.stem);
+            let is_beside = stem.len() < parsed.stem.len()
+                && (parsed.stem.to_lowercase().ends_with("_mask")
+                    || beside.contains(&(&parsed.folders[..], stem)));
+            match listed.get(&parsed.file) {
+                Some(Listed::Mask) => continue,
+                Some(Listed::Train) => {
+                    self.set.has_split = true;
+                    self.set.train_good.push(parsed.file);
+                    continue;
+                }
+                Some(Listed::Test(class, masks)) => {
+                    self.set.has_split |= self.table.has_split;
+                    self.listed.push(LabelledImage {
+                        file: parsed.file,
+                        name: parsed.path.into(),
+                        class: class.clone(),
+                        masks: masks.clone(),
+                    });
+                    continue;
+                }
+                Some(Listed::Unused) => {
+                    self.unused.validation += 1;
+                    continue;
+                }
+                None => {}
+            }
+            self.set.has_split |= place.has_purpose;
+            if place.is_measurement {
+                self.unused.measurements += 1;
+            } else if place.is_mask || is_beside {
+                // a name that ends like a mask's may be the image's own
+                let is_whole = place.is_mask && image_stems.contains(parsed.stem);
+                self.masks
+                    .add(&place, if is_whole { parsed.stem } else { stem }, parsed.file);
+                self.mask_files.push(parsed.file);
+            } else if place.purpose == Purpose::Train {
+                match place.says_good() {
+                    true => self.set.train_good.push(parsed.file),
+                    false => self.unlabelled.push((parsed, place)),
+                }
+            } else if place.purpose == Purpose::Validation {
+                self.unused.validation += 1;
+            } else {
+                self.images.push((parsed, place));
+            }
+        }
     }
-    for ((parsed, place), class) in images.iter().zip(classes) {
-        let masks = match class {
-            Class::Good => Vec::new(),
-            Class::Defective(_) | Class::Unlabelled => masks.take(parsed, place, &names),
+
+    fn finish<S: AsRef<str>>(mut self, common: &[&str], paths: &'a [S]) -> LabelledSet {
+        let mut set = self.set;
+        let roots: BTreeSet<&[&str]> = self
+            .images
+            .iter()
+            .filter_map(|(_, place)| place.beside_good())
+            .collect();
+        let classes: Vec<Class> = self
+            .images
+            .iter()
+            .map(|(_, place)| place.class(&roots, set.has_split))
+            .collect();
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for ((parsed, _), class) in self.images.iter().zip(&classes) {
+            *names.entry(parsed.stem).or_default() += usize::from(*class != Class::Good);
+        }
+        for ((parsed, place), class) in self.images.iter().zip(classes) {
+            let masks = match class {
+                Class::Good => Vec::new(),
+                Class::Defective(_) | Class::Unlabelled => self.masks.take(parsed, place, &names),
+            };
+            set.images.push(LabelledImage {
+                file: parsed.file,
+                name: parsed.path.into(),
+                class,
+                masks,
+            });
+        }
+        set.images.extend(self.listed);
+        let shown = |path: &str| {
+            let parts = path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
+            parts.skip(common.len()).collect::<Vec<_>>().join("/")
         };
-        let mut name: Vec<&str> = parsed.folders[common.len().min(parsed.folders.len())..].to_vec();
-        name.push(parsed.name);
-        set.images.push(LabelledImage {
-            file: parsed.file,
-            name: name.join("/"),
-            class,
-            masks,
-        });
-    }
-    for (parsed, place) in &unlabelled {
-        if let [mask] = masks.take(parsed, place, &names)[..] {
-            set.train_masked.push((parsed.file, mask));
+        set.images
+            .iter_mut()
+            .for_each(|image| image.name = shown(&image.name));
+        for (parsed, place) in &self.unlabelled {
+            let masks = self.masks.take(parsed, place, &names);
+            if !masks.is_empty() {
+                set.train_masked.push((parsed.file, masks));
+            }
         }
+        set.images
+            .sort_by(|a, b| (&a.class, &a.name).cmp(&(&b.class, &b.name)));
+        let is_left = |file: &usize| !self.masks.taken.contains(file);
+        let left = self.mask_files.into_iter().filter(is_left);
+        self.unused.masks = left.map(|file| paths[file].as_ref()).collect();
+        set.notes = notes::notes(&set, &self.unused);
+        set
     }
-    set.images
-        .sort_by(|a, b| (&a.class, &a.name).cmp(&(&b.class, &b.name)));
-    let is_left = |file: &usize| !masks.taken.contains(file);
-    let left = given_masks.into_iter().filter(is_left);
-    set.notes = notes(&set, left.map(|file| paths[file].as_ref()), unused);
-    set
 }
 
 /// The folders that all files lie in.
@@ -261,96 +341,6 @@ fn common_folders<'a>(all: &[Parsed<'a>]) -> Vec<&'a str> {
         common.truncate(same);
     }
     common
-}
-
-fn notes<'a>(
-    set: &LabelledSet,
-    unused: impl Iterator<Item = &'a str>,
-    [measurements, validation]: [usize; 2],
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    let of = |wanted: Option<bool>| {
-        let matching = set
-            .images
-            .iter()
-            .filter(|image| image.class.is_defective() == wanted);
-        matching.collect::<Vec<_>>()
-    };
-    let (good, defective, unlabelled) = (of(Some(false)), of(Some(true)), of(None));
-    if set.images.is_empty() {
-        notes.push(
-            "There are no images to evaluate: give a folder with test/good and test/DEFECT, or with good and \
-             defective."
-                .into(),
-        );
-        return notes;
-    }
-    let unlabelled: Vec<_> = unlabelled.iter().filter(|image| image.masks.is_empty()).collect();
-    let by_mask = set
-        .images
-        .iter()
-        .filter(|image| image.class == Class::Unlabelled && !image.masks.is_empty())
-        .count();
-    match by_mask {
-        0 => {}
-        found => notes.push(format!(
-            "{} in no folder that says what they are: they are defective where their masks mark something.",
-            count(found, "image lies", "images lie")
-        )),
-    }
-    if measurements > 0 {
-        notes.push(format!(
-            "{} left out: distances or heights, not pictures.",
-            count(measurements, "file is", "files are")
-        ));
-    }
-    if validation > 0 {
-        notes.push(format!(
-            "{} for validation left out: neither trained on nor tested with.",
-            count(validation, "image is", "images are")
-        ));
-    }
-    if let Some(first) = unlabelled.first() {
-        notes.push(format!(
-            "{} in no folder that says what they are (the first: {}): they get scores but count in no figure. Put \
-             them into good or defective.",
-            count(unlabelled.len(), "image lies", "images lie"),
-            first.name
-        ));
-    }
-    if defective.is_empty() && by_mask == 0 {
-        notes.push(
-            "No image is labelled defective: how well defects are told from good parts cannot be computed."
-                .into(),
-        );
-    }
-    if good.is_empty() && by_mask == 0 {
-        notes.push(
-            "No image is labelled good: false alarms and the area under the ROC curve cannot be computed."
-                .into(),
-        );
-    }
-    let without: Vec<_> = defective.iter().filter(|image| image.masks.is_empty()).collect();
-    if let Some(first) = without.first() {
-        let what = if without.len() == defective.len() {
-            "No defective image has a mask: figures of pixels and instances cannot be computed.".to_owned()
-        } else {
-            format!(
-                "{} no mask (the first: {}): figures of pixels and instances are about the others.",
-                count(without.len(), "defective image has", "defective images have"),
-                first.name
-            )
-        };
-        notes.push(what);
-    }
-    let unused: Vec<&str> = unused.collect();
-    if let Some(first) = unused.first() {
-        notes.push(format!(
-            "{} to no defective image (the first: {first}): name masks as their images, with _mask behind.",
-            count(unused.len(), "mask belongs", "masks belong")
-        ));
-    }
-    notes
 }
 
 impl LabelledSet {

@@ -32,7 +32,13 @@ fn the_layout_of_mvtec() {
             ("test/hole/000.png", "hole", Some(5)),
         ]
     );
-    assert!(set.notes.is_empty(), "{:?}", set.notes);
+    assert_eq!(
+        set.notes,
+        [
+            "1 image is left out (the first: bottle/test/good/001.avif): AVIF files cannot be opened here; convert them to PNG or \
+             JPEG."
+        ]
+    );
 }
 
 #[test]
@@ -233,7 +239,7 @@ fn layouts_of_the_field() {
     );
     assert_eq!(
         classify_paths(&["train/1.png", "train/1_GT.png", "train/2.png"]).train_masked,
-        [(0, 1)]
+        [(0, vec![1])]
     );
     // masks in folders with other names
     is(
@@ -273,7 +279,7 @@ fn masks_of_training_images_are_not_those_of_test_images() {
     let paths = ["train/1.png", "train/1_GT.png", "test/1.png", "test/1_GT.png"];
     let set = classify_paths(&paths);
     assert_eq!((set.images[0].file, &*set.images[0].masks), (2, &[3][..]));
-    assert_eq!(set.train_masked, [(0, 1)]);
+    assert_eq!(set.train_masked, [(0, vec![1])]);
     let set = classify_paths(&["train/bad/1.png", "train/bad/1_mask.png", "test/bad/1.png"]);
     assert!(set.images[0].masks.is_empty());
 }
@@ -331,4 +337,128 @@ fn what_was_understood_is_said() {
         set.summary(),
         "4 test images: 1 good, 2 defective (1 dent, 1 hole), 1 without a label; 1 of them with masks"
     );
+}
+
+/// Name, class and files of all images.
+fn marked<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)]) -> Vec<(String, String, Vec<usize>)> {
+    let images = classify(paths, texts).images.into_iter();
+    images
+        .map(|image| (image.name, image.class.name().to_owned(), image.masks))
+        .collect()
+}
+
+fn images(expected: &[(&str, &str, &[usize])]) -> Vec<(String, String, Vec<usize>)> {
+    let own =
+        |&(name, class, masks): &(&str, &str, &[usize])| (name.to_owned(), class.to_owned(), masks.to_vec());
+    expected.iter().map(own).collect()
+}
+
+#[test]
+fn annotations_take_the_place_of_masks() {
+    // LabelMe beside its images, a mask that is painted counts more
+    let paths = [
+        "d/bad/1.png",
+        "d/bad/1.json",
+        "d/bad/2.png",
+        "d/bad/2.json",
+        "d/bad/2_mask.png",
+        "d/good/3.png",
+    ];
+    assert!(texts_to_read(&paths).is_empty());
+    assert_eq!(
+        marked(&paths, &[]),
+        images(&[
+            ("good/3.png", "good", &[]),
+            ("bad/1.png", "defective", &[1]),
+            ("bad/2.png", "defective", &[4])
+        ])
+    );
+    // YOLO in folders of its own, with a split
+    let paths = [
+        "images/test/a.jpg",
+        "labels/test/a.txt",
+        "images/train/b.jpg",
+        "labels/train/b.txt",
+        "classes.txt",
+    ];
+    assert_eq!(marked(&paths, &[]), images(&[("test/a.jpg", "no class", &[1])]));
+    assert_eq!(classify_paths(&paths).train_masked, [(2, vec![3])]);
+}
+
+fn coco(names: &[&str]) -> Vec<u8> {
+    let images: Vec<String> = (0..)
+        .zip(names)
+        .map(|(id, name)| format!(r#"{{"id":{id},"file_name":"{name}","width":9,"height":9}}"#))
+        .collect();
+    format!(r#"{{"images":[{}],"annotations":[]}}"#, images.join(",")).into_bytes()
+}
+
+#[test]
+fn tables_of_coco_are_about_the_images_that_they_name() {
+    let paths = [
+        "d/annotations/val.json",
+        "d/val/images/1.png",
+        "d/images/2.png",
+        "d/images/3.png",
+        "d/config.json",
+    ];
+    assert_eq!(texts_to_read(&paths), [0, 4]);
+    let texts = [
+        (0, coco(&["2.png", "other.png"])),
+        (4, b"{\"images\":[]}".to_vec()),
+    ];
+    assert_eq!(
+        marked(&paths, &texts),
+        images(&[
+            ("images/2.png", "no class", &[0]),
+            ("images/3.png", "no class", &[])
+        ])
+    );
+    // one in each folder
+    let paths = [
+        "train/_a.coco.json",
+        "train/1.png",
+        "test/_a.coco.json",
+        "test/1.png",
+        "_a.coco.json",
+    ];
+    let texts = [0, 2, 4].map(|file| (file, coco(&["1.png"])));
+    let set = classify(&paths, &texts);
+    assert_eq!(set.train_masked, [(1, vec![0])]);
+    assert_eq!(
+        marked(&paths, &texts),
+        images(&[("test/1.png", "no class", &[2])])
+    );
+}
+
+#[test]
+fn a_table_says_what_the_images_of_visa_are_for() {
+    let paths = [
+        "candle/Data/Images/Normal/0.JPG",
+        "candle/Data/Images/Normal/1.JPG",
+        "candle/Data/Images/Anomaly/0.JPG",
+        "candle/Data/Masks/Anomaly/0.png",
+        "candle/Data/Images/Anomaly/1.JPG",
+        "split_csv/1cls.csv",
+    ];
+    assert_eq!(texts_to_read(&paths), [5]);
+    let table = "object,split,label,image,mask\n\
+                 candle,train,normal,candle/Data/Images/Normal/0.JPG,\n\
+                 candle,test,normal,candle/Data/Images/Normal/1.JPG,\n\
+                 candle,test,anomaly,candle/Data/Images/Anomaly/0.JPG,candle/Data/Masks/Anomaly/0.png\n\
+                 candle,train,anomaly,candle/Data/Images/Anomaly/1.JPG,\n\
+                 pcb1,train,normal,pcb1/Data/Images/Normal/0.JPG,\n";
+    let texts = [(5, table.as_bytes().to_vec())];
+    let set = classify(&paths, &texts);
+    assert_eq!((&set.train_good[..], set.has_split), (&[0][..], true));
+    assert_eq!(
+        marked(&paths, &texts),
+        images(&[
+            ("Images/Normal/1.JPG", "good", &[]),
+            ("Images/Anomaly/0.JPG", "defective", &[3]),
+        ])
+    );
+    // a table of something else says nothing
+    let texts = [(5, b"image,score\ncandle/Data/Images/Normal/0.JPG,3\n".to_vec())];
+    assert_eq!(classify(&paths, &texts), classify_paths(&paths));
 }

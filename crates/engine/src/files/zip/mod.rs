@@ -11,7 +11,7 @@ pub use records::{Directory, HEAD, TAIL, locate};
 
 use records::Record;
 
-use crate::data::paths::{clean, is_image, is_litter};
+use crate::data::paths::{clean, is_image, is_litter, is_text};
 use crate::{Error, Result};
 
 /// Largest image, packed or not, in bytes. Masks may shrink a thousandfold when they are packed: what bounds the work is
@@ -50,7 +50,9 @@ pub struct Listing {
     /// Images in the archive's order: the tame path of each, and where it is or one sentence why it is
     /// refused.
     pub images: Vec<(String, Result<Entry, String>)>,
-    /// Paths of files that are no images.
+    /// Texts that may say what images show, in the same way.
+    pub texts: Vec<(String, Result<Entry, String>)>,
+    /// Paths of other files.
     pub others: Vec<String>,
 }
 
@@ -72,6 +74,8 @@ pub fn list(bytes: &[u8], directory: &Directory) -> Result<Listing> {
         let path = clean(&path);
         if is_image(&path) {
             listing.images.push((path, record.checked(directory.start)));
+        } else if is_text(&path) {
+            listing.texts.push((path, record.checked(directory.start)));
         } else {
             listing.others.push(path);
         }

@@ -40,11 +40,12 @@ fn error(archive: &[u8]) -> String {
 
 #[test]
 fn images_are_found_and_the_rest_is_said() {
-    let files: [File<'_>; 7] = [
+    let files: [File<'_>; 8] = [
         ("parts/", b"", false),
         ("parts/one.png", b"one one one one", true),
         ("parts/deep/er/two.JPG", b"two", false),
         ("parts/notes.txt", b"no image", true),
+        ("parts/notes.pdf", b"no image", true),
         ("__MACOSX/parts/._one.png", b"litter", false),
         ("parts/.DS_Store", b"litter", false),
         ("..\\..\\three.bmp", b"three", false),
@@ -52,7 +53,9 @@ fn images_are_found_and_the_rest_is_said() {
     for (wide, comment) in [(false, ""), (true, "PK\x05\x06 in a comment")] {
         let archive = zip(&files, wide, comment);
         let listing = listed(&archive).expect("is read");
-        assert_eq!(listing.others, ["parts/notes.txt"]);
+        assert_eq!(listing.others, ["parts/notes.pdf"]);
+        let texts: Vec<&str> = listing.texts.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(texts, ["parts/notes.txt"]);
         let images: Vec<(&str, Vec<u8>)> = listing
             .images
             .iter()

@@ -93,10 +93,13 @@ pub(crate) fn Camera(props: &CameraProps) -> Html {
                     return;
                 };
                 dispatch.dispatch(match photo(&video).await {
-                    Some(blob) => Action::Add(vec![UserFile {
-                        path: format!("photo {number}.png").into(),
-                        content: Ok(Content::File(blob)),
-                    }]),
+                    Some(blob) => {
+                        let images = vec![UserFile {
+                            path: format!("photo {number}.png").into(),
+                            content: Ok(Content::File(blob)),
+                        }];
+                        Action::Add(images.into())
+                    }
                     None => Action::Notify("The photo could not be taken: try again.".into()),
                 });
             });

@@ -163,10 +163,11 @@ fn Detail(props: &DetailProps) -> Html {
             if let Some((content, _)) = &content {
                 let content = content.clone();
                 dispatch.dispatch(Action::Enter(Room::Inspect));
-                dispatch.dispatch(Action::Add(vec![UserFile {
+                let images = vec![UserFile {
                     path: path.clone(),
                     content,
-                }]));
+                }];
+                dispatch.dispatch(Action::Add(images.into()));
             }
         })
     };

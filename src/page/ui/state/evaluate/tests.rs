@@ -11,7 +11,7 @@ fn user_file(path: &str) -> UserFile {
 fn folder() -> EvaluateState {
     let mut own = EvaluateState::default();
     let paths = ["a/good/1.png", "a/bad/2.png", "a/masks/2.png", "a/good/3.png"];
-    own.take(paths.map(user_file).to_vec());
+    own.take(paths.map(user_file).to_vec(), Vec::new());
     own
 }
 

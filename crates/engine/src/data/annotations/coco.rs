@@ -1,0 +1,183 @@
+//! COCO: one JSON file for many images, with the outlines of their defects.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::outline::fill;
+use super::{Marks, blank, damaged, is_no_defect};
+use crate::data::paths;
+use crate::{Error, Result};
+
+#[derive(Deserialize)]
+struct Table {
+    images: Vec<Image>,
+    annotations: Vec<Annotation>,
+    #[serde(default)]
+    categories: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: Value,
+    file_name: String,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    image_id: Value,
+    #[serde(default)]
+    category_id: Value,
+    #[serde(default)]
+    segmentation: Value,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: Value,
+    name: String,
+}
+
+/// The images that a table names, with plain slashes; none, if the file is no such table.
+pub(crate) fn names(bytes: &[u8]) -> Option<Vec<String>> {
+    if !is_coco(bytes) {
+        return None;
+    }
+    let table: Table = serde_json::from_slice(bytes).ok()?;
+    Some(table.images.iter().map(|image| plain(&image.file_name)).collect())
+}
+
+fn plain(name: &str) -> String {
+    let name = name.replace('\\', "/");
+    name.trim_start_matches("./").to_owned()
+}
+
+/// Whether a file may be a table of annotations of many images.
+pub(super) fn is_coco(bytes: &[u8]) -> bool {
+    let has = |key: &[u8]| bytes.windows(key.len()).any(|own| own == key);
+    has(b"\"annotations\"") && has(b"\"images\"")
+}
+
+pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
+    let table: Table = serde_json::from_slice(bytes).map_err(|_| damaged("COCO"))?;
+    let own = find(&table.images, image)?;
+    let mut mask = blank(own.width, own.height)?;
+    for annotation in table
+        .annotations
+        .iter()
+        .filter(|annotation| annotation.image_id == own.id)
+    {
+        let category = table
+            .categories
+            .iter()
+            .find(|category| category.id == annotation.category_id);
+        if category.is_some_and(|category| is_no_defect(&category.name)) {
+            continue;
+        }
+        let marked = match &annotation.segmentation {
+            Value::Array(polygons) => fill_all(&mut mask, polygons),
+            Value::Object(runs) => fill_runs(&mut mask, runs.get("size"), runs.get("counts")),
+            _ => None,
+        };
+        if marked.is_none() {
+            return Ok(Marks::Label(true));
+        }
+    }
+    Ok(Marks::Mask(mask))
+}
+
+/// The entry of an image. Either path may have more folders in front.
+fn find<'a>(images: &'a [Image], path: &str) -> Result<&'a Image> {
+    let mut found = images.iter().filter(|image| {
+        let listed = plain(&image.file_name);
+        paths::ends_with(path, &listed) || paths::ends_with(&listed, path)
+    });
+    match (found.next(), found.next()) {
+        (Some(own), None) => Ok(own),
+        (None, _) => Err(Error::Image("the annotations do not name this image".into())),
+        (Some(_), Some(_)) => Err(Error::Image(
+            "the annotations name several images that this may be: put folders in front of their names"
+                .into(),
+        )),
+    }
+}
+
+/// Fills polygons, each a list x, y, x, y ...; none, if there is none or one is not understood.
+fn fill_all(mask: &mut image::GrayImage, polygons: &[Value]) -> Option<()> {
+    for polygon in polygons {
+        let numbers = polygon
+            .as_array()?
+            .iter()
+            .map(|value| Some(value.as_f64()? as f32));
+        let numbers: Vec<f32> = numbers.collect::<Option<_>>()?;
+        let points: Vec<[f32; 2]> = numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+        if points.len() < 3 {
+            return None;
+        }
+        fill(mask, &points);
+    }
+    (!polygons.is_empty()).then_some(())
+}
+
+/// Fills run lengths: column by column, good and defective pixels in turn.
+fn fill_runs(mask: &mut image::GrayImage, size: Option<&Value>, counts: Option<&Value>) -> Option<()> {
+    let (width, height) = mask.dimensions();
+    let size = size?.as_array()?;
+    if *size != [Value::from(height), Value::from(width)] {
+        return None;
+    }
+    let counts = match counts? {
+        Value::Array(counts) => counts.iter().map(Value::as_u64).collect::<Option<Vec<_>>>()?,
+        Value::String(text) => unpacked(text)?,
+        _ => return None,
+    };
+    let area = u64::from(width) * u64::from(height);
+    let mut start = 0_u64;
+    for (index, count) in counts.into_iter().enumerate() {
+        let end = start.checked_add(count).filter(|end| *end <= area)?;
+        if index % 2 == 1 {
+            for at in start..end {
+                let (x, y) = (at / u64::from(height), at % u64::from(height));
+                mask.put_pixel(x as u32, y as u32, image::Luma([u8::MAX]));
+            }
+        }
+        start = end;
+    }
+    Some(())
+}
+
+/// The run lengths that a string packs: five bits a letter, the lowest first; from the third on, the difference to the last but
+/// one.
+fn unpacked(text: &str) -> Option<Vec<u64>> {
+    const ZERO: u8 = 48;
+    const MORE: i64 = 0x20;
+    const NEGATIVE: i64 = 0x10;
+    let mut counts: Vec<i64> = Vec::new();
+    let mut letters = text.bytes();
+    while letters.len() > 0 {
+        let (mut value, mut shift) = (0_i64, 0);
+        loop {
+            let bits = i64::from(letters.next()?.checked_sub(ZERO)?);
+            if bits >= 2 * MORE || shift > 30 {
+                return None;
+            }
+            value |= (bits & (MORE - 1)) << shift;
+            shift += 5;
+            if bits & MORE == 0 {
+                if bits & NEGATIVE != 0 {
+                    value |= -1 << shift;
+                }
+                break;
+            }
+        }
+        if counts.len() > 2 {
+            value += counts[counts.len() - 2];
+        }
+        counts.push(value);
+    }
+    counts
+        .into_iter()
+        .map(|count| u64::try_from(count).ok())
+        .collect()
+}
