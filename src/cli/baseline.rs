@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::common::{
-    DeviceArg, folder_name, load_all_good, load_teacher, load_textures, open_device, progress_bar, write_file,
+    DeviceArg, folder_name, load_all_good, load_teacher, load_textures, open_device, write_file,
 };
 use super::output::show;
+use super::progress::Counter;
 use super::settings::{Format, SettingsText as _};
 use super::train::{self, Args, Outputs};
 use destseg_engine::arch::prefix;
@@ -62,13 +63,12 @@ pub(super) async fn run(
         count(training.images(), "good image", "good images"),
         folder_name(&category.root)
     );
-    let bar = progress_bar(training.images(), "");
+    let mut counter = Counter::new("", "", training.images());
     while let Some(progress) = training.step().await? {
-        bar.set_prefix(progress.doing);
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
+        counter.set_what(progress.doing);
+        counter.show(progress.done, progress.total);
     }
-    bar.finish_and_clear();
+    counter.finish();
     let trained = start.elapsed().as_secs_f64();
     let mut file = training
         .finish(args.precision, &category.name, &device_name)

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use destseg_engine::backend::device::Device;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::opened::not_ready;
 use super::settings::is_settings;
@@ -14,8 +13,8 @@ use destseg_engine::Error;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, BackendChoice, Selected};
 use destseg_engine::config::{InputLayout, TeacherKind};
-use destseg_engine::data::dataset::{LoadedImages, load_good};
-use destseg_engine::data::image;
+use destseg_engine::data::dataset::{LoadedImages, files_below, load_good};
+use destseg_engine::data::{image, labelled, paths};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
@@ -71,8 +70,24 @@ pub(super) fn load_all_good(paths: &[PathBuf], size: usize, fit: InputLayout) ->
     }
 }
 
+/// Says which images below a folder cannot be opened; other messages tell what is wrong with the folder itself.
+pub(super) fn note_unreadable(folder: &Path) {
+    let inner = |file: &PathBuf| {
+        let inner = file.strip_prefix(folder).unwrap_or(file);
+        inner.to_string_lossy().into_owned()
+    };
+    let is_left_out =
+        |path: &String| paths::is_image(path) && !paths::is_readable_image(path) && !paths::is_litter(path);
+    let files = files_below(folder).unwrap_or_default();
+    let left: Vec<String> = files.iter().map(inner).filter(is_left_out).collect();
+    if let Some(note) = labelled::unreadable(&left) {
+        eprintln!("note: {}: {note}", folder.display());
+    }
+}
+
 /// `--textures`: images of a folder, or the built-in ones.
 pub(super) fn load_textures(folder: Option<&Path>, size: usize) -> Result<TextureSource> {
+    folder.into_iter().for_each(note_unreadable);
     Ok(match folder {
         Some(path) => TextureSource::folder(path, size)?,
         None => TextureSource::Procedural,
@@ -261,13 +276,6 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Makes a folder and those above it.
 pub(super) fn make_folder(path: &Path) -> Result<()> {
     Ok(std::fs::create_dir_all(path).map_err(Error::io("create", path))?)
-}
-
-/// A progress bar on standard error; plain terminals and pipes get none.
-pub(super) fn progress_bar(steps: usize, what: &'static str) -> ProgressBar {
-    const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
-    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(steps as u64).with_style(style).with_prefix(what)
 }
 
 /// The last part of a path, for messages and records.

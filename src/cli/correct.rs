@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::common::open_device;
+use super::common::{note_unreadable, open_device};
 use super::number::whole;
 use super::retrain::{RetrainArgs, take};
 use super::train::report;
@@ -131,6 +131,7 @@ fn marked(args: &Args) -> Result<Vec<Marked>> {
     let mut all: Vec<Marked> = Vec::new();
     for (folder, defective) in [(&args.good, false), (&args.defective, true)] {
         let Some(folder) = folder else { continue };
+        note_unreadable(folder);
         for path in some_image_files(folder)? {
             let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let fingerprint = fingerprint(&bytes);

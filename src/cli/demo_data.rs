@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::common::{check_output_folder, make_folder, progress_bar};
+use super::common::{check_output_folder, make_folder};
 use super::number::{MOST, whole};
+use super::progress::Counter;
 use destseg_demo_data::{Category, DemoConfig, SIDES, write};
 use destseg_engine::config::MOST_SEED;
 use destseg_engine::error::count;
@@ -50,12 +51,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         count(args.train, "good image", "good images"),
         args.category.id()
     );
-    let bar = progress_bar(0, "drawing");
-    write(&config, &args.out, &mut |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
+    let mut counter = Counter::new("drawing", "", 0);
+    write(&config, &args.out, &mut |done, all| counter.show(done, all))?;
+    counter.finish();
     eprintln!("wrote {}", args.out.join(args.category.id()).display());
     Ok(())
 }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use destseg_engine::backend::device::Device;
 
-use super::common::{
-    DeviceArg, check_output, load_detector, open_device, progress_bar, read_list, write_file,
-};
+use super::common::{DeviceArg, check_output, load_detector, open_device, read_list, write_file};
 use super::number::{MOST, whole};
 use super::output::show;
+use super::progress::Counter;
 use super::threshold::{ThresholdArgs, setter};
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet, categories};
@@ -124,13 +123,9 @@ async fn nuisances(args: &Args, model: &Path) -> Result<String> {
     let test = open_test(args)?;
     let (device, _) = open_device(args.device).await?;
     let detector = open_detector(args, model, &device)?;
-    let bar = progress_bar(test.set.images.len(), "nuisances").with_message(test.name.clone());
-    let counts = nuisance::measure(&detector, &test, |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    });
-    let counts = counts.await;
-    bar.finish_and_clear();
+    let mut counter = Counter::new("nuisances", &test.name, test.set.images.len());
+    let counts = nuisance::measure(&detector, &test, |done, all| counter.show(done, all)).await;
+    counter.finish();
     Ok(serde_json::to_string_pretty(&counts?)? + "\n")
 }
 
@@ -265,9 +260,9 @@ async fn measure(args: &Args, test: &TestSet, model: &Path, device: &Device) -> 
         eprintln!("note: {}: {note}", model.display());
     }
     let name = model.file_stem().unwrap_or_default().to_string_lossy();
-    let bar = progress_bar(test.set.images.len(), "evaluating").with_message(test.name.clone());
-    let measured = evaluate(&detector, test, &name, |done, _| bar.set_position(done as u64)).await;
-    bar.finish_and_clear();
+    let mut counter = Counter::new("evaluating", &test.name, test.set.images.len());
+    let measured = evaluate(&detector, test, &name, |done, all| counter.show(done, all)).await;
+    counter.finish();
     let (evaluation, pictures) = measured?;
     if let Some(note) = another_part(&evaluation.report) {
         eprintln!("note: {}: {note}", model.display());

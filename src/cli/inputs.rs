@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::common::note_unreadable;
 use destseg_engine::data::dataset::files_below;
 use destseg_engine::data::paths::{is_litter, is_readable_image};
 
@@ -61,6 +62,7 @@ fn images_of(path: PathBuf) -> Result<Vec<Input>> {
     if !path.is_dir() {
         return Ok(vec![Input::file(path)]);
     }
+    note_unreadable(&path);
     let is_meant = |file: &PathBuf| {
         let inner = file.strip_prefix(&path).unwrap_or(file).to_string_lossy();
         is_readable_image(&inner) && !is_litter(&inner)

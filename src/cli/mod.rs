@@ -22,6 +22,7 @@ mod names;
 mod number;
 mod opened;
 mod predict;
+mod progress;
 mod retrain;
 mod runs;
 mod samples;

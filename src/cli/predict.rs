@@ -1,7 +1,7 @@
 //! `destseg predict`.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{Cursor, IsTerminal as _, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use super::names::{self, MAP, OVERLAY};
 use super::number::{MOST, whole};
 use super::opened::{incomplete, with_tiles};
 use super::output::show;
+use super::progress::Counter;
 use super::threshold::ThresholdArgs;
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
@@ -169,7 +170,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return images.swap_remove(0).map(drop);
     }
     check_output_folder(&args.output)?;
-    args.csv.iter().try_for_each(|path| check_output(path))?;
+    if let Some(path) = &args.csv {
+        // its folder may be that of the other results
+        make_folder(&args.output)?;
+        check_output(path)?;
+    }
     let (device, _) = open_device(args.device).await?;
     let mut detector = load_detector(&args.model, args.teacher.as_deref(), &device)?;
     if let Some(tile) = args.tile {
@@ -187,10 +192,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut names = names_of(&images, &args.output).into_iter();
     let (mut failed, all) = (0, images.len());
     let mut rows = Vec::new();
-    for image in images {
-        let line = match image {
-            Ok(own) => predict(&args, &detector, &own.path, &names.next().unwrap_or_default()).await,
-            Err(err) => Err(err),
+    // where results are read on the screen, they show how far it is
+    let mut counter = (!stdout().is_terminal()).then(|| Counter::new("analysing", "", all));
+    for (done, image) in images.into_iter().enumerate() {
+        let (path, line) = match image {
+            Ok(own) => {
+                let name = names.next().unwrap_or_default();
+                let line = predict(&args, &detector, &own.path, &name).await;
+                (Some(own.path), line)
+            }
+            Err(err) => (None, Err(err)),
         };
         match line {
             Ok((line, row)) => {
@@ -202,8 +213,15 @@ pub(super) async fn run(args: Args) -> Result<()> {
             Err(err) => {
                 eprintln!("error: {err:#}");
                 failed += 1;
+                rows.extend(path.map(|path| failed_row(&path, &err)));
             }
         }
+        if let Some(counter) = &mut counter {
+            counter.show(done + 1, all);
+        }
+    }
+    if let Some(counter) = counter {
+        counter.finish();
     }
     if let Some(path) = &args.csv {
         write_file(path, table(rows).as_bytes())?;
@@ -271,8 +289,9 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> R
 }
 
 /// What `--csv` says of each image.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "file",
+    "error",
     "verdict",
     "score",
     "threshold",
@@ -298,6 +317,7 @@ impl Line<'_> {
         };
         vec![
             self.file.to_string(),
+            String::new(),
             word(serde_json::to_value(self.verdict)),
             self.score.to_string(),
             number(self.threshold),
@@ -313,6 +333,14 @@ impl Line<'_> {
             format!("{:.1}", self.milliseconds),
         ]
     }
+}
+
+/// The row of an image that could not be analysed.
+fn failed_row(path: &Path, reason: &anyhow::Error) -> Vec<String> {
+    let mut row = vec![String::new(); COLUMNS.len()];
+    row[0] = path.to_string_lossy().into_owned();
+    row[1] = format!("{reason:#}");
+    row
 }
 
 fn table(rows: Vec<Vec<String>>) -> String {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::common::{
-    DeviceArg, load_all_good, load_model, load_teacher, load_textures, refuse_existing, write_file,
+    DeviceArg, load_all_good, load_model, load_teacher, load_textures, note_unreadable, refuse_existing,
+    write_file,
 };
 use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
@@ -101,6 +102,7 @@ impl RetrainArgs {
     pub(super) fn good(&self, file: &ModelFile, data: &Path) -> Result<Good> {
         let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
         let category = Category::open(data)?;
+        note_unreadable(data);
         let files = category.train_good()?;
         let loaded = load_all_good(&files, model.input_size, model.fit)?;
         Ok(Good {

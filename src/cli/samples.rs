@@ -6,7 +6,9 @@ use anyhow::Result;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng as _;
 
-use super::common::{check_output_folder, load_all_good, load_textures, make_folder, write_file};
+use super::common::{
+    check_output_folder, load_all_good, load_textures, make_folder, note_unreadable, write_file,
+};
 use super::number::{MOST, whole};
 use super::settings;
 use destseg_engine::config::AnomalyKind;
@@ -40,6 +42,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     check_output_folder(&args.out)?;
     let category = Category::open(&args.data)?;
+    note_unreadable(&args.data);
     let mut paths = category.train_good()?;
     let mut settings = args.settings.settings(&category.name, &paths)?;
     paths.truncate(args.count);

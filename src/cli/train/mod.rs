@@ -13,8 +13,8 @@ use clap::FromArgMatches as _;
 
 use crate::cli::baseline;
 use crate::cli::common::{
-    DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, open_device, read_list,
-    write_file,
+    DeviceArg, folder_name, load_all_good, load_model, load_teacher, load_textures, note_unreadable,
+    open_device, read_list, write_file,
 };
 use crate::cli::interrupt;
 use crate::cli::number::{MOST, whole};
@@ -125,6 +125,9 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     };
     if let (Some(list), Some(category)) = (&args.only, &category) {
         paths = listed(list, &category.root, &paths)?;
+    }
+    if let Some(category) = &category {
+        note_unreadable(&category.root);
     }
     paths.truncate(args.limit.unwrap_or(usize::MAX));
     if let Some(own) = args.settings.baseline()? {

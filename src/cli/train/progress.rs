@@ -4,22 +4,21 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::common::progress_bar;
+use crate::cli::progress::{Beat, in_words, progress_bar};
 use destseg_engine::arch::cost::Costs;
 use destseg_engine::config::TrainConfig;
 use destseg_engine::train::{Stage, StepReport};
 
 /// How much of the smooth loss a step keeps: it is easier to read than each batch's.
 const KEEP: f32 = 0.9;
-/// A log file gets a line every so many steps; a terminal has the bar.
-const LOG_EVERY: usize = 50;
-/// The first line comes after so many steps, which are enough for an estimate of the time left.
+/// The first line of a log comes after so many steps, which are enough for an estimate of the time left.
 const FIRST_LINE: usize = 5;
 
 /// What is shown while it trains.
 pub(super) struct Progress {
     pub(super) bar: ProgressBar,
     clock: Clock,
+    beat: Beat,
     /// Steps done before this run.
     before: usize,
     start: Instant,
@@ -38,6 +37,7 @@ impl Progress {
         Self {
             bar: bar.with_position(done as u64),
             clock,
+            beat: Beat::new(),
             before: done,
             start: Instant::now(),
             loss: None,
@@ -69,7 +69,7 @@ impl Progress {
             .filter(|left| !left.is_zero())
             .map_or_else(String::new, |left| format!(", {} left", in_words(left)));
         let own = report.step - self.before;
-        if self.bar.is_hidden() && (report.step.is_multiple_of(LOG_EVERY) || own == FIRST_LINE) {
+        if self.bar.is_hidden() && (own == FIRST_LINE || self.beat.is_due()) {
             let rate = own as f64 / self.start.elapsed().as_secs_f64();
             eprintln!(
                 "{}, step {} of {}: {losses}, {rate:.2} steps/s{left}",
@@ -153,17 +153,6 @@ impl Clock {
     }
 }
 
-/// A time, as precisely as an estimate is.
-fn in_words(time: Duration) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    match time.as_secs() {
-        seconds @ ..MINUTE => format!("{} s", seconds.max(1)),
-        seconds @ MINUTE..HOUR => format!("{} min", seconds.div_ceil(MINUTE)),
-        seconds => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,11 +186,5 @@ mod tests {
         clock.step(1, Duration::from_secs(3));
         assert_eq!(clock.left(25), Some(Duration::from_secs(5 * 2)));
         assert!((0.2..2.0).contains(&clock.ratio), "{}", clock.ratio);
-    }
-
-    #[test]
-    fn times_are_said_in_words() {
-        let said = [0, 40, 61, 3600, 4500].map(|seconds| in_words(Duration::from_secs(seconds)));
-        assert_eq!(said, ["1 s", "40 s", "2 min", "1 h 0 min", "1 h 15 min"]);
     }
 }
