@@ -43,6 +43,8 @@ pub struct FolderContents {
     pub images: Vec<UserFile>,
     /// Texts that may say what images show.
     pub texts: Vec<UserFile>,
+    /// Archives in it.
+    archives: Vec<UserFile>,
     /// Paths of other files.
     pub others: Vec<String>,
 }
@@ -59,6 +61,17 @@ impl Content {
         }
     }
 
+    /// The bytes as a blob that takes no memory, where an archive holds them as they are.
+    async fn stored(&self) -> Result<Blob, String> {
+        match self {
+            Self::Packed(packed) if packed.entry.method == Method::Stored => {
+                let (start, end) = packed.place().await?;
+                part(&packed.archive, start, end)
+            }
+            _ => self.blob().await,
+        }
+    }
+
     /// The bytes.
     ///
     /// # Errors
@@ -68,11 +81,49 @@ impl Content {
     }
 }
 
-/// Looks into a zip archive; none of its images is unpacked.
+/// Archives in archives are opened down to this depth.
+const DEPTH: usize = 3;
+
+/// Looks into a zip archive, and into archives in it; none of its images is unpacked.
 ///
 /// # Errors
 /// One sentence, if it is no archive that can be used.
 pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
+    let mut all = list_zip(zip).await?;
+    let mut waiting: Vec<(UserFile, usize)> = all.archives.drain(..).map(|own| (own, 1)).collect();
+    while let Some((archive, depth)) = waiting.pop() {
+        let opened = match &archive.content {
+            Ok(content) if depth <= DEPTH => match content.stored().await {
+                Ok(blob) => list_zip(&blob).await.ok(),
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        let Some(inner) = opened else {
+            all.others.push(archive.path.to_string());
+            continue;
+        };
+        let folder = archive
+            .path
+            .rsplit_once('.')
+            .map_or(&*archive.path, |(folder, _)| folder);
+        let below = |path: &str| format!("{folder}/{path}");
+        let moved = |files: Vec<UserFile>| {
+            let file = |own: UserFile| UserFile {
+                path: below(&own.path).into(),
+                ..own
+            };
+            files.into_iter().map(file)
+        };
+        all.images.extend(moved(inner.images));
+        all.texts.extend(moved(inner.texts));
+        waiting.extend(moved(inner.archives).map(|own| (own, depth + 1)));
+        all.others.extend(inner.others.iter().map(|path| below(path)));
+    }
+    Ok(all)
+}
+
+async fn list_zip(zip: &Blob) -> Result<FolderContents, String> {
     let say = |err: destseg_engine::Error| destseg_engine::error::sentence(&err.to_string());
     let size = zip.size();
     let tail = slice(zip, (size - zip::TAIL as f64).max(0.0), size).await?;
@@ -96,20 +147,28 @@ pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
     Ok(FolderContents {
         images: files(listing.images),
         texts: files(listing.texts),
+        archives: files(listing.archives),
         others: listing.others,
     })
 }
 
+fn damaged() -> String {
+    "Its entry in the zip archive is damaged: copy or pack the archive again.".into()
+}
+
 impl Packed {
+    /// Where its bytes begin and end in the archive.
+    async fn place(&self) -> Result<(f64, f64), String> {
+        let head = self.entry.offset as f64;
+        let head = slice(&self.archive, head, head + zip::HEAD as f64).await?;
+        let start = self.entry.content(&head).map_err(|_| damaged())? as f64;
+        Ok((start, start + self.entry.packed as f64))
+    }
+
     /// Never more bytes than the archive's directory says, whatever the stream would give.
     async fn unpack(&self) -> Result<Blob, String> {
         let entry = &self.entry;
-        let damaged =
-            || "Its entry in the zip archive is damaged: copy or pack the archive again.".to_owned();
-        let head = entry.offset as f64;
-        let head = slice(&self.archive, head, head + zip::HEAD as f64).await?;
-        let start = entry.content(&head).map_err(|_| damaged())? as f64;
-        let end = start + entry.packed as f64;
+        let (start, end) = self.place().await?;
         let packed = part(&self.archive, start, end)?;
         let stream = match entry.method {
             Method::Stored => packed.stream(),

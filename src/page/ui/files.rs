@@ -108,15 +108,24 @@ async fn gather(files: Vec<Chosen>) -> Gathered {
     let (mut images, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (path, file) in files {
         let in_folder = path.contains('/');
-        if !in_folder && path.to_lowercase().ends_with(".zip") {
+        if paths::is_archive(&path) && !paths::is_litter(&path) {
             match open_zip(&file).await {
                 Ok(found) if found.images.is_empty() => {
                     remarks.push(format!("{path} holds no images: choose another archive."));
                 }
                 Ok(found) => {
-                    images.extend(found.images);
-                    texts.extend(found.texts);
-                    others.extend(found.others);
+                    // an archive in a folder stands for a folder
+                    let inner = |inner: &str| match path.rsplit_once('/') {
+                        Some((folder, _)) => format!("{folder}/{inner}"),
+                        None => inner.to_owned(),
+                    };
+                    let moved = |file: UserFile| UserFile {
+                        path: inner(&file.path).into(),
+                        ..file
+                    };
+                    images.extend(found.images.into_iter().map(moved));
+                    texts.extend(found.texts.into_iter().map(moved));
+                    others.extend(found.others.iter().map(|other| inner(other)));
                 }
                 Err(message) => remarks.push(format!("{path}: {message}")),
             }

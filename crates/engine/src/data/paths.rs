@@ -10,7 +10,14 @@ const UNREADABLE: [&str; 9] = ["avif", "heic", "heif", "jxl", "jp2", "j2k", "tga
 /// Endings of text files that may say what images show: annotations and tables.
 const TEXTS: [&str; 3] = ["json", "txt", "csv"];
 /// Files that systems leave behind in folders.
-const LITTER: [&str; 3] = ["__macosx", "thumbs.db", "desktop.ini"];
+const LITTER: [&str; 6] = [
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+];
 
 /// The path with plain slashes and without what leads out of the folder or cannot be shown. It may be
 /// that of another file, too.
@@ -56,6 +63,11 @@ pub fn is_readable_image(path: &str) -> bool {
 /// Whether the path's ending is that of an image, be it one that cannot be opened.
 pub fn is_image(path: &str) -> bool {
     is_readable_image(path) || ending(path).is_some_and(|ending| UNREADABLE.contains(&ending.as_str()))
+}
+
+/// Whether the path's ending is that of an archive that can be opened.
+pub fn is_archive(path: &str) -> bool {
+    ending(path).as_deref() == Some("zip")
 }
 
 /// Whether the path's ending is that of a text that may say what images show.

@@ -2,6 +2,7 @@
 //! image at a time is unpacked. No browser calls and nothing unpacked here: what is read comes as bytes,
 //! and the work that a crafted archive can cause is bounded by the size of its directory.
 
+mod names;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ pub use records::{Directory, HEAD, TAIL, locate};
 
 use records::Record;
 
-use crate::data::paths::{clean, is_image, is_litter, is_text};
+use crate::data::paths::{clean, is_archive, is_image, is_litter, is_text};
 use crate::{Error, Result};
 
 /// Largest image, packed or not, in bytes. Masks may shrink a thousandfold when they are packed: what bounds the work is
@@ -52,6 +53,8 @@ pub struct Listing {
     pub images: Vec<(String, Result<Entry, String>)>,
     /// Texts that may say what images show, in the same way.
     pub texts: Vec<(String, Result<Entry, String>)>,
+    /// Archives in the archive, in the same way. One that is stored may have any size.
+    pub archives: Vec<(String, Result<Entry, String>)>,
     /// Paths of other files.
     pub others: Vec<String>,
 }
@@ -66,8 +69,7 @@ pub fn list(bytes: &[u8], directory: &Directory) -> Result<Listing> {
     for record in directory.records(bytes) {
         let record = record?;
         packed = packed.saturating_add(record.entry.packed);
-        // older programs write other alphabets: the name is for people only
-        let path = String::from_utf8_lossy(record.path);
+        let path = record.name();
         if path.ends_with(['/', '\\']) || is_litter(&path) {
             continue;
         }
@@ -76,6 +78,12 @@ pub fn list(bytes: &[u8], directory: &Directory) -> Result<Listing> {
             listing.images.push((path, record.checked(directory.start)));
         } else if is_text(&path) {
             listing.texts.push((path, record.checked(directory.start)));
+        } else if is_archive(&path) {
+            let whole = record.entry.packed == record.entry.size && record.is_plain();
+            let most = if whole { u64::MAX } else { MOST_BYTES };
+            listing
+                .archives
+                .push((path, record.checked_to(most, directory.start)));
         } else {
             listing.others.push(path);
         }
@@ -91,6 +99,11 @@ pub fn list(bytes: &[u8], directory: &Directory) -> Result<Listing> {
 impl Record<'_> {
     /// The entry, or why it is refused; its content must end before `end`.
     fn checked(self, end: u64) -> Result<Entry, String> {
+        self.checked_to(MOST_BYTES, end)
+    }
+
+    /// The same for one of another size.
+    fn checked_to(self, most: u64, end: u64) -> Result<Entry, String> {
         if self.is_encrypted() {
             return Err("It is encrypted: unpack the archive first, then add its images.".into());
         }
@@ -105,9 +118,9 @@ impl Record<'_> {
                 );
             }
         };
-        let most = MOST_BYTES / 1_000_000;
-        if entry.size > MOST_BYTES || entry.packed > MOST_BYTES {
-            return Err(format!("It has more than {most} MB: add smaller images."));
+        if entry.size > most || entry.packed > most {
+            let most = most / 1_000_000;
+            return Err(format!("It has more than {most} MB: add smaller files."));
         }
         if entry.offset.saturating_add(HEAD + entry.packed) > end {
             return Err("It is cut off: copy or download the archive again.".into());

@@ -40,6 +40,8 @@ pub struct Directory {
 pub(crate) struct Record<'a> {
     /// Its path.
     pub(crate) path: &'a [u8],
+    /// Its extra fields.
+    pub(super) extra: &'a [u8],
     flags: u16,
     /// Number of the way it is packed.
     pub(super) method: u16,
@@ -159,7 +161,8 @@ fn record<'a>(bytes: &mut Bytes<'a>, shift: u64) -> Result<Record<'a>> {
     bytes.take(8)?;
     let offset = bytes.u32()?;
     let path = bytes.take(path.into())?;
-    let mut wide = extra_64(bytes.take(extra.into())?);
+    let extra = bytes.take(extra.into())?;
+    let mut wide = extra_field(extra, EXTRA_64);
     bytes.take(comment.into())?;
     // in this order, and only those that do not fit
     let mut number = |narrow: u32| match narrow {
@@ -176,18 +179,19 @@ fn record<'a>(bytes: &mut Bytes<'a>, shift: u64) -> Result<Record<'a>> {
     };
     Ok(Record {
         path,
+        extra,
         flags,
         method,
         entry,
     })
 }
 
-/// The 64-bit numbers among an entry's extra fields; empty if there are none.
-fn extra_64(extra: &[u8]) -> Bytes<'_> {
+/// The content of an entry's extra field with this tag; empty if there is none.
+pub(super) fn extra_field(extra: &[u8], wanted: u16) -> Bytes<'_> {
     let mut fields = Bytes(extra);
     while let (Ok(tag), Ok(size)) = (fields.u16(), fields.u16()) {
         match fields.take(size.into()) {
-            Ok(content) if tag == EXTRA_64 => return Bytes(content),
+            Ok(content) if tag == wanted => return Bytes(content),
             Ok(_) => {}
             // padding
             Err(_) => break,
@@ -198,7 +202,7 @@ fn extra_64(extra: &[u8]) -> Bytes<'_> {
 
 /// Bytes that are read from the front, never beyond the end.
 #[derive(Clone)]
-struct Bytes<'a>(&'a [u8]);
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -207,12 +211,12 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    fn skip(mut self, count: usize) -> Result<Self> {
+    pub(super) fn skip(mut self, count: usize) -> Result<Self> {
         self.take(count)?;
         Ok(self)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
@@ -222,7 +226,7 @@ impl<'a> Bytes<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32> {
+    pub(super) fn u32(&mut self) -> Result<u32> {
         self.array().map(u32::from_le_bytes)
     }
 

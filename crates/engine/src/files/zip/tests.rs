@@ -85,6 +85,65 @@ fn images_are_found_and_the_rest_is_said() {
     }
 }
 
+/// An archive with an entry of this name in bytes, and an extra field.
+fn with_name(name: &[u8], extra: &[u8]) -> Vec<u8> {
+    let plain = "x".repeat(name.len());
+    let mut archive = zip(&[(&plain, b"one", false)], false, "");
+    let directory = archive
+        .windows(4)
+        .position(|bytes| bytes == ENTRY)
+        .expect("a directory");
+    archive.splice(
+        directory + 46..directory + 46 + name.len(),
+        name.iter().chain(extra).copied(),
+    );
+    archive[directory + 30..directory + 32].copy_from_slice(&(extra.len() as u16).to_le_bytes());
+    let end = archive.windows(4).position(|bytes| bytes == END).expect("an end");
+    let length = (end - directory) as u32;
+    archive[end + 12..end + 16].copy_from_slice(&length.to_le_bytes());
+    archive
+}
+
+#[test]
+fn names_in_other_alphabets_are_read_and_stay_apart() {
+    let name = |archive: Vec<u8>| listed(&archive).expect("is read").images[0].0.clone();
+    assert_eq!(name(with_name(b"Pr\x81fung \x94.png", &[])), "Prüfung ö.png");
+    assert_eq!(name(with_name("größe.png".as_bytes(), &[])), "größe.png");
+    assert_ne!(
+        name(with_name(b"\x83\x65.png", &[])),
+        name(with_name(b"\x83\x66.png", &[]))
+    );
+    let mut field = vec![1];
+    field.extend(crc32fast::hash(b"\x83\x65.png").to_le_bytes());
+    field.extend("テ.png".bytes());
+    let extra = [
+        &0x7075_u16.to_le_bytes()[..],
+        &(field.len() as u16).to_le_bytes(),
+        &field,
+    ]
+    .concat();
+    assert_eq!(name(with_name(b"\x83\x65.png", &extra)), "テ.png");
+    // of another name: not believed
+    assert_eq!(name(with_name(b"a.png", &extra)), "a.png");
+}
+
+#[test]
+fn archives_in_an_archive_are_listed() {
+    let inner = zip(&[("one.png", b"one", false)], false, "");
+    let outer = zip(
+        &[("lot.zip", &inner, false), ("two.ZIP", &inner, true)],
+        false,
+        "",
+    );
+    let listing = listed(&outer).expect("is read");
+    for (path, entry) in &listing.archives {
+        let own = unpacked(&outer, entry.as_ref().expect("usable"));
+        assert_eq!(own, inner, "{path}");
+        assert_eq!(listed(&own).expect("is read").images.len(), 1);
+    }
+    assert_eq!(listing.archives.len(), 2);
+}
+
 #[test]
 fn bytes_behind_an_archive_are_no_harm_but_a_cut_one_is_not_read() {
     let files: [File<'_>; 1] = [("one.png", b"one", false)];
