@@ -156,6 +156,18 @@ fn check_figures(shown: &Value, native: &Evaluation) -> Result<()> {
     Ok(())
 }
 
+/// Takes an outline of `LabelMe` in place of a painted mask.
+fn outline_one(root: &Path) -> Result<()> {
+    let mask = root.join("ground_truth/hole/000_mask.png");
+    ensure!(mask.is_file(), "there is no {}", mask.display());
+    fs::remove_file(mask)?;
+    let shape =
+        json!({"label": "hole", "shape_type": "polygon", "points": [[60, 70], [140, 80], [120, 150]]});
+    let outlines = json!({"shapes": [shape], "imageWidth": 256, "imageHeight": 256, "imagePath": "000.png"});
+    fs::write(root.join("test/hole/000.json"), outlines.to_string())?;
+    Ok(())
+}
+
 #[test]
 fn a_dropped_folder_is_measured() {
     in_browser(Gpu::None, dropped);
@@ -163,6 +175,7 @@ fn a_dropped_folder_is_measured() {
 
 async fn dropped(page: Page) -> Result<()> {
     let (root, _) = data(&page)?;
+    outline_one(&root)?;
     open(&page).await?;
     let files = files(&root)?;
     let files: Vec<(&str, &[u8])> = files

@@ -22,6 +22,15 @@ pub(crate) fn png(image: &DynamicImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+pub(crate) fn tiff(image: &DynamicImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Tiff)?;
+    Ok(bytes)
+}
+
+/// A picture that only browsers decode, of 64 x 48 pixels.
+pub(crate) const AVIF: &[u8] = include_bytes!("../fixtures/drawn.avif");
+
 pub(crate) fn jpeg(image: &DynamicImage) -> Result<Vec<u8>> {
     const QUALITY: u8 = 90;
     let mut bytes = Vec::new();
@@ -58,6 +67,7 @@ pub(crate) fn gif(frames: &[&DynamicImage]) -> Result<Vec<u8>> {
 pub(crate) fn broken(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf, &'static str)>> {
     let whole_png = png(good)?;
     let whole_jpeg = jpeg(good)?;
+    let whole_tiff = tiff(good)?;
     Ok(vec![
         (
             write(folder, "notes.png", b"Dear diary, this is no image.")?,
@@ -71,6 +81,10 @@ pub(crate) fn broken(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf,
         (
             write(folder, "truncated.jpg", &whole_jpeg[..whole_jpeg.len() / 2])?,
             "cut off",
+        ),
+        (
+            write(folder, "truncated.tif", &whole_tiff[..whole_tiff.len() / 2])?,
+            "TIFF file is",
         ),
         (write(folder, "bomb.png", &header_bomb(30_000))?, "too large"),
     ])
@@ -131,6 +145,22 @@ pub(crate) fn unusual(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf
             size,
         ),
         (write(folder, "sideways.jpg", &sideways_jpeg(good)?)?, size),
+        (
+            write(
+                folder,
+                "scan.tif",
+                &tiff(&DynamicImage::ImageRgb8(good.to_rgb8()))?,
+            )?,
+            size,
+        ),
+        (
+            write(
+                folder,
+                "deep.tiff",
+                &tiff(&DynamicImage::ImageLuma16(good.to_luma16()))?,
+            )?,
+            size,
+        ),
         (write(folder, "still.gif", &gif(&[good])?)?, size),
         (write(folder, "animated.gif", &gif(&[good, &other])?)?, size),
     ])

@@ -144,6 +144,25 @@ async fn corrected(page: Page) -> Result<()> {
         own["defective"] == "false" && own["painted"] == 0
     })
     .await?;
+    // from the list of all that was said, too
+    page.click("[data-testid=mark-good]").await?;
+    marks("the mark", |own| own["good"] == "true").await?;
+    page.click("[data-testid=corrections] summary").await?;
+    page.screenshot("corrections").await?;
+    page.click("[data-testid=take-all-back]").await?;
+    let after = marks("no mark at all", |own| {
+        own["good"] == "false" && own["score"].as_f64() > Some(0.0)
+    })
+    .await?;
+    ensure!(after["threshold"] == before["threshold"], "{after:#}");
+    let left = page
+        .execute(
+            "return document.querySelector('[data-testid=corrections]') === null",
+            vec![],
+        )
+        .await?;
+    ensure!(left == serde_json::json!(true), "a list is left");
+    marks("the score of before", |own| own["score"].as_f64() > Some(0.5)).await?;
     Ok(())
 }
 

@@ -11,13 +11,14 @@ use anyhow::{Context as _, Result, ensure};
 use crate::page::{self, Parts};
 use crate::process::{self, root};
 use crate::setup::{Extra, WasmCompiler, ensure_browser, setup};
-use crate::{browser, budget};
+use crate::{browser, budget, supply};
 
-/// The programs of the page and their features.
-const WASM_PARTS: [(&str, &str); 3] = [
-    ("ui", "ui"),
-    ("worker_cpu", "worker"),
-    ("worker_gpu", "worker,burn"),
+/// The programs of the page, and the features of those that are this package's own.
+const WASM_PARTS: [(&str, Option<&str>); 4] = [
+    ("ui", Some("ui")),
+    ("worker_cpu", Some("worker")),
+    ("worker_gpu", Some("worker,burn")),
+    ("worker_tiff", None),
 ];
 
 /// The test program that opens the page.
@@ -30,6 +31,7 @@ const BROWSER_TESTS: &str = "browser";
 pub fn check() -> Result<()> {
     let mut steps = Steps::default();
     steps.run("formatting", formatting)?;
+    steps.run("licences", supply::licences)?;
     steps.run("lints, native", native_lints)?;
     let compiler = steps.run("set-up", || setup(&[]))?;
     wasm_lints(&mut steps, &compiler)?;
@@ -115,6 +117,7 @@ fn unit(steps: &mut Steps, names: &[String]) -> Result<()> {
 
 /// What [`unit`] leaves out of everything that needs no browser.
 fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
+    steps.run("licences", supply::licences)?;
     steps.run("lints, native", native_lints)?;
     steps.run("documentation", || {
         let mut command = cargo(&["doc", "--release", "--workspace", "--no-deps", "--lib"]);
@@ -191,7 +194,7 @@ fn wasm_lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
     Ok(())
 }
 
-fn lint_wasm(compiler: &WasmCompiler, program: &str, features: &str) -> Result<()> {
+fn lint_wasm(compiler: &WasmCompiler, program: &str, features: Option<&str>) -> Result<()> {
     let action = if compiler.has_clippy() {
         "clippy"
     } else {
@@ -200,14 +203,11 @@ fn lint_wasm(compiler: &WasmCompiler, program: &str, features: &str) -> Result<(
     };
     // The profile of the page: its procedural macros are built once for both.
     let mut command = cargo(&[action, "--profile", "web", "--target", "wasm32-unknown-unknown"]);
-    command.args([
-        "--no-default-features",
-        "--features",
-        features,
-        "--lib",
-        "--bin",
-        program,
-    ]);
+    match features {
+        Some(features) => command.args(["--no-default-features", "--features", features, "--lib"]),
+        None => command.args(["--package", "destseg-tiff"]),
+    };
+    command.args(["--bin", program]);
     if compiler.has_clippy() {
         command
             .args(["--", "-D", "warnings"])

@@ -21,3 +21,4 @@ pub mod serve;
 pub mod setup;
 #[cfg(test)]
 mod structure;
+pub mod supply;

@@ -8,7 +8,7 @@ use xtask::arguments::Arguments;
 use xtask::checks::Mode;
 use xtask::process::root;
 use xtask::setup::{Extra, setup};
-use xtask::{bench, checks, cli_docs, demo, manifest, page};
+use xtask::{bench, checks, cli_docs, demo, manifest, page, supply};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
@@ -22,6 +22,9 @@ cargo xtask dist [--out DIR]              make the site for any static host (def
 cargo xtask serve DIR [--port N]          serve a folder on this machine
 cargo xtask setup [--browser]             install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
+cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
+cargo xtask sbom FILE                     write a bill of materials (CycloneDX)
+cargo xtask advisories                    look for known vulnerabilities of the packages; needs a network
 cargo xtask cli-docs                      write the help of every subcommand into docs/cli.md
 cargo xtask bench-web                     time the page's engine in Chromium, on the CPU and on WebGPU
 cargo xtask bench-peers [--rounds N] [--gpu]
@@ -85,6 +88,17 @@ fn run(arguments: &[String]) -> Result<()> {
                 .context("which folder? cargo xtask manifest models")?;
             manifest::write(Path::new(folder), given.value("--first"))
         }
+        "notices" => supply::notices(Path::new(
+            Arguments::parse(rest, &[], &[], 1)?
+                .word()
+                .context("which file? cargo xtask notices FILE")?,
+        )),
+        "sbom" => supply::bill_of_materials(Path::new(
+            Arguments::parse(rest, &[], &[], 1)?
+                .word()
+                .context("which file? cargo xtask sbom FILE")?,
+        )),
+        "advisories" => nothing_more().and_then(|_| supply::advisories()),
         "cli-docs" => nothing_more().and_then(|_| cli_docs::write()),
         "bench-web" => nothing_more().and_then(|_| bench::web()),
         "bench-peers" => {

@@ -7,9 +7,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, TempDir, compressed_len, find, root};
 use crate::setup::WasmCompiler;
+use crate::supply;
 
 /// The file by which a folder is known to be a built page.
 const INDEX: &str = "index.html";
+
+/// The licences of what the page is made of.
+const NOTICES: &str = "third-party.txt";
 
 /// What every browser with WebGPU can do; `--all-features` would let wasm-opt write what none can.
 const WASM_FEATURES: [&str; 7] = [
@@ -42,7 +46,8 @@ const SOURCE_WITHOUT_GPU: &str = "www/.without-gpu.html";
 /// If the build fails.
 pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
     if parts == Parts::All {
-        return trunk(compiler, dist, SOURCE);
+        trunk(compiler, dist, SOURCE)?;
+        return supply::notices(&dist.join(NOTICES));
     }
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
@@ -54,15 +59,20 @@ pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
     built
 }
 
-/// The page's document without the link that has Trunk build the GPU engine.
+/// The programs that nobody waits for: they are built after the rest.
+const LATER: [&str; 2] = ["worker_tiff", "worker_gpu"];
+
+/// The page's document without the links that have Trunk build [`LATER`].
 fn without_gpu(page: &str) -> Result<String> {
-    let name = page.find("data-bin=\"worker_gpu\"");
-    let link = name.and_then(|name| {
-        let start = page[..name].rfind("<link")?;
-        Some(start..name + page[name..].find("/>")? + "/>".len())
-    });
-    let link = link.with_context(|| format!("{SOURCE} has no link of the program worker_gpu"))?;
-    Ok(format!("{}{}", &page[..link.start], &page[link.end..]))
+    LATER.iter().try_fold(page.to_owned(), |page, program| {
+        let name = page.find(&format!("data-bin=\"{program}\""));
+        let link = name.and_then(|name| {
+            let start = page[..name].rfind("<link")?;
+            Some(start..name + page[name..].find("/>")? + "/>".len())
+        });
+        let link = link.with_context(|| format!("{SOURCE} has no link of the program {program}"))?;
+        Ok(format!("{}{}", &page[..link.start], &page[link.end..]))
+    })
 }
 
 fn trunk(compiler: &WasmCompiler, dist: &Path, source: &str) -> Result<()> {
@@ -232,9 +242,12 @@ mod tests {
     fn the_gpu_engine_is_left_out_and_nothing_else() {
         let page = fs::read_to_string(root().join(SOURCE)).expect("reads");
         let less = without_gpu(&page).expect("has the link");
-        assert!(!less.contains("worker_gpu") && !less.contains("burn"), "{less}");
+        assert!(
+            LATER.iter().all(|program| !less.contains(program)) && !less.contains("burn"),
+            "{less}"
+        );
         let links = |page: &str| page.matches("<link").count();
-        assert_eq!(links(&less) + 1, links(&page));
+        assert_eq!(links(&less) + LATER.len(), links(&page));
         assert!(less.contains("data-bin=\"worker_cpu\"") && less.contains("data-bin=\"ui\""));
         assert!(without_gpu(&less).is_err());
     }

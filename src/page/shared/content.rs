@@ -8,6 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, ReadableStream, ReadableStreamDefaultReader};
 
+use super::convert::readable;
 use destseg_engine::files::zip::{self, Entry, Method};
 
 /// An image of the visitor, or one sentence why it is refused.
@@ -50,11 +51,16 @@ pub struct FolderContents {
 }
 
 impl Content {
-    /// The bytes as a blob; those of an archive are unpacked now.
+    /// The bytes as a blob; those of an archive are unpacked now, and a picture that the engine cannot decode is one that it can.
     ///
     /// # Errors
-    /// One sentence, if they are not what the archive says.
+    /// One sentence, if they are not what the archive says, or damaged.
     pub async fn blob(&self) -> Result<Blob, String> {
+        readable(self.raw().await?).await
+    }
+
+    /// The bytes as they are.
+    async fn raw(&self) -> Result<Blob, String> {
         match self {
             Self::File(blob) => Ok(blob.clone()),
             Self::Packed(packed) => packed.unpack().await,
@@ -68,7 +74,7 @@ impl Content {
                 let (start, end) = packed.place().await?;
                 part(&packed.archive, start, end)
             }
-            _ => self.blob().await,
+            _ => self.raw().await,
         }
     }
 

@@ -5,6 +5,7 @@
 //! never copied; both halves of the page use this one pair of functions.
 
 pub mod content;
+mod convert;
 pub mod store;
 
 use js_sys::{Array, ArrayBuffer};

@@ -8,6 +8,7 @@ use crate::page::ui::state::{Action, ThresholdChange};
 use crate::page::ui::{chart, format};
 use destseg_engine::error::{count, percent};
 use destseg_engine::verdict::calibration::{Calibration, PROMISES, SetBy};
+use destseg_engine::verdict::corrections::Correction;
 
 /// Held-out photos from which on the expected share of false alarms needs no caution.
 const FEW_PHOTOS: usize = 40;
@@ -61,6 +62,7 @@ pub(crate) fn ThresholdPanel(page: &Page) -> Html {
             if let Some(guarantee) = promised.and_then(|share| calibration.guarantee(share)) {
                 <p class="hint" data-testid="guarantee">{ sentence(&guarantee) }</p>
             }
+            { corrections(&calibration.corrections, &send) }
             if calibration.set_by != SetBy::Training {
                 <button class="link" type="button" data-testid="threshold-restore"
                     onclick={send.reform(|_: MouseEvent| ThresholdChange::Restore)}>
@@ -68,6 +70,33 @@ pub(crate) fn ThresholdPanel(page: &Page) -> Html {
                 </button>
             }
         </section>
+    }
+}
+
+/// What was said about images, to be taken back one by one or at once.
+fn corrections(all: &[Correction], send: &Callback<ThresholdChange>) -> Html {
+    if all.is_empty() {
+        return Html::default();
+    }
+    let take_back = |place: Option<usize>| send.reform(move |_: MouseEvent| ThresholdChange::TakeBack(place));
+    let row = |(place, own): (usize, &Correction)| {
+        html! {
+            <li data-testid="correction">
+                <span class="correction-name" title={own.name.clone()}>{ &own.name }</span>
+                <span>{ if own.defective { "defective" } else { "good" } }</span>
+                <button class="link" type="button" aria-label={format!("Take back what was said about {}", own.name)}
+                    onclick={take_back(Some(place))}>{ "Take back" }</button>
+            </li>
+        }
+    };
+    html! {
+        <details class="corrections" data-testid="corrections">
+            <summary>{ count(all.len(), "correction", "corrections") }</summary>
+            <ul>{ for all.iter().enumerate().map(row) }</ul>
+            <button class="link" type="button" data-testid="take-all-back" onclick={take_back(None)}>
+                { "Take all back" }
+            </button>
+        </details>
     }
 }
 

@@ -293,6 +293,25 @@ fn a_remembered_correction_has_the_images_looked_at_again() {
 }
 
 #[test]
+fn corrections_of_images_that_are_gone_are_taken_back() {
+    for place in [None, Some(0)] {
+        let mut page = Page::ready();
+        let (_, job) = page.begin();
+        page.act(analysed(job, 0.8, 0.1));
+        let id = page.0.items[0].id;
+        page.act(Action::Correct(id, Mark::Good));
+        page.act(Action::Clear);
+        let count = |page: &Page| page.0.calibration().map_or(0, |own| own.corrections.len());
+        assert_eq!(count(&page), 1);
+        page.act(Action::Threshold(ThresholdChange::TakeBack(Some(7))));
+        assert_eq!(count(&page), 1, "there is no eighth one");
+        page.act(Action::Threshold(ThresholdChange::TakeBack(place)));
+        let own = page.0.calibration().expect("is calibrated");
+        assert_eq!((own.corrections.len(), own.image_threshold), (0, 0.4));
+    }
+}
+
+#[test]
 fn what_is_painted_over_a_defect_is_remembered() {
     let mut page = Page::ready();
     let (_, job) = page.begin();

@@ -26,6 +26,8 @@ pub enum ThresholdChange {
     Kept(KeptThreshold),
     /// Back to what training found.
     Restore,
+    /// Without the corrections of the image at this place among them, or of all.
+    TakeBack(Option<usize>),
 }
 
 /// What the page keeps of a model whose threshold was moved.
@@ -76,6 +78,12 @@ impl ThresholdChange {
                 calibration.corrections = kept.corrections;
             }
             Self::Restore => calibration.restore(),
+            Self::TakeBack(None) => calibration.take_all_back(),
+            Self::TakeBack(Some(place)) => {
+                if let Some(own) = calibration.corrections.get(place).cloned() {
+                    calibration.take_back(&own.name, own.fingerprint.as_deref());
+                }
+            }
         }
     }
 }
@@ -90,9 +98,11 @@ impl State {
     pub(super) fn set_threshold(&mut self, change: ThresholdChange) {
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
-        let is_kept = matches!(change, ThresholdChange::Kept(_));
+        let is_about_corrections = matches!(change, ThresholdChange::Kept(_) | ThresholdChange::TakeBack(_));
+        let remembers = |own: &Option<Calibration>| own.as_ref().is_some_and(Calibration::remembers);
+        let remembered = remembers(calibration);
         change.apply(calibration.get_or_insert_with(Calibration::default));
-        let looks_again = is_kept && calibration.as_ref().is_some_and(Calibration::remembers);
+        let looks_again = is_about_corrections && (remembered || remembers(calibration));
         if looks_again {
             self.look_again();
         }

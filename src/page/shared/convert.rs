@@ -1,0 +1,176 @@
+//! Image files that the engine cannot decode, as PNG files: TIFF by a worker of its own, which is fetched only then, and
+//! AVIF, HEIC and others by the browser, where it can.
+
+use std::cell::RefCell;
+
+use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use super::content::{read, slice};
+
+/// The script of the worker for TIFF files.
+const TIFF_WORKER: &str = "./worker_tiff_loader.js";
+/// Bytes that tell what a file is.
+const HEAD: f64 = 16.0;
+/// Files whose pictures are kept: one is looked at by the engine and shown several times.
+const KEPT: usize = 4;
+
+/// Who decodes a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decoder {
+    /// The engine.
+    Own,
+    Tiff,
+    Browser,
+}
+
+impl Decoder {
+    fn of(head: &[u8]) -> Self {
+        /// Beginnings of TIFF files, small and large ones.
+        const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+        /// Where files of the family of MP4 say so, and what those with pictures may be.
+        const BRAND: std::ops::Range<usize> = 4..12;
+        const BRANDS: [&[u8]; 7] = [
+            b"ftypavif",
+            b"ftypavis",
+            b"ftypheic",
+            b"ftypheix",
+            b"ftypheim",
+            b"ftypmif1",
+            b"ftypmsf1",
+        ];
+        const JXL: [&[u8]; 2] = [b"\0\0\0\x0cJXL ", b"\xff\x0a"];
+        let begins = |starts: &[&[u8]]| starts.iter().any(|start| head.starts_with(start));
+        let brand = head.get(BRAND).unwrap_or_default();
+        if begins(&TIFF) {
+            Self::Tiff
+        } else if BRANDS.contains(&brand) || begins(&JXL) {
+            Self::Browser
+        } else {
+            Self::Own
+        }
+    }
+}
+
+thread_local! {
+    static LATEST: RefCell<Vec<(Blob, Blob)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The file, or its picture as a PNG file where the engine cannot decode it.
+///
+/// # Errors
+/// One sentence, if it is damaged or cannot be read.
+pub(super) async fn readable(file: Blob) -> Result<Blob, String> {
+    let head = slice(&file, 0.0, HEAD).await?;
+    let decoder = Decoder::of(&head);
+    if decoder == Decoder::Own {
+        return Ok(file);
+    }
+    let known = LATEST.with_borrow(|latest| {
+        let own = latest.iter().find(|(own, _)| *own == file);
+        own.map(|(_, picture)| picture.clone())
+    });
+    if let Some(picture) = known {
+        return Ok(picture);
+    }
+    let picture = match decoder {
+        Decoder::Tiff => by_worker(&file).await?,
+        // what it cannot decode, the engine has a sentence for
+        _ => match by_browser(&file).await {
+            Some(picture) => picture,
+            None => return Ok(file),
+        },
+    };
+    LATEST.with_borrow_mut(|latest| {
+        latest.truncate(KEPT - 1);
+        latest.insert(0, (file, picture.clone()));
+    });
+    Ok(picture)
+}
+
+/// Off the page's thread: the browser decodes and encodes in threads of its own.
+async fn by_browser(file: &Blob) -> Option<Blob> {
+    let global = js_sys::global();
+    let options = Object::new();
+    Reflect::set(&options, &"imageOrientation".into(), &"from-image".into()).ok()?;
+    let bitmap = call(&global, "createImageBitmap", &[file.as_ref(), &options])?;
+    let bitmap = JsFuture::from(bitmap.dyn_into::<Promise>().ok()?).await.ok()?;
+    let class = get(&global, "OffscreenCanvas").dyn_into::<Function>().ok()?;
+    let size = Array::of2(&get(&bitmap, "width"), &get(&bitmap, "height"));
+    let canvas = Reflect::construct(&class, &size).ok()?;
+    let context = call(&canvas, "getContext", &[&"bitmaprenderer".into()])?;
+    call(&context, "transferFromImageBitmap", &[&bitmap])?;
+    let blob = call(&canvas, "convertToBlob", &[])?;
+    JsFuture::from(blob.dyn_into::<Promise>().ok()?)
+        .await
+        .ok()?
+        .dyn_into()
+        .ok()
+}
+
+/// One worker for one file: few visitors have more than a handful, and its memory is given back.
+async fn by_worker(file: &Blob) -> Result<Blob, String> {
+    const FAILED: &str = "The decoder for TIFF files did not work: save the image as PNG or JPEG.";
+    let bytes = read(file).await?;
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    let worker = Worker::new_with_options(TIFF_WORKER, &options).map_err(|_| FAILED)?;
+    let answer = Promise::new(&mut |resolve, reject| {
+        let (own, bytes) = (worker.clone(), bytes.clone());
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            let data = event.data();
+            if data.is_null() {
+                // it is there; a failure shows as an error event
+                let _sent = own.post_message(&bytes);
+            } else {
+                // a function of a promise cannot fail
+                let _ = resolve.call1(&JsValue::NULL, &data);
+            }
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        on_message.forget();
+        worker.set_onerror(Some(&reject));
+    });
+    let answer = JsFuture::from(answer).await;
+    worker.terminate();
+    match answer {
+        Ok(png) if png.is_instance_of::<ArrayBuffer>() => {
+            Blob::new_with_buffer_source_sequence(&Array::of1(&png)).map_err(|_| FAILED.into())
+        }
+        Ok(sentence) => Err(sentence.as_string().unwrap_or_else(|| FAILED.into())),
+        Err(_) => Err(FAILED.into()),
+    }
+}
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
+}
+
+fn call(object: &JsValue, method: &str, arguments: &[&JsValue]) -> Option<JsValue> {
+    let arguments: Array = arguments.iter().collect();
+    let method = get(object, method).dyn_into::<Function>().ok()?;
+    Reflect::apply(&method, object, &arguments).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_by_their_beginning() {
+        for (head, decoder) in [
+            (&b"II*\0\x08\0\0\0"[..], Decoder::Tiff),
+            (b"MM\0*\0\0\0\x08", Decoder::Tiff),
+            (b"\0\0\0\x20ftypavif\0\0\0\0", Decoder::Browser),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", Decoder::Browser),
+            (b"\x89PNG\r\n\x1a\n", Decoder::Own),
+            (b"\xff\xd8\xff\xe0", Decoder::Own),
+            (b"", Decoder::Own),
+        ] {
+            assert_eq!(Decoder::of(head), decoder, "{head:?}");
+        }
+    }
+}
