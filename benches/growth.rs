@@ -9,6 +9,7 @@ use std::io::Cursor;
 use common::{detector, inference, time, training};
 use destseg_engine::backend::device::Device;
 use destseg_engine::config::{ModelConfig, Preset};
+use destseg_engine::data::annotations::MarkFile;
 use destseg_engine::data::image::{Rgb, RgbImage};
 use destseg_engine::data::labelled::Class;
 use destseg_engine::evaluation::{Session, Subject};
@@ -98,7 +99,10 @@ fn folders() -> Growth {
     let detector = detector(config, &Device::Cpu);
     let image = png(|x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x ^ y) as u8]));
     let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
-    let masks = [&mask[..]];
+    let masks = [MarkFile {
+        name: "mask.png",
+        bytes: &mask,
+    }];
     let evaluate = |images: usize| {
         let times = time(1, || {
             let mut session = Session::new(&detector);

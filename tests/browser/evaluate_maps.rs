@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use destseg_engine::backend::device::Device;
+use destseg_engine::data::annotations::MarkFile;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::evaluation::{Evaluation, Metrics, Prediction, Session, Subject};
 use destseg_engine::methods;
@@ -82,7 +83,13 @@ async fn measured(page: Page) -> Result<()> {
             name: &image.name,
             class: &image.class,
             image: &[],
-            masks: &mask.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            masks: &mask
+                .iter()
+                .map(|bytes| MarkFile {
+                    name: "mask.png",
+                    bytes,
+                })
+                .collect::<Vec<_>>(),
         };
         session.take(place, subject, Ok(seen))?;
     }
