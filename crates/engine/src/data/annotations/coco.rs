@@ -1,6 +1,5 @@
 //! COCO: one JSON file for many images, with the outlines of their defects.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::outline::fill;
@@ -8,44 +7,26 @@ use super::{Marks, blank, damaged, is_no_defect};
 use crate::data::paths;
 use crate::{Error, Result};
 
-#[derive(Deserialize)]
-struct Table {
-    images: Vec<Image>,
-    annotations: Vec<Annotation>,
-    #[serde(default)]
-    categories: Vec<Category>,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    id: Value,
-    file_name: String,
-    width: u32,
-    height: u32,
-}
-
-#[derive(Deserialize)]
-struct Annotation {
-    image_id: Value,
-    #[serde(default)]
-    category_id: Value,
-    #[serde(default)]
-    segmentation: Value,
-}
-
-#[derive(Deserialize)]
-struct Category {
-    id: Value,
-    name: String,
-}
+/// Before the name of each image.
+const NAME: &str = "\"file_name\"";
 
 /// The images that a table names, with plain slashes; none, if the file is no such table.
 pub(crate) fn names(bytes: &[u8]) -> Option<Vec<String>> {
     if !is_coco(bytes) {
         return None;
     }
-    let table: Table = serde_json::from_slice(bytes).ok()?;
-    Some(table.images.iter().map(|image| plain(&image.file_name)).collect())
+    // only the names are needed, of perhaps megabytes
+    let text = std::str::from_utf8(bytes).ok()?;
+    let name = |rest: &str| {
+        let value = rest.trim_start().strip_prefix(':')?.trim_start();
+        let end = value
+            .get(1..)?
+            .match_indices('"')
+            .find(|(at, _)| !value[..=*at].ends_with('\\'))?;
+        let name: String = serde_json::from_str(value.get(..end.0 + 2)?).ok()?;
+        Some(plain(&name))
+    };
+    Some(text.split(NAME).skip(1).filter_map(name).collect())
 }
 
 fn plain(name: &str) -> String {
@@ -60,22 +41,20 @@ pub(super) fn is_coco(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
-    let table: Table = serde_json::from_slice(bytes).map_err(|_| damaged("COCO"))?;
-    let own = find(&table.images, image)?;
-    let mut mask = blank(own.width, own.height)?;
-    for annotation in table
-        .annotations
-        .iter()
-        .filter(|annotation| annotation.image_id == own.id)
-    {
-        let category = table
-            .categories
-            .iter()
-            .find(|category| category.id == annotation.category_id);
-        if category.is_some_and(|category| is_no_defect(&category.name)) {
+    let table: Value = serde_json::from_slice(bytes).map_err(|_| damaged("COCO"))?;
+    let each = |key: &str| table[key].as_array().into_iter().flatten();
+    let own = find(each("images"), image)?;
+    let side = |key: &str| own[key].as_u64().and_then(|side| u32::try_from(side).ok());
+    let (Some(width), Some(height)) = (side("width"), side("height")) else {
+        return Err(damaged("COCO"));
+    };
+    let mut mask = blank(width, height)?;
+    for annotation in each("annotations").filter(|annotation| annotation["image_id"] == own["id"]) {
+        let category = each("categories").find(|category| category["id"] == annotation["category_id"]);
+        if category.is_some_and(|category| category["name"].as_str().is_some_and(is_no_defect)) {
             continue;
         }
-        let marked = match &annotation.segmentation {
+        let marked = match &annotation["segmentation"] {
             Value::Array(polygons) => fill_all(&mut mask, polygons),
             Value::Object(runs) => fill_runs(&mut mask, runs.get("size"), runs.get("counts")),
             _ => None,
@@ -88,9 +67,9 @@ pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
 }
 
 /// The entry of an image. Either path may have more folders in front.
-fn find<'a>(images: &'a [Image], path: &str) -> Result<&'a Image> {
-    let mut found = images.iter().filter(|image| {
-        let listed = plain(&image.file_name);
+fn find<'a>(images: impl Iterator<Item = &'a Value>, path: &str) -> Result<&'a Value> {
+    let mut found = images.filter(|image| {
+        let listed = plain(image["file_name"].as_str().unwrap_or_default());
         paths::ends_with(path, &listed) || paths::ends_with(&listed, path)
     });
     match (found.next(), found.next()) {

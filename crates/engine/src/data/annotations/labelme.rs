@@ -1,42 +1,30 @@
 //! `LabelMe`: a JSON file for each image, with the outlines of its defects.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::outline::{fill, fill_circle};
 use super::{Marks, blank, damaged, is_no_defect};
 use crate::{Error, Result};
 
-#[derive(Deserialize)]
-struct Annotation {
-    shapes: Vec<Shape>,
-    #[serde(rename = "imageWidth")]
-    width: Option<u32>,
-    #[serde(rename = "imageHeight")]
-    height: Option<u32>,
-}
-
-#[derive(Deserialize)]
-struct Shape {
-    #[serde(default)]
-    label: String,
-    points: Vec<[f32; 2]>,
-    shape_type: Option<String>,
-}
-
 pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
-    let own: Annotation = serde_json::from_slice(bytes).map_err(|_| damaged("LabelMe or COCO"))?;
-    let (Some(width), Some(height)) = (own.width, own.height) else {
+    let wrong = || damaged("LabelMe or COCO");
+    let own: Value = serde_json::from_slice(bytes).map_err(|_| wrong())?;
+    let shapes = own["shapes"].as_array().ok_or_else(wrong)?;
+    let side = |key: &str| own[key].as_u64().and_then(|side| u32::try_from(side).ok());
+    let (Some(width), Some(height)) = (side("imageWidth"), side("imageHeight")) else {
         return Err(Error::Image(
             "the annotation has no imageWidth and imageHeight: save it again with a newer LabelMe".into(),
         ));
     };
     let mut mask = blank(width, height)?;
-    for shape in own.shapes.iter().filter(|shape| !is_no_defect(&shape.label)) {
+    for shape in shapes {
+        if shape["label"].as_str().is_some_and(is_no_defect) {
+            continue;
+        }
+        let points = shape["points"].as_array().into_iter().flatten().map(point);
+        let points: Vec<[f32; 2]> = points.collect::<Option<_>>().ok_or_else(wrong)?;
         // the oldest files have polygons alone
-        match (
-            shape.shape_type.as_deref().unwrap_or("polygon"),
-            &shape.points[..],
-        ) {
+        match (shape["shape_type"].as_str().unwrap_or("polygon"), &points[..]) {
             ("polygon", points) if points.len() > 2 => fill(&mut mask, points),
             ("circle", &[centre, edge]) => {
                 let radius = libm::hypotf(edge[0] - centre[0], edge[1] - centre[1]);
@@ -46,4 +34,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
         }
     }
     Ok(Marks::Mask(mask))
+}
+
+fn point(value: &Value) -> Option<[f32; 2]> {
+    Some([value[0].as_f64()? as f32, value[1].as_f64()? as f32])
 }

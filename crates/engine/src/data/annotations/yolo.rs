@@ -16,7 +16,7 @@ pub(super) fn read(bytes: &[u8], (width, height): (u32, u32)) -> Result<Marks> {
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let numbers: Vec<f32> = line
             .split_whitespace()
-            .map(|word| word.parse().ok().filter(|value: &f32| value.is_finite()))
+            .map(number)
             .collect::<Option<_>>()
             .ok_or_else(|| damaged("YOLO"))?;
         match numbers.len() {
@@ -36,4 +36,10 @@ pub(super) fn read(bytes: &[u8], (width, height): (u32, u32)) -> Result<Marks> {
     } else {
         Marks::Mask(mask)
     })
+}
+
+/// By JSON's rules, whose reader the page has anyway; the standard library's own takes a hundredth of the page's engine more.
+fn number(word: &str) -> Option<f32> {
+    let digits = word.strip_prefix('.').map(|rest| format!("0.{rest}"));
+    serde_json::from_str(digits.as_deref().unwrap_or(word)).ok()
 }
