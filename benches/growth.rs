@@ -101,7 +101,7 @@ fn folders() -> Growth {
     let mask = png(|x, y| Rgb([255 * u8::from(x / 8 == 3 && y / 8 == 2); 3]));
     let masks = [MarkFile {
         name: "mask.png",
-        bytes: &mask,
+        bytes: Ok(&mask),
     }];
     let evaluate = |images: usize| {
         let times = time(1, || {
@@ -109,6 +109,7 @@ fn folders() -> Growth {
             for i in 0..images {
                 let is_good = i % 2 == 0;
                 let subject = Subject {
+                    path: "",
                     name: &format!("{i}.png"),
                     class: &if is_good {
                         Class::Good

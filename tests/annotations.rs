@@ -112,6 +112,50 @@ fn a_table_of_coco_gives_the_figures_of_painted_masks() {
     assert!(said.contains("on 3 good images of coco"), "{said}");
 }
 
+/// `VisA` as it is downloaded: the table beside the category says what is there to train on.
+#[test]
+fn the_split_of_visa_is_that_of_its_table() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [2, 7, 1], 5);
+    let images = path.join("visa/candle/Data/Images");
+    for name in ["Normal", "Anomaly"] {
+        fs::create_dir_all(images.join(name)).expect("creates");
+    }
+    fs::create_dir_all(path.join("visa/split_csv")).expect("creates");
+    let mut table = String::from("object,split,label,image,mask\n");
+    for index in 0..7 {
+        let name = format!("Normal/{index}.png");
+        fs::copy(
+            path.join(format!("fabric/test/good/00{index}.png")),
+            images.join(&name),
+        )
+        .expect("copies");
+        let split = if index < 5 { "train" } else { "test" };
+        table += &format!("candle,{split},normal,candle/Data/Images/{name},\n");
+    }
+    fs::copy(
+        path.join("fabric/test/hole/000.png"),
+        images.join("Anomaly/0.png"),
+    )
+    .expect("copies");
+    table += "candle,test,anomaly,candle/Data/Images/Anomaly/0.png,\n";
+    fs::write(path.join("visa/split_csv/1cls.csv"), table).expect("writes");
+    let (_, said) = measured("visa/candle", path);
+    assert!(said.contains("3 test images: 2 good, 1 defective"), "{said}");
+    let train = [
+        "train",
+        "--data",
+        "visa/candle",
+        "--device",
+        "cpu",
+        "-o",
+        "m.safetensors",
+    ];
+    let (_, said) = succeeds(&[&train[..], &SHORT].concat(), path);
+    assert!(said.contains("on 4 good images of candle"), "{said}");
+}
+
 #[test]
 fn boxes_tell_the_class_and_no_pixels() {
     let folder = tempfile::tempdir().expect("creates");
@@ -143,7 +187,7 @@ fn boxes_tell_the_class_and_no_pixels() {
         "{said}"
     );
     assert!(
-        said.contains("1 image is left out (the first: yolo/scan.heic): HEIC files cannot be opened here"),
+        said.contains("1 image is left out (the first: yolo/scan.heic): HEIC files are not read here"),
         "{said}"
     );
     // nothing that is good can be trained on where images are only there to test with

@@ -80,6 +80,7 @@ async fn measured(page: Page) -> Result<()> {
             .replace(".png", "_mask.png");
         let mask = fs::read(root.join(mask)).ok();
         let subject = Subject {
+            path: &image.name,
             name: &image.name,
             class: &image.class,
             image: &[],
@@ -87,7 +88,7 @@ async fn measured(page: Page) -> Result<()> {
                 .iter()
                 .map(|bytes| MarkFile {
                     name: "mask.png",
-                    bytes,
+                    bytes: Ok(bytes),
                 })
                 .collect::<Vec<_>>(),
         };

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::serve::{Fault, Server};
 
 use crate::harness::{Gpu, in_browser};
@@ -140,5 +140,32 @@ async fn nothing_leaves(page: Page) -> Result<()> {
         "the other server was asked for {:?}",
         stranger.requests()
     );
+    Ok(())
+}
+
+#[test]
+fn a_host_that_serves_the_page_well_is_told_so() {
+    in_browser(Gpu::None, host);
+}
+
+async fn host(page: Page) -> Result<()> {
+    const READ: &str = "
+        const all = id => [...document.querySelectorAll(`[data-testid=${id}]`)].map(own => own.textContent);
+        return { yes: all('host-yes').length, no: all('host-no'), summary: all('host-summary')[0] ?? null };
+    ";
+    page.open("host-check.html").await?;
+    let is_done = |own: &Value| own["summary"].is_string();
+    let good = page.until(READ, "the checks", SOON, is_done).await?;
+    ensure!(good["no"] == json!([]) && good["yes"] == json!(8), "{good:#}");
+    page.screenshot("host-check").await?;
+    // a host that says nothing of types: the engine cannot start there
+    page.server()
+        .set_faults(|path| (path == "worker_cpu_bg.wasm").then_some(Fault::Status(404)));
+    page.open("host-check.html").await?;
+    let bad = page.until(READ, "the checks", SOON, is_done).await?;
+    page.server().clear_faults();
+    ensure!(bad["no"].as_array().is_some_and(|all| all.len() == 1), "{bad:#}");
+    let summary = bad["summary"].as_str().unwrap_or_default();
+    ensure!(summary.contains("set up otherwise"), "{summary}");
     Ok(())
 }

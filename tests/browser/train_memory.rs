@@ -12,6 +12,8 @@ use crate::spy::{self, Memory};
 
 /// Memory may grow by this share after the warm-up.
 const GROWTH: f64 = 0.1;
+/// One larger block may take this share at most.
+const JUMP: f64 = 0.4;
 /// Parts that the time after the warm-up is divided into. A leak grows in every part. An allocator
 /// that needs one larger block, because a save met a step, grows in one of them.
 const PARTS: usize = 3;
@@ -56,6 +58,11 @@ fn check(what: &str, borders: &[Memory]) -> Result<()> {
         growth.fold(f64::INFINITY, f64::min)
     };
     let allowed = GROWTH / PARTS as f64;
+    let overall = |of: fn(&Memory) -> f64| of(&borders[borders.len() - 1]) / of(&borders[0]).max(1.0) - 1.0;
+    ensure!(
+        overall(|memory| memory.wasm) <= JUMP && overall(|memory| memory.gpu) <= JUMP,
+        "{what} took far more memory: {borders:?}"
+    );
     ensure!(
         least(|memory| memory.wasm) <= allowed,
         "{what} grew the module's memory: {borders:?}"

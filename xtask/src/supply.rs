@@ -19,7 +19,7 @@ const PAGE_TARGET: &str = "wasm32-unknown-unknown";
 /// Beginnings of the names of files with licences and notices.
 const LEGAL: [&str; 5] = ["license", "licence", "copying", "notice", "copyright"];
 /// Longest of them in bytes.
-const LONGEST: u64 = 200_000;
+const LONGEST: u64 = 2_000_000;
 
 /// A package that goes into a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub struct Package {
     name: String,
     version: String,
     license: String,
+    /// Their names, as the manifest has them.
+    authors: String,
     /// The registry's packages have one; the project's own have none.
     checksum: Option<String>,
     folder: PathBuf,
@@ -63,12 +65,24 @@ pub fn notices(out: &Path) -> Result<()> {
          The teacher's weights (EfficientNet-Lite0) are under the Apache License 2.0; their notice comes last.\n\n",
     );
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut without_text = Vec::new();
     for package in packages()?.iter().filter(|package| package.checksum.is_some()) {
         let name = format!("{} {}", package.name, package.version);
         writeln!(text, "{name}: {}", package.license)?;
-        for own in legal_texts(&package.folder)? {
+        let own = legal_texts(&package.folder)?;
+        if own.is_empty() {
+            // its manifest names the licence, and nothing else does
+            without_text.push(format!("{name} ({})", package.authors));
+        }
+        for own in own {
             texts.entry(own).or_default().insert(name.clone());
         }
+    }
+    for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        let own = fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+        let names = texts.entry(own.trim().to_owned()).or_default();
+        names.insert("destseg".into());
+        names.extend(without_text.iter().cloned());
     }
     for (own, names) in texts {
         let names: Vec<String> = names.into_iter().collect();
@@ -262,6 +276,15 @@ fn read_package(package: &Value, checksums: &BTreeMap<(String, String), String>)
     );
     Ok(Package {
         license: license.with_context(|| format!("{name} {version} names no licence"))?,
+        authors: package["authors"]
+            .as_array()
+            .map(|all| {
+                all.iter()
+                    .filter_map(Value::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            })
+            .unwrap_or_default(),
         folder: manifest.parent().map(Path::to_owned).unwrap_or_default(),
         checksum,
         name,
@@ -353,7 +376,7 @@ fn one(words: &mut Words, allowed: &[String]) -> bool {
     }
 }
 
-/// Licences and notices in a package's folder, the shortest names first.
+/// Licences and notices in a package's folder, by their names.
 fn legal_texts(folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {

@@ -3,15 +3,21 @@
 
 use std::io::Cursor;
 
+use image::DynamicImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
-/// The same picture as a PNG file.
+/// The same picture as a PNG file, upright: with its depth and transparency, which masks may need.
 fn to_png(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let picture = destseg_engine::data::image::decode(bytes)
+    let picture = destseg_engine::data::image::decode_as_stored(bytes)
         .map_err(|error| destseg_engine::error::sentence(&error.to_string()))?;
     let mut png = Cursor::new(Vec::new());
     // it lives in memory only: quick counts more than small
     let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Up);
+    let picture = match picture {
+        DynamicImage::ImageRgb32F(_) => DynamicImage::ImageRgb16(picture.into_rgb16()),
+        DynamicImage::ImageRgba32F(_) => DynamicImage::ImageRgba16(picture.into_rgba16()),
+        other => other,
+    };
     picture
         .write_with_encoder(encoder)
         .map_err(|_| "The image needs too much memory: make it smaller.".to_owned())?;
@@ -44,7 +50,7 @@ fn main() {
 
 #[cfg(not(target_family = "wasm"))]
 fn main() -> Result<(), String> {
-    // the same natively, for tests: from standard input to standard output
+    // the same natively: from standard input to standard output
     use std::io::{Read as _, Write as _};
     let mut bytes = Vec::new();
     std::io::stdin()

@@ -27,14 +27,16 @@ pub enum EvaluateCommand {
         run: u32,
         /// Its index in the set.
         index: usize,
-        /// Its path in the set.
+        /// Its path, as annotations may name it.
+        path: String,
+        /// The path in the set, for people.
         name: String,
         /// What it is said to be.
         class: Class,
-        /// Bytes of the image file.
-        image_bytes: usize,
-        /// Name and bytes of each file behind it that says where it is defective.
-        masks: Vec<(String, usize)>,
+        /// Bytes of the image file, or why it cannot be read.
+        image_bytes: Result<usize, String>,
+        /// Of each file behind it that says where it is defective the name, and the bytes or why it cannot be read.
+        masks: Vec<(String, Result<usize, String>)>,
     },
     /// Predicts on an image as the helper of another engine; the buffer is the image file. Answer:
     /// [`EvaluateEvent::Predicted`] or [`EvaluateEvent::Failed`].

@@ -24,7 +24,7 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 10;
+pub const PROTOCOL_VERSION: u32 = 11;
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -48,6 +48,8 @@ pub struct FolderContents {
     archives: Vec<UserFile>,
     /// Paths of other files.
     pub others: Vec<String>,
+    /// Why archives in it could not be opened, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl Content {
@@ -64,6 +66,14 @@ impl Content {
         match self {
             Self::File(blob) => Ok(blob.clone()),
             Self::Packed(packed) => packed.unpack().await,
+        }
+    }
+
+    /// Bytes that [`Self::stored`] makes.
+    fn bytes_to_unpack(&self) -> u64 {
+        match self {
+            Self::Packed(packed) if packed.entry.method == Method::Deflated => packed.entry.size,
+            _ => 0,
         }
     }
 
@@ -89,6 +99,8 @@ impl Content {
 
 /// Archives in archives are opened down to this depth.
 const DEPTH: usize = 3;
+/// Bytes of archives in an archive that are unpacked to be opened: the browser keeps them. Stored ones need no unpacking.
+const MOST_UNPACKED: u64 = 500_000_000;
 
 /// Looks into a zip archive, and into archives in it; none of its images is unpacked.
 ///
@@ -97,17 +109,19 @@ const DEPTH: usize = 3;
 pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
     let mut all = list_zip(zip).await?;
     let mut waiting: Vec<(UserFile, usize)> = all.archives.drain(..).map(|own| (own, 1)).collect();
+    let mut unpacked = 0;
     while let Some((archive, depth)) = waiting.pop() {
-        let opened = match &archive.content {
-            Ok(content) if depth <= DEPTH => match content.stored().await {
-                Ok(blob) => list_zip(&blob).await.ok(),
-                Err(_) => None,
-            },
-            _ => None,
+        let inner = match &archive.content {
+            Ok(content) if depth <= DEPTH => open_inner(content, &mut unpacked).await,
+            Ok(_) => Err("It lies too deep in other archives: unpack these first.".into()),
+            Err(reason) => Err(reason.clone()),
         };
-        let Some(inner) = opened else {
-            all.others.push(archive.path.to_string());
-            continue;
+        let inner = match inner {
+            Ok(inner) => inner,
+            Err(reason) => {
+                all.remarks.push(format!("{}: {reason}", archive.path));
+                continue;
+            }
         };
         let folder = archive
             .path
@@ -127,6 +141,18 @@ pub async fn open_zip(zip: &Blob) -> Result<FolderContents, String> {
         all.others.extend(inner.others.iter().map(|path| below(path)));
     }
     Ok(all)
+}
+
+/// Opens an archive in an archive.
+async fn open_inner(content: &Content, unpacked: &mut u64) -> Result<FolderContents, String> {
+    *unpacked += content.bytes_to_unpack();
+    if *unpacked > MOST_UNPACKED {
+        let most = MOST_UNPACKED / 1_000_000;
+        return Err(format!(
+            "The archives in the archive have more than {most} MB: unpack it first."
+        ));
+    }
+    list_zip(&content.stored().await?).await
 }
 
 async fn list_zip(zip: &Blob) -> Result<FolderContents, String> {
@@ -155,6 +181,7 @@ async fn list_zip(zip: &Blob) -> Result<FolderContents, String> {
         texts: files(listing.texts),
         archives: files(listing.archives),
         others: listing.others,
+        remarks: Vec::new(),
     })
 }
 

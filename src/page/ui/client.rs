@@ -311,7 +311,7 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
         return failed(run, "The folder is no longer there: choose it again.".into());
     };
     spawn_local(async move {
-        // a file that cannot be read is an image without bytes: the report names it
+        // what cannot be read is said in the report
         let image = bytes_of(image).await;
         let mut parts = vec![image];
         let mut names = Vec::new();
@@ -319,19 +319,24 @@ fn perform_evaluate(job: EvaluateJob, state: &State, slot: &ClientSlot, dispatch
             names.push(name);
             parts.push(bytes_of(mask).await);
         }
-        let all = Uint8Array::new_with_length(parts.iter().map(Uint8Array::length).sum());
+        let length = |part: &Uint8Array| part.length();
+        let known = || parts.iter().filter_map(|part| part.as_ref().ok());
+        let all = Uint8Array::new_with_length(known().map(length).sum());
         let mut end = 0;
-        for part in &parts {
+        for part in known() {
             all.set(part, end);
             end += part.length();
         }
-        let mut lengths = parts.iter().map(|part| part.length() as usize);
+        let mut lengths = parts
+            .into_iter()
+            .map(|part| part.map(|part| part.length() as usize));
         let command = EvaluateCommand::Image {
             run,
             index,
+            path: about.path,
             name: about.name,
             class: about.class,
-            image_bytes: lengths.next().unwrap_or_default(),
+            image_bytes: lengths.next().unwrap_or(Ok(0)),
             masks: names.into_iter().zip(lengths).collect(),
         };
         if let Err(message) = send(
@@ -404,15 +409,9 @@ fn ablate_command(number: u32, job: AblateJob, manifest: &Manifest) -> Result<Co
     })
 }
 
-async fn bytes_of(content: Result<Content, String>) -> Uint8Array {
-    let read = match content {
-        Ok(content) => content.bytes().await,
-        Err(message) => Err(message),
-    };
-    read.map_or_else(
-        |_| Uint8Array::new_with_length(0),
-        |buffer| Uint8Array::new(&buffer),
-    )
+async fn bytes_of(content: Result<Content, String>) -> Result<Uint8Array, String> {
+    let bytes = content?.bytes().await?;
+    Ok(Uint8Array::new(&bytes))
 }
 
 async fn load_command(

@@ -23,7 +23,7 @@ pub(crate) const IMAGE_TYPES: &str = "image/*,.zip";
 /// A folder is searched for this many files at most.
 const MOST_FILES: usize = 50_000;
 /// Texts that are read to sort out a folder have so many bytes at most.
-const MOST_TEXT: f64 = 50e6;
+const MOST_TEXT: f64 = 20e6;
 
 /// A file and its path in the folder it came with, or its name.
 pub(crate) type Chosen = (String, File);
@@ -106,18 +106,19 @@ fn is_model(path: &str) -> bool {
 async fn gather(files: Vec<Chosen>) -> Gathered {
     let mut remarks = Vec::new();
     let (mut images, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let archives = files.iter().filter(|(path, _)| paths::is_archive(path)).count();
     for (path, file) in files {
         let in_folder = path.contains('/');
         if paths::is_archive(&path) && !paths::is_litter(&path) {
             match open_zip(&file).await {
-                Ok(found) if found.images.is_empty() => {
-                    remarks.push(format!("{path} holds no images: choose another archive."));
-                }
                 Ok(found) => {
-                    // an archive in a folder stands for a folder
-                    let inner = |inner: &str| match path.rsplit_once('/') {
-                        Some((folder, _)) => format!("{folder}/{inner}"),
-                        None => inner.to_owned(),
+                    if found.images.is_empty() && found.texts.is_empty() {
+                        remarks.push(format!("{path} holds no images: choose another archive."));
+                    }
+                    // beside other files an archive stands for a folder
+                    let inner = |inner: &str| match path.rsplit_once('.') {
+                        Some((folder, _)) if in_folder || archives > 1 => format!("{folder}/{inner}"),
+                        _ => inner.to_owned(),
                     };
                     let moved = |file: UserFile| UserFile {
                         path: inner(&file.path).into(),
@@ -126,6 +127,7 @@ async fn gather(files: Vec<Chosen>) -> Gathered {
                     images.extend(found.images.into_iter().map(moved));
                     texts.extend(found.texts.into_iter().map(moved));
                     others.extend(found.others.iter().map(|other| inner(other)));
+                    remarks.extend(found.remarks);
                 }
                 Err(message) => remarks.push(format!("{path}: {message}")),
             }
@@ -142,7 +144,7 @@ async fn gather(files: Vec<Chosen>) -> Gathered {
             });
         }
     }
-    let texts = read_texts(&images, texts).await;
+    let texts = read_texts(&images, texts, &mut remarks).await;
     Gathered {
         given: Given {
             images,
@@ -154,14 +156,20 @@ async fn gather(files: Vec<Chosen>) -> Gathered {
 }
 
 /// Reads those texts that say how a folder is sorted out.
-async fn read_texts(images: &[UserFile], texts: Vec<UserFile>) -> Vec<Text> {
+async fn read_texts(images: &[UserFile], texts: Vec<UserFile>, remarks: &mut Vec<String>) -> Vec<Text> {
     let all = images.iter().chain(&texts);
     let all: Vec<&str> = all.map(|file| &*file.path).collect();
     let wanted = labelled::texts_to_read(&all);
     let mut read = Vec::new();
     for (place, file) in (images.len()..).zip(texts) {
         let content = match &file.content {
-            Ok(content) if wanted.contains(&place) => bytes_of(content).await,
+            Ok(content) if wanted.contains(&place) => match bytes_of(content).await {
+                Ok(bytes) => Some(bytes).filter(|bytes| labelled::is_useful(&file.path, bytes)),
+                Err(reason) => {
+                    remarks.push(format!("{} was left out: {reason}", paths::file_name(&file.path)));
+                    None
+                }
+            },
             _ => None,
         };
         read.push(Text { file, content });
@@ -169,13 +177,16 @@ async fn read_texts(images: &[UserFile], texts: Vec<UserFile>) -> Vec<Text> {
     read
 }
 
-async fn bytes_of(content: &Content) -> Option<Vec<u8>> {
-    let blob = content.blob().await.ok()?;
+async fn bytes_of(content: &Content) -> Result<Vec<u8>, String> {
+    let blob = content.blob().await?;
     if blob.size() > MOST_TEXT {
-        return None;
+        let most = MOST_TEXT / 1e6;
+        return Err(format!(
+            "the page reads texts of at most {most} MB; evaluate it on the command line."
+        ));
     }
-    let bytes = content::read(&blob).await.ok()?;
-    Some(Uint8Array::new(&bytes).to_vec())
+    let bytes = content::read(&blob).await?;
+    Ok(Uint8Array::new(&bytes).to_vec())
 }
 
 /// Opens a file as a model, whatever its name.

@@ -103,12 +103,13 @@ impl Evaluating {
             EvaluateCommand::Image {
                 run,
                 index,
-                image_bytes,
+                ref image_bytes,
                 ..
             } => {
+                let length = image_bytes.as_ref().copied().unwrap_or_default();
                 let own = self.current(run)?;
                 if let Some((command, bytes)) = own.pool.give(index, (Command::Evaluate { command }, bytes)) {
-                    let image = bytes.get(..image_bytes).unwrap_or(&bytes);
+                    let image = bytes.get(..length).unwrap_or(&bytes);
                     let prediction = Prediction::of(detector, image).await?;
                     own.take(&command, &bytes, prediction)?;
                 }
@@ -194,6 +195,7 @@ impl Run {
                 EvaluateCommand::Image {
                     run,
                     index,
+                    path,
                     name,
                     class,
                     image_bytes,
@@ -203,14 +205,22 @@ impl Run {
         else {
             return Ok(());
         };
-        let (image, mut rest) = bytes.split_at_checked(*image_bytes).unwrap_or((bytes, &[]));
+        let length = image_bytes.as_ref().copied().unwrap_or_default();
+        let (image, mut rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let mut files = Vec::new();
         for (name, length) in masks {
-            let (bytes, behind) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            let known = length.as_ref().copied().unwrap_or_default();
+            let (own, behind) = rest.split_at_checked(known).unwrap_or((rest, &[]));
+            let bytes = length.as_ref().map(|_| own).map_err(String::as_str);
             files.push(MarkFile { name, bytes });
             rest = behind;
         }
+        let prediction = match image_bytes {
+            Ok(_) => prediction,
+            Err(reason) => Err(reason.clone()),
+        };
         let subject = Subject {
+            path,
             name,
             class,
             image,

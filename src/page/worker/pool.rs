@@ -184,7 +184,9 @@ impl Helper {
             return;
         };
         let command = EvaluateCommand::Predict { run: *run, index };
-        let image = bytes.get(..*image_bytes).unwrap_or(bytes);
+        let image = bytes
+            .get(..image_bytes.as_ref().copied().unwrap_or_default())
+            .unwrap_or(bytes);
         self.send(&Command::Evaluate { command }, image);
     }
 

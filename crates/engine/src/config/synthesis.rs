@@ -352,7 +352,7 @@ impl SynthesisConfig {
 
 /// Augmentation of good images: rotations, which the reference code sets for each category; light and what cameras do
 /// (not in the paper).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentConfig {
     /// Rotate by a random multiple of 90 degrees.
@@ -368,7 +368,6 @@ pub struct AugmentConfig {
     /// Change each colour against the others by up to this fraction ...
     pub white_balance: f32,
     /// ... in this share of the images.
-    #[serde(default = "always")]
     pub white_balance_share: f32,
     /// Whether brightness and white balance change as much as they do among the good images, if that is more.
     pub follow_light: bool,
@@ -377,9 +376,21 @@ pub struct AugmentConfig {
     pub camera: f32,
 }
 
-/// The share of files that do not have it.
-fn always() -> f32 {
-    1.0
+/// Nothing varies. What is given a strength does so in every image, unless a share is given, too.
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self {
+            rotate_90: false,
+            rotate: 0.0,
+            brightness: 0.0,
+            gamma: 0.0,
+            falloff: 0.0,
+            white_balance: 0.0,
+            white_balance_share: 1.0,
+            follow_light: false,
+            camera: 0.0,
+        }
+    }
 }
 
 impl AugmentConfig {

@@ -49,6 +49,12 @@ pub(crate) fn ends_with(path: &str, end: &str) -> bool {
     before.is_some_and(|before| before.is_empty() || before.ends_with('/')) && !end.is_empty()
 }
 
+/// A path as a file of annotations names it, with plain slashes and without a dot in front.
+pub(crate) fn plain(path: &str) -> String {
+    let path = path.replace('\\', "/");
+    path.trim_start_matches("./").to_owned()
+}
+
 /// The path's ending in lower case.
 pub(crate) fn ending(path: &str) -> Option<String> {
     let (_, ending) = file_name(path).rsplit_once('.')?;

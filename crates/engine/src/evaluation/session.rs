@@ -22,7 +22,9 @@ use crate::{Error, Result};
 /// One image of the set, as its files hold it.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Its path in the set.
+    /// Its path, as annotations may name it.
+    pub path: &'a str,
+    /// The path in the set, for people.
     pub name: &'a str,
     /// What it is said to be.
     pub class: &'a Class,
@@ -373,7 +375,7 @@ fn truth_of(subject: Subject<'_>, result: &mut ImageResult, side: usize) -> Resu
     if subject.masks.is_empty() {
         return Ok(None);
     }
-    let marks = annotations::read(subject.masks, subject.name, result.size)?;
+    let marks = annotations::read(subject.masks, subject.path, result.size)?;
     if result.class == Class::Unlabelled {
         if !marks.is_defective() {
             result.class = Class::Good;
@@ -426,9 +428,13 @@ pub async fn evaluate(
         let masks: Vec<MarkFile<'_>> = names
             .iter()
             .zip(&masks)
-            .map(|(name, bytes)| MarkFile { name, bytes })
+            .map(|(name, bytes)| MarkFile {
+                name,
+                bytes: Ok(bytes),
+            })
             .collect();
         let subject = Subject {
+            path: &image.path,
             name: &image.name,
             class: &image.class,
             image: &bytes,

@@ -130,6 +130,27 @@ mod tests {
     }
 
     #[test]
+    fn colours_change_in_a_share_of_the_images() {
+        let changed = |share: f32| {
+            let augment = AugmentConfig {
+                white_balance: 0.2,
+                white_balance_share: share,
+                ..AugmentConfig::default()
+            };
+            let is_changed = |&index: &u64| {
+                let mut image = RgbImage::from_pixel(8, 8, Rgb([100; 3]));
+                vary(&mut image, &augment, &mut sample_rng(3, 1, index));
+                let [red, green, blue] = image.get_pixel(4, 4).0;
+                red != green || blue != green
+            };
+            (0..300).filter(is_changed).count()
+        };
+        assert_eq!(changed(0.0), 0);
+        assert!((60..120).contains(&changed(0.3)), "{}", changed(0.3));
+        assert!(changed(1.0) > 280, "{}", changed(1.0));
+    }
+
+    #[test]
     fn the_spread_of_brightness_and_colour_is_measured() {
         let plain = |level: u8, blue: u8| RgbImage::from_pixel(8, 8, Rgb([level, level, blue]));
         let (brightness, colour) = spread([plain(100, 100), plain(121, 121)].iter());

@@ -244,8 +244,8 @@ impl State {
     fn take(&mut self, given: Given) {
         // texts say what images show, which only an evaluation asks for
         let left_out = match self.room {
-            Room::Evaluate => left_out(given.others.iter().map(String::as_str)),
-            Room::Inspect | Room::Train | Room::Compare => given.left_out(),
+            Room::Evaluate if !given.images.is_empty() => left_out(given.others.iter().map(String::as_str)),
+            Room::Evaluate | Room::Inspect | Room::Train | Room::Compare => given.left_out(),
         };
         if !given.images.is_empty() {
             match self.room {

@@ -26,7 +26,7 @@ pub enum ThresholdChange {
     Kept(KeptThreshold),
     /// Back to what training found.
     Restore,
-    /// Without the corrections of the image at this place among them, or of all.
+    /// To what it is without one of the corrections, by its index, or without all of them.
     TakeBack(Option<usize>),
 }
 
@@ -99,10 +99,24 @@ impl State {
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
         let is_about_corrections = matches!(change, ThresholdChange::Kept(_) | ThresholdChange::TakeBack(_));
+        let takes_back = matches!(change, ThresholdChange::TakeBack(_));
         let remembers = |own: &Option<Calibration>| own.as_ref().is_some_and(Calibration::remembers);
         let remembered = remembers(calibration);
         change.apply(calibration.get_or_insert_with(Calibration::default));
         let looks_again = is_about_corrections && (remembered || remembers(calibration));
+        let left = calibration
+            .as_ref()
+            .map_or_else(Vec::new, |own| own.corrections.clone());
+        if takes_back {
+            // what was painted goes with what was said
+            let is_left = |item: &Item| {
+                left.iter()
+                    .any(|own| own.is_of(&item.name, item.fingerprint.as_deref()))
+            };
+            for item in self.items.iter_mut().filter(|item| !is_left(item)) {
+                (item.painted, item.is_to_remember) = (Rc::new([]), false);
+            }
+        }
         if looks_again {
             self.look_again();
         }

@@ -1,10 +1,13 @@
 //! COCO: one JSON file for many images, with the outlines of their defects.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::outline::fill;
 use super::{Marks, blank, damaged, is_no_defect};
-use crate::data::paths;
+use crate::data::paths::{self, plain};
 use crate::{Error, Result};
 
 /// Before the name of each image.
@@ -29,19 +32,32 @@ pub(crate) fn names(bytes: &[u8]) -> Option<Vec<String>> {
     Some(text.split(NAME).skip(1).filter_map(name).collect())
 }
 
-fn plain(name: &str) -> String {
-    let name = name.replace('\\', "/");
-    name.trim_start_matches("./").to_owned()
-}
-
 /// Whether a file may be a table of annotations of many images.
 pub(super) fn is_coco(bytes: &[u8]) -> bool {
     let has = |key: &[u8]| bytes.windows(key.len()).any(|own| own == key);
     has(b"\"annotations\"") && has(b"\"images\"")
 }
 
+thread_local! {
+    /// The table that was read last, by its checksum: images of a set are looked at one after the other.
+    static LATEST: RefCell<Option<(u32, Rc<Value>)>> = const { RefCell::new(None) };
+}
+
+fn parsed(bytes: &[u8]) -> Result<Rc<Value>> {
+    let checksum = crc32fast::hash(bytes);
+    let known = LATEST.with_borrow(|latest| latest.clone().filter(|(own, _)| *own == checksum));
+    if let Some((_, table)) = known {
+        return Ok(table);
+    }
+    let table: Rc<Value> = serde_json::from_slice::<Value>(bytes)
+        .map_err(|_| damaged("COCO"))?
+        .into();
+    LATEST.set(Some((checksum, Rc::clone(&table))));
+    Ok(table)
+}
+
 pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
-    let table: Value = serde_json::from_slice(bytes).map_err(|_| damaged("COCO"))?;
+    let table = parsed(bytes)?;
     let each = |key: &str| table[key].as_array().into_iter().flatten();
     let own = find(each("images"), image)?;
     let side = |key: &str| own[key].as_u64().and_then(|side| u32::try_from(side).ok());
@@ -90,6 +106,9 @@ fn fill_all(mask: &mut image::GrayImage, polygons: &[Value]) -> Option<()> {
             .iter()
             .map(|value| Some(value.as_f64()? as f32));
         let numbers: Vec<f32> = numbers.collect::<Option<_>>()?;
+        if !numbers.iter().all(|number| number.is_finite()) {
+            return None;
+        }
         let points: Vec<[f32; 2]> = numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
         if points.len() < 3 {
             return None;

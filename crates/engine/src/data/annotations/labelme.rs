@@ -37,5 +37,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
 }
 
 fn point(value: &Value) -> Option<[f32; 2]> {
-    Some([value[0].as_f64()? as f32, value[1].as_f64()? as f32])
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .map(|value| value as f32)
+            .filter(|value| value.is_finite())
+    };
+    Some([number(&value[0])?, number(&value[1])?])
 }

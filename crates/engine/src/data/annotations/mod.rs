@@ -26,8 +26,8 @@ pub(crate) use coco::names;
 pub struct MarkFile<'a> {
     /// Its name or path: its ending tells what it is.
     pub name: &'a str,
-    /// Its content.
-    pub bytes: &'a [u8],
+    /// Its content, or why it cannot be read.
+    pub bytes: std::result::Result<&'a [u8], &'a str>,
 }
 
 /// What the files about an image say.
@@ -49,8 +49,8 @@ impl Marks {
     }
 }
 
-/// Reads all that is said about an image and unites it. `image` is the image's path, as its annotations may name it, `size` its
-/// width and height.
+/// Reads all that is said about an image and unites it. `image` is the image's path from its data set, as annotations name it,
+/// `size` its width and height.
 ///
 /// # Errors
 /// [`Error::Image`] as [`mask::decode`], for masks of different sizes, and for annotations that are damaged or about other images.
@@ -83,19 +83,23 @@ pub fn read(files: &[MarkFile<'_>], image: &str, size: (u32, u32)) -> Result<Mar
 }
 
 fn read_one(file: MarkFile<'_>, image: &str, size: (u32, u32)) -> Result<Marks> {
+    let bytes = file.bytes.map_err(|reason| Error::Image(reason.into()))?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match paths::ending(file.name).as_deref() {
-        Some("json") if coco::is_coco(file.bytes) => coco::read(file.bytes, image),
-        Some("json") => labelme::read(file.bytes),
-        Some("txt") => yolo::read(file.bytes, size),
-        _ => mask::decode(file.bytes).map(Marks::Mask),
+        Some("json") if coco::is_coco(text) => coco::read(text, image),
+        Some("json") => labelme::read(text),
+        Some("txt") => yolo::read(text, size),
+        _ => mask::decode(bytes).map(Marks::Mask),
     }
 }
 
-/// Whether files say that an image is good. The image itself is opened only where they need its size.
+/// Whether files say that an image is good; `image` is its path from its data set.
 ///
 /// # Errors
 /// As [`read`], with the first file's name, and [`Error::Io`].
-pub fn is_good(files: &[&Path], image: &Path) -> Result<bool> {
+pub fn is_good(files: &[&Path], image: &str) -> Result<bool> {
+    // shares of any size mark something or nothing
+    const ANY: (u32, u32) = (64, 64);
     let contents = files
         .iter()
         .map(|path| std::fs::read(path).map_err(Error::io("read", path)))
@@ -104,20 +108,18 @@ pub fn is_good(files: &[&Path], image: &Path) -> Result<bool> {
         .iter()
         .map(|path| path.to_string_lossy().into_owned())
         .collect();
-    let files: Vec<MarkFile<'_>> = names
+    let marks: Vec<MarkFile<'_>> = names
         .iter()
         .zip(&contents)
-        .map(|(name, bytes)| MarkFile { name, bytes })
+        .map(|(name, bytes)| MarkFile {
+            name,
+            bytes: Ok(bytes),
+        })
         .collect();
-    // shares of any size mark something or nothing
-    const ANY: (u32, u32) = (64, 64);
-    let name = image.to_string_lossy().replace('\\', "/");
-    match read(&files, &name, ANY) {
-        Ok(marks) => Ok(!marks.is_defective()),
-        Err(error) => Err(match files.first() {
-            Some(first) => error.in_file(Path::new(first.name)),
-            None => error,
-        }),
+    match (read(&marks, image, ANY), files.first()) {
+        (Ok(marks), _) => Ok(!marks.is_defective()),
+        (Err(error), Some(first)) => Err(error.in_file(first)),
+        (Err(error), None) => Err(error),
     }
 }
 

@@ -7,7 +7,7 @@ const SIZE: (u32, u32) = (50, 40);
 fn marks(name: &str, text: &str) -> Result<Marks> {
     let file = MarkFile {
         name,
-        bytes: text.as_bytes(),
+        bytes: Ok(text.as_bytes()),
     };
     read(&[file], "set/a/7.png", SIZE)
 }
@@ -116,7 +116,7 @@ fn a_table_of_coco_is_about_the_image_that_it_names() {
     let about = |image: &str| {
         let file = MarkFile {
             name: "all.json",
-            bytes: table.as_bytes(),
+            bytes: Ok(table.as_bytes()),
         };
         read(&[file], image, SIZE).map_err(|err| err.to_string())
     };
@@ -187,11 +187,11 @@ fn outlines_and_boxes_of_one_image_are_united() {
         [
             MarkFile {
                 name: "a.json",
-                bytes: outline.as_bytes(),
+                bytes: Ok(outline.as_bytes()),
             },
             MarkFile {
                 name: "a.txt",
-                bytes: other.as_bytes(),
+                bytes: Ok(other.as_bytes()),
             },
         ]
     };

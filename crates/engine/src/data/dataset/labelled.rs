@@ -16,6 +16,8 @@ pub struct TestSet {
     pub set: LabelledSet,
     /// The files, as [`LabelledSet`] counts them.
     pub files: Vec<PathBuf>,
+    /// Their paths with the folder's name in front.
+    paths: Vec<String>,
 }
 
 impl TestSet {
@@ -30,8 +32,8 @@ impl TestSet {
                 root.display()
             )));
         }
-        let Self { name, set, files } = Self::sort_out(root)?;
-        if set.images.is_empty() {
+        let own = Self::sort_out(root)?;
+        if own.set.images.is_empty() {
             let test = root.join("test");
             return Err(if test.is_dir() {
                 no_images(&test)
@@ -44,7 +46,7 @@ impl TestSet {
                 ))
             });
         }
-        Ok(Self { name, set, files })
+        Ok(own)
     }
 }
 
@@ -69,19 +71,24 @@ impl TestSet {
             })
             .collect();
         for table in tables_beside(&absolute) {
-            paths.push(table.to_string_lossy().replace('\\', "/"));
+            let name = table.file_name().unwrap_or_default().to_string_lossy();
+            paths.push(format!("split_csv/{name}"));
             files.push(table);
         }
-        let read = |file: usize| {
-            let bytes = std::fs::read(&files[file]).map_err(Error::io("read", &files[file]))?;
-            Ok((file, bytes))
-        };
-        let texts: Vec<(usize, Vec<u8>)> = labelled::texts_to_read(&paths)
-            .into_iter()
-            .map(read)
-            .collect::<Result<_>>()?;
+        let mut texts = Vec::new();
+        for file in labelled::texts_to_read(&paths) {
+            let bytes = read_text(&files[file])?;
+            if labelled::is_useful(&paths[file], &bytes) {
+                texts.push((file, bytes));
+            }
+        }
         let set = labelled::classify(&paths, &texts);
-        Ok(Self { name, set, files })
+        Ok(Self {
+            name,
+            set,
+            files,
+            paths,
+        })
     }
 
     /// The images to train on: those of `train`, or without such a folder all that are good. Where no folder says what images
@@ -108,7 +115,7 @@ impl TestSet {
 
     fn is_good(&self, image: usize, masks: &[usize]) -> Result<bool> {
         let masks: Vec<&Path> = masks.iter().map(|&file| &*self.files[file]).collect();
-        annotations::is_good(&masks, &self.files[image])
+        annotations::is_good(&masks, &self.paths[image])
     }
 
     /// Leaves `count` images, spread over the set, if there are more.
@@ -149,6 +156,7 @@ impl TestSet {
             }
             self.set.images.push(LabelledImage {
                 file: self.files.len(),
+                path: name.clone(),
                 name,
                 class: Class::Good,
                 masks: Vec::new(),
@@ -159,19 +167,31 @@ impl TestSet {
     }
 }
 
+/// The content of a text that may say what images show.
+fn read_text(path: &Path) -> Result<Vec<u8>> {
+    /// Longest text in bytes: annotations of some hundred thousand images.
+    const LONGEST: u64 = 200_000_000;
+    let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    if length > LONGEST {
+        return Err(Error::Dataset(format!(
+            "{} has {} MB: annotations of at most {} MB are read, so give the data set in parts",
+            path.display(),
+            length / 1_000_000,
+            LONGEST / 1_000_000
+        )));
+    }
+    std::fs::read(path).map_err(Error::io("read", path))
+}
+
 /// Tables in a folder `split_csv` beside a category, where `VisA` has them.
 fn tables_beside(root: &Path) -> Vec<PathBuf> {
     let folder = root.with_file_name("split_csv");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
+    let paths = entries.map(|entry| entry.path());
+    paths
         .filter(|path| {
             path.extension()
                 .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
         })
-        .collect();
-    found.sort();
-    // one class in training: the split of the published figures
-    let one_class = found.iter().position(|path| path.ends_with("1cls.csv"));
-    one_class.map_or(found.clone(), |index| vec![found[index].clone()])
+        .collect()
 }

@@ -81,7 +81,7 @@ impl Category {
     ///
     /// # Errors
     /// [`Error::Dataset`] if there is none, [`Error::Io`] if the folder cannot be read, and the reasons of
-    /// [`mask::read`](crate::data::mask::read) where masks tell which images are good.
+    /// [`annotations::is_good`](crate::data::annotations::is_good) where masks tell which images are good.
     pub fn train_good(&self) -> Result<Vec<PathBuf>> {
         let good = TestSet::sort_out(&self.root)?.train_good()?;
         let folder = self.root.join("train").join(GOOD);

@@ -17,9 +17,9 @@ pub const MAX_PIXELS: u64 = 100_000_000;
 /// The most memory that one decoded image may take, in bytes; deep colour reaches it first.
 const MAX_BYTES: u64 = 800_000_000;
 
-/// The formats that can be opened everywhere, for messages. TIFF is read natively only: its decoder is as large as a tenth of
-/// the page's engine.
-const FORMATS: &str = "PNG, JPEG, WebP, BMP or GIF";
+/// The formats that can be opened, for messages. The page has the decoder for TIFF in a worker of its own (`crates/tiff`): it is
+/// as large as a tenth of the page's engine.
+const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
 
 /// Decodes an image: upright as its EXIF data says, transparency over white, 16-bit and grey
 /// values brought to 8-bit RGB, of an animation the first picture.
@@ -28,7 +28,7 @@ const FORMATS: &str = "PNG, JPEG, WebP, BMP or GIF";
 /// [`Error::Image`], one sentence: empty, no image, a format that is not supported, too large, no
 /// pixels, cut off, or damaged.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
-    decode_dynamic(bytes).map(flatten)
+    decode_as_stored(bytes).map(flatten)
 }
 
 /// How an image file says that its picture is to be turned.
@@ -126,8 +126,11 @@ pub fn read(path: &Path) -> Result<RgbImage> {
     decode(&bytes).map_err(|error| error.in_file(path))
 }
 
-/// The pixels of an image file as they are stored, upright.
-pub(crate) fn decode_dynamic(bytes: &[u8]) -> Result<DynamicImage> {
+/// The pixels of an image file with their depth and transparency, upright.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(Error::Image(format!(
             "the file is empty: choose a {FORMATS} image"

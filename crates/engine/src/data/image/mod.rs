@@ -10,9 +10,11 @@ mod rotate;
 pub use ::image::metadata::Orientation;
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub(crate) use decode::{check_size, decode_dynamic, is_sideways};
+pub(crate) use decode::{check_size, is_sideways};
 
-pub use decode::{LOSSY, MAX_PIXELS, MAX_SIDE, decode, is_image, orientation, probe, read, type_name};
+pub use decode::{
+    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, is_image, orientation, probe, read, type_name,
+};
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;
 

@@ -72,7 +72,7 @@ const MASK_STEMS: [&str; 8] = [
     "_mask", "_masks", "_label", "_labels", "_gt", "_seg", "-mask", ".mask",
 ];
 /// Names of folders that say only what their files are.
-const NEUTRAL: [&str; 5] = ["rgb", "image", "images", "img", "imgs"];
+const NEUTRAL: [&str; 6] = ["rgb", "image", "images", "img", "imgs", "data"];
 /// Names of folders with images to test with ...
 const TEST: [&str; 3] = ["test", "testing", "test_public"];
 /// ... to train on ...
@@ -139,6 +139,19 @@ pub(super) enum Purpose {
     Test,
     /// Neither.
     Validation,
+}
+
+impl Purpose {
+    /// As a table names it.
+    pub(super) fn of_split(name: &str) -> Self {
+        if is_one_of(&TRAIN, name) {
+            Self::Train
+        } else if is_one_of(&TEST, name) {
+            Self::Test
+        } else {
+            Self::Validation
+        }
+    }
 }
 
 /// What the folders of a file say.

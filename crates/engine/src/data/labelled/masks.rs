@@ -12,10 +12,12 @@ type Key<'a> = (Option<Purpose>, Vec<&'a str>, &'a str);
 /// Annotations of many images in one file.
 struct Many<'a> {
     file: usize,
+    /// Whether any image has one of its names.
+    is_used: bool,
     /// The folders that its images lie below.
     folders: Vec<&'a str>,
-    /// The images' paths by their names.
-    images: BTreeMap<String, Vec<String>>,
+    /// The images' paths.
+    images: Vec<String>,
 }
 
 /// Masks and annotations by what they belong to.
@@ -48,18 +50,17 @@ impl<'a> Masks<'a> {
         self.annotations.entry(key).or_default().push(file);
     }
 
-    /// A text about images of these names.
-    pub(super) fn add_many(&mut self, text: &Parsed<'a>, names: Vec<String>) {
+    /// A text about images of these names; `present` are the images that there are.
+    pub(super) fn add_many(&mut self, text: &Parsed<'a>, images: Vec<String>, present: &[Parsed<'a>]) {
         let mut folders = text.folders.clone();
         while folders.last().is_some_and(|last| Place::of(&[*last]).is_mask) {
             folders.pop();
         }
-        let mut images: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in names {
-            images.entry(file_name(&name).to_owned()).or_default().push(name);
-        }
         self.many.push(Many {
             file: text.file,
+            is_used: present
+                .iter()
+                .any(|image| images.iter().any(|name| file_name(name) == image.name)),
             folders,
             images,
         });
@@ -81,15 +82,19 @@ impl<'a> Masks<'a> {
         found
     }
 
+    /// Files about many images that name none of those here.
+    pub(super) fn unused_many<'b, S: AsRef<str>>(&self, paths: &'b [S]) -> Vec<&'b str> {
+        let unused = self.many.iter().filter(|own| !own.is_used);
+        unused.map(|own| paths[own.file].as_ref()).collect()
+    }
+
     /// The files about many images that name this one; of several those that lie nearest.
     fn of_many(&self, image: &Parsed<'a>) -> Vec<usize> {
         let path = image.path.replace('\\', "/");
         let names_it = |own: &&Many<'a>| {
-            let names = own.images.get(image.name).map_or(&[][..], Vec::as_slice);
+            let mut names = own.images.iter().filter(|name| file_name(name) == image.name);
             image.folders.starts_with(&own.folders)
-                && names
-                    .iter()
-                    .any(|name| ends_with(&path, name) || ends_with(name, &path))
+                && names.any(|name| ends_with(&path, name) || ends_with(name, &path))
         };
         let own: Vec<&Many<'a>> = self.many.iter().filter(names_it).collect();
         let nearest = own.iter().map(|many| many.folders.len()).max();

@@ -1,5 +1,5 @@
-//! Which files of a folder are good, which are defective, and which are masks: told by their paths
-//! alone, so that the page and the command line tell it alike.
+//! Which files of a folder are good, which are defective, and which are masks: told by their paths, so that the page and the
+//! command line tell it alike.
 //!
 //! ```text
 //! test/good/*   test/DEFECT/*   ground_truth/DEFECT/NAME_mask.*    MVTec AD
@@ -72,7 +72,9 @@ impl Class {
 pub struct LabelledImage {
     /// The file.
     pub file: usize,
-    /// Its path from the folder that all have in common.
+    /// Its path, with plain slashes.
+    pub path: String,
+    /// The path from the folder that all have in common.
     pub name: String,
     /// What it is said to be.
     pub class: Class,
@@ -123,24 +125,49 @@ fn parse(file: usize, path: &str) -> Option<Parsed<'_>> {
     })
 }
 
+impl Parsed<'_> {
+    /// The image, with a name that leaves out so many folders.
+    fn image(&self, common: usize, class: Class, masks: Vec<usize>) -> LabelledImage {
+        let mut name = self.folders[common.min(self.folders.len())..].to_vec();
+        name.push(self.name);
+        LabelledImage {
+            file: self.file,
+            path: self.path.replace('\\', "/"),
+            name: name.join("/"),
+            class,
+            masks,
+        }
+    }
+}
+
 /// The text files among these paths whose content [`classify`] wants: tables, and annotations of many images.
 pub fn texts_to_read<S: AsRef<str>>(paths: &[S]) -> Vec<usize> {
-    let all = || {
-        paths
-            .iter()
-            .enumerate()
-            .filter_map(|(file, path)| parse(file, path.as_ref()))
-    };
-    let images: BTreeSet<&str> = all()
-        .filter(|own| is_readable_image(own.name))
-        .map(|own| own.stem)
+    /// Of the tables of one folder this one counts: the split of `VisA` that figures are published for.
+    const ONE_CLASS: &str = "1cls.csv";
+    let all: Vec<Parsed<'_>> = paths
+        .iter()
+        .enumerate()
+        .filter_map(|(file, path)| parse(file, path.as_ref()))
         .collect();
-    let is_wanted = |own: &Parsed<'_>| match ending(own.name).as_deref() {
-        Some("csv") => true,
-        Some("json") => !images.contains(own.stem),
+    let images = all.iter().filter(|own| is_image(own.name));
+    let images: BTreeSet<&str> = images.map(|own| own.stem).collect();
+    let decided: Vec<&[&str]> = all
+        .iter()
+        .filter(|own| own.name == ONE_CLASS)
+        .map(|own| &own.folders[..])
+        .collect();
+    let is_wanted = |own: &&Parsed<'_>| match ending(own.name).as_deref() {
+        Some("csv") => own.name == ONE_CLASS || !decided.contains(&&own.folders[..]),
+        // beside `a.png` there may be `a.json` or `a.png.json`
+        Some("json") => !images.contains(own.stem) && !is_image(own.stem),
         _ => false,
     };
-    all().filter(is_wanted).map(|own| own.file).collect()
+    all.iter().filter(is_wanted).map(|own| own.file).collect()
+}
+
+/// Whether a text says anything about images: others need not be kept.
+pub fn is_useful(path: &str, bytes: &[u8]) -> bool {
+    ending(path).as_deref() == Some("csv") || annotations::names(bytes).is_some()
 }
 
 /// Sorts out a folder by the paths of its files alone.
@@ -184,13 +211,14 @@ type Candidate<'a> = (&'a Parsed<'a>, Place<'a>);
 struct Sorter<'a> {
     set: LabelledSet,
     table: Table,
+    table_is_used: bool,
     masks: Masks<'a>,
     /// Pictures of masks.
     mask_files: Vec<usize>,
     /// Images to evaluate ...
     images: Vec<Candidate<'a>>,
-    /// ... those of which a table says what they are ...
-    listed: Vec<LabelledImage>,
+    /// ... those of which a table says what they are, with the masks that it names ...
+    listed: Vec<(&'a Parsed<'a>, Place<'a>, Class, Option<usize>)>,
     /// ... and images to train on of which no folder says what they are.
     unlabelled: Vec<Candidate<'a>>,
     unused: Unused<'a>,
@@ -204,7 +232,7 @@ impl<'a> Sorter<'a> {
             let text = texts.iter().find(|(file, _)| *file == own.file);
             let names = text.and_then(|(_, bytes)| annotations::names(bytes));
             match (ending(own.name).as_deref(), names) {
-                (Some("json"), Some(names)) => self.masks.add_many(own, names),
+                (Some("json"), Some(names)) => self.masks.add_many(own, names, images),
                 (Some("json" | "txt"), None) if stems.contains(own.stem) => {
                     self.masks
                         .add_annotation(&Place::of(&own.folders), own.stem, own.file);
@@ -223,36 +251,25 @@ impl<'a> Sorter<'a> {
             .filter(|(_, place)| !place.is_mask)
             .map(|(own, _)| own.stem)
             .collect();
-        let listed = self.table.find(all.iter().map(|own| (own.file, own.path)));
+        let count = all.iter().map(|own| own.file + 1).max().unwrap_or_default();
+        let listed = self.table.find(count, all.iter().map(|own| (own.file, own.path)));
+        self.table_is_used = listed.iter().any(Option::is_some);
         for (parsed, place) in all.iter().zip(places) {
             let stem = image_stem(parsed.stem);
             let is_beside = stem.len() < parsed.stem.len()
                 && (parsed.stem.to_lowercase().ends_with("_mask")
                     || beside.contains(&(&parsed.folders[..], stem)));
-            match listed.get(&parsed.file) {
+            self.set.has_split |= place.has_purpose;
+            match &listed[parsed.file] {
                 Some(Listed::Mask) => continue,
-                Some(Listed::Train) => {
-                    self.set.has_split = true;
-                    self.set.train_good.push(parsed.file);
-                    continue;
-                }
-                Some(Listed::Test(class, masks)) => {
-                    self.set.has_split |= self.table.has_split;
-                    self.listed.push(LabelledImage {
-                        file: parsed.file,
-                        name: parsed.path.into(),
-                        class: class.clone(),
-                        masks: masks.clone(),
-                    });
-                    continue;
-                }
-                Some(Listed::Unused) => {
-                    self.unused.validation += 1;
+                Some(Listed::Image { class, purpose, mask }) => {
+                    self.set.has_split |= purpose.is_some();
+                    let purpose = purpose.unwrap_or(place.purpose);
+                    self.add_listed(parsed, place, purpose, class, *mask);
                     continue;
                 }
                 None => {}
             }
-            self.set.has_split |= place.has_purpose;
             if place.is_measurement {
                 self.unused.measurements += 1;
             } else if place.is_mask || is_beside {
@@ -271,6 +288,22 @@ impl<'a> Sorter<'a> {
             } else {
                 self.images.push((parsed, place));
             }
+        }
+    }
+
+    /// An image of which a table says what it is.
+    fn add_listed(
+        &mut self,
+        parsed: &'a Parsed<'a>,
+        place: Place<'a>,
+        purpose: Purpose,
+        class: &Class,
+        mask: Option<usize>,
+    ) {
+        match (purpose, class) {
+            (Purpose::Train, Class::Good) => self.set.train_good.push(parsed.file),
+            (Purpose::Test, _) => self.listed.push((parsed, place, class.clone(), mask)),
+            _ => self.unused.validation += 1,
         }
     }
 
@@ -295,21 +328,16 @@ impl<'a> Sorter<'a> {
                 Class::Good => Vec::new(),
                 Class::Defective(_) | Class::Unlabelled => self.masks.take(parsed, place, &names),
             };
-            set.images.push(LabelledImage {
-                file: parsed.file,
-                name: parsed.path.into(),
-                class,
-                masks,
-            });
+            set.images.push(parsed.image(common.len(), class, masks));
         }
-        set.images.extend(self.listed);
-        let shown = |path: &str| {
-            let parts = path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
-            parts.skip(common.len()).collect::<Vec<_>>().join("/")
-        };
-        set.images
-            .iter_mut()
-            .for_each(|image| image.name = shown(&image.name));
+        for (parsed, place, class, mask) in self.listed {
+            let masks = match (mask, &class) {
+                (Some(mask), _) => vec![mask],
+                (None, Class::Good) => Vec::new(),
+                (None, _) => self.masks.take(parsed, &place, &names),
+            };
+            set.images.push(parsed.image(common.len(), class, masks));
+        }
         for (parsed, place) in &self.unlabelled {
             let masks = self.masks.take(parsed, place, &names);
             if !masks.is_empty() {
@@ -319,6 +347,10 @@ impl<'a> Sorter<'a> {
         set.images
             .sort_by(|a, b| (&a.class, &a.name).cmp(&(&b.class, &b.name)));
         let is_left = |file: &usize| !self.masks.taken.contains(file);
+        self.unused.tables = self.masks.unused_many(paths);
+        if !self.table.is_empty() && !self.table_is_used {
+            self.unused.tables.push("a table of labels");
+        }
         let left = self.mask_files.into_iter().filter(is_left);
         self.unused.masks = left.map(|file| paths[file].as_ref()).collect();
         set.notes = notes::notes(&set, &self.unused);

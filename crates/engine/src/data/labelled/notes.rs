@@ -13,6 +13,8 @@ pub(super) struct Unused<'a> {
     pub(super) unreadable: Vec<&'a str>,
     /// Masks of no image.
     pub(super) masks: Vec<&'a str>,
+    /// Tables and annotations of many images, none of which is here.
+    pub(super) tables: Vec<&'a str>,
 }
 
 /// What is odd about a folder, one sentence each.
@@ -56,7 +58,7 @@ pub(super) fn notes(set: &LabelledSet, unused: &Unused<'_>) -> Vec<String> {
     }
     if unused.validation > 0 {
         notes.push(format!(
-            "{} for validation left out: neither trained on nor tested with.",
+            "{} left out, as for validation: neither trained on nor tested with.",
             count(unused.validation, "image is", "images are")
         ));
     }
@@ -93,6 +95,16 @@ pub(super) fn notes(set: &LabelledSet, unused: &Unused<'_>) -> Vec<String> {
         };
         notes.push(what);
     }
+    if let Some(first) = unused.tables.first() {
+        notes.push(format!(
+            "{} none of the images here (the first: {first}): check the paths in it.",
+            count(
+                unused.tables.len(),
+                "file with labels names",
+                "files with labels name"
+            )
+        ));
+    }
     if let Some(first) = unused.masks.first() {
         notes.push(format!(
             "{} to no defective image (the first: {first}): name masks as their images, with _mask behind.",
@@ -109,7 +121,7 @@ pub fn unreadable(paths: &[impl AsRef<str>]) -> Option<String> {
     endings.sort_unstable();
     endings.dedup();
     Some(format!(
-        "{} left out (the first: {first}): {} files cannot be opened here; convert them to PNG or JPEG.",
+        "{} left out (the first: {first}): {} files are not read here; convert them to PNG or JPEG.",
         count(paths.len(), "image is", "images are"),
         endings.join(", ").to_uppercase()
     ))

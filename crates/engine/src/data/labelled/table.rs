@@ -6,10 +6,9 @@
 //! candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,candle/Data/Masks/Anomaly/000.png
 //! ```
 
-use std::collections::BTreeMap;
-
-use super::layout::{says_defective, says_good};
+use super::layout::{Purpose, says_defective, says_good};
 use super::{Class, SOME_DEFECT};
+use crate::data::paths::{ends_with, plain};
 
 /// Names of the columns with images ...
 const IMAGE: [&str; 3] = ["image", "image_path", "filename"];
@@ -19,13 +18,11 @@ const MASK: [&str; 2] = ["mask", "mask_path"];
 /// What tables say of the images of a folder.
 #[derive(Default)]
 pub(super) struct Table {
-    /// By the images' paths.
-    rows: BTreeMap<String, Row>,
-    /// Whether they say which images are there to train on.
-    pub(super) has_split: bool,
+    rows: Vec<Row>,
 }
 
 struct Row {
+    image: String,
     split: Option<String>,
     class: Class,
     mask: Option<String>,
@@ -34,12 +31,12 @@ struct Row {
 /// What a table says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Listed {
-    /// A good image to train on.
-    Train,
-    /// An image to test with, and its masks.
-    Test(Class, Vec<usize>),
-    /// An image for validation, or a defective one to train on.
-    Unused,
+    /// An image of this class. The purpose is none where the table has no column for it.
+    Image {
+        class: Class,
+        purpose: Option<Purpose>,
+        mask: Option<usize>,
+    },
     /// A mask of another file.
     Mask,
 }
@@ -49,88 +46,75 @@ impl Table {
     pub(super) fn read<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut own = Self::default();
         for text in texts.filter_map(|bytes| std::str::from_utf8(bytes).ok()) {
-            own.add(text);
+            own.rows.extend(rows(text).into_iter().flatten());
         }
         own
     }
 
-    fn add(&mut self, text: &str) -> Option<()> {
-        let mut lines = text.trim_start_matches('\u{feff}').lines();
-        let header = cells(lines.next()?);
-        let column = |names: &[&str]| {
-            header
-                .iter()
-                .position(|cell| names.iter().any(|name| cell.eq_ignore_ascii_case(name)))
-        };
-        let (image, label) = (column(&IMAGE)?, column(&["label"])?);
-        let (split, mask) = (column(&["split"]), column(&MASK));
-        self.has_split |= split.is_some();
-        for row in lines.map(cells) {
-            let cell = |at: Option<usize>| {
-                let cell = row.get(at?)?;
-                (!cell.is_empty()).then(|| cell.replace('\\', "/"))
-            };
-            let (Some(image), Some(label)) = (cell(Some(image)), cell(Some(label))) else {
-                continue;
-            };
-            let row = Row {
-                split: cell(split),
-                class: class_of(&label),
-                mask: cell(mask),
-            };
-            self.rows.insert(image, row);
-        }
-        Some(())
+    /// Whether there is any row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
-    /// What is said of files, by their paths.
-    pub(super) fn find<'a>(&self, files: impl Iterator<Item = (usize, &'a str)>) -> BTreeMap<usize, Listed> {
-        if self.rows.is_empty() {
-            return BTreeMap::new();
-        }
+    /// What is said of each of so many files, by their numbers and paths. Compares all with all: that is quick enough for some
+    /// ten thousand, and in the page every sort costs code.
+    pub(super) fn find<'a>(
+        &self,
+        count: usize,
+        files: impl Iterator<Item = (usize, &'a str)>,
+    ) -> Vec<Option<Listed>> {
         let files: Vec<(usize, String)> = files
             .map(|(file, path)| (file, path.replace('\\', "/")))
             .collect();
-        let mut by_end: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (file, path) in &files {
-            for end in ends(path) {
-                by_end.entry(end).or_default().push(*file);
-            }
-        }
-        let only = |path: &str| match by_end.get(path).map(Vec::as_slice) {
-            Some(&[file]) => Some(file),
-            _ => None,
+        let only = |end: &str| {
+            let mut found = files.iter().filter(|(_, path)| ends_with(path, end));
+            let first = found.next()?;
+            found.next().is_none().then_some(first.0)
         };
-        let mut listed = BTreeMap::new();
-        for (image, row) in &self.rows {
-            let Some(file) = only(image) else { continue };
+        let mut listed = Vec::new();
+        listed.resize_with(count, || None);
+        for row in &self.rows {
+            let Some(file) = only(&row.image) else { continue };
             let mask = row.mask.as_deref().and_then(only);
-            let is_train = row
-                .split
-                .as_deref()
-                .is_some_and(|split| split.eq_ignore_ascii_case("train"));
-            let is_test = row
-                .split
-                .as_deref()
-                .is_none_or(|split| split.eq_ignore_ascii_case("test"));
-            let own = match (&row.class, is_train, is_test) {
-                (Class::Good, true, _) => Listed::Train,
-                (class, _, true) => Listed::Test(class.clone(), mask.into_iter().collect()),
-                _ => Listed::Unused,
-            };
-            listed.insert(file, own);
+            listed[file] = Some(Listed::Image {
+                class: row.class.clone(),
+                purpose: row.split.as_deref().map(Purpose::of_split),
+                mask,
+            });
             if let Some(mask) = mask {
-                listed.insert(mask, Listed::Mask);
+                listed[mask] = Some(Listed::Mask);
             }
         }
         listed
     }
 }
 
-/// A path, and what is left of it without its first folders.
-fn ends(path: &str) -> impl Iterator<Item = &str> {
-    let inner = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
-    std::iter::once(path).chain(inner)
+/// The rows of a table; none, if it is another one. Some label must say that an image is good, or the column is
+/// about something else, such as the name of the part.
+fn rows(text: &str) -> Option<Vec<Row>> {
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    let header = cells(lines.next()?);
+    let column = |names: &[&str]| {
+        header
+            .iter()
+            .position(|cell| names.iter().any(|name| cell.eq_ignore_ascii_case(name)))
+    };
+    let (image, label) = (column(&IMAGE)?, column(&["label"])?);
+    let (split, mask) = (column(&["split"]), column(&MASK));
+    let mut all = Vec::new();
+    for row in lines.map(cells) {
+        let cell = |at: Option<usize>| row.get(at?).filter(|cell| !cell.is_empty()).cloned();
+        let (Some(image), Some(label)) = (cell(Some(image)), cell(Some(label))) else {
+            continue;
+        };
+        all.push(Row {
+            image: plain(&image),
+            split: cell(split),
+            class: class_of(&label),
+            mask: cell(mask).map(|mask| plain(&mask)),
+        });
+    }
+    all.iter().any(|row| row.class == Class::Good).then_some(all)
 }
 
 fn class_of(label: &str) -> Class {
@@ -143,9 +127,20 @@ fn class_of(label: &str) -> Class {
     }
 }
 
-/// The cells of a line; quotation marks around them are left out.
-fn cells(line: &str) -> Vec<&str> {
-    line.split(',')
-        .map(|cell| cell.trim().trim_matches('"'))
-        .collect()
+/// The cells of a line; one in quotation marks may hold commas.
+fn cells(line: &str) -> Vec<String> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    for letter in line.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            _ => {
+                if let Some(cell) = cells.last_mut() {
+                    cell.push(letter);
+                }
+            }
+        }
+    }
+    cells.iter().map(|cell| cell.trim().to_owned()).collect()
 }

@@ -35,7 +35,7 @@ fn the_layout_of_mvtec() {
     assert_eq!(
         set.notes,
         [
-            "1 image is left out (the first: bottle/test/good/001.avif): AVIF files cannot be opened here; convert them to PNG or \
+            "1 image is left out (the first: bottle/test/good/001.avif): AVIF files are not read here; convert them to PNG or \
              JPEG."
         ]
     );
@@ -461,4 +461,53 @@ fn a_table_says_what_the_images_of_visa_are_for() {
     // a table of something else says nothing
     let texts = [(5, b"image,score\ncandle/Data/Images/Normal/0.JPG,3\n".to_vec())];
     assert_eq!(classify(&paths, &texts), classify_paths(&paths));
+}
+
+#[test]
+fn a_table_without_a_split_leaves_the_folders_theirs() {
+    let paths = [
+        "b/train/good/0.png",
+        "b/test/good/1.png",
+        "b/test/hole/2.png",
+        "b/ground_truth/hole/2_mask.png",
+        "b/labels.csv",
+    ];
+    let table =
+        "image,label\ntrain/good/0.png,good\n./test/good/1.png,good\ntest/hole/2.png,\"hole, large\"\n";
+    let set = classify(&paths, &[(4, table.as_bytes().to_vec())]);
+    assert_eq!((&set.train_good[..], set.has_split), (&[0][..], true));
+    let found: Vec<(&str, &str, &[usize])> = set
+        .images
+        .iter()
+        .map(|own| (&*own.name, own.class.name(), &own.masks[..]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("test/good/1.png", "good", &[][..]),
+            ("test/hole/2.png", "hole, large", &[3])
+        ]
+    );
+    // a column of something else is no class
+    let table = "image,label\ntrain/good/0.png,bottle\ntest/good/1.png,bottle\n";
+    assert_eq!(
+        classify(&paths, &[(4, table.as_bytes().to_vec())]),
+        classify_paths(&paths)
+    );
+    // names of nothing that is here
+    let table = "image,label\nother/0.png,good\n";
+    let notes = classify(&paths, &[(4, table.as_bytes().to_vec())]).notes;
+    assert!(notes[0].contains("names none of the images here"), "{notes:?}");
+}
+
+#[test]
+fn of_the_tables_of_visa_the_published_one_counts() {
+    let paths = [
+        "a/0.png",
+        "split_csv/2cls_highshot.csv",
+        "split_csv/1cls.csv",
+        "other/x.csv",
+        "a/0.png.json",
+    ];
+    assert_eq!(texts_to_read(&paths), [2, 3]);
 }

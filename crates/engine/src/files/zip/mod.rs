@@ -122,7 +122,7 @@ impl Record<'_> {
             let most = most / 1_000_000;
             return Err(format!("It has more than {most} MB: add smaller files."));
         }
-        if entry.offset.saturating_add(HEAD + entry.packed) > end {
+        if entry.offset.saturating_add(HEAD).saturating_add(entry.packed) > end {
             return Err("It is cut off: copy or download the archive again.".into());
         }
         Ok(Entry { method, ..entry })

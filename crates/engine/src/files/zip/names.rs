@@ -23,12 +23,7 @@ impl<'a> Record<'a> {
         }
         match std::str::from_utf8(self.path) {
             Ok(path) => path.into(),
-            Err(_) => self
-                .path
-                .iter()
-                .map(|&byte| letter(byte))
-                .collect::<String>()
-                .into(),
+            Err(_) => letters(self.path).into(),
         }
     }
 
@@ -41,6 +36,17 @@ impl<'a> Record<'a> {
         (version == VERSION && checksum == crc32fast::hash(self.path)).then_some(())?;
         std::str::from_utf8(field.0).ok()
     }
+}
+
+/// In alphabets of two bytes a letter, the second one may look like a backslash.
+fn letters(path: &[u8]) -> String {
+    const WIDE_BACKSLASH: char = '\u{ff3c}';
+    let before = [0].iter().chain(path);
+    let pairs = before.zip(path).map(|(&before, &byte)| match (before, byte) {
+        (ASCII.., b'\\') => WIDE_BACKSLASH,
+        _ => letter(byte),
+    });
+    pairs.collect()
 }
 
 fn letter(byte: u8) -> char {
