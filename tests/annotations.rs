@@ -153,7 +153,7 @@ fn the_split_of_visa_is_that_of_its_table() {
         "m.safetensors",
     ];
     let (_, said) = succeeds(&[&train[..], &SHORT].concat(), path);
-    assert!(said.contains("on 4 good images of candle"), "{said}");
+    assert!(said.contains("on 4 good images of visa/candle"), "{said}");
 }
 
 #[test]

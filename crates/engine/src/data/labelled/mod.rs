@@ -203,7 +203,7 @@ pub fn classify<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)]) -> Label
     sorter.finish(&common, paths)
 }
 
-/// An image in the making.
+/// An image, and what its folders say.
 type Candidate<'a> = (&'a Parsed<'a>, Place<'a>);
 
 /// Sorts the files of a folder.
