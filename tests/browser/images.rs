@@ -84,7 +84,7 @@ pub(crate) fn broken(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf,
         ),
         (
             write(folder, "truncated.tif", &whole_tiff[..whole_tiff.len() / 2])?,
-            "TIFF file is",
+            "cut off",
         ),
         (write(folder, "bomb.png", &header_bomb(30_000))?, "too large"),
     ])
