@@ -107,12 +107,14 @@ async fn gather(files: Vec<Chosen>) -> Gathered {
     let mut remarks = Vec::new();
     let (mut images, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new());
     let archives = files.iter().filter(|(path, _)| paths::is_archive(path)).count();
+    let is_alone = files.len() == 1;
     for (path, file) in files {
         let in_folder = path.contains('/');
         if paths::is_archive(&path) && !paths::is_litter(&path) {
             match open_zip(&file).await {
                 Ok(found) => {
-                    if found.images.is_empty() && found.texts.is_empty() {
+                    // texts may be about images that came with them
+                    if found.images.is_empty() && (found.texts.is_empty() || is_alone) {
                         remarks.push(format!("{path} holds no images: choose another archive."));
                     }
                     // beside other files an archive stands for a folder
