@@ -72,13 +72,17 @@ pub(super) fn load_all_good(paths: &[PathBuf], size: usize, fit: InputLayout) ->
 
 /// Says which images below a folder cannot be opened; other messages tell what is wrong with the folder itself.
 pub(super) fn note_unreadable(folder: &Path) {
+    note_unreadable_of(folder, &files_below(folder).unwrap_or_default());
+}
+
+/// The same, where the files below it are listed already.
+pub(super) fn note_unreadable_of(folder: &Path, files: &[PathBuf]) {
     let inner = |file: &PathBuf| {
         let inner = file.strip_prefix(folder).unwrap_or(file);
         inner.to_string_lossy().into_owned()
     };
     let is_left_out =
         |path: &String| paths::is_image(path) && !paths::is_readable_image(path) && !paths::is_litter(path);
-    let files = files_below(folder).unwrap_or_default();
     let left: Vec<String> = files.iter().map(inner).filter(is_left_out).collect();
     if let Some(note) = labelled::unreadable(&left) {
         eprintln!("note: {}: {note}", folder.display());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::common::note_unreadable;
+use super::common::note_unreadable_of;
 use destseg_engine::data::dataset::files_below;
 use destseg_engine::data::paths::{is_litter, is_readable_image};
 
@@ -62,12 +62,13 @@ fn images_of(path: PathBuf) -> Result<Vec<Input>> {
     if !path.is_dir() {
         return Ok(vec![Input::file(path)]);
     }
-    note_unreadable(&path);
+    let files = files_below(&path)?;
+    note_unreadable_of(&path, &files);
     let is_meant = |file: &PathBuf| {
         let inner = file.strip_prefix(&path).unwrap_or(file).to_string_lossy();
         is_readable_image(&inner) && !is_litter(&inner)
     };
-    let files: Vec<PathBuf> = files_below(&path)?.into_iter().filter(is_meant).collect();
+    let files: Vec<PathBuf> = files.into_iter().filter(is_meant).collect();
     if files.is_empty() {
         bail!(
             "{} holds no images: add PNG, JPEG, TIFF, BMP, WebP or GIF files",

@@ -4,9 +4,11 @@
 use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, Function, Reflect, Uint8Array};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, ReadableStream, ReadableStreamDefaultReader};
+
+use super::js::get;
 
 use super::convert::readable;
 use destseg_engine::files::zip::{self, Entry, Method};
@@ -272,7 +274,3 @@ pub async fn read(blob: &Blob) -> Result<ArrayBuffer, String> {
 }
 
 const UNREADABLE: &str = "The file could not be read; it may have been moved or changed: add it again.";
-
-fn get(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
-}

@@ -9,6 +9,8 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, MessageEvent, Worker, WorkerOptions, WorkerType};
 
+use super::js::{call, get};
+
 use super::content::{read, slice};
 
 /// The script of the worker for TIFF files.
@@ -143,16 +145,6 @@ async fn by_worker(file: &Blob) -> Result<Blob, String> {
         Ok(sentence) => Err(sentence.as_string().unwrap_or_else(|| FAILED.into())),
         Err(_) => Err(FAILED.into()),
     }
-}
-
-fn get(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn call(object: &JsValue, method: &str, arguments: &[&JsValue]) -> Option<JsValue> {
-    let arguments: Array = arguments.iter().collect();
-    let method = get(object, method).dyn_into::<Function>().ok()?;
-    Reflect::apply(&method, object, &arguments).ok()
 }
 
 #[cfg(test)]

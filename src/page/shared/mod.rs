@@ -6,6 +6,7 @@
 
 pub mod content;
 mod convert;
+pub mod js;
 pub mod store;
 
 use js_sys::{Array, ArrayBuffer};

@@ -10,6 +10,8 @@ use web_sys::{
     FileSystemGetFileOptions, FileSystemRemoveOptions, FileSystemWritableFileStream, StorageManager,
 };
 
+use super::js::get;
+
 /// Folder of the trainings that go on, one folder each, named by [`crate::page::protocol::RunInfo::run`].
 pub const RUNS: &str = "runs";
 /// Name of a run's record, a [`crate::page::protocol::KeptRun`], in its folder.
@@ -142,10 +144,6 @@ fn sentence(error: &JsValue) -> String {
         }
         _ => REFUSED.into(),
     }
-}
-
-fn get(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// Says to all tabs with this page that a run goes on here. Dropping it, or closing the page, frees it.

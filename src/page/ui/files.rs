@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
@@ -11,6 +11,7 @@ use web_sys::{Blob, DataTransfer, File, FileList, HtmlInputElement};
 use super::format;
 use super::state::{Action, Dispatch, Given, ModelSource, Text, TrainAction};
 use crate::page::shared::content::{self, Content, UserFile, open_zip};
+use crate::page::shared::js::{call, get};
 use destseg_engine::data::{labelled, paths};
 use destseg_engine::files::zip;
 
@@ -289,16 +290,6 @@ async fn answer(object: &JsValue, method: &str) -> Option<JsValue> {
         }
     });
     JsFuture::from(promise).await.ok()
-}
-
-fn get(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn call(object: &JsValue, method: &str, arguments: &[&Function]) -> Option<JsValue> {
-    let arguments: Array = arguments.iter().collect();
-    let method = get(object, method).dyn_into::<Function>().ok()?;
-    Reflect::apply(&method, object, &arguments).ok()
 }
 
 #[cfg(test)]
