@@ -188,6 +188,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(note) = detector.note_on(files.as_ref()) {
         eprintln!("note: {note}");
     }
+    if let Some(note) = note_reduced(images.iter().flatten().map(|own| own.path.as_path())) {
+        eprintln!("note: {note}");
+    }
     make_folder(&args.output)?;
     let mut names = names_of(&images, &args.output).into_iter();
     let (mut failed, all) = (0, images.len());
@@ -230,6 +233,22 @@ pub(super) async fn run(args: Args) -> Result<()> {
         bail!("{failed} of {all} images could not be analysed");
     }
     Ok(())
+}
+
+/// What is to be known of images that are too large to be decoded as they are.
+fn note_reduced<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<String> {
+    let mut reduced = paths.filter_map(|path| Some((path, image::reduced_from(path)?)));
+    let (first, (width, height)) = reduced.next()?;
+    let others = match reduced.count() {
+        0 => String::new(),
+        more => format!(" and {}", count(more, "other", "others")),
+    };
+    Some(format!(
+        "{} ({width} x {height} pixels){others}: reduced while read, to at most {} megapixels; regions, heat map and size are \
+         those of the smaller picture",
+        first.display(),
+        image::MAX_PIXELS / 1_000_000
+    ))
 }
 
 /// Writes the pictures of an image under this name; returns its line of output, and its row of the table.

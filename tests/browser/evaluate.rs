@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::dropped::drop_folder;
 use crate::harness::{Gpu, in_browser};
+use crate::images;
 use crate::native;
 use crate::pack;
 use crate::page::{Page, SOON, check_sentence};
@@ -470,7 +471,27 @@ async fn odd(page: Page) -> Result<()> {
         done["figures"]["pixel AP"] == "n/a" && done["figures"]["image AUC"] == "0.5",
         "{done:#}"
     );
-    page.screenshot("evaluate-odd").await
+    page.screenshot("evaluate-odd").await?;
+
+    // the browser decodes what the engine cannot
+    let set = [
+        (
+            "more/good/a.png".to_owned(),
+            fs::read(root.join("test/good/000.png"))?,
+        ),
+        ("more/bad/drawn.avif".to_owned(), images::AVIF.to_vec()),
+    ];
+    let archive = page.folder().join("more.zip");
+    fs::write(&archive, packed(&set))?;
+    enter(&page, &archive).await?;
+    page.click("[data-testid=evaluate-begin]").await?;
+    let done = until(&page, "figures", |room| room["done"] == true).await?;
+    ensure!(
+        done["figures"]["image AUC"] != "n/a"
+            && !done["missing"].to_string().contains("could not be analysed"),
+        "{done:#}"
+    );
+    Ok(())
 }
 
 fn text(path: &Path) -> Result<&str> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use image::codecs::gif::GifEncoder;
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, Frame, ImageFormat, imageops};
+use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, imageops};
 
 /// Writes a file and gives its path.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
@@ -86,7 +86,7 @@ pub(crate) fn broken(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf,
             write(folder, "truncated.tif", &whole_tiff[..whole_tiff.len() / 2])?,
             "cut off",
         ),
-        (write(folder, "bomb.png", &header_bomb(30_000))?, "too large"),
+        (write(folder, "bomb.png", &header_bomb(60_000))?, "too large"),
     ])
 }
 
@@ -161,6 +161,19 @@ pub(crate) fn unusual(folder: &Path, good: &DynamicImage) -> Result<Vec<(PathBuf
             )?,
             size,
         ),
+        // longer than the engine takes: another worker reduces it by two
+        (
+            write(
+                folder,
+                "long.png",
+                &png(&DynamicImage::ImageRgb8(RgbImage::from_pixel(
+                    26_000,
+                    300,
+                    Rgb([90, 80, 70]),
+                )))?,
+            )?,
+            (13_000, 150),
+        ),
         (write(folder, "still.gif", &gif(&[good])?)?, size),
         (write(folder, "animated.gif", &gif(&[good, &other])?)?, size),
     ])
@@ -217,11 +230,11 @@ fn checksums_are_those_of_png() {
 
 #[test]
 fn the_bomb_is_a_valid_header_of_that_size() {
-    let bytes = header_bomb(30_000);
+    let bytes = header_bomb(60_000);
     let reader = image::ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
     assert_eq!(
         reader.into_dimensions().expect("reads the header"),
-        (30_000, 30_000)
+        (60_000, 60_000)
     );
 }
 

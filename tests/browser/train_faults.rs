@@ -23,6 +23,11 @@ fn a_full_storage_costs_no_training() {
 }
 
 #[test]
+fn a_storage_that_the_browser_cleared_is_said() {
+    in_browser(Gpu::None, evicted);
+}
+
+#[test]
 fn a_private_window_trains_and_says_what_it_does_not_keep() {
     in_browser(Gpu::None, private);
 }
@@ -157,6 +162,33 @@ async fn full(page: Page) -> Result<()> {
         )
         .await?;
     ensure!(download == json!(true), "nothing to download");
+    Ok(())
+}
+
+async fn evicted(page: Page) -> Result<()> {
+    const QUERY: &str = "?backend=cpu&steps=4-4&batch=2&side=64";
+    begin(&page, &good_images(&page)?, QUERY).await?;
+    let is_kept = |room: &Value| room["kept"].as_array().is_some_and(|all| all.len() == 1);
+    until(&page, "the inspector", TRAINING, is_kept).await?;
+    let said = |room: &Value| room["notices"].to_string().contains("cleared its storage");
+    // another visit finds it
+    enter(&page, QUERY).await?;
+    let room = until(&page, "the inspector of before", SOON, is_kept).await?;
+    ensure!(!said(&room), "{room:#}");
+    let origin = page.execute("return location.origin", vec![]).await?;
+    page.devtools(
+        "Storage.clearDataForOrigin",
+        json!({ "origin": origin, "storageTypes": "file_systems" }),
+    )
+    .await?;
+    enter(&page, QUERY).await?;
+    let room = until(&page, "a word about it", SOON, said).await?;
+    notice(&room, "1 of your inspectors")?;
+    page.screenshot("storage-cleared").await?;
+    // once is enough
+    enter(&page, QUERY).await?;
+    let room = until(&page, "the room", SOON, |room| room["kept"] == json!([])).await?;
+    ensure!(!said(&room), "{room:#}");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ const WASM_PARTS: [(&str, Option<&str>); 4] = [
     ("ui", Some("ui")),
     ("worker_cpu", Some("worker")),
     ("worker_gpu", Some("worker,burn")),
-    ("worker_tiff", None),
+    ("worker_converter", None),
 ];
 
 /// The test program that opens the page.
@@ -205,7 +205,7 @@ fn lint_wasm(compiler: &WasmCompiler, program: &str, features: Option<&str>) -> 
     let mut command = cargo(&[action, "--profile", "web", "--target", "wasm32-unknown-unknown"]);
     match features {
         Some(features) => command.args(["--no-default-features", "--features", features, "--lib"]),
-        None => command.args(["--package", "destseg-tiff"]),
+        None => command.args(["--package", "destseg-converter"]),
     };
     command.args(["--bin", program]);
     if compiler.has_clippy() {

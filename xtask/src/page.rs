@@ -60,7 +60,7 @@ pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
 }
 
 /// The programs that nobody waits for: they are built after the rest.
-const LATER: [&str; 2] = ["worker_tiff", "worker_gpu"];
+const LATER: [&str; 2] = ["worker_converter", "worker_gpu"];
 
 /// The page's document without the links that have Trunk build [`LATER`].
 fn without_gpu(page: &str) -> Result<String> {

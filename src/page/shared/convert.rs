@@ -1,5 +1,5 @@
-//! Image files that the engine cannot decode, as PNG files: TIFF by a worker of its own, which is fetched only then, and
-//! AVIF, HEIC and others by the browser, where it can.
+//! Image files that the engine cannot decode, as PNG files: TIFF and very large images by a worker of its own, which is fetched
+//! only then, and AVIF, HEIC and others by the browser, where it can.
 
 use std::cell::RefCell;
 
@@ -9,14 +9,17 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::js::{call, get};
+use destseg_engine::data::image::{MAX_PIXELS, MAX_SIDE};
 
 use super::content::{read, slice};
+use super::js::{call, get};
 
-/// The script of the worker for TIFF files.
-const TIFF_WORKER: &str = "./worker_tiff_loader.js";
-/// Bytes that tell what a file is.
-const HEAD: f64 = 16.0;
+/// The script of the worker.
+const WORKER: &str = "./worker_converter_loader.js";
+/// Bytes that tell what a file is, and the size of a PNG file's image.
+const HEAD: f64 = 24.0;
+/// No image of [`MAX_PIXELS`] takes fewer bytes as a JPEG file.
+const LEAST_LARGE_JPEG: f64 = 1e6;
 /// Files whose pictures are kept: one is looked at by the engine and shown several times.
 const KEPT: usize = 4;
 
@@ -25,7 +28,7 @@ const KEPT: usize = 4;
 enum Decoder {
     /// The engine.
     Own,
-    Tiff,
+    Worker,
     Browser,
 }
 
@@ -48,13 +51,59 @@ impl Decoder {
         let begins = |starts: &[&[u8]]| starts.iter().any(|start| head.starts_with(start));
         let brand = head.get(BRAND).unwrap_or_default();
         if begins(&TIFF) {
-            Self::Tiff
+            Self::Worker
         } else if BRANDS.contains(&brand) || begins(&JXL) {
             Self::Browser
         } else {
             Self::Own
         }
     }
+}
+
+/// Whether the engine refuses an image for its size.
+async fn is_large(file: &Blob, head: &[u8]) -> bool {
+    const PNG: &[u8] = b"\x89PNG";
+    const JPEG: &[u8] = b"\xff\xd8\xff";
+    /// Where a PNG file has its image's width and height.
+    const SIZE: std::ops::Range<usize> = 16..24;
+    let size = match head {
+        _ if head.starts_with(PNG) => head.get(SIZE).map(|size| {
+            let side = |at: usize| {
+                size[at..at + 4]
+                    .iter()
+                    .fold(0, |sum, &byte| sum << 8 | u32::from(byte))
+            };
+            (side(0), side(4))
+        }),
+        _ if head.starts_with(JPEG) && file.size() > LEAST_LARGE_JPEG => jpeg_size(file).await,
+        _ => None,
+    };
+    size.is_some_and(|(width, height)| {
+        width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS
+    })
+}
+
+/// Width and height of a JPEG file's image.
+async fn jpeg_size(file: &Blob) -> Option<(u32, u32)> {
+    /// Segments that are looked at, at most: one camera writes a dozen before the image.
+    const MOST: usize = 200;
+    /// Bytes of a segment with the size: marker, length, depth, height, width.
+    const SEGMENT: f64 = 9.0;
+    let mut at = 2.0;
+    for _ in 0..MOST {
+        let segment = slice(file, at, at + SEGMENT).await.ok()?;
+        let &[0xff, marker, l0, l1, _, h0, h1, w0, w1] = &segment[..] else {
+            return None;
+        };
+        let number = |high: u8, low: u8| u32::from(high) << 8 | u32::from(low);
+        match marker {
+            0xc4 | 0xc8 | 0xcc => {}
+            0xc0..=0xcf => return Some((number(w0, w1), number(h0, h1))),
+            _ => {}
+        }
+        at += 2.0 + f64::from(number(l0, l1));
+    }
+    None
 }
 
 thread_local! {
@@ -67,7 +116,10 @@ thread_local! {
 /// One sentence, if it is damaged or cannot be read.
 pub(super) async fn readable(file: Blob) -> Result<Blob, String> {
     let head = slice(&file, 0.0, HEAD).await?;
-    let decoder = Decoder::of(&head);
+    let mut decoder = Decoder::of(&head);
+    if decoder == Decoder::Own && is_large(&file, &head).await {
+        decoder = Decoder::Worker;
+    }
     if decoder == Decoder::Own {
         return Ok(file);
     }
@@ -79,7 +131,7 @@ pub(super) async fn readable(file: Blob) -> Result<Blob, String> {
         return Ok(picture);
     }
     let picture = match decoder {
-        Decoder::Tiff => by_worker(&file).await?,
+        Decoder::Worker => by_worker(&file).await?,
         // what it cannot decode, the engine has a sentence for
         _ => match by_browser(&file).await {
             Some(picture) => picture,
@@ -115,11 +167,12 @@ async fn by_browser(file: &Blob) -> Option<Blob> {
 
 /// One worker for one file: few visitors have more than a handful, and its memory is given back.
 async fn by_worker(file: &Blob) -> Result<Blob, String> {
-    const FAILED: &str = "The decoder for TIFF files did not work: save the image as PNG or JPEG.";
+    const FAILED: &str =
+        "The decoder for TIFF files and large images did not work: save it as a smaller PNG or JPEG file.";
     let bytes = read(file).await?;
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    let worker = Worker::new_with_options(TIFF_WORKER, &options).map_err(|_| FAILED)?;
+    let worker = Worker::new_with_options(WORKER, &options).map_err(|_| FAILED)?;
     let answer = Promise::new(&mut |resolve, reject| {
         let (own, bytes) = (worker.clone(), bytes.clone());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -154,8 +207,8 @@ mod tests {
     #[test]
     fn files_are_told_by_their_beginning() {
         for (head, decoder) in [
-            (&b"II*\0\x08\0\0\0"[..], Decoder::Tiff),
-            (b"MM\0*\0\0\0\x08", Decoder::Tiff),
+            (&b"II*\0\x08\0\0\0"[..], Decoder::Worker),
+            (b"MM\0*\0\0\0\x08", Decoder::Worker),
             (b"\0\0\0\x20ftypavif\0\0\0\0", Decoder::Browser),
             (b"\0\0\0\x18ftypheic\0\0\0\0", Decoder::Browser),
             (b"\x89PNG\r\n\x1a\n", Decoder::Own),

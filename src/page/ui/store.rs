@@ -16,6 +16,7 @@ use super::state::{
 };
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::{self, Content};
+use crate::page::shared::js::call;
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 use destseg_engine::methods::header;
 use destseg_engine::verdict::calibration::Calibration;
@@ -28,6 +29,8 @@ const LOOKS: u32 = 5;
 const BETWEEN_LOOKS_MS: u32 = 1500;
 /// Entry of the small storage that says when what is kept was changed last.
 const CHANGED: &str = "destseg-kept-changed";
+/// Entry that says how many inspectors are kept: when a browser runs out of room, it clears the large storage, not this one.
+const COUNT: &str = "destseg-kept";
 /// Milliseconds after which a threshold that was moved is written into its inspector's file.
 const SETTLED_MS: u32 = 400;
 /// Before the names of kept thresholds in the small storage.
@@ -48,10 +51,34 @@ pub(crate) fn watch(dispatch: &Dispatch) -> Option<EventListener> {
 }
 
 /// Tells the other tabs that what is kept has changed: they hear of what is written to this storage.
-fn announce() {
+async fn announce() {
+    count().await;
     if let Some(storage) = small_storage() {
         // a tab that does not hear of it sees the change when it is opened again
         let _ = storage.set_item(CHANGED, &js_sys::Date::now().to_string());
+    }
+}
+
+/// Writes down how many inspectors are kept. Answers how many there were more when that was done last.
+async fn count() -> usize {
+    let Some(storage) = small_storage() else { return 0 };
+    let now = match Folder::open(&[INSPECTORS]).await {
+        Ok(folder) => folder.names().await.len(),
+        // nothing is known of a storage that cannot be opened
+        Err(_) => return 0,
+    };
+    let before = storage.get_item(COUNT).ok().flatten();
+    let before = before.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    // without it nothing is said next time
+    let _ = storage.set_item(COUNT, &now.to_string());
+    before.saturating_sub(now)
+}
+
+/// Asks the browser to keep what is there when it runs out of room; it may ask the visitor.
+fn ask_to_stay() {
+    if let Some(window) = web_sys::window() {
+        // whatever it decides, it keeps what it can
+        let _ = call(&window.navigator().storage(), "persist", &[]);
     }
 }
 
@@ -59,6 +86,13 @@ fn announce() {
 /// just left, and end any moment.
 fn list_again(dispatch: Dispatch, looks: u32) {
     spawn_local(async move {
+        let gone = if looks == LOOKS { count().await } else { 0 };
+        if gone > 0 {
+            dispatch.dispatch(Action::Notify(format!(
+                "The browser cleared its storage, and {gone} of your inspectors with it: open downloaded copies, and download \
+                 what you want to keep."
+            )));
+        }
         let inspectors = inspectors().await;
         let (runs, elsewhere) = unfinished().await;
         dispatch.dispatch(Action::Train(TrainAction::Stored(inspectors, runs)));
@@ -137,7 +171,8 @@ pub(crate) async fn keep(
     };
     write(&inspector, &trained.file).await?;
     remove_run(&inspector.id).await;
-    announce();
+    announce().await;
+    ask_to_stay();
     Ok(inspector)
 }
 
@@ -328,7 +363,7 @@ fn change(dispatch: &Dispatch, work: impl Future<Output = Result<(), String>> + 
         if let Err(message) = work.await {
             dispatch.dispatch(Action::Notify(message));
         }
-        announce();
+        announce().await;
         list(&dispatch);
     });
 }

@@ -7,6 +7,8 @@ const READABLE: [&str; 10] = [
 ];
 /// Endings of image files that cannot: they are taken for images to say so.
 const UNREADABLE: [&str; 9] = ["avif", "heic", "heif", "jxl", "jp2", "j2k", "tga", "pgm", "ppm"];
+/// Endings of those among them that some browsers can open.
+pub const BY_BROWSER: [&str; 4] = ["avif", "heic", "heif", "jxl"];
 /// Endings of text files that may say what images show: annotations and tables.
 const TEXTS: [&str; 3] = ["json", "txt", "csv"];
 /// Files that systems leave behind in folders.

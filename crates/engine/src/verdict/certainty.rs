@@ -41,11 +41,11 @@ impl Certainty {
 // Chosen on the verdicts of trainings with 20 images; docs/notebook/thresholds.md, "How sure a verdict is".
 
 /// Shares of good images expected above a score that is clearly, or probably, a defect's.
-const GOOD_ABOVE: (f32, f32) = (0.005, 0.02);
+const GOOD_ABOVE: (f32, f32) = (0.003, 0.02);
 /// Shares of synthetic defects below a score that is clearly, or probably, a good part's.
 const DEFECTS_BELOW: (f32, f32) = (0.1, 0.2);
 /// A score that this share of good images is expected to exceed is still clearly a good part's.
-const COMMON: f32 = 0.1;
+const COMMON: f32 = 0.3;
 
 impl Calibration {
     /// How sure the verdict on an image with this score is.

@@ -14,7 +14,7 @@ const FAR: f32 = 2.0;
 const LEARNED: (f32, f32) = (1.4, 0.7);
 /// Good parts of another day score otherwise than those of the training: the standard deviation of that shift in usual
 /// standard deviations (the same section).
-const SHIFT: f32 = 0.8;
+const SHIFT: f32 = 0.6;
 /// Scores stay away from 0 and 1, where a logit has no value.
 const LEAST: f32 = 1e-6;
 

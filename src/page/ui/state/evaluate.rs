@@ -6,6 +6,7 @@ use super::{Bulk, ModelSource, State, Text};
 use crate::page::protocol::{EvaluateCommand, EvaluateEvent, ManifestFile};
 use crate::page::shared::content::{Content, UserFile};
 use destseg_engine::data::labelled::{self, LabelledSet};
+use destseg_engine::data::paths::BY_BROWSER;
 use destseg_engine::evaluation::{Evaluation, ImageResult};
 
 /// At this crash an evaluation is given up.
@@ -200,7 +201,7 @@ impl EvaluateState {
             files.push(file);
         }
         let paths: Vec<&str> = files.iter().map(|file| &*file.path).collect();
-        let set = labelled::classify(&paths, &read);
+        let set = labelled::classify(&paths, &read, &BY_BROWSER);
         let run = self.run + 1;
         *self = Self {
             run,

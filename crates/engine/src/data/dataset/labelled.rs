@@ -82,7 +82,7 @@ impl TestSet {
                 texts.push((file, bytes));
             }
         }
-        let set = labelled::classify(&paths, &texts);
+        let set = labelled::classify(&paths, &texts, &[]);
         Ok(Self {
             name,
             set,

@@ -10,14 +10,17 @@ use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, 
 use super::RgbImage;
 use crate::{Error, Result};
 
-/// The longest side that is decoded, in pixels.
+/// The longest side of a decoded image, in pixels.
 pub const MAX_SIDE: u32 = 25_000;
-/// The largest area that is decoded, in pixels.
+/// The largest area of a decoded image, in pixels.
 pub const MAX_PIXELS: u64 = 100_000_000;
 /// The most memory that one decoded image may take, in bytes; deep colour reaches it first.
-const MAX_BYTES: u64 = 800_000_000;
+pub(super) const MAX_BYTES: u64 = 800_000_000;
+/// The largest area that is decoded at all, in pixels: larger images are reduced meanwhile, which takes about 10 ns a pixel.
+#[cfg(feature = "large-images")]
+const MOST_PIXELS: u64 = 2_000_000_000;
 
-/// The formats that can be opened, for messages. The page has the decoder for TIFF in a worker of its own (`crates/tiff`): it is
+/// The formats that can be opened, for messages. The page has the decoder for TIFF in a worker of its own (`crates/converter`): it is
 /// as large as a tenth of the page's engine.
 const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
 
@@ -150,7 +153,7 @@ pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
     };
     if let (ImageFormat::Png, Some((width, height))) = (format, png_size(bytes)) {
         // The decoder wants more than the header before it tells the size.
-        check_size(width, height)?;
+        check_reducible(width, height)?;
     }
 
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -167,10 +170,8 @@ pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
     };
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
-    check_size(width, height)?;
-    if decoder.total_bytes() > MAX_BYTES {
-        return Err(too_large(width, height));
-    }
+    check_reducible(width, height)?;
+    let factor = factor_for(width, height, decoder.total_bytes());
     // These two decoders return half an image without complaint.
     if !complete && matches!(format, ImageFormat::Jpeg | ImageFormat::WebP) {
         return Err(cut_off(name));
@@ -183,9 +184,68 @@ pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
         ));
     }
     let orientation = turn(&mut decoder);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    let mut image = if factor > 1 {
+        reduced(bytes, format, factor, (width, height))?
+    } else {
+        DynamicImage::from_decoder(decoder).map_err(explain)?
+    };
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// The whole number that width and height must be divided by to be decoded; 1, if the image fits as it is.
+fn factor_for(width: u32, height: u32, bytes: u64) -> u32 {
+    let fits = |factor: u32| {
+        let (width, height) = (width.div_ceil(factor), height.div_ceil(factor));
+        let bytes = bytes / (u64::from(factor) * u64::from(factor));
+        check_size(width, height).is_ok() && bytes <= MAX_BYTES
+    };
+    (1..=u32::MAX).find(|&factor| fits(factor)).unwrap_or(u32::MAX)
+}
+
+/// Width and height, upright, of the image of a file on disk that is reduced while it is decoded; none for others.
+pub fn reduced_from(path: &Path) -> Option<(u32, u32)> {
+    let (_, (width, height)) = probe(path)?;
+    check_size(width, height).is_err().then_some((width, height))
+}
+
+/// Whether there is something to decode, and whether it is not too large even to be reduced.
+#[cfg(feature = "large-images")]
+fn check_reducible(width: u32, height: u32) -> Result<()> {
+    check_pixels(width, height)?;
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(too_large(width, height, MOST_PIXELS));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "large-images"))]
+fn check_reducible(width: u32, height: u32) -> Result<()> {
+    check_size(width, height)
+}
+
+#[cfg(feature = "large-images")]
+fn reduced(
+    bytes: &[u8],
+    format: ImageFormat,
+    factor: u32,
+    (width, height): (u32, u32),
+) -> Result<DynamicImage> {
+    use super::large::{Refused, decode};
+    decode(bytes, format, factor).map_err(|refused| match refused {
+        Refused::Whole => too_large(width, height, MAX_PIXELS),
+        Refused::Damaged => {
+            let name = name_of(format).unwrap_or("image");
+            Error::Image(format!(
+                "the {name} file is cut off or damaged: copy or download it again"
+            ))
+        }
+    })
+}
+
+#[cfg(not(feature = "large-images"))]
+fn reduced(_: &[u8], _: ImageFormat, _: u32, (width, height): (u32, u32)) -> Result<DynamicImage> {
+    Err(too_large(width, height, MAX_PIXELS))
 }
 
 /// Width and height in a PNG file's first chunk.
@@ -194,22 +254,32 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((number(16)?, number(20)?))
 }
 
-pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
+fn check_pixels(width: u32, height: u32) -> Result<()> {
     if width == 0 || height == 0 {
         return Err(Error::Image(format!(
             "the image has no pixels ({width} x {height}): choose another file"
         )));
     }
+    Ok(())
+}
+
+pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
+    check_pixels(width, height)?;
     if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(too_large(width, height));
+        return Err(too_large(width, height, MAX_PIXELS));
     }
     Ok(())
 }
 
-fn too_large(width: u32, height: u32) -> Error {
+fn too_large(width: u32, height: u32, most: u64) -> Error {
     Error::Image(format!(
-        "the image is too large ({width} x {height} pixels): make it smaller than {} megapixels and {MAX_SIDE} pixels a side",
-        MAX_PIXELS / 1_000_000
+        "the image is too large ({width} x {height} pixels): make it smaller than {} megapixels{}",
+        most / 1_000_000,
+        if most == MAX_PIXELS {
+            format!(" and {MAX_SIDE} pixels a side")
+        } else {
+            String::new()
+        }
     ))
 }
 
@@ -272,19 +342,37 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
     found.map(|(_, name)| name)
 }
 
+/// Numbers of colours that JPEG files have: of a frame's segment.
+#[cfg(feature = "large-images")]
+pub(super) fn jpeg_components(bytes: &[u8]) -> Option<u8> {
+    /// Markers of frames of all kinds; three others lie between them.
+    const FRAMES: std::ops::RangeInclusive<u8> = 0xc0..=0xcf;
+    const OTHERS: [u8; 3] = [0xc4, 0xc8, 0xcc];
+    let mut found = None;
+    jpeg_segments(bytes, |marker, segment| {
+        if FRAMES.contains(&marker) && !OTHERS.contains(&marker) {
+            found = segment.get(COMPONENTS_OF_FRAME).copied();
+        }
+    })?;
+    found
+}
+
+/// Where a frame's segment has the number of its components.
+const COMPONENTS_OF_FRAME: usize = 7;
+
 /// Whether the scans of a baseline JPEG file hold all colours: the decoder reads no others, and does not say so.
 fn is_interleaved(bytes: &[u8]) -> bool {
     const BASELINE: [u8; 2] = [0xc0, 0xc1];
     const SCAN: u8 = 0xda;
-    /// Where a frame's segment has the number of its components, and a scan's.
-    const COMPONENTS: [usize; 2] = [7, 2];
+    /// Where a scan's segment has it.
+    const COMPONENTS_OF_SCAN: usize = 2;
     let mut frame = None;
     let mut answer = true;
     let _ = jpeg_segments(bytes, |marker, segment| {
         if BASELINE.contains(&marker) {
-            frame = segment.get(COMPONENTS[0]).copied();
+            frame = segment.get(COMPONENTS_OF_FRAME).copied();
         } else if marker == SCAN && frame.is_some() {
-            answer &= segment.get(COMPONENTS[1]).copied() == frame;
+            answer &= segment.get(COMPONENTS_OF_SCAN).copied() == frame;
         }
     });
     answer

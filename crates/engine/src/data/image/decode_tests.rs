@@ -137,6 +137,13 @@ fn chunk(bytes: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
     bytes.extend((!crc).to_be_bytes());
 }
 
+/// A JPEG file with an EXIF segment with the one entry "orientation" (0x0112), little endian.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+}
+
 #[test]
 fn photographs_are_turned_upright() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -144,10 +151,7 @@ fn photographs_are_turned_upright() {
     let jpeg = encode(&picture(60, 40).into(), ImageFormat::Jpeg);
     let plain = decode(&jpeg).expect("decoded");
     for orientation in 1..=8u8 {
-        // An EXIF segment with the one entry "orientation" (0x0112), little endian.
-        let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
-        let turned = [&jpeg[..2], &exif, &jpeg[2..]].concat();
+        let turned = with_orientation(&jpeg, orientation);
         let decoded = decode(&turned).expect("decoded");
         let mut expected = DynamicImage::from(plain.clone());
         expected.apply_orientation(Orientation::from_exif(orientation).expect("1 to 8"));
@@ -215,7 +219,7 @@ fn half_an_image_is_never_taken_for_a_whole_one() {
 
 #[test]
 fn headers_that_promise_too_much_are_refused_before_anything_is_allocated() {
-    const SIDE: u32 = 30_000;
+    const SIDE: u32 = 50_000;
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     let header = [
         SIDE.to_be_bytes().as_slice(),
@@ -244,8 +248,52 @@ fn headers_that_promise_too_much_are_refused_before_anything_is_allocated() {
 
     for (name, bytes) in [("PNG", png), ("JPEG", jpeg), ("BMP", bmp), ("GIF", gif)] {
         let text = message(&bytes);
-        assert!(text.contains("too large (30000 x 30000"), "{name}: {text}");
+        assert!(text.contains("too large (50000 x 50000"), "{name}: {text}");
     }
+}
+
+#[cfg(feature = "large-images")]
+#[test]
+fn images_beyond_the_largest_size_are_reduced_and_upright() {
+    // too long, but quick to make
+    let (width, height) = (26_000, 12);
+    let image = DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, |x, y| {
+        ::image::Rgb([(x / 200) as u8, (20 * y) as u8, 90])
+    }));
+    let folder = tempfile::tempdir().expect("creates");
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff] {
+        let bytes = encode(&image, format);
+        let found = decode(&bytes).expect("is decoded");
+        assert_eq!(found.dimensions(), (13_000, 6), "{format:?}");
+        for x in [10, 6_000, 12_900] {
+            let [red, green, blue] = found.get_pixel(x, 2).0;
+            let near = |value: u8, expected: u32| u32::from(value).abs_diff(expected) < 6;
+            assert!(
+                near(red, x / 100) && near(green, 90) && near(blue, 90),
+                "{format:?} {red} {green} {blue}"
+            );
+        }
+        let path = folder.path().join("image");
+        std::fs::write(&path, &bytes).expect("writes");
+        assert_eq!(reduced_from(&path), Some((width, height)));
+        let cut = message(&bytes[..bytes.len() / 2]);
+        assert!(cut.contains("cut off"), "{format:?}: {cut}");
+    }
+    // what can only be decoded as a whole
+    let said = message(&encode(&image, ImageFormat::Bmp));
+    assert!(said.contains("too large (26000 x 12"), "{said}");
+    // turned as the file says
+    let turned = with_orientation(&encode(&image, ImageFormat::Jpeg), 6);
+    assert_eq!(decode(&turned).expect("is decoded").dimensions(), (6, 13_000));
+    // and by area
+    let large = DynamicImage::ImageLuma8(::image::GrayImage::from_pixel(
+        10_100,
+        10_000,
+        ::image::Luma([77]),
+    ));
+    let found = decode(&encode(&large, ImageFormat::Png)).expect("is decoded");
+    assert_eq!(found.dimensions(), (5_050, 5_000));
+    assert!(found.pixels().all(|pixel| pixel.0 == [77; 3]));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! its numbers come from there; a browser's own canvas resizes differently.
 
 mod decode;
+#[cfg(feature = "large-images")]
+mod large;
 mod resize;
 mod rotate;
 
@@ -13,7 +15,8 @@ pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 pub(crate) use decode::{check_size, is_sideways};
 
 pub use decode::{
-    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, is_image, orientation, probe, read, type_name,
+    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, is_image, orientation, probe, read, reduced_from,
+    type_name,
 };
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;

@@ -172,17 +172,20 @@ pub fn is_useful(path: &str, bytes: &[u8]) -> bool {
 
 /// Sorts out a folder by the paths of its files alone.
 pub fn classify_paths<S: AsRef<str>>(paths: &[S]) -> LabelledSet {
-    classify(paths, &[])
+    classify(paths, &[], &[])
 }
 
 /// Sorts out a folder by the paths of its files, with `/` between their parts, and the content of those that [`texts_to_read`]
-/// names. What is no image is left out.
-pub fn classify<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)]) -> LabelledSet {
+/// names. What is no image is left out. `more` has endings of image files, in lower case, that the caller can open although the
+/// engine cannot.
+pub fn classify<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)], more: &[&str]) -> LabelledSet {
     let all = paths
         .iter()
         .enumerate()
         .filter_map(|(file, path)| parse(file, path.as_ref()));
-    let (images, others): (Vec<_>, Vec<_>) = all.partition(|own| is_readable_image(own.name));
+    let is_more = |name: &str| ending(name).is_some_and(|ending| more.contains(&ending.as_str()));
+    let (images, others): (Vec<_>, Vec<_>) =
+        all.partition(|own| is_readable_image(own.name) || is_more(own.name));
     let common = common_folders(&images);
     let mut sorter = Sorter {
         table: Table::read(texts.iter().map(|(_, bytes)| &bytes[..])),

@@ -42,6 +42,18 @@ fn the_layout_of_mvtec() {
 }
 
 #[test]
+fn who_opens_more_kinds_of_files_gets_them() {
+    let paths = ["good/1.AVIF", "dent/2.heic", "dent/3.jp2"];
+    let set = classify(&paths, &[], &crate::data::paths::BY_BROWSER);
+    assert_eq!(
+        shown(&set),
+        [("good/1.AVIF", "good", None), ("dent/2.heic", "dent", None)]
+    );
+    assert!(set.notes.join(" ").contains("JP2 files are not read here"));
+    assert!(classify_paths(&paths).images.is_empty());
+}
+
+#[test]
 fn good_and_defective_with_and_without_masks() {
     let set = classify_paths(&["a/good/1.jpg", "a/defective/2.jpg", "a/masks/2.png"]);
     assert_eq!(
@@ -341,7 +353,7 @@ fn what_was_understood_is_said() {
 
 /// Name, class and files of all images.
 fn marked<S: AsRef<str>>(paths: &[S], texts: &[(usize, Vec<u8>)]) -> Vec<(String, String, Vec<usize>)> {
-    let images = classify(paths, texts).images.into_iter();
+    let images = classify(paths, texts, &[]).images.into_iter();
     images
         .map(|image| (image.name, image.class.name().to_owned(), image.masks))
         .collect()
@@ -423,7 +435,7 @@ fn tables_of_coco_are_about_the_images_that_they_name() {
         "_a.coco.json",
     ];
     let texts = [0, 2, 4].map(|file| (file, coco(&["1.png"])));
-    let set = classify(&paths, &texts);
+    let set = classify(&paths, &texts, &[]);
     assert_eq!(set.train_masked, [(1, vec![0])]);
     assert_eq!(
         marked(&paths, &texts),
@@ -449,7 +461,7 @@ fn a_table_says_what_the_images_of_visa_are_for() {
                  candle,train,anomaly,candle/Data/Images/Anomaly/1.JPG,\n\
                  pcb1,train,normal,pcb1/Data/Images/Normal/0.JPG,\n";
     let texts = [(5, table.as_bytes().to_vec())];
-    let set = classify(&paths, &texts);
+    let set = classify(&paths, &texts, &[]);
     assert_eq!((&set.train_good[..], set.has_split), (&[0][..], true));
     assert_eq!(
         marked(&paths, &texts),
@@ -460,7 +472,7 @@ fn a_table_says_what_the_images_of_visa_are_for() {
     );
     // a table of something else says nothing
     let texts = [(5, b"image,score\ncandle/Data/Images/Normal/0.JPG,3\n".to_vec())];
-    assert_eq!(classify(&paths, &texts), classify_paths(&paths));
+    assert_eq!(classify(&paths, &texts, &[]), classify_paths(&paths));
 }
 
 #[test]
@@ -474,7 +486,7 @@ fn a_table_without_a_split_leaves_the_folders_theirs() {
     ];
     let table =
         "image,label\ntrain/good/0.png,good\n./test/good/1.png,good\ntest/hole/2.png,\"hole, large\"\n";
-    let set = classify(&paths, &[(4, table.as_bytes().to_vec())]);
+    let set = classify(&paths, &[(4, table.as_bytes().to_vec())], &[]);
     assert_eq!((&set.train_good[..], set.has_split), (&[0][..], true));
     let found: Vec<(&str, &str, &[usize])> = set
         .images
@@ -491,12 +503,12 @@ fn a_table_without_a_split_leaves_the_folders_theirs() {
     // a column of something else is no class
     let table = "image,label\ntrain/good/0.png,bottle\ntest/good/1.png,bottle\n";
     assert_eq!(
-        classify(&paths, &[(4, table.as_bytes().to_vec())]),
+        classify(&paths, &[(4, table.as_bytes().to_vec())], &[]),
         classify_paths(&paths)
     );
     // names of nothing that is here
     let table = "image,label\nother/0.png,good\n";
-    let notes = classify(&paths, &[(4, table.as_bytes().to_vec())]).notes;
+    let notes = classify(&paths, &[(4, table.as_bytes().to_vec())], &[]).notes;
     assert!(notes[0].contains("names none of the images here"), "{notes:?}");
 }
 

@@ -1,5 +1,5 @@
-//! Decodes TIFF files for the page: a Web Worker that takes the bytes of one file at a time and answers with those of a PNG
-//! file, or with one sentence why there is none.
+//! Decodes TIFF files and images of more than 100 megapixels for the page: a Web Worker that takes the bytes of one file at a
+//! time and answers with those of a PNG file, or with one sentence why there is none.
 
 use std::io::Cursor;
 
