@@ -22,3 +22,4 @@ pub mod setup;
 #[cfg(test)]
 mod structure;
 pub mod supply;
+pub mod targets;

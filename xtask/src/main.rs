@@ -8,7 +8,7 @@ use xtask::arguments::Arguments;
 use xtask::checks::Mode;
 use xtask::process::root;
 use xtask::setup::{Extra, setup};
-use xtask::{bench, checks, cli_docs, demo, manifest, page, supply};
+use xtask::{bench, checks, cli_docs, demo, manifest, page, supply, targets};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
@@ -25,6 +25,7 @@ cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the pa
 cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
 cargo xtask sbom FILE                     write a bill of materials (CycloneDX)
 cargo xtask advisories                    look for known vulnerabilities of the packages; needs a network
+cargo xtask targets                       compile for Windows and macOS, test the kernels on an emulated ARM processor
 cargo xtask cli-docs                      write the help of every subcommand into docs/cli.md
 cargo xtask bench-web                     time the page's engine in Chromium, on the CPU and on WebGPU
 cargo xtask bench-peers [--rounds N] [--gpu]
@@ -99,6 +100,7 @@ fn run(arguments: &[String]) -> Result<()> {
                 .context("which file? cargo xtask sbom FILE")?,
         )),
         "advisories" => nothing_more().and_then(|_| supply::advisories()),
+        "targets" => nothing_more().and_then(|_| targets::check()),
         "cli-docs" => nothing_more().and_then(|_| cli_docs::write()),
         "bench-web" => nothing_more().and_then(|_| bench::web()),
         "bench-peers" => {

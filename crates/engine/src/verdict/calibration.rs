@@ -306,13 +306,11 @@ impl Calibration {
     /// The 95 % confidence interval of the false-alarm rate to expect (Wilson, 1927), which also
     /// holds for no alarms among few images.
     pub fn false_alarm_interval(&self) -> (f32, f32) {
-        /// Two-sided 95 % quantile of the normal distribution.
-        const Z: f64 = 1.959_964;
         let alarms = self
             .good_scores
             .iter()
             .filter(|&&score| score >= self.image_threshold);
-        wilson(alarms.count(), self.good_scores.len(), Z)
+        wilson(alarms.count(), self.good_scores.len(), Z95)
     }
 }
 
@@ -321,6 +319,9 @@ fn share_at(scores: &[f32], threshold: f32) -> f32 {
     let above = scores.iter().filter(|&&score| score >= threshold).count();
     above as f32 / scores.len().max(1) as f32
 }
+
+/// Two-sided 95 % quantile of the normal distribution.
+pub(super) const Z95: f64 = 1.959_964;
 
 /// The confidence interval of a share (Wilson, 1927): `count` of `all`, at the normal distribution's quantile `z`.
 pub(super) fn wilson(count: usize, all: usize, z: f64) -> (f32, f32) {

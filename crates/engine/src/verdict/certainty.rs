@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Z95, wilson};
 
 /// How sure a verdict is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,11 +41,14 @@ impl Certainty {
 // Chosen on the verdicts of trainings with 20 images; docs/notebook/thresholds.md, "How sure a verdict is".
 
 /// Shares of good images expected above a score that is clearly, or probably, a defect's.
-const GOOD_ABOVE: (f32, f32) = (0.003, 0.02);
-/// Shares of synthetic defects below a score that is clearly, or probably, a good part's.
-const DEFECTS_BELOW: (f32, f32) = (0.1, 0.2);
+const GOOD_ABOVE: (f32, f32) = (0.005, 0.02);
+/// Shares of synthetic defects that may lie below a score that is clearly, or probably, a good part's: upper ends of their 95 %
+/// confidence intervals, so that few defects show little.
+const DEFECTS_BELOW: (f32, f32) = (0.28, 0.4);
 /// A score that this share of good images is expected to exceed is still clearly a good part's.
 const COMMON: f32 = 0.3;
+/// A model that finds no larger share of its synthetic defects than this calls nothing clearly good.
+const LEAST_FOUND: f32 = 0.4;
 
 impl Calibration {
     /// How sure the verdict on an image with this score is.
@@ -60,11 +63,15 @@ impl Calibration {
                 _ => Certainty::CloseCall,
             };
         }
-        let below = self.synthetic_scores.iter().filter(|&&own| own <= score).count();
-        // few synthetic images cannot show that hardly any defect scores like this (Laplace's rule of succession)
-        let below = (below + 1) as f32 / (self.synthetic_scores.len() + 2) as f32;
+        let painted = self.synthetic_scores.len();
+        let at_most = |limit: f32| self.synthetic_scores.iter().filter(|&&own| own <= limit).count();
+        let (_, below) = wilson(at_most(score), painted, Z95);
+        let missed = at_most(self.image_threshold.next_down());
+        let found = 1.0 - missed as f32 / painted.max(1) as f32;
         match below {
-            below if below <= DEFECTS_BELOW.0 && above >= COMMON => Certainty::ClearlyGood,
+            below if below <= DEFECTS_BELOW.0 && above >= COMMON && found >= LEAST_FOUND => {
+                Certainty::ClearlyGood
+            }
             below if below <= DEFECTS_BELOW.1 => Certainty::ProbablyGood,
             _ => Certainty::CloseCall,
         }
@@ -94,13 +101,16 @@ mod tests {
 
     #[test]
     fn groups_that_overlap_or_are_few_give_none_on_the_good_side() {
-        // a fifth of the defects score as good parts do
-        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.5), 1.0);
+        // every third of the defects scores as good parts do
+        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.25), 1.0);
+        assert_eq!(own.certainty(0.06), Certainty::ProbablyGood);
+        // all score higher, but hardly one above the threshold
+        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.08, 0.12), 1.0);
         assert_eq!(own.certainty(0.06), Certainty::ProbablyGood);
         let own = of(&spread(40, 0.02, 0.1), &spread(7, 0.6, 1.0), 1.0);
         assert!(
             !own.certainty(0.04).is_clear(),
-            "none of seven may still be one in nine"
+            "none of seven may still be one in three"
         );
         // nothing is known
         assert_eq!(of(&[], &[], 1.0).certainty(0.9), Certainty::CloseCall);
