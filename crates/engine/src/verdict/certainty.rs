@@ -44,11 +44,11 @@ impl Certainty {
 const GOOD_ABOVE: (f32, f32) = (0.005, 0.02);
 /// Shares of synthetic defects that may lie below a score that is clearly, or probably, a good part's: upper ends of their 95 %
 /// confidence intervals, so that few defects show little.
-const DEFECTS_BELOW: (f32, f32) = (0.28, 0.4);
+const DEFECTS_BELOW: (f32, f32) = (0.175, 0.29);
 /// A score that this share of good images is expected to exceed is still clearly a good part's.
 const COMMON: f32 = 0.3;
 /// A model that finds no larger share of its synthetic defects than this calls nothing clearly good.
-const LEAST_FOUND: f32 = 0.4;
+const LEAST_FOUND: f32 = 0.6;
 
 impl Calibration {
     /// How sure the verdict on an image with this score is.
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn groups_that_overlap_or_are_few_give_none_on_the_good_side() {
-        // every third of the defects scores as good parts do
-        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.25), 1.0);
+        // every sixth of the defects scores as good parts do
+        let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.0, 0.35), 1.0);
         assert_eq!(own.certainty(0.06), Certainty::ProbablyGood);
         // all score higher, but hardly one above the threshold
         let own = of(&spread(40, 0.02, 0.1), &spread(100, 0.08, 0.12), 1.0);
