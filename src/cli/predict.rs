@@ -188,13 +188,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(note) = detector.note_on(files.as_ref()) {
         eprintln!("note: {note}");
     }
-    if let Some(note) = note_reduced(images.iter().flatten().map(|own| own.path.as_path())) {
-        eprintln!("note: {note}");
-    }
     make_folder(&args.output)?;
     let mut names = names_of(&images, &args.output).into_iter();
     let (mut failed, all) = (0, images.len());
-    let mut rows = Vec::new();
+    let (mut rows, mut reduced) = (Vec::new(), Vec::new());
     // where results are read on the screen, they show how far it is
     let mut counter = (!stdout().is_terminal()).then(|| Counter::new("analysing", "", all));
     for (done, image) in images.into_iter().enumerate() {
@@ -210,6 +207,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
             Ok((line, row)) => {
                 show(&line)?;
                 rows.push(row);
+                reduced.extend(path.and_then(|path| Some((image::reduced_from(&path)?, path))));
             }
             Err(err) if all == 1 => return Err(err),
             // one bad file must not cost the others their result
@@ -226,6 +224,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(counter) = counter {
         counter.finish();
     }
+    if let Some(note) = note_reduced(&reduced) {
+        eprintln!("note: {note}");
+    }
     if let Some(path) = &args.csv {
         write_file(path, table(rows).as_bytes())?;
     }
@@ -235,11 +236,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// What is to be known of images that are too large to be decoded as they are.
-fn note_reduced<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<String> {
-    let mut reduced = paths.filter_map(|path| Some((path, image::reduced_from(path)?)));
-    let (first, (width, height)) = reduced.next()?;
-    let others = match reduced.count() {
+/// What is to be known of images that were too large to be decoded as they are, with their width and height.
+fn note_reduced(reduced: &[((u32, u32), PathBuf)]) -> Option<String> {
+    let ((width, height), first) = reduced.first()?;
+    let others = match reduced.len() - 1 {
         0 => String::new(),
         more => format!(" and {}", count(more, "other", "others")),
     };

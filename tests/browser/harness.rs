@@ -29,14 +29,20 @@ pub(crate) enum Gpu {
 }
 
 impl Gpu {
-    /// No test takes longer than this.
+    /// No test takes longer than this, unless `DESTSEG_LIMIT` says how many seconds.
     fn limit(self) -> Duration {
-        Duration::from_secs(match self {
+        let usual = match self {
             Self::None => 240,
             // a step of a training takes ten seconds
             Self::SwiftShader => 900,
-        })
+        };
+        Duration::from_secs(number("DESTSEG_LIMIT").map_or(usual, |limit| limit as u64))
     }
+}
+
+/// A number that the environment gives, for long runs.
+pub(crate) fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// Flags that every browser here gets: nothing that talks to the network by itself.

@@ -15,6 +15,7 @@ mod familiarity;
 mod harness;
 mod images;
 mod inside;
+mod many;
 mod native;
 mod native_training;
 mod page;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::harness::{Gpu, in_browser};
+use crate::harness::{Gpu, in_browser, number};
 use crate::page::{Page, SOON, check_sentence};
 use crate::room::{TRAINING, collect, enter, good_images, shown, step, until};
 use crate::spy;
@@ -68,10 +68,7 @@ fn notice(room: &Value, words: &str) -> Result<String> {
 
 /// Kills of the engine; without `DESTSEG_KILLS` one is enough.
 fn kills() -> usize {
-    let given = std::env::var("DESTSEG_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    given.unwrap_or(1)
+    number("DESTSEG_KILLS").unwrap_or(1)
 }
 
 async fn killed(page: Page) -> Result<()> {
@@ -100,10 +97,9 @@ async fn killed(page: Page) -> Result<()> {
         notice(&room, "engine")?;
         until(&page, "the steps after it", TRAINING, |room| step(room) > further).await?;
     }
-    let done = until(&page, "the inspector", TRAINING, |room| {
-        !room["trained"].is_null()
-    })
-    .await?;
+    // most steps are still to be done
+    let rest = TRAINING * u32::try_from(kills().div_ceil(3))?;
+    let done = until(&page, "the inspector", rest, |room| !room["trained"].is_null()).await?;
     ensure!(done["failed"].is_null(), "{done:#}");
     // it went on from what was kept, and did no step twice but those that came after
     let losses = page.execute("return destseg.losses().length", vec![]).await?;

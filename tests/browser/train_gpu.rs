@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::harness::{Gpu, in_browser};
+use crate::harness::{Gpu, in_browser, number};
 use crate::native_training;
 use crate::page::{Page, check_sentence};
 use crate::room::{collect, enter, good_images, pause, step, until};
@@ -137,10 +137,7 @@ async fn lost(page: Page) -> Result<()> {
     /// Steps between two losses.
     const APART: usize = 3;
     spy::install(&page, "")?;
-    let given = std::env::var("DESTSEG_GPU_LOSSES")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let losses: usize = given.unwrap_or(1);
+    let losses = number("DESTSEG_GPU_LOSSES").unwrap_or(1);
     let files = good_images(&page)?;
     let steps = STEPS.map(|own| own + APART * (losses - 1));
     let [student, segmentation] = steps;

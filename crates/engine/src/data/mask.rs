@@ -5,7 +5,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, imageops};
 
-use super::image::{decode_as_stored, is_sideways, resize_mask};
+use super::image::{decode_mask, is_sideways, resize_mask};
 use super::regions;
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ const INVERTED: [f32; 2] = [0.5, 0.9];
 /// # Errors
 /// [`Error::Image`] as for images, and for pictures that cannot be masks or are inverted.
 pub fn decode(bytes: &[u8]) -> Result<GrayImage> {
-    let image = decode_as_stored(bytes)?;
+    let image = decode_mask(bytes)?;
     let mask = values(&image)?;
     if is_inverted(&mask) {
         return Err(Error::Image(

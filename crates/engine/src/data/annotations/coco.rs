@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::outline::fill;
-use super::{Marks, blank, damaged, is_no_defect};
+use super::outline::Canvas;
+use super::{Marks, damaged, is_no_defect};
 use crate::data::paths::{self, plain};
 use crate::{Error, Result};
 
@@ -64,7 +64,7 @@ pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
     let (Some(width), Some(height)) = (side("width"), side("height")) else {
         return Err(damaged("COCO"));
     };
-    let mut mask = blank(width, height)?;
+    let mut mask = Canvas::new(width, height)?;
     for annotation in each("annotations").filter(|annotation| annotation["image_id"] == own["id"]) {
         let category = each("categories").find(|category| category["id"] == annotation["category_id"]);
         if category.is_some_and(|category| category["name"].as_str().is_some_and(is_no_defect)) {
@@ -79,7 +79,7 @@ pub(super) fn read(bytes: &[u8], image: &str) -> Result<Marks> {
             return Ok(Marks::Label(true));
         }
     }
-    Ok(Marks::Mask(mask))
+    Ok(Marks::Mask(mask.into_mask()))
 }
 
 /// The entry of an image. Either path may have more folders in front.
@@ -99,7 +99,7 @@ fn find<'a>(images: impl Iterator<Item = &'a Value>, path: &str) -> Result<&'a V
 }
 
 /// Fills polygons, each a list x, y, x, y ...; none, if there is none or one is not understood.
-fn fill_all(mask: &mut image::GrayImage, polygons: &[Value]) -> Option<()> {
+fn fill_all(mask: &mut Canvas, polygons: &[Value]) -> Option<()> {
     for polygon in polygons {
         let numbers = polygon
             .as_array()?
@@ -113,14 +113,14 @@ fn fill_all(mask: &mut image::GrayImage, polygons: &[Value]) -> Option<()> {
         if points.len() < 3 {
             return None;
         }
-        fill(mask, &points);
+        mask.polygon(&points);
     }
     (!polygons.is_empty()).then_some(())
 }
 
 /// Fills run lengths: column by column, good and defective pixels in turn.
-fn fill_runs(mask: &mut image::GrayImage, size: Option<&Value>, counts: Option<&Value>) -> Option<()> {
-    let (width, height) = mask.dimensions();
+fn fill_runs(mask: &mut Canvas, size: Option<&Value>, counts: Option<&Value>) -> Option<()> {
+    let (width, height) = mask.size();
     let size = size?.as_array()?;
     if *size != [Value::from(height), Value::from(width)] {
         return None;
@@ -137,7 +137,7 @@ fn fill_runs(mask: &mut image::GrayImage, size: Option<&Value>, counts: Option<&
         if index % 2 == 1 {
             for at in start..end {
                 let (x, y) = (at / u64::from(height), at % u64::from(height));
-                mask.put_pixel(x as u32, y as u32, image::Luma([u8::MAX]));
+                mask.mark(x as u32, y as u32);
             }
         }
         start = end;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::outline::{fill, fill_circle};
-use super::{Marks, blank, damaged, is_no_defect};
+use super::outline::Canvas;
+use super::{Marks, damaged, is_no_defect};
 use crate::{Error, Result};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
@@ -16,7 +16,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
             "the annotation has no imageWidth and imageHeight: save it again with a newer LabelMe".into(),
         ));
     };
-    let mut mask = blank(width, height)?;
+    let mut mask = Canvas::new(width, height)?;
     for shape in shapes {
         if shape["label"].as_str().is_some_and(is_no_defect) {
             continue;
@@ -25,15 +25,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
         let points: Vec<[f32; 2]> = points.collect::<Option<_>>().ok_or_else(wrong)?;
         // the oldest files have polygons alone
         match (shape["shape_type"].as_str().unwrap_or("polygon"), &points[..]) {
-            ("polygon", points) if points.len() > 2 => fill(&mut mask, points),
+            ("polygon", points) if points.len() > 2 => mask.polygon(points),
             ("circle", &[centre, edge]) => {
                 let radius = libm::hypotf(edge[0] - centre[0], edge[1] - centre[1]);
-                fill_circle(&mut mask, centre, radius);
+                mask.circle(centre, radius);
             }
             _ => return Ok(Marks::Label(true)),
         }
     }
-    Ok(Marks::Mask(mask))
+    Ok(Marks::Mask(mask.into_mask()))
 }
 
 fn point(value: &Value) -> Option<[f32; 2]> {

@@ -15,7 +15,6 @@ use std::path::Path;
 
 use ::image::GrayImage;
 
-use super::image::check_size;
 use super::{labelled, mask, paths};
 use crate::{Error, Result};
 
@@ -121,12 +120,6 @@ pub fn is_good(files: &[&Path], image: &str) -> Result<bool> {
         (Err(error), Some(first)) => Err(error.in_file(first)),
         (Err(error), None) => Err(error),
     }
-}
-
-/// An empty mask of the size that an annotation says.
-fn blank(width: u32, height: u32) -> Result<GrayImage> {
-    check_size(width, height)?;
-    Ok(GrayImage::new(width, height))
 }
 
 /// Whether a name of a class says that something is no defect.

@@ -2,6 +2,62 @@
 
 use image::GrayImage;
 
+use crate::Result;
+use crate::data::image::reduction;
+
+/// A mask that is drawn on in the coordinates of the image: of a very large one it is reduced as the image is.
+pub(super) struct Canvas {
+    mask: GrayImage,
+    size: (u32, u32),
+    factor: u32,
+}
+
+impl Canvas {
+    /// An empty one for an image of this size.
+    pub(super) fn new(width: u32, height: u32) -> Result<Self> {
+        let factor = reduction(width, height)?;
+        Ok(Self {
+            mask: GrayImage::new(width.div_ceil(factor), height.div_ceil(factor)),
+            size: (width, height),
+            factor,
+        })
+    }
+
+    /// Width and height of the image.
+    pub(super) fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    pub(super) fn into_mask(self) -> GrayImage {
+        self.mask
+    }
+
+    /// Marks a pixel of the image, which must lie inside.
+    pub(super) fn mark(&mut self, x: u32, y: u32) {
+        self.mask
+            .put_pixel(x / self.factor, y / self.factor, image::Luma([u8::MAX]));
+    }
+
+    /// Marks a polygon.
+    pub(super) fn polygon(&mut self, points: &[[f32; 2]]) {
+        let factor = self.factor as f32;
+        let points: Vec<[f32; 2]> = points.iter().map(|[x, y]| [x / factor, y / factor]).collect();
+        fill(&mut self.mask, &points);
+    }
+
+    /// Marks a circle.
+    pub(super) fn circle(&mut self, [x, y]: [f32; 2], radius: f32) {
+        /// Corners of the polygon that stands for it: off by less than a tenth of a pixel up to a radius of 80.
+        const CORNERS: usize = 64;
+        let corner = |index: usize| {
+            let turn = std::f32::consts::TAU * index as f32 / CORNERS as f32;
+            [x + radius * libm::cosf(turn), y + radius * libm::sinf(turn)]
+        };
+        let corners: Vec<[f32; 2]> = (0..CORNERS).map(corner).collect();
+        self.polygon(&corners);
+    }
+}
+
 /// Marks the pixels whose centres lie inside of a polygon, as many edges to their left as makes an odd number. A polygon
 /// too thin for any centre marks the pixel of its first point. Points are in pixels, from the upper left corner.
 pub(super) fn fill(mask: &mut GrayImage, points: &[[f32; 2]]) {
@@ -48,16 +104,4 @@ pub(super) fn fill(mask: &mut GrayImage, points: &[[f32; 2]]) {
             image::Luma([u8::MAX]),
         );
     }
-}
-
-/// Marks a circle's pixels.
-pub(super) fn fill_circle(mask: &mut GrayImage, [x, y]: [f32; 2], radius: f32) {
-    /// Corners of the polygon that stands for it: off by less than a tenth of a pixel up to a radius of 80.
-    const CORNERS: usize = 64;
-    let corner = |index: usize| {
-        let turn = std::f32::consts::TAU * index as f32 / CORNERS as f32;
-        [x + radius * libm::cosf(turn), y + radius * libm::sinf(turn)]
-    };
-    let corners: Vec<[f32; 2]> = (0..CORNERS).map(corner).collect();
-    fill(mask, &corners);
 }

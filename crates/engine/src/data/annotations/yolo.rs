@@ -1,7 +1,7 @@
 //! YOLO: a text file for each image, with a line for each defect; empty for a good one.
 
-use super::outline::fill;
-use super::{Marks, blank, damaged};
+use super::outline::Canvas;
+use super::{Marks, damaged};
 use crate::Result;
 
 /// Numbers of a line with a box: class, centre, width and height.
@@ -11,7 +11,7 @@ const OUTLINE: usize = 7;
 
 pub(super) fn read(bytes: &[u8], (width, height): (u32, u32)) -> Result<Marks> {
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("YOLO"))?;
-    let mut mask = blank(width, height)?;
+    let mut mask = Canvas::new(width, height)?;
     let mut boxes = false;
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let numbers: Vec<f32> = line
@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8], (width, height): (u32, u32)) -> Result<Marks> {
                 let points: Vec<[f32; 2]> = points
                     .map(|pair| [pair[0] * width as f32, pair[1] * height as f32])
                     .collect();
-                fill(&mut mask, &points);
+                mask.polygon(&points);
             }
             _ => return Err(damaged("YOLO")),
         }
@@ -34,7 +34,7 @@ pub(super) fn read(bytes: &[u8], (width, height): (u32, u32)) -> Result<Marks> {
     Ok(if boxes {
         Marks::Label(true)
     } else {
-        Marks::Mask(mask)
+        Marks::Mask(mask.into_mask())
     })
 }
 

@@ -1,7 +1,8 @@
 //! From a file's bytes to upright RGB pixels. Files come from anyone, so nothing is allocated
 //! before the header was looked at, and half an image is never taken for a whole one.
 
-use std::io::{Cursor, ErrorKind};
+use std::fs::File;
+use std::io::{BufReader, Cursor, ErrorKind, Read as _, Seek as _};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
@@ -31,12 +32,23 @@ const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
 /// [`Error::Image`], one sentence: empty, no image, a format that is not supported, too large, no
 /// pixels, cut off, or damaged.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
-    decode_as_stored(bytes).map(flatten)
+    let Stored { image, highest } = stored(bytes, Merge::Mean)?;
+    Ok(flatten(with_full_range(image, highest)))
+}
+
+/// The format that a file's beginning tells.
+fn format_of(head: &[u8]) -> Option<ImageFormat> {
+    /// Beginnings of TIFF files with long offsets.
+    const BIG_TIFF: [&[u8]; 2] = [b"II+\0", b"MM\0+"];
+    let is_tiff = BIG_TIFF.iter().any(|start| head.starts_with(start));
+    is_tiff
+        .then_some(ImageFormat::Tiff)
+        .or_else(|| ::image::guess_format(head).ok())
 }
 
 /// How an image file says that its picture is to be turned.
 pub fn orientation(bytes: &[u8]) -> Orientation {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok();
+    let reader = format_of(bytes).map(|format| ImageReader::with_format(Cursor::new(bytes), format));
     let decoder = reader.and_then(|reader| reader.into_decoder().ok());
     decoder.map_or(Orientation::NoTransforms, |mut decoder| turn(&mut decoder))
 }
@@ -69,7 +81,7 @@ fn turn(decoder: &mut impl ImageDecoder) -> Orientation {
 
 /// Whether a file begins as an image does, of a kind that can be opened or not.
 pub fn is_image(bytes: &[u8]) -> bool {
-    ::image::guess_format(bytes).is_ok()
+    format_of(bytes).is_some()
 }
 
 /// Names of the types whose compression loses something, as [`type_name`] says them.
@@ -80,10 +92,9 @@ pub fn type_name(bytes: &[u8]) -> Option<&'static str> {
     /// Where a WebP file names its first block, and the name of a block without loss.
     const BLOCK: std::ops::Range<usize> = 12..16;
     const LOSSLESS: &[u8] = b"VP8L";
-    match ::image::guess_format(bytes) {
-        Ok(ImageFormat::WebP) if bytes.get(BLOCK) == Some(LOSSLESS) => Some("lossless WebP"),
-        Ok(format) => name_of(format),
-        Err(_) => None,
+    match format_of(bytes)? {
+        ImageFormat::WebP if bytes.get(BLOCK) == Some(LOSSLESS) => Some("lossless WebP"),
+        format => name_of(format),
     }
 }
 
@@ -101,8 +112,15 @@ fn name_of(format: ImageFormat) -> Option<&'static str> {
 
 /// Type, width and height (upright) of an image file, without decoding its pixels; none where they cannot be told.
 pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
-    let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    let name = match reader.format()? {
+    /// Bytes that tell the format.
+    const HEAD: u64 = 16;
+    let mut file = BufReader::new(File::open(path).ok()?);
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut head).ok()?;
+    file.rewind().ok()?;
+    let format = format_of(&head)?;
+    let reader = ImageReader::with_format(file, format);
+    let name = match format {
         // there are two kinds
         ImageFormat::WebP => type_name(&std::fs::read(path).ok()?)?,
         other => name_of(other)?,
@@ -134,12 +152,38 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
+    stored(bytes, Merge::Mean).map(|own| own.image)
+}
+
+/// The same for a mask: where it is reduced, the brightest pixel of each block is kept, so that no defect is lost.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_mask(bytes: &[u8]) -> Result<DynamicImage> {
+    stored(bytes, Merge::Brightest).map(|own| own.image)
+}
+
+/// What becomes of the pixels that are made one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merge {
+    Mean,
+    Brightest,
+}
+
+/// A decoded image.
+pub(super) struct Stored {
+    pub(super) image: DynamicImage,
+    /// The highest value of a colour before the image was reduced, if it was and has 16 bits.
+    pub(super) highest: Option<u16>,
+}
+
+fn stored(bytes: &[u8], merge: Merge) -> Result<Stored> {
     if bytes.is_empty() {
         return Err(Error::Image(format!(
             "the file is empty: choose a {FORMATS} image"
         )));
     }
-    let format = ::image::guess_format(bytes).map_err(|_| {
+    let format = format_of(bytes).ok_or_else(|| {
         Error::Image(match other_format(bytes) {
             Some(name) => format!("{name} files are not supported: convert it to PNG or JPEG"),
             None => format!("the file is not an image: choose a {FORMATS} file"),
@@ -184,23 +228,36 @@ pub fn decode_as_stored(bytes: &[u8]) -> Result<DynamicImage> {
         ));
     }
     let orientation = turn(&mut decoder);
-    let mut image = if factor > 1 {
-        reduced(bytes, format, factor, (width, height))?
+    let mut own = if factor > 1 {
+        reduced(bytes, format, factor, (width, height), merge)?
     } else {
-        DynamicImage::from_decoder(decoder).map_err(explain)?
+        Stored {
+            image: DynamicImage::from_decoder(decoder).map_err(explain)?,
+            highest: None,
+        }
     };
-    image.apply_orientation(orientation);
-    Ok(image)
+    own.image.apply_orientation(orientation);
+    Ok(own)
 }
 
-/// The whole number that width and height must be divided by to be decoded; 1, if the image fits as it is.
+/// The power of two that width and height must be divided by to be decoded; 1, if the image fits as it is.
 fn factor_for(width: u32, height: u32, bytes: u64) -> u32 {
-    let fits = |factor: u32| {
-        let (width, height) = (width.div_ceil(factor), height.div_ceil(factor));
-        let bytes = bytes / (u64::from(factor) * u64::from(factor));
+    let fits = |factor: &u32| {
+        let (width, height) = (width.div_ceil(*factor), height.div_ceil(*factor));
+        let bytes = bytes / (u64::from(*factor) * u64::from(*factor));
         check_size(width, height).is_ok() && bytes <= MAX_BYTES
     };
-    (1..=u32::MAX).find(|&factor| fits(factor)).unwrap_or(u32::MAX)
+    let powers = (0..u32::BITS).map(|bits| 1 << bits);
+    powers.into_iter().find(fits).unwrap_or(1 << (u32::BITS - 1))
+}
+
+/// By how much an image of this size is reduced while it is decoded; 1 for most.
+///
+/// # Errors
+/// [`Error::Image`] for sizes that cannot be decoded.
+pub(crate) fn reduction(width: u32, height: u32) -> Result<u32> {
+    check_reducible(width, height)?;
+    Ok(factor_for(width, height, 0))
 }
 
 /// Width and height, upright, of the image of a file on disk that is reduced while it is decoded; none for others.
@@ -225,15 +282,10 @@ fn check_reducible(width: u32, height: u32) -> Result<()> {
 }
 
 #[cfg(feature = "large-images")]
-fn reduced(
-    bytes: &[u8],
-    format: ImageFormat,
-    factor: u32,
-    (width, height): (u32, u32),
-) -> Result<DynamicImage> {
+fn reduced(bytes: &[u8], format: ImageFormat, factor: u32, size: (u32, u32), merge: Merge) -> Result<Stored> {
     use super::large::{Refused, decode};
-    decode(bytes, format, factor).map_err(|refused| match refused {
-        Refused::Whole => too_large(width, height, MAX_PIXELS),
+    decode(bytes, format, factor, merge).map_err(|refused| match refused {
+        Refused::Whole => whole_only(format, size),
         Refused::Damaged => {
             let name = name_of(format).unwrap_or("image");
             Error::Image(format!(
@@ -244,8 +296,27 @@ fn reduced(
 }
 
 #[cfg(not(feature = "large-images"))]
-fn reduced(_: &[u8], _: ImageFormat, _: u32, (width, height): (u32, u32)) -> Result<DynamicImage> {
-    Err(too_large(width, height, MAX_PIXELS))
+fn reduced(_: &[u8], format: ImageFormat, _: u32, size: (u32, u32), _: Merge) -> Result<Stored> {
+    Err(whole_only(format, size))
+}
+
+/// Of images that cannot be reduced while they are decoded.
+fn whole_only(format: ImageFormat, (width, height): (u32, u32)) -> Error {
+    if check_size(width, height).is_ok() {
+        // deep colour
+        return needs_memory();
+    }
+    let kind = match format {
+        ImageFormat::Png => "an interlaced PNG file",
+        ImageFormat::Jpeg => "such a JPEG file",
+        ImageFormat::Tiff => "such a TIFF file",
+        _ => name_of(format).unwrap_or("such a file"),
+    };
+    Error::Image(format!(
+        "the image is too large ({width} x {height} pixels) for {kind}: save it as an ordinary PNG, JPEG or TIFF file, or make \
+         it smaller than {} megapixels and {MAX_SIDE} pixels a side",
+        MAX_PIXELS / 1_000_000
+    ))
 }
 
 /// Width and height in a PNG file's first chunk.
@@ -283,6 +354,10 @@ fn too_large(width: u32, height: u32, most: u64) -> Error {
     ))
 }
 
+fn needs_memory() -> Error {
+    Error::Image("the image needs too much memory: make it smaller or save it with 8 bits per channel".into())
+}
+
 fn cut_off(format: &str) -> Error {
     Error::Image(format!("the {format} file is cut off: copy or download it again"))
 }
@@ -291,9 +366,7 @@ fn cut_off(format: &str) -> Error {
 fn explain(format: &str, error: &ImageError) -> Error {
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(format),
-        ImageError::Limits(_) => Error::Image(
-            "the image needs too much memory: make it smaller or save it with 8 bits per channel".into(),
-        ),
+        ImageError::Limits(_) => needs_memory(),
         ImageError::Unsupported(_) => Error::Image(format!(
             "the file uses a kind of {format} that is not supported: save it again as an ordinary PNG or JPEG"
         )),
@@ -342,16 +415,18 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
     found.map(|(_, name)| name)
 }
 
-/// Numbers of colours that JPEG files have: of a frame's segment.
+/// Number of colours of a JPEG file, and whether it is progressive.
 #[cfg(feature = "large-images")]
-pub(super) fn jpeg_components(bytes: &[u8]) -> Option<u8> {
+pub(super) fn jpeg_kind(bytes: &[u8]) -> Option<(u8, bool)> {
     /// Markers of frames of all kinds; three others lie between them.
     const FRAMES: std::ops::RangeInclusive<u8> = 0xc0..=0xcf;
     const OTHERS: [u8; 3] = [0xc4, 0xc8, 0xcc];
+    const PROGRESSIVE: u8 = 0xc2;
     let mut found = None;
     jpeg_segments(bytes, |marker, segment| {
         if FRAMES.contains(&marker) && !OTHERS.contains(&marker) {
-            found = segment.get(COMPONENTS_OF_FRAME).copied();
+            let components = segment.get(COMPONENTS_OF_FRAME).copied();
+            found = components.map(|components| (components, marker == PROGRESSIVE));
         }
     })?;
     found
@@ -408,7 +483,6 @@ fn jpeg_segments(bytes: &[u8], mut see: impl FnMut(u8, &[u8])) -> Option<()> {
 
 /// Brings every kind of pixel to RGB over a white ground.
 fn flatten(image: DynamicImage) -> RgbImage {
-    let image = with_full_range(image);
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }
@@ -425,17 +499,16 @@ fn flatten(image: DynamicImage) -> RgbImage {
 }
 
 /// Cameras of 12 bits save values of 16 bits that leave the highest four empty, which would be nearly black.
-fn with_full_range(image: DynamicImage) -> DynamicImage {
+///
+/// `highest` is the highest value, where it is known.
+fn with_full_range(image: DynamicImage, highest: Option<u16>) -> DynamicImage {
     const FULL: u16 = (1 << 12) - 1;
     let channels = usize::from(image.color().channel_count());
     let colours = channels - usize::from(image.color().has_alpha());
     let stretch = |values: &mut [u16]| {
         let pixels = values.chunks_exact(channels);
-        let highest = pixels
-            .flat_map(|pixel| &pixel[..colours])
-            .max()
-            .copied()
-            .unwrap_or_default();
+        let found = || pixels.flat_map(|pixel| &pixel[..colours]).max().copied();
+        let highest = highest.or_else(found).unwrap_or_default();
         if !(u16::from(u8::MAX) + 1..=FULL).contains(&highest) {
             return;
         }

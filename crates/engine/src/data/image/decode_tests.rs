@@ -276,12 +276,13 @@ fn images_beyond_the_largest_size_are_reduced_and_upright() {
         let path = folder.path().join("image");
         std::fs::write(&path, &bytes).expect("writes");
         assert_eq!(reduced_from(&path), Some((width, height)));
+        assert_eq!(reduction(width, height).ok(), Some(2));
         let cut = message(&bytes[..bytes.len() / 2]);
         assert!(cut.contains("cut off"), "{format:?}: {cut}");
     }
     // what can only be decoded as a whole
     let said = message(&encode(&image, ImageFormat::Bmp));
-    assert!(said.contains("too large (26000 x 12"), "{said}");
+    assert!(said.contains("too large (26000 x 12 pixels) for BMP"), "{said}");
     // turned as the file says
     let turned = with_orientation(&encode(&image, ImageFormat::Jpeg), 6);
     assert_eq!(decode(&turned).expect("is decoded").dimensions(), (6, 13_000));

@@ -12,7 +12,7 @@ mod rotate;
 pub use ::image::metadata::Orientation;
 pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 
-pub(crate) use decode::{check_size, is_sideways};
+pub(crate) use decode::{decode_mask, is_sideways, reduction};
 
 pub use decode::{
     LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, is_image, orientation, probe, read, reduced_from,
