@@ -138,7 +138,8 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
     let analyses = number("DESTSEG_IMAGES").unwrap_or(ANALYSES);
     for part in 0..PARTS {
         let more = copies(&format!("more{part}-"), analyses / PARTS)?;
-        page.analyse(&more, limit).await?;
+        let longer = u32::try_from(analyses.div_ceil(ANALYSES))?;
+        page.analyse(&more, limit * longer).await?;
         borders.push(spy::memory(&page).await?);
     }
     check(&format!("{analyses} analyses"), &borders)

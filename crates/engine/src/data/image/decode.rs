@@ -1,8 +1,7 @@
 //! From a file's bytes to upright RGB pixels. Files come from anyone, so nothing is allocated
 //! before the header was looked at, and half an image is never taken for a whole one.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, ErrorKind, Read as _, Seek as _};
+use std::io::{Cursor, ErrorKind, Read as _, Seek as _};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
@@ -114,7 +113,7 @@ fn name_of(format: ImageFormat) -> Option<&'static str> {
 pub fn probe(path: &Path) -> Option<(&'static str, (u32, u32))> {
     /// Bytes that tell the format.
     const HEAD: u64 = 16;
-    let mut file = BufReader::new(File::open(path).ok()?);
+    let mut file = ImageReader::open(path).ok()?.into_inner();
     let mut head = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut head).ok()?;
     file.rewind().ok()?;
