@@ -184,7 +184,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if let Some(note) = incomplete(&detector, &args.model, args.teacher.as_deref()) {
         eprintln!("note: {}: {note}", args.model.display());
     }
-    let files = FileFacts::probe(images.iter().flatten().map(|own| &own.path));
+    let facts: Vec<_> = images
+        .iter()
+        .map(|own| image::probe(&own.as_ref().ok()?.path))
+        .collect();
+    let files = FileFacts::of(facts.iter().flatten().copied());
     if let Some(note) = detector.note_on(files.as_ref()) {
         eprintln!("note: {note}");
     }
@@ -194,7 +198,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let (mut rows, mut reduced) = (Vec::new(), Vec::new());
     // where results are read on the screen, they show how far it is
     let mut counter = (!stdout().is_terminal()).then(|| Counter::new("analysing", "", all));
-    for (done, image) in images.into_iter().enumerate() {
+    for (done, (image, fact)) in images.into_iter().zip(facts).enumerate() {
         let (path, line) = match image {
             Ok(own) => {
                 let name = names.next().unwrap_or_default();
@@ -207,7 +211,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
             Ok((line, row)) => {
                 show(&line)?;
                 rows.push(row);
-                reduced.extend(path.and_then(|path| Some((image::reduced_from(&path)?, path))));
+                let size = fact.map(|(_, size)| size);
+                let large = size.filter(|&(width, height)| image::is_large(width, height));
+                reduced.extend(large.zip(path));
             }
             Err(err) if all == 1 => return Err(err),
             // one bad file must not cost the others their result

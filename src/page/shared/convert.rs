@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use destseg_engine::data::image::{MAX_PIXELS, MAX_SIDE};
+use destseg_engine::data::image;
 
 use super::content::{read, slice};
 use super::js::{call, get};
@@ -18,7 +18,7 @@ use super::js::{call, get};
 const WORKER: &str = "./worker_converter_loader.js";
 /// Bytes that tell what a file is, and the size of a PNG file's image.
 const HEAD: f64 = 24.0;
-/// No image of [`MAX_PIXELS`] takes fewer bytes as a JPEG file.
+/// No image of [`image::MAX_PIXELS`] takes fewer bytes as a JPEG file.
 const LEAST_LARGE_JPEG: f64 = 1e6;
 /// Files whose pictures are kept: one is looked at by the engine and shown several times.
 const KEPT: usize = 4;
@@ -64,23 +64,12 @@ impl Decoder {
 async fn is_large(file: &Blob, head: &[u8]) -> bool {
     const PNG: &[u8] = b"\x89PNG";
     const JPEG: &[u8] = b"\xff\xd8\xff";
-    /// Where a PNG file has its image's width and height.
-    const SIZE: std::ops::Range<usize> = 16..24;
     let size = match head {
-        _ if head.starts_with(PNG) => head.get(SIZE).map(|size| {
-            let side = |at: usize| {
-                size[at..at + 4]
-                    .iter()
-                    .fold(0, |sum, &byte| sum << 8 | u32::from(byte))
-            };
-            (side(0), side(4))
-        }),
+        _ if head.starts_with(PNG) => image::png_size(head),
         _ if head.starts_with(JPEG) && file.size() > LEAST_LARGE_JPEG => jpeg_size(file).await,
         _ => None,
     };
-    size.is_some_and(|(width, height)| {
-        width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS
-    })
+    size.is_some_and(|(width, height)| image::is_large(width, height))
 }
 
 /// Width and height of a JPEG file's image.

@@ -11,7 +11,7 @@ use super::RgbImage;
 use crate::{Error, Result};
 
 /// The longest side of a decoded image, in pixels.
-pub const MAX_SIDE: u32 = 25_000;
+const MAX_SIDE: u32 = 25_000;
 /// The largest area of a decoded image, in pixels.
 pub const MAX_PIXELS: u64 = 100_000_000;
 /// The most memory that one decoded image may take, in bytes; deep colour reaches it first.
@@ -244,10 +244,10 @@ fn factor_for(width: u32, height: u32, bytes: u64) -> u32 {
     let fits = |factor: &u32| {
         let (width, height) = (width.div_ceil(*factor), height.div_ceil(*factor));
         let bytes = bytes / (u64::from(*factor) * u64::from(*factor));
-        check_size(width, height).is_ok() && bytes <= MAX_BYTES
+        !is_large(width, height) && bytes <= MAX_BYTES
     };
-    let powers = (0..u32::BITS).map(|bits| 1 << bits);
-    powers.into_iter().find(fits).unwrap_or(1 << (u32::BITS - 1))
+    let mut powers = (0..u32::BITS).map(|bits| 1 << bits);
+    powers.find(fits).unwrap_or(1 << (u32::BITS - 1))
 }
 
 /// By how much an image of this size is reduced while it is decoded; 1 for most.
@@ -259,10 +259,9 @@ pub(crate) fn reduction(width: u32, height: u32) -> Result<u32> {
     Ok(factor_for(width, height, 0))
 }
 
-/// Width and height, upright, of the image of a file on disk that is reduced while it is decoded; none for others.
-pub fn reduced_from(path: &Path) -> Option<(u32, u32)> {
-    let (_, (width, height)) = probe(path)?;
-    check_size(width, height).is_err().then_some((width, height))
+/// Whether an image of this size is larger than images are when they are decoded.
+pub fn is_large(width: u32, height: u32) -> bool {
+    width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS
 }
 
 /// Whether there is something to decode, and whether it is not too large even to be reduced.
@@ -277,7 +276,11 @@ fn check_reducible(width: u32, height: u32) -> Result<()> {
 
 #[cfg(not(feature = "large-images"))]
 fn check_reducible(width: u32, height: u32) -> Result<()> {
-    check_size(width, height)
+    check_pixels(width, height)?;
+    if is_large(width, height) {
+        return Err(too_large(width, height, MAX_PIXELS));
+    }
+    Ok(())
 }
 
 #[cfg(feature = "large-images")]
@@ -301,7 +304,7 @@ fn reduced(_: &[u8], format: ImageFormat, _: u32, size: (u32, u32), _: Merge) ->
 
 /// Of images that cannot be reduced while they are decoded.
 fn whole_only(format: ImageFormat, (width, height): (u32, u32)) -> Error {
-    if check_size(width, height).is_ok() {
+    if !is_large(width, height) {
         // deep colour
         return needs_memory();
     }
@@ -318,8 +321,8 @@ fn whole_only(format: ImageFormat, (width, height): (u32, u32)) -> Error {
     ))
 }
 
-/// Width and height in a PNG file's first chunk.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+/// Width and height in a PNG file's first chunk, which its first 24 bytes hold.
+pub fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     Some((number(16)?, number(20)?))
 }
@@ -329,14 +332,6 @@ fn check_pixels(width: u32, height: u32) -> Result<()> {
         return Err(Error::Image(format!(
             "the image has no pixels ({width} x {height}): choose another file"
         )));
-    }
-    Ok(())
-}
-
-pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
-    check_pixels(width, height)?;
-    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(too_large(width, height, MAX_PIXELS));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 pub(crate) use decode::{decode_mask, is_sideways, reduction};
 
 pub use decode::{
-    LOSSY, MAX_PIXELS, MAX_SIDE, decode, decode_as_stored, is_image, orientation, probe, read, reduced_from,
+    LOSSY, MAX_PIXELS, decode, decode_as_stored, is_image, is_large, orientation, png_size, probe, read,
     type_name,
 };
 pub use resize::{resize, resize_mask, resize_mask_values};
