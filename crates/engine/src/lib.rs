@@ -24,6 +24,16 @@ pub mod synthesis;
 pub mod train;
 pub mod verdict;
 
+// the tests' shared modules name this crate
+#[cfg(test)]
+extern crate self as destseg_engine;
+
+#[cfg(test)]
+#[path = "../../../tests/support/arrays.rs"]
+mod arrays;
+#[cfg(test)]
+#[path = "../../../tests/support/formula.rs"]
+mod formula;
 #[cfg(test)]
 pub(crate) mod test_support;
 
