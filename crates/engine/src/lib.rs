@@ -33,6 +33,10 @@ extern crate self as destseg_engine;
 mod arrays;
 #[cfg(test)]
 #[path = "../../../tests/support/formula.rs"]
+#[expect(
+    dead_code,
+    reason = "the published teacher's weights are for the tests of the programs"
+)]
 mod formula;
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -9,13 +9,13 @@ use super::draem::{DraemConfig, DraemRecipe};
 use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
-use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::config::{FusionInput, InputLayout, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
 use crate::data::facts::FileFacts;
 use crate::data::image::is_image;
 use crate::files::storage::Precision;
 use crate::files::teacher;
 use crate::inspect::{FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord};
-use crate::train::Trained;
+use crate::train::{Measuring, Trained};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
@@ -282,6 +282,52 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.input_size,
             Body::Bank { config, .. } => config.input_size,
             Body::Draem { config, .. } => config.input_size,
+        }
+    }
+
+    /// How images of other shapes and sizes are shown to the network.
+    pub fn fit(&self) -> InputLayout {
+        match &self.body {
+            Body::Networks { config, .. } => config.fit,
+            Body::Bank { config, .. } => config.fit,
+            Body::Draem { config, .. } => config.fit,
+        }
+    }
+
+    /// Whether the model's scores are probabilities; distances have no upper end.
+    pub fn gives_probabilities(&self) -> bool {
+        match &self.body {
+            Body::Networks { config, .. } => config.segmentation.is_some(),
+            Body::Bank { .. } => false,
+            Body::Draem { .. } => true,
+        }
+    }
+
+    /// How the model's thresholds were measured.
+    pub fn measuring(&self) -> Measuring {
+        let plain = |held_out, seed| Measuring {
+            synthesis: Default::default(),
+            augment: Default::default(),
+            held_out,
+            seed,
+        };
+        match &self.body {
+            Body::Networks { config, training } => {
+                let recipe = training.as_ref().map(|own| own.config.clone());
+                let recipe = recipe.unwrap_or_else(|| TrainConfig::preset(config.preset));
+                Measuring {
+                    synthesis: recipe.synthesis,
+                    augment: recipe.augment,
+                    held_out: recipe.held_out,
+                    seed: recipe.seed,
+                }
+            }
+            Body::Bank { config, .. } => plain(config.held_out, config.seed),
+            Body::Draem { config, training } => {
+                let recipe = training.as_ref().map(|own| own.config.clone());
+                let recipe = recipe.unwrap_or_else(|| DraemRecipe::preset(config.preset()));
+                plain(recipe.held_out, recipe.seed)
+            }
         }
     }
 

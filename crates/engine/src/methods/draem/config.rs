@@ -7,6 +7,9 @@ use crate::{Error, Result};
 
 /// Channels of the first blocks of the published networks.
 const PAPER_WIDTHS: [usize; 2] = [128, 64];
+/// Widths and input of the networks that a CPU trains.
+const COMPACT_WIDTHS: [usize; 2] = [16, 8];
+const COMPACT_SIZE: usize = 192;
 /// Most channels of a first block: no published network has more, and a hostile file must not ask for terabytes.
 const MOST_WIDTH: usize = 256;
 /// Sides of the input: the discriminative network halves an image five times, and two by two pixels must be left.
@@ -95,35 +98,36 @@ impl DraemConfig {
     }
 }
 
-impl DraemSettings {
-    /// Networks and recipe of a preset: the published ones, or small ones that two CPU cores train in a quarter of an hour.
+impl DraemRecipe {
+    /// The published recipe, or one for small networks that two CPU cores follow in a quarter of an hour.
     pub fn preset(preset: Preset) -> Self {
-        match preset {
-            Preset::Paper => Self {
-                model: DraemConfig::new(PAPER_WIDTHS),
-                training: DraemRecipe {
-                    epochs: 700,
-                    steps: 0,
-                    batch: 8,
-                    learning_rate: 1e-4,
-                    held_out: 0.1,
-                    seed: 0,
+        let (epochs, steps, batch, learning_rate) = match preset {
+            Preset::Paper => (700, 0, 8, 1e-4),
+            Preset::Compact => (0, 600, 4, 1e-3),
+        };
+        Self {
+            epochs,
+            steps,
+            batch,
+            learning_rate,
+            held_out: 0.1,
+            seed: 0,
+        }
+    }
+}
+
+impl DraemSettings {
+    /// Networks and recipe of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        Self {
+            model: match preset {
+                Preset::Paper => DraemConfig::new(PAPER_WIDTHS),
+                Preset::Compact => DraemConfig {
+                    input_size: COMPACT_SIZE,
+                    ..DraemConfig::new(COMPACT_WIDTHS)
                 },
             },
-            Preset::Compact => Self {
-                model: DraemConfig {
-                    input_size: 192,
-                    ..DraemConfig::new([16, 8])
-                },
-                training: DraemRecipe {
-                    epochs: 0,
-                    steps: 600,
-                    batch: 4,
-                    learning_rate: 1e-3,
-                    held_out: 0.1,
-                    seed: 0,
-                },
-            },
+            training: DraemRecipe::preset(preset),
         }
     }
 }

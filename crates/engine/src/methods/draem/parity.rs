@@ -167,11 +167,9 @@ fn losses_and_their_gradients_are_the_references() {
     close("focal", f64::from(loss), number(&expected["loss_f64"]), 1e-5);
 
     let expected = &fixture["image_score"];
-    let maps = images("score_map", 2, 64);
-    scores(
-        maps.into_iter().map(|map| map.data[..64 * 64].to_vec()).collect(),
-        &expected["scores"],
-    );
+    let maps = input("score_map", 1.0, [2, 1, 64, 64]);
+    let map = |map: Grid| map.data.iter().map(|value| value + 0.5).collect();
+    scores(maps.into_iter().map(map).collect(), &expected["scores"]);
 }
 
 /// Compares a gradient times `scale` with what is known of it.
@@ -225,6 +223,9 @@ fn step(network: &mut TrainedNetwork, number: usize, rate: f64, batch: usize) ->
 
 #[test]
 fn a_training_follows_the_reference() {
+    /// In `f32` the reference itself is apart by 5e-6 from `f64`; Winograd's transforms round more, measured 7e-5 in the
+    /// losses and 2e-4 in the reconstruction after five steps.
+    const APART: [f64; 2] = [1e-4, 3e-4];
     let Some(fixture) = expected("draem/train_expected.json") else {
         return;
     };
@@ -245,7 +246,7 @@ fn a_training_follows_the_reference() {
                     &format!("{run}, {number}, {part}"),
                     f64::from(ours),
                     theirs(part),
-                    5e-5,
+                    APART[0],
                 );
             }
         }
@@ -268,7 +269,7 @@ fn a_training_follows_the_reference() {
             "reconstruction",
             &reconstructions,
             &expected["reconstruction"],
-            1e-4,
+            APART[1],
         );
         let maps: Vec<Vec<f32>> = outputs.iter().map(|own| anomaly(&own[1])).collect();
         check("probability", &maps.concat(), &expected["probability"], 1e-4);
@@ -279,6 +280,9 @@ fn a_training_follows_the_reference() {
 fn the_first_step_has_the_references_gradients() {
     /// So large that the rounding of the weights does not show.
     const RATE: f64 = 1e3;
+    /// Of a gradient's length. Those of the scales of batch normalisations are small differences of large sums, measured
+    /// 2.6e-4; all others keep to 5e-5.
+    const GRADIENT: f64 = 3e-4;
     let Some(fixture) = expected("draem/train_expected.json") else {
         return;
     };
@@ -310,13 +314,13 @@ fn the_first_step_has_the_references_gradients() {
             let ours = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
             let what = format!("{name}, widths {widths:?}");
             assert!(
-                (ours - theirs).abs() <= 1e-4 * theirs,
+                (ours - theirs).abs() <= GRADIENT * theirs,
                 "{what}: {ours} is not {theirs}"
             );
             let firsts = expected["first3"].as_array().expect("is a list");
             for (ours, first) in gradient.iter().zip(firsts) {
                 assert!(
-                    (ours - number(first)).abs() <= 1e-4 * theirs,
+                    (ours - number(first)).abs() <= GRADIENT * theirs,
                     "{what}: {ours} is not {first}"
                 );
             }
