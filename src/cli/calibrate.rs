@@ -8,7 +8,7 @@ use super::common::open_device;
 use super::retrain::{Good, RetrainArgs};
 use super::threshold::ThresholdArgs;
 use super::train::{report, report_as, report_ready};
-use destseg_engine::config::{FEWEST_IMAGES, Method, Preset, TrainConfig};
+use destseg_engine::config::{FEWEST_IMAGES, Preset, TrainConfig};
 use destseg_engine::data::image;
 use destseg_engine::error::{count, percent};
 use destseg_engine::inspect::{Detector, Familiarity};
@@ -147,12 +147,6 @@ fn note_trained_on(args: &Args, file: &ModelFile, good: &Good, measured: &Recali
 
 /// Measures thresholds and the familiarity record anew; returns the number of good images, unless the thresholds are kept.
 async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Option<usize>> {
-    if file.header.method() == Method::Patchcore {
-        bail!(
-            "{} holds a PatchCore memory bank, whose thresholds are measured when it is built: build it again",
-            args.files.model.display()
-        );
-    }
     let teacher = args.files.teacher(file)?;
     let (device, _) = open_device(args.files.device).await?;
     let too_few = || {

@@ -192,15 +192,14 @@ impl Plane {
         let total: f64 = (0..WINDOW.0).map(|place| weight(place.abs_diff(reach))).sum();
         let weights: Vec<f64> = (0..=reach).map(|distance| weight(distance) / total).collect();
         let mut blurred: Vec<f64> = self.values.iter().map(|value| value * weights[0]).collect();
-        for (distance, weight) in weights.iter().enumerate().skip(1) {
-            for (at, blurred) in blurred.iter_mut().enumerate() {
-                let place = at / stride % length;
-                if place >= distance {
-                    *blurred += weight * self.values[at - distance * stride];
-                }
-                if place + distance < length {
-                    *blurred += weight * self.values[at + distance * stride];
-                }
+        let lines = self.values.chunks_exact(stride * length);
+        for (values, blurred) in lines.zip(blurred.chunks_exact_mut(stride * length)) {
+            for (distance, weight) in weights.iter().enumerate().take(length).skip(1) {
+                let shift = distance * stride;
+                let rest = values.len() - shift;
+                let add = |(to, from): (&mut f64, &f64)| *to += weight * from;
+                blurred[shift..].iter_mut().zip(&values[..rest]).for_each(add);
+                blurred[..rest].iter_mut().zip(&values[shift..]).for_each(add);
             }
         }
         self.with(blurred.into_iter())
