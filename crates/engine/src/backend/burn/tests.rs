@@ -195,8 +195,9 @@ fn networks_of_their_own_learn_as_on_the_cpu() {
     };
     let step = |place: &Place| {
         let mut network = TrainedNetwork::new(&graph, weights.clone(), Rule::new(&recipe), place);
+        // so long a step that the weights are the gradients
         let size = StepSize {
-            rate: 1e-4,
+            rate: 1e3,
             head: 1.0,
             step: 0,
         };
@@ -204,12 +205,11 @@ fn networks_of_their_own_learn_as_on_the_cpu() {
         (said, block_on(network.weights()).expect("reads"))
     };
     let (ours, after) = step(&Place::Cpu);
-    assert!(distance(&after, &weights) > 1e-2, "the step changes nothing");
     for (device, tolerance) in devices() {
         let (theirs, moved) = step(&Place::Burn(device.clone()));
         assert!((ours - theirs).abs() < tolerance * ours, "{ours} {theirs} on {device:?}");
         let apart = distance(&moved, &after);
-        assert!(apart < 1e-2, "weights are apart by {apart} on {device:?}");
+        assert!(apart < 2e-2, "gradients are apart by {apart} on {device:?}");
     }
 }
 
