@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::common::open_device;
-use super::retrain::{Good, RetrainArgs, take};
+use super::retrain::{Good, RetrainArgs};
 use super::threshold::ThresholdArgs;
 use super::train::{report, report_as, report_ready};
-use destseg_engine::arch::weights::Weights;
-use destseg_engine::backend::device::Device;
 use destseg_engine::config::{FEWEST_IMAGES, Preset, TrainConfig};
 use destseg_engine::data::image;
 use destseg_engine::error::{count, percent};
+use destseg_engine::inspect::{Detector, Familiarity};
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
-use destseg_engine::train::Trainer;
+use destseg_engine::train::Recalibration;
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
 use destseg_engine::verdict::corrections::Correction;
 
@@ -51,7 +50,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut file = args.files.open()?;
-    args.threshold.check(gives_probabilities(&file))?;
+    args.threshold.check(file.header.gives_probabilities())?;
     let measured = match &args.data {
         Some(data) => measure(&args, data, &mut file).await?,
         None if args.restore => {
@@ -78,12 +77,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
     args.files.write(&file)
 }
 
-/// Whether the model's scores are probabilities.
-fn gives_probabilities(file: &ModelFile) -> bool {
-    let networks = file.header.networks();
-    networks.is_ok_and(|model| model.segmentation.is_some())
-}
-
 /// What was measured, in a sentence: the good images are not held out of a training.
 fn summary(calibration: &Calibration) -> String {
     let quality = calibration.quality();
@@ -98,19 +91,17 @@ fn summary(calibration: &Calibration) -> String {
 /// lost.
 async fn check_part(
     args: &Args,
-    file: &ModelFile,
-    (good, trainer): (&Good, &Trainer),
-    (teacher, device): (&Weights, &Device),
+    detector: &Detector,
+    (good, measured): (&Good, &Recalibration),
 ) -> Result<()> {
     /// Images that are looked at.
     const MOST: usize = 100;
     /// Images that are named.
     const NAMED: usize = 3;
-    let detector = methods::detector(file, Some(teacher), device)?;
-    let images = trainer.good_images();
+    let images = measured.good_images();
     let every = images.len().div_ceil(MOST).max(1);
     let (mut unfamiliar, mut all) = (Vec::new(), 0);
-    for (image, &index) in images.iter().zip(trainer.good_indices()).step_by(every) {
+    for (image, &index) in images.zip(measured.good_indices()).step_by(every) {
         let found = detector.detect_pixels(&image::to_f32(image)).await?;
         if detector.is_unfamiliar(found.distance, found.difference) == Some(true) {
             unfamiliar.push(good.file(index).display().to_string());
@@ -137,20 +128,19 @@ async fn check_part(
 }
 
 /// Says that the good images seem to be those of the training, where the model has seen some that are looked at now.
-fn note_trained_on(args: &Args, file: &ModelFile, good: &Good, trainer: &Trainer) {
-    let Some(record) = file.header.training() else {
+fn note_trained_on(args: &Args, file: &ModelFile, good: &Good, measured: &Recalibration) {
+    let Some((data, images)) = file.header.trained_on() else {
         return;
     };
-    let held_none_out = record.config.held_out == 0.0;
+    let held_none_out = file.header.measuring().held_out == 0.0;
     let trained_on = match held_none_out {
         true => good.images.len(),
-        false => trainer.image_count(),
+        false => good.images.len() - measured.held_out(),
     };
-    if (args.all || held_none_out) && record.data == good.name && record.images == trained_on {
+    if (args.all || held_none_out) && data == good.name && images == trained_on {
         eprintln!(
-            "note: these look like the images of the training ({}, {trained_on} of them trained on): what is measured on \
-             them is too optimistic, so give good images that the model has not seen",
-            record.data
+            "note: these look like the images of the training ({data}, {trained_on} of them trained on): what is measured on \
+             them is too optimistic, so give good images that the model has not seen"
         );
     }
 }
@@ -169,45 +159,43 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Optio
     if good.images.len() < FEWEST_IMAGES {
         bail!(too_few());
     }
-    let has_segmentation = gives_probabilities(file);
-    let mut trainer = args
-        .files
-        .trainer_on(file, &good, (&teacher, &device), |config| {
-            if config.held_out == 0.0 {
-                config.held_out = TrainConfig::preset(Preset::Compact).held_out;
-            }
-            if !has_segmentation {
-                config.segmentation.steps = 0;
-                config.student.steps = config.student.steps.max(1);
-            }
-        })?;
+    let mut measuring = file.header.measuring();
+    if measuring.held_out == 0.0 {
+        measuring.held_out = TrainConfig::preset(Preset::Compact).held_out;
+    }
+    let textures = args.files.textures(file)?;
+    let detector = || methods::detector(file, Some(&teacher), &device);
+    let mut measured = Recalibration::new(detector()?, measuring, textures, &good.images, good.views());
     if !args.new_part {
-        check_part(args, file, (&good, &trainer), (&teacher, &device)).await?;
+        check_part(args, &detector()?, (&good, &measured)).await?;
     }
     if args.keep_thresholds {
-        let familiarity = trainer.familiarity().await?.with_context(too_few)?;
-        if let Some(note) = familiarity.record().kinds_note() {
-            eprintln!("note: {note}");
-        }
+        let familiarity = measured.familiarity().await?.with_context(too_few)?;
+        note_kinds(&familiarity);
         file.set_familiarity(Some(familiarity));
         return Ok(None);
     }
-    note_trained_on(args, file, &good, &trainer);
+    note_trained_on(args, file, &good, &measured);
     if args.all {
-        trainer.hold_out_all();
+        measured.hold_out_all();
     }
-    let trained = trainer.finish(None).await?;
-    for note in trained.notes() {
-        eprintln!("note: {note}");
-    }
-    let measured = trained.calibration.clone().with_context(too_few)?;
-    let before = file.header.calibration.replace(measured);
-    take(file, trained);
+    let thresholds = measured.calibration().await?.with_context(too_few)?;
+    let familiarity = measured.familiarity().await?;
+    familiarity.iter().for_each(note_kinds);
+    let before = file.header.calibration.replace(thresholds);
+    file.set_familiarity(familiarity);
     if let (Some(before), Some(own)) = (&before, &mut file.header.calibration) {
         keep_promise(args, before, own);
         keep_corrections(args, before, own);
     }
     Ok(Some(good.images.len()))
+}
+
+/// Says what to know about the good images.
+fn note_kinds(familiarity: &Familiarity) {
+    if let Some(note) = familiarity.record().kinds_note() {
+        eprintln!("note: {note}");
+    }
 }
 
 /// Takes over what was said about images. How they look is forgotten: that was told by the record of before.

@@ -16,9 +16,9 @@ use destseg_engine::config::{InputLayout, TeacherKind};
 use destseg_engine::data::dataset::{LoadedImages, files_below, load_good};
 use destseg_engine::data::{image, labelled, paths};
 use destseg_engine::inspect::Detector;
-use destseg_engine::methods;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
 use destseg_engine::methods::open::{self, Opened};
+use destseg_engine::methods::{self, draem};
 use destseg_engine::synthesis::TextureSource;
 
 /// The teacher of the compact preset, so that its models need no second file.
@@ -121,6 +121,11 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             })?;
             (file.header.teacher(), weights)
         }
+        Opened::HalfOfDraem(_) => bail!(
+            "{} holds a network of DRAEM: give the file of the {} teacher",
+            path.display(),
+            kind.id()
+        ),
     };
     if found != kind {
         bail!(
@@ -187,6 +192,11 @@ pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
             path.display(),
             kind.id()
         ),
+        Opened::HalfOfDraem(half) => Err(anyhow!(
+            "{}: {}: join both with `destseg import`",
+            path.display(),
+            draem::other_half(&half)
+        )),
     }
 }
 

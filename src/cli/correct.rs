@@ -12,7 +12,7 @@ use super::retrain::{RetrainArgs, take};
 use super::train::report;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::Device;
-use destseg_engine::config::{MOST_STEPS, Preset, Schedule, TrainConfig};
+use destseg_engine::config::{MOST_STEPS, ModelConfig, Preset, Schedule, TrainConfig};
 use destseg_engine::data::dataset::some_image_files;
 use destseg_engine::data::image::{self, GrayImage};
 use destseg_engine::data::{labelled, mask};
@@ -259,8 +259,8 @@ async fn train(
     (teacher, device): (&Weights, &Device),
 ) -> Result<()> {
     let model = &args.files.model;
-    let networks = file.header.networks().map_err(|err| err.in_file(model))?;
-    if networks.segmentation.is_none() {
+    let is_trainable = |networks: &ModelConfig| networks.segmentation.is_some();
+    if !file.header.networks().is_ok_and(is_trainable) {
         bail!(
             "{} has no segmentation network to train further: leave out --data",
             model.display()

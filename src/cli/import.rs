@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use super::common::{open_file, refuse_existing, write_file};
 use destseg_engine::files::storage::Precision;
+use destseg_engine::methods::draem;
 use destseg_engine::methods::file::{Body, teacher_to_bytes};
 use destseg_engine::methods::open::Opened;
 
@@ -13,12 +14,13 @@ use destseg_engine::methods::open::Opened;
 #[command(
     after_help = "What FILE is decides its content, not its name: a checkpoint of the reference implementation \
     (.pckl), a state dict of torchvision's resnet18 or of efficientnet-lite0 as teacher (.pth, .pt, \
-    .safetensors), a file of an older destseg, or the state of a training (.checkpoint). PyTorch's files are \
-    read as data; nothing in them is run."
+    .safetensors), a file of an older destseg, or the state of a training (.checkpoint). A model of DRAEM is two \
+    checkpoints: give both. PyTorch's files are read as data; nothing in them is run."
 )]
 pub(super) struct Args {
-    /// File to convert.
-    file: PathBuf,
+    /// File to convert; of DRAEM both files.
+    #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Model or teacher file to write.
     #[arg(short, long)]
     out: PathBuf,
@@ -32,7 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     refuse_existing(&args.out, args.force)?;
-    let (bytes, found, count) = match open_file(&args.file)? {
+    let (bytes, found, count) = match open(args)? {
         Opened::Teacher(kind, weights) => (
             teacher_to_bytes(kind, &weights, args.precision)?,
             format!("the {} teacher", kind.id()),
@@ -43,16 +45,45 @@ pub(super) fn run(args: &Args) -> Result<()> {
             let what = match &file.header.body {
                 Body::Networks { config, .. } => config.preset.id(),
                 Body::Bank { .. } => "PatchCore",
+                Body::Draem { .. } => "DRAEM",
             };
             let found = format!("a {what} model {teacher} its teacher");
             (file.to_bytes(args.precision)?, found, file.weights.count())
         }
+        Opened::HalfOfDraem(half) => return Err(draem::other_half(&half)).context(shown(args)),
     };
     write_file(&args.out, &bytes)?;
     eprintln!(
         "found {found} in {}; wrote its {count} numbers to {}",
-        args.file.display(),
+        shown(args),
         args.out.display()
     );
     Ok(())
+}
+
+/// The names of the files.
+fn shown(args: &Args) -> String {
+    let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    names.join(" and ")
+}
+
+/// What the file holds, or the two files together.
+fn open(args: &Args) -> Result<Opened> {
+    let mut opened = args.files.iter().map(|file| open_file(file));
+    let first = opened
+        .next()
+        .unwrap_or_else(|| bail!("there is no file to convert"))?;
+    let Some(second) = opened.next() else {
+        return Ok(first);
+    };
+    match (first, second?) {
+        (Opened::HalfOfDraem(first), Opened::HalfOfDraem(second)) => {
+            let model = draem::join(first, second).with_context(|| shown(args))?;
+            Ok(Opened::Model(model.into()))
+        }
+        _ => bail!(
+            "{} are not the two networks of DRAEM: convert other files one by one",
+            shown(args)
+        ),
+    }
 }

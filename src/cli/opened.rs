@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use destseg_engine::config::{InputLayout, Method};
+use destseg_engine::config::InputLayout;
 use destseg_engine::inspect::Detector;
 use destseg_engine::verdict::calibration::Calibration;
 
@@ -40,20 +40,15 @@ pub(super) fn incomplete(detector: &Detector, model: &Path, teacher: Option<&Pat
             out.display()
         )
     };
-    let can_calibrate = detector.method() != Method::Patchcore;
     match (detector.calibration(), detector.familiarity()) {
-        (None, _) if can_calibrate => Some(format!(
+        (None, _) => Some(format!(
             "it has no threshold, so there is no verdict: measure one with {}, or give --threshold",
             command("")
         )),
-        (None, _) => Some("it has no threshold, so there is no verdict: give --threshold".into()),
-        (_, None) if can_calibrate => Some(format!(
+        (_, None) => Some(format!(
             "it cannot tell whether an image shows the part that it knows: make it learn that with {}",
             command(" --keep-thresholds")
         )),
-        (_, None) => {
-            Some("it cannot tell whether an image shows the part that it knows: train it again".into())
-        }
         _ => None,
     }
 }

@@ -17,7 +17,7 @@ use destseg_engine::data::dataset::Category;
 use destseg_engine::data::image::RgbImage;
 use destseg_engine::files::storage::Precision;
 use destseg_engine::methods::file::ModelFile;
-use destseg_engine::synthesis::Synthesiser;
+use destseg_engine::synthesis::{Synthesiser, TextureSource};
 use destseg_engine::train::{Trained, Trainer};
 
 /// The model, and how it is written again.
@@ -59,6 +59,11 @@ pub(super) struct Good {
 }
 
 impl Good {
+    /// How many images a file gives, on average.
+    pub(super) fn views(&self) -> f32 {
+        self.images.len() as f32 / self.files.len() as f32
+    }
+
     /// The file of an image.
     pub(super) fn file(&self, image: usize) -> &Path {
         &self.files[self.origins[image]]
@@ -80,6 +85,11 @@ impl RetrainArgs {
         }
     }
 
+    /// What the synthetic defects are filled with.
+    pub(super) fn textures(&self, file: &ModelFile) -> Result<TextureSource> {
+        load_textures(self.textures.as_deref(), file.header.input_size())
+    }
+
     /// How the new file stores weights.
     pub(super) fn precision(&self) -> Precision {
         let stored = || Precision::of_file(&std::fs::read(&self.model).ok()?);
@@ -92,49 +102,38 @@ impl RetrainArgs {
         &self,
         file: &ModelFile,
         data: &Path,
-        networks: (&Weights, &Device),
+        (teacher, device): (&Weights, &Device),
         edit: impl FnOnce(&mut TrainConfig),
     ) -> Result<Trainer> {
-        self.trainer_on(file, &self.good(file, data)?, networks, edit)
+        let good = self.good(file, data)?;
+        let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
+        let recipe = file.header.training().map(|record| record.config.clone());
+        let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
+        edit(&mut config);
+        let textures = self.textures(file)?;
+        let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
+        let images = good.images.iter().cloned();
+        let mut trainer = Trainer::new(model.clone(), config, teacher, images, synthesiser, device)?;
+        trainer.set_views(good.views());
+        trainer.set_precision(self.precision());
+        let mut weights = file.weights.clone();
+        let _own_teacher = weights.take_prefix(prefix::TEACHER);
+        trainer.start_from(&weights)?;
+        Ok(trainer)
     }
 
     /// The good images of a folder in MVTec layout.
     pub(super) fn good(&self, file: &ModelFile, data: &Path) -> Result<Good> {
-        let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
         let category = Category::open(data)?;
         note_unreadable(data);
         let files = category.train_good()?;
-        let loaded = load_all_good(&files, model.input_size, model.fit)?;
+        let loaded = load_all_good(&files, file.header.input_size(), file.header.fit())?;
         Ok(Good {
             name: category.name,
             images: loaded.images.into_iter().map(Arc::new).collect(),
             files,
             origins: loaded.origins,
         })
-    }
-
-    /// [`Self::trainer`] on images that are loaded.
-    pub(super) fn trainer_on(
-        &self,
-        file: &ModelFile,
-        good: &Good,
-        (teacher, device): (&Weights, &Device),
-        edit: impl FnOnce(&mut TrainConfig),
-    ) -> Result<Trainer> {
-        let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
-        let recipe = file.header.training().map(|record| record.config.clone());
-        let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
-        edit(&mut config);
-        let textures = load_textures(self.textures.as_deref(), model.input_size)?;
-        let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
-        let images = good.images.iter().cloned();
-        let mut trainer = Trainer::new(model.clone(), config, teacher, images, synthesiser, device)?;
-        trainer.set_views(good.images.len() as f32 / good.files.len() as f32);
-        trainer.set_precision(self.precision());
-        let mut weights = file.weights.clone();
-        let _own_teacher = weights.take_prefix(prefix::TEACHER);
-        trainer.start_from(&weights)?;
-        Ok(trainer)
     }
 
     /// Writes the model.

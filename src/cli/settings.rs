@@ -111,10 +111,11 @@ impl Args {
         let Some(own) = own else {
             return Ok(None);
         };
+        let has_batch = setting(&mut settings, "training.batch").is_some();
         let trained = [
             ("--ablation", self.ablation.is_some()),
             ("--config", self.config.is_some()),
-            ("--batch", self.batch.is_some()),
+            ("--batch", self.batch.is_some() && !has_batch),
             ("--student-steps", self.student_steps.is_some()),
             ("--segmentation-steps", self.segmentation_steps.is_some()),
             ("--rotate-90", self.rotate_90),
@@ -122,21 +123,25 @@ impl Args {
         ];
         if let Some((flag, _)) = trained.into_iter().find(|&(_, given)| given) {
             bail!(
-                "{flag} says how networks are trained, but {} trains none of them: leave it out",
+                "{flag} says how student and segmentation network are trained, but {} has neither: leave it out",
                 self.method.label()
             );
         }
         for assignment in &self.set {
             settings = settings.with(assignment)?;
         }
-        if let Some(table) = settings.as_object_mut() {
-            let flags = [
-                ("fit", self.fit.map(serde_json::to_value).transpose()?),
-                ("coreset", self.coreset.map(serde_json::Value::from)),
-                ("seed", self.seed.map(serde_json::Value::from)),
-            ];
-            for (name, value) in flags {
-                table.extend(value.map(|value| (name.to_owned(), value)));
+        let flags = [
+            ("fit", self.fit.map(serde_json::to_value).transpose()?),
+            ("model.fit", self.fit.map(serde_json::to_value).transpose()?),
+            ("coreset", self.coreset.map(serde_json::Value::from)),
+            ("seed", self.seed.map(serde_json::Value::from)),
+            ("training.seed", self.seed.map(serde_json::Value::from)),
+            ("training.batch", self.batch.map(serde_json::Value::from)),
+        ];
+        for (name, value) in flags {
+            // each is where the method has it
+            if let (Some(own), Some(value)) = (setting(&mut settings, name), value) {
+                *own = value;
             }
         }
         Ok(Some((self.method, own, settings)))
@@ -160,6 +165,11 @@ impl Args {
         }
         Settings { model, training }
     }
+}
+
+/// A setting by its name, with dots between the tables; none if the table does not have it.
+fn setting<'a>(settings: &'a mut serde_json::Value, name: &str) -> Option<&'a mut serde_json::Value> {
+    settings.pointer_mut(&format!("/{}", name.replace('.', "/")))
 }
 
 /// Whether a file holds settings of this program, of any method.

@@ -11,6 +11,8 @@ mod reference;
 mod stpm;
 mod training;
 
+#[path = "../support/arrays.rs"]
+mod arrays;
 #[path = "../support/formula.rs"]
 mod formula;
 #[path = "../support/torch.rs"]

@@ -1,4 +1,4 @@
-//! DeSTSeg (Zhang et al., CVPR 2023), STPM and `PatchCore`: visual defect inspection that is trained on good
+//! DeSTSeg (Zhang et al., CVPR 2023), STPM, `PatchCore` and DRAEM: visual defect inspection that is trained on good
 //! images alone. One engine for the command line and the page; it knows neither.
 //!
 //! ```text
@@ -24,6 +24,20 @@ pub mod synthesis;
 pub mod train;
 pub mod verdict;
 
+// the tests' shared modules name this crate
+#[cfg(test)]
+extern crate self as destseg_engine;
+
+#[cfg(test)]
+#[path = "../../../tests/support/arrays.rs"]
+mod arrays;
+#[cfg(test)]
+#[path = "../../../tests/support/formula.rs"]
+#[expect(
+    dead_code,
+    reason = "the published teacher's weights are for the tests of the programs"
+)]
+mod formula;
 #[cfg(test)]
 pub(crate) mod test_support;
 

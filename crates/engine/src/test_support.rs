@@ -23,6 +23,16 @@ pub(crate) fn path(name: &str) -> PathBuf {
     shared.join("fixtures").join(name)
 }
 
+/// A file of expected numbers; `None`, with a note, where it is absent.
+pub(crate) fn expected(name: &str) -> Option<serde_json::Value> {
+    let path = path(name);
+    let Ok(text) = std::fs::read(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    };
+    Some(serde_json::from_slice(&text).expect("is JSON"))
+}
+
 /// Fails at the first pair that is further apart than `tolerance`.
 #[track_caller]
 pub(crate) fn assert_close(ours: &[f32], expected: &[f32], tolerance: f32) {

@@ -178,9 +178,10 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
             .map_err(|err| err.in_file(path))?;
     }
     if let Some(path) = &args.student_from {
-        let weights = load_model(path)?.weights;
+        let file = load_model(path)?;
+        file.header.networks().map_err(|err| err.in_file(path))?;
         trainer
-            .start_from_student(&weights)
+            .start_from_student(&file.weights)
             .map_err(|err| err.in_file(path))?;
     }
     if args.resume {

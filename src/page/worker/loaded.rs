@@ -19,9 +19,9 @@ use destseg_engine::data::brush::{self, Point};
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image;
 use destseg_engine::inspect::{Detection, Detector};
-use destseg_engine::methods::detector;
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
+use destseg_engine::methods::{detector, draem};
 use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::corrections::fingerprint;
 use destseg_engine::{Error, Result};
@@ -39,6 +39,8 @@ pub(super) struct Loaded {
     pub(super) detector: Option<Detector>,
     /// The current model's file, unless it is too large to share.
     file: Option<Vec<u8>>,
+    /// One of the two networks of a model of DRAEM, which waits for the other one.
+    half: Option<Weights>,
     /// The current model's trained weights, for a new inspector to start from.
     pub(super) trained: Option<(ModelConfig, Weights)>,
     /// Networks that lack a component, by the ids of their files.
@@ -144,8 +146,18 @@ impl Loaded {
         teachers: &[ManifestFile],
     ) -> Result<Event> {
         let start = now_ms();
+        let mut whole = true;
         let file = match open(&bytes)? {
             Opened::Model(file) => *file,
+            Opened::HalfOfDraem(half) => {
+                let Some(other) = self.half.take() else {
+                    let missing = draem::other_half(&half);
+                    self.half = Some(half);
+                    return Err(missing);
+                };
+                whole = false;
+                draem::join(other, half)?
+            }
             Opened::Teacher(kind, weights) => {
                 let teacher = kind.id().to_owned();
                 let bytes = bytes.len() as u64;
@@ -168,7 +180,12 @@ impl Loaded {
             .await?;
         }
         let event = self.open_model(job, name, file, bytes.len(), start).await?;
-        self.share(bytes);
+        if whole {
+            self.share(bytes);
+        } else {
+            // helpers of an evaluation open one file, not two
+            self.file = None;
+        }
         Ok(event)
     }
 
@@ -206,6 +223,7 @@ impl Loaded {
         let (preset, segmentation) = match &header.body {
             Body::Networks { config, .. } => (config.preset, config.segmentation.is_some()),
             Body::Bank { config, .. } => (config.teacher.preset(), false),
+            Body::Draem { config, .. } => (config.preset(), true),
         };
         let model = ModelInfo {
             name,
@@ -236,7 +254,7 @@ impl Loaded {
         }
         self.trained = match header.body {
             Body::Networks { config, .. } if config.segmentation.is_some() => Some((*config, weights)),
-            Body::Networks { .. } | Body::Bank { .. } => None,
+            Body::Networks { .. } | Body::Bank { .. } | Body::Draem { .. } => None,
         };
         Ok(Event::ModelReady { job, model })
     }

@@ -7,6 +7,9 @@ use rand_pcg::Pcg64;
 use super::graph::{Graph, Op};
 use super::weights::{Array, Weights};
 
+/// Standard deviation of DRAEM's first weights.
+const DRAEM_STD: f64 = 0.02;
+
 /// How the convolutions of a network start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -17,6 +20,8 @@ pub enum Scheme {
     PlainStudent,
     /// Kaiming normal, but PyTorch's default (uniform by fan-in) for the head.
     Segmentation,
+    /// Normal with a standard deviation of [`DRAEM_STD`] for all convolutions, and for the scales of batch norms around 1.
+    Draem,
 }
 
 /// Zeros for every tensor of a network, normalisations that change nothing.
@@ -43,6 +48,7 @@ pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
         let uniform = match scheme {
             Scheme::Student | Scheme::PlainStudent => conv.name.starts_with("projections."),
             Scheme::Segmentation => conv.name.starts_with("head."),
+            Scheme::Draem => false,
         };
         let fan_in = input * height * width;
         let count = shape.iter().product();
@@ -51,7 +57,10 @@ pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
         let data = if uniform {
             uniform_values(&mut rng, fan_in, count)
         } else {
-            let std = (2.0 / (output * height * width) as f64).sqrt();
+            let std = match scheme {
+                Scheme::Draem => DRAEM_STD,
+                _ => (2.0 / (output * height * width) as f64).sqrt(),
+            };
             (0..count).map(|_| (normal(&mut rng) * std) as f32).collect()
         };
         let shape = shape.to_vec();
@@ -69,12 +78,21 @@ pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
         }
     }
     for (_, node) in graph.nodes() {
-        if let Op::BatchNorm { name, .. } = &node.op
-            && scheme == Scheme::Student
-            && name.starts_with("encoder.layer")
-            && name.ends_with(".bn2")
-        {
-            weights.insert(format!("{name}.weight"), filled(&node.size[2..], 0.0));
+        let Op::BatchNorm { name, .. } = &node.op else {
+            continue;
+        };
+        let scales = format!("{name}.weight");
+        let is_second = name.starts_with("encoder.layer") && name.ends_with(".bn2");
+        match scheme {
+            Scheme::Student if is_second => weights.insert(scales, filled(&node.size[2..], 0.0)),
+            Scheme::Draem => {
+                let mut rng = rng(seed, &scales);
+                let mut own = filled(&node.size[2..], 1.0);
+                let drawn = own.data.iter_mut();
+                drawn.for_each(|scale| *scale += (normal(&mut rng) * DRAEM_STD) as f32);
+                weights.insert(scales, own);
+            }
+            _ => {}
         }
     }
     weights

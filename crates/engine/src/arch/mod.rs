@@ -6,6 +6,7 @@
 //! (`backend::burn`). To change a network, change its function here; nothing else names its layers.
 
 pub mod cost;
+mod draem;
 mod fold;
 pub mod graph;
 pub mod init;
@@ -17,6 +18,7 @@ mod teacher;
 pub mod weights;
 mod whitening;
 
+pub use draem::draem;
 pub use fold::{fold, fold_graph};
 pub use graph::{Graph, Node, Op, Value};
 pub use rewrite::narrow_before_resizing;

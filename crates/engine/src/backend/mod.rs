@@ -4,4 +4,5 @@
 pub mod burn;
 pub mod cpu;
 pub mod device;
+pub mod network;
 pub mod optimiser;

@@ -5,7 +5,7 @@
 
 use crate::config::{OptimiserKind, TrainConfig};
 
-/// How fast `AdamW` forgets squared gradients: a hundred steps, because a stage has no more than some hundreds.
+/// How fast the stages' `AdamW` forgets squared gradients: a hundred steps, because a stage has no more than some hundreds.
 pub(super) const SQUARES_KEPT: f32 = 0.99;
 /// Keeps `AdamW` from dividing by zero.
 pub(super) const EPSILON: f32 = 1e-8;
@@ -18,6 +18,8 @@ pub struct Rule {
     pub(super) kind: OptimiserKind,
     pub(super) momentum: f32,
     pub(super) weight_decay: f32,
+    /// What `AdamW` keeps of the mean squared gradient at each step.
+    squares_kept: f32,
 }
 
 impl Rule {
@@ -27,6 +29,17 @@ impl Rule {
             kind: config.optimiser,
             momentum: config.momentum as f32,
             weight_decay: config.weight_decay as f32,
+            squares_kept: SQUARES_KEPT,
+        }
+    }
+
+    /// Adam with PyTorch's settings (Kingma and Ba, ICLR 2015), which is `AdamW` without decay.
+    pub fn adam() -> Self {
+        Self {
+            kind: OptimiserKind::AdamW,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            squares_kept: 0.999,
         }
     }
 
@@ -38,7 +51,8 @@ impl Rule {
         AdamW {
             rate: rate / lacking(self.momentum),
             momentum: self.momentum,
-            lacking_squares: lacking(SQUARES_KEPT),
+            squares_kept: self.squares_kept,
+            lacking_squares: lacking(self.squares_kept),
             kept: if decays {
                 1.0 - rate * self.weight_decay
             } else {
@@ -54,6 +68,8 @@ pub(super) struct AdamW {
     /// The learning rate, divided by what the mean gradient lacks in the beginning.
     pub(super) rate: f32,
     pub(super) momentum: f32,
+    /// What is kept of the mean of squares.
+    pub(super) squares_kept: f32,
     /// What the mean of squares lacks in the beginning: 1 is nothing.
     pub(super) lacking_squares: f32,
     /// The share of a value that does not decay.

@@ -76,11 +76,13 @@ pub enum Method {
     Stpm,
     /// A memory bank of good patches, nothing trained (Roth et al., CVPR 2022).
     Patchcore,
+    /// A network that repairs the image and one that compares (Zavrtanik et al., ICCV 2021).
+    Draem,
 }
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 3] = [Self::Destseg, Self::Stpm, Self::Patchcore];
+    pub const ALL: [Self; 4] = [Self::Destseg, Self::Stpm, Self::Patchcore, Self::Draem];
 
     /// The method's name, as its authors write it.
     pub fn label(self) -> &'static str {
@@ -88,6 +90,7 @@ impl Method {
             Self::Destseg => "DeSTSeg",
             Self::Stpm => "STPM",
             Self::Patchcore => "PatchCore",
+            Self::Draem => "DRAEM",
         }
     }
 }

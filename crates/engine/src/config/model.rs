@@ -176,6 +176,8 @@ pub enum ImageScore {
     MeanOfLargest,
     /// The largest pixel (STPM).
     Maximum,
+    /// The largest mean of a window (DRAEM).
+    LargestWindow,
 }
 
 /// First layers of the student's encoder.

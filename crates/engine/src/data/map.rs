@@ -3,6 +3,9 @@
 /// How many of the largest pixels the image score averages (T of the paper, section 4.1).
 pub const SCORE_PIXELS: usize = 100;
 
+/// Side of the windows of [`AnomalyMap::largest_window`] (DRAEM, section 3.4 of the paper).
+const SCORE_WINDOW: usize = 21;
+
 /// One value per pixel, row by row; higher is more anomalous. It covers a view of the network or a whole
 /// image, whatever the image's own size.
 ///
@@ -65,6 +68,28 @@ impl AnomalyMap {
     /// The largest value: the image score of STPM.
     pub fn maximum(&self) -> f32 {
         self.values.iter().copied().fold(0.0, f32::max)
+    }
+
+    /// The largest mean of a window around a pixel, beyond the edge of zeros: the image score of DRAEM.
+    pub fn largest_window(&self) -> f32 {
+        const REACH: usize = SCORE_WINDOW / 2;
+        // the sum of the window around each value of a row or column
+        let sums = |values: Vec<f64>| -> Vec<f64> {
+            let mut until = vec![0.0];
+            until.extend(values.iter().scan(0.0, |sum, value| {
+                *sum += value;
+                Some(*sum)
+            }));
+            let sum = |at: usize| until[(at + REACH + 1).min(values.len())] - until[at.saturating_sub(REACH)];
+            (0..values.len()).map(sum).collect()
+        };
+        let rows = self.values.chunks_exact(self.width.max(1));
+        let rows: Vec<f64> = rows
+            .flat_map(|row| sums(row.iter().copied().map(f64::from).collect()))
+            .collect();
+        let columns =
+            (0..self.width).flat_map(|x| sums(rows.iter().skip(x).step_by(self.width).copied().collect()));
+        (columns.fold(0.0, f64::max) / (SCORE_WINDOW * SCORE_WINDOW) as f64) as f32
     }
 
     /// A part of the map; it must lie inside.

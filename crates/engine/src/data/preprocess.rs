@@ -39,6 +39,16 @@ pub fn grid(pixels: &[f32], side: usize, teacher: TeacherKind) -> Grid {
     grid
 }
 
+/// Pixels in [0, 1], row by row with interleaved channels, as a map.
+pub fn plain(pixels: &[f32], side: usize) -> Grid {
+    Grid {
+        height: side,
+        width: side,
+        channels: 3,
+        data: pixels.to_vec(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

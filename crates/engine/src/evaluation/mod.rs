@@ -65,7 +65,7 @@ pub struct CategoryReport {
     pub images: usize,
     /// Metrics of the segmentation network's map; none if the model has no such network.
     pub segmentation: Option<Metrics>,
-    /// Metrics of the map of distances: teacher to student, or to `PatchCore`'s memory bank.
+    /// Metrics of the map of distances: teacher to student, image to reconstruction, or to `PatchCore`'s memory bank.
     pub dest: Metrics,
     /// Image AUC of each kind of defect against all good images. It uses the segmentation map if there
     /// is one.

@@ -45,8 +45,8 @@ pub struct Detector {
 pub struct InputSettings {
     /// Side of the square input in pixels.
     pub side: usize,
-    /// The network whose normalisation pixels get.
-    pub teacher: TeacherKind,
+    /// The network whose normalisation pixels get; none for pixels as they are, in [0, 1].
+    pub teacher: Option<TeacherKind>,
     /// How images of other shapes and sizes are shown.
     pub fit: InputLayout,
     /// From a map to the image score.
@@ -62,7 +62,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// A method's network on a device.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
-    /// The maps of one view, an image of the input's size that is normalised for the teacher.
+    /// The maps of one view, an image of the input's size that is normalised as [`InputSettings::teacher`] says.
     fn maps<'a>(&'a self, image: &'a Grid) -> Pending<'a, ViewMaps>;
 
     /// Features of teacher and student for the same, every vector of length 1.
@@ -79,7 +79,7 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
 pub(crate) struct ViewMaps {
     pub(crate) segmentation: Option<AnomalyMap>,
     pub(crate) dest: AnomalyMap,
-    /// The distances at the three levels; empty for `PatchCore`.
+    /// The distances at the three levels; empty for methods without a student.
     pub(crate) levels: [AnomalyMap; 3],
     /// The image score, where the network computes it itself.
     pub(crate) score: Option<f32>,
@@ -94,10 +94,10 @@ pub struct Detection {
     /// it; none where the model has no such network.
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map (product of the levels' distances), of the same size; of `PatchCore` the distances to
-    /// its memory bank.
+    /// its memory bank, of DRAEM the squared error of its reconstruction.
     pub dest: AnomalyMap,
     /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side. An image of several views has them
-    /// joined, at the size of the other maps. Empty for `PatchCore`, which has no student.
+    /// joined, at the size of the other maps. Empty for methods without a student.
     pub levels: [AnomalyMap; 3],
     /// Image score of [`Self::map`].
     pub score: f32,
@@ -342,9 +342,12 @@ impl Detector {
         Ok(features.map(|levels| levels.map(|level| channels_first(&level))))
     }
 
-    /// Pixels in [0, 1], normalised for the teacher.
+    /// Pixels in [0, 1] as the network takes them.
     fn grid(&self, pixels: &[f32]) -> Grid {
-        preprocess::grid(pixels, self.settings.side, self.settings.teacher)
+        match self.settings.teacher {
+            Some(teacher) => preprocess::grid(pixels, self.settings.side, teacher),
+            None => preprocess::plain(pixels, self.settings.side),
+        }
     }
 
     /// Analyses pixels that already have the model's input size; values in [0, 1], channels interleaved.
@@ -403,6 +406,7 @@ impl Detector {
         match self.settings.score {
             ImageScore::MeanOfLargest => map.score(),
             ImageScore::Maximum => map.maximum(),
+            ImageScore::LargestWindow => map.largest_window(),
         }
     }
 }
@@ -412,7 +416,7 @@ impl InputSettings {
     pub fn of(config: &ModelConfig) -> Self {
         Self {
             side: config.input_size,
-            teacher: config.teacher,
+            teacher: Some(config.teacher),
             fit: config.fit,
             score: config.score,
             upsampling: config

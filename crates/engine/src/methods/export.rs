@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{MODEL_KEY, ModelFile, ModelHeader};
+use super::draem::state_dicts;
+use super::file::{Body, MODEL_KEY, ModelFile, ModelHeader};
 use crate::arch::prefix;
 use crate::arch::shapes::COUNTER;
 use crate::arch::weights::Weights;
@@ -15,6 +16,9 @@ use crate::{Error, Result};
 
 /// Last part of the name of a tensor that every batch normalisation has.
 const RUNNING_VAR: &str = "running_var";
+
+/// What other readers of safetensors look for in the metadata.
+const FORMAT: [&str; 2] = ["format", "pt"];
 
 /// A file of all weights in `f32`, batch normalisation complete, that `load_state_dict` accepts.
 /// `teacher` holds folded weights, used if the model carries none. The model's own header is in the
@@ -39,20 +43,39 @@ pub fn to_pytorch(file: &ModelFile, teacher: Option<&Weights>) -> Result<Vec<u8>
         }
         None => {}
     }
-    let counters: Vec<String> = weights
-        .iter()
-        .filter_map(|(name, _)| Some(format!("{}{COUNTER}", name.strip_suffix(RUNNING_VAR)?)))
-        .collect();
     let header = ModelHeader {
         familiarity: None,
         ..file.header.clone()
     };
     let header = serde_json::to_string(&header)
         .map_err(|err| Error::Model(format!("the model's header cannot be written: {err}")))?;
-    let metadata = BTreeMap::from([
-        (MODEL_KEY.to_owned(), header),
-        // what other readers of safetensors look for
-        ("format".to_owned(), "pt".to_owned()),
-    ]);
+    let metadata = BTreeMap::from([(MODEL_KEY.to_owned(), header), FORMAT.map(str::to_owned).into()]);
+    write(&weights, metadata)
+}
+
+/// The state dicts of DRAEM's reconstructive and discriminative network, in `f32`, that the reference's `load_state_dict`
+/// accepts. Thresholds and record have no place in them.
+///
+/// # Errors
+/// [`Error::Model`] if the model is not one of DRAEM.
+pub fn draem_to_pytorch(file: &ModelFile) -> Result<[Vec<u8>; 2]> {
+    if !matches!(file.header.body, Body::Draem { .. }) {
+        return Err(Error::Model(
+            "the file holds no model of DRAEM: choose another file".into(),
+        ));
+    }
+    let mut weights = file.weights.clone();
+    for prefix in [FAMILIARITY_PREFIX, prefix::TEACHER] {
+        drop(weights.take_prefix(prefix));
+    }
+    let metadata = BTreeMap::from([FORMAT.map(str::to_owned).into()]);
+    let [first, second] = state_dicts::split(weights);
+    Ok([write(&first, metadata.clone())?, write(&second, metadata)?])
+}
+
+/// A file of these weights in `f32` with the counters of their batch normalisations.
+fn write(weights: &Weights, metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let names = weights.iter().map(|(name, _)| name.strip_suffix(RUNNING_VAR));
+    let counters: Vec<String> = names.flatten().map(|name| format!("{name}{COUNTER}")).collect();
     weights.serialise(Precision::F32, &counters, metadata)
 }

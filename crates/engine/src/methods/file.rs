@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use super::draem::{DraemConfig, DraemRecipe};
 use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
-use crate::config::{FusionInput, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::config::{FusionInput, InputLayout, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
 use crate::data::facts::FileFacts;
 use crate::data::image::is_image;
 use crate::files::storage::Precision;
 use crate::files::teacher;
 use crate::inspect::{FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord};
-use crate::train::Trained;
+use crate::train::{Measuring, Trained};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
 
@@ -94,6 +95,36 @@ pub enum Body {
         /// Of what it was built.
         training: Option<BankRecord>,
     },
+    /// The two networks of DRAEM.
+    Draem {
+        /// Their shape.
+        config: DraemConfig,
+        /// How they were trained, if they were trained here.
+        training: Option<Box<TrainingRecord<DraemRecipe>>>,
+    },
+}
+
+impl Body {
+    /// Data set's folder, number of good images, and what is known about their files.
+    fn trained_on(&self) -> Option<(&str, usize, Option<&FileFacts>)> {
+        match self {
+            Self::Networks { training, .. } => training.as_deref().map(TrainingRecord::trained_on),
+            Self::Draem { training, .. } => training.as_deref().map(TrainingRecord::trained_on),
+            Self::Bank { training, .. } => {
+                let own = training.as_ref()?;
+                Some((&own.data, own.images, own.files.as_ref()))
+            }
+        }
+    }
+
+    /// The place for what is known about the good images' files; none without a record of the training.
+    fn files_mut(&mut self) -> Option<&mut Option<FileFacts>> {
+        match self {
+            Self::Networks { training, .. } => training.as_mut().map(|own| &mut own.files),
+            Self::Draem { training, .. } => training.as_mut().map(|own| &mut own.files),
+            Self::Bank { training, .. } => training.as_mut().map(|own| &mut own.files),
+        }
+    }
 }
 
 /// A header as it lies in a file.
@@ -144,6 +175,10 @@ impl TryFrom<RawHeader> for ModelHeader {
                 config: part(raw.config)?,
                 training: part(raw.training)?,
             },
+            Some(Method::Draem) => Body::Draem {
+                config: part(raw.config)?,
+                training: part(raw.training)?,
+            },
             Some(Method::Destseg | Method::Stpm) | None => {
                 let config: Box<ModelConfig> = part(raw.config)?;
                 if raw.method.is_some_and(|method| method != config.method) {
@@ -181,6 +216,7 @@ impl From<ModelHeader> for RawHeader {
                 (value(config), value(training), features)
             }
             Body::Bank { config, training } => (value(config), value(training), Vec::new()),
+            Body::Draem { config, training } => (value(config), value(training), Vec::new()),
         };
         if header.familiarity.is_some() {
             features.push(FAMILIARITY.to_owned());
@@ -227,6 +263,7 @@ impl ModelHeader {
         match &self.body {
             Body::Networks { config, .. } => config.method,
             Body::Bank { .. } => Method::Patchcore,
+            Body::Draem { .. } => Method::Draem,
         }
     }
 
@@ -235,6 +272,7 @@ impl ModelHeader {
         match &self.body {
             Body::Networks { config, .. } => config.teacher,
             Body::Bank { config, .. } => config.teacher,
+            Body::Draem { config, .. } => config.teacher,
         }
     }
 
@@ -243,13 +281,60 @@ impl ModelHeader {
         match &self.body {
             Body::Networks { config, .. } => config.input_size,
             Body::Bank { config, .. } => config.input_size,
+            Body::Draem { config, .. } => config.input_size,
         }
     }
 
-    /// The shape of the networks.
+    /// How images of other shapes and sizes are shown to the network.
+    pub fn fit(&self) -> InputLayout {
+        match &self.body {
+            Body::Networks { config, .. } => config.fit,
+            Body::Bank { config, .. } => config.fit,
+            Body::Draem { config, .. } => config.fit,
+        }
+    }
+
+    /// Whether the model's scores are probabilities; distances have no upper end.
+    pub fn gives_probabilities(&self) -> bool {
+        match &self.body {
+            Body::Networks { config, .. } => config.segmentation.is_some(),
+            Body::Bank { .. } => false,
+            Body::Draem { .. } => true,
+        }
+    }
+
+    /// How the model's thresholds were measured.
+    pub fn measuring(&self) -> Measuring {
+        let plain = |held_out, seed| Measuring {
+            synthesis: Default::default(),
+            augment: Default::default(),
+            held_out,
+            seed,
+        };
+        match &self.body {
+            Body::Networks { config, training } => {
+                let recipe = training.as_ref().map(|own| own.config.clone());
+                let recipe = recipe.unwrap_or_else(|| TrainConfig::preset(config.preset));
+                Measuring {
+                    synthesis: recipe.synthesis,
+                    augment: recipe.augment,
+                    held_out: recipe.held_out,
+                    seed: recipe.seed,
+                }
+            }
+            Body::Bank { config, .. } => plain(config.held_out, config.seed),
+            Body::Draem { config, training } => {
+                let recipe = training.as_ref().map(|own| own.config.clone());
+                let recipe = recipe.unwrap_or_else(|| DraemRecipe::preset(config.preset()));
+                plain(recipe.held_out, recipe.seed)
+            }
+        }
+    }
+
+    /// The shape of student and segmentation network.
     ///
     /// # Errors
-    /// [`Error::Model`] for a memory bank, which has none.
+    /// [`Error::Model`] for other methods.
     pub fn networks(&self) -> Result<&ModelConfig> {
         match &self.body {
             Body::Networks { config, .. } => Ok(config),
@@ -258,53 +343,42 @@ impl ModelHeader {
                  or STPM"
                     .into(),
             )),
+            Body::Draem { .. } => Err(Error::Model(
+                "the file holds the networks of DRAEM, but a student is needed: choose a model of DeSTSeg or STPM".into(),
+            )),
         }
     }
 
-    /// How the networks were trained; none for a memory bank.
+    /// How student and segmentation network were trained; none for other methods.
     pub fn training(&self) -> Option<&TrainingRecord> {
         match &self.body {
             Body::Networks { training, .. } => training.as_deref(),
-            Body::Bank { .. } => None,
+            Body::Bank { .. } | Body::Draem { .. } => None,
         }
     }
 
     /// Types and typical size of the files that the model was trained from, where they are known.
     pub fn files(&self) -> Option<&FileFacts> {
-        match &self.body {
-            Body::Networks { training, .. } => training.as_ref()?.files.as_ref(),
-            Body::Bank { training, .. } => training.as_ref()?.files.as_ref(),
-        }
+        self.body.trained_on()?.2
     }
 
     /// Says what files the model was trained from; a model without a record of its training has no place for it.
     pub fn set_files(&mut self, files: Option<FileFacts>) {
-        match &mut self.body {
-            Body::Networks { training, .. } => {
-                if let Some(own) = training {
-                    own.files = files;
-                }
-            }
-            Body::Bank { training, .. } => {
-                if let Some(own) = training {
-                    own.files = files;
-                }
-            }
+        if let Some(own) = self.body.files_mut() {
+            *own = files;
         }
     }
 
     /// Data set's folder and number of good images, where that is known.
     pub fn trained_on(&self) -> Option<(&str, usize)> {
-        match &self.body {
-            Body::Networks { training, .. } => training.as_ref().map(|own| (&*own.data, own.images)),
-            Body::Bank { training, .. } => training.as_ref().map(|own| (&*own.data, own.images)),
-        }
+        let (data, images, _) = self.body.trained_on()?;
+        Some((data, images))
     }
 }
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainingRecord {
+pub struct TrainingRecord<Recipe = TrainConfig> {
     /// Name of the data set's folder.
     pub data: String,
     /// Good images trained on.
@@ -312,12 +386,18 @@ pub struct TrainingRecord {
     /// "built-in procedural textures", or the texture folder's name.
     pub textures: String,
     /// All settings, seed included.
-    pub config: TrainConfig,
+    pub config: Recipe,
     /// Device the training ran on.
     pub device: String,
     /// Types and typical size of the good images' files, where they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<FileFacts>,
+}
+
+impl<Recipe> TrainingRecord<Recipe> {
+    fn trained_on(&self) -> (&str, usize, Option<&FileFacts>) {
+        (&self.data, self.images, self.files.as_ref())
+    }
 }
 
 /// A model file in memory.
@@ -345,6 +425,10 @@ impl ModelFile {
                 config.validate()?;
                 "memory bank".to_owned()
             }
+            Body::Draem { config, .. } => {
+                config.validate()?;
+                format!("{} network of DRAEM", config.preset().id())
+            }
         };
         let unfit = |err: Error| {
             Error::Model(format!(
@@ -360,6 +444,10 @@ impl ModelFile {
         match &header.body {
             Body::Networks { config, .. } => arch::tensors(config).check(&weights, "").map_err(unfit)?,
             Body::Bank { .. } => drop(patchcore::bank(&weights)?),
+            Body::Draem { config, .. } => {
+                let graph = arch::draem(config.widths, config.input_size);
+                graph.tensors("").check(&weights, "").map_err(unfit)?;
+            }
         }
         if !own.is_empty() {
             weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);

@@ -1,5 +1,6 @@
 //! Opening a file by what it holds, not by its name.
 
+use super::draem::state_dicts;
 use super::file::{
     BANK_KEY, MODEL_KEY, ModelFile, ModelHeader, TEACHER_KEY, open as open_safetensors, parse_teacher,
 };
@@ -17,10 +18,12 @@ pub enum Opened {
     Model(Box<ModelFile>),
     /// Folded weights of a teacher alone.
     Teacher(TeacherKind, Weights),
+    /// One of the two state dicts of the reference's DRAEM, which [`join`](super::draem::join) makes a model of.
+    HalfOfDraem(Weights),
 }
 
 /// Opens a model or teacher: our own files, the state of an interrupted training (the model as trained so far),
-/// checkpoints of the reference implementation and state dicts of the published teachers, the last two in `PyTorch`'s
+/// checkpoints of the reference implementations and state dicts of the published teachers, the last two in `PyTorch`'s
 /// formats or as safetensors.
 ///
 /// # Errors
@@ -80,6 +83,12 @@ fn teacher_in(weights: Weights) -> Option<(TeacherKind, Weights)> {
 /// Tells foreign weights by their names.
 fn recognise(weights: Weights) -> Result<Opened> {
     let weights = unwrapped(weights);
+    if state_dicts::is_whole(&weights) {
+        return state_dicts::model(weights).map(|model| Opened::Model(model.into()));
+    }
+    if state_dicts::is_of_draem(&weights) {
+        return Ok(Opened::HalfOfDraem(weights));
+    }
     if weights.has_prefix(prefix::STUDENT) || weights.has_prefix(prefix::SEGMENTATION) {
         let header = ModelHeader::of_networks(ModelConfig::preset(Preset::Paper));
         return ModelFile::new(header, weights).map(|model| Opened::Model(model.into()));

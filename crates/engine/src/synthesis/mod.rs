@@ -17,7 +17,7 @@ mod lattice;
 mod light;
 mod perlin;
 pub mod preview;
-mod random;
+pub(crate) mod random;
 mod scratch;
 mod source;
 mod stain;
@@ -95,6 +95,12 @@ impl Synthesiser {
             augment,
             textures,
         }
+    }
+
+    /// What anomalies are filled with.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn textures(&self) -> &TextureSource {
+        &self.textures
     }
 
     /// Lets brightness and white balance vary as they do among these good images, where the settings say so

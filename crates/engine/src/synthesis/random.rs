@@ -17,27 +17,27 @@ pub(crate) fn sample_rng(seed: u64, step: u64, index: u64) -> Pcg64 {
 }
 
 /// A number from [0, 1), with 53 random bits.
-pub(super) fn unit(rng: &mut Pcg64) -> f64 {
+pub(crate) fn unit(rng: &mut Pcg64) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// A number from [low, high].
-pub(super) fn uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
+pub(crate) fn uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
     (f64::from(low) + unit(rng) * f64::from(high - low)) as f32
 }
 
 /// A number from [low, high], whose logarithm is uniform: small ones are as likely as large ones.
-pub(super) fn log_uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
+pub(crate) fn log_uniform(rng: &mut Pcg64, low: f32, high: f32) -> f32 {
     libm::expf(uniform(rng, libm::logf(low), libm::logf(high)))
 }
 
 /// A whole number from [0, count).
-pub(super) fn below(rng: &mut Pcg64, count: u32) -> u32 {
+pub(crate) fn below(rng: &mut Pcg64, count: u32) -> u32 {
     // The bias of this multiplication is below 2^-32 of the count.
     ((u64::from(rng.next_u32()) * u64::from(count)) >> 32) as u32
 }
 
 /// 32 random bits.
-pub(super) fn bits(rng: &mut Pcg64) -> u32 {
+pub(crate) fn bits(rng: &mut Pcg64) -> u32 {
     rng.next_u32()
 }

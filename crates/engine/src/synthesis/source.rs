@@ -115,6 +115,27 @@ impl TextureSource {
         }
     }
 
+    /// In words, for the record of a training.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn description(&self) -> String {
+        match self.count() {
+            None => "built-in procedural textures".into(),
+            Some(images) => crate::error::count(images, "texture image", "texture images"),
+        }
+    }
+
+    /// Draws a whole texture as a picture of `size` x `size`.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Io`] if a texture file cannot be read.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn picture(&self, size: usize, rng: &mut Pcg64) -> Result<RgbImage> {
+        let (texture, _) = self.draw(size, &[], rng)?;
+        Ok(RgbImage::from_fn(size as u32, size as u32, |x, y| {
+            ::image::Rgb(texture.colour(x as usize, y as usize))
+        }))
+    }
+
     /// Draws a texture for pictures of `size` x `size`; built-in ones of these `kinds`.
     pub(super) fn draw(
         &self,

@@ -9,6 +9,7 @@ mod corrected;
 pub mod footprint;
 mod learning_rate;
 mod networks;
+mod recalibrate;
 mod sampler;
 mod steps;
 mod whiten;
@@ -31,9 +32,12 @@ use crate::{Error, Result};
 pub use checkpoint::model_so_far;
 pub use corrected::{CorrectedImage, LEARNING_RATE, STEPS, suspected};
 use networks::Networks;
+pub use recalibrate::{Measuring, Recalibration};
 use sampler::Sampler;
 pub use sampler::draw_subset;
 pub(crate) use sampler::hold_out;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use sampler::item_rng;
 pub use steps::{Batch, Stage, StepReport};
 use whiten::FeatureStatistics;
 
@@ -179,12 +183,6 @@ impl Trainer {
         self.precision = precision;
     }
 
-    /// Calibrates on all images, those for training too: where nothing is trained.
-    pub fn hold_out_all(&mut self) {
-        self.indices.rotate_left(self.images.len());
-        self.held_out.append(&mut self.images);
-    }
-
     /// Starts from another model's student instead of a random one.
     ///
     /// # Errors
@@ -276,14 +274,6 @@ impl Trainer {
             familiarity: Familiarity::learn(&detector, self.good_images()).await?,
             weights,
         })
-    }
-
-    /// What the features of the good images are like; none if they are too few.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device was lost.
-    pub async fn familiarity(&self) -> Result<Option<Familiarity>> {
-        Familiarity::learn(&self.detector()?, self.good_images()).await
     }
 
     /// A held-out good image (or the first one, where none is held out) and the same with a synthetic

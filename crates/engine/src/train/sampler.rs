@@ -13,6 +13,8 @@ enum Purpose {
     HoldOut = 3,
     Whiten = 4,
     Subset = 5,
+    #[cfg(not(target_family = "wasm"))]
+    Item = 6,
 }
 
 fn rng(seed: u64, purpose: Purpose, index: u64) -> Pcg64 {
@@ -65,6 +67,12 @@ impl Sampler {
 /// The generator of a good image's variation before its differences are whitened.
 pub(super) fn whitening_rng(seed: u64, place: usize) -> Pcg64 {
     rng(seed, Purpose::Whiten, place as u64)
+}
+
+/// The generator of an item of a training that draws its images at random.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn item_rng(seed: u64, place: usize) -> Pcg64 {
+    rng(seed, Purpose::Item, place as u64)
 }
 
 /// Takes a random share of the items out of `items`, at least one if the share is not zero.

@@ -5,7 +5,7 @@ use burn::cubecl::prelude::*;
 use burn::tensor::Tensor;
 
 use crate::backend::burn::gpu::{GROUP, buffer, empty, groups, is_ours};
-use crate::backend::optimiser::{AdamW, EPSILON, SQUARES_KEPT};
+use crate::backend::optimiser::{AdamW, EPSILON};
 
 /// From values, gradients, their means and the means of their squares to new values and means; none on other devices than GPUs.
 pub(super) fn step(parameters: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
@@ -41,6 +41,7 @@ pub(super) fn step(parameters: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1
         ParametersLaunch::new(
             parameters.rate,
             parameters.momentum,
+            parameters.squares_kept,
             parameters.lacking_squares,
             parameters.kept,
             len as u32,
@@ -53,6 +54,7 @@ pub(super) fn step(parameters: AdamW, from: &[Tensor<1>; 4]) -> Option<[Tensor<1
 struct Parameters {
     rate: f32,
     momentum: f32,
+    squares_kept: f32,
     lacking_squares: f32,
     kept: f32,
     len: u32,
@@ -75,7 +77,7 @@ fn adamw(
         let at = id as usize;
         let grad = gradient[at];
         let mean = parameters.momentum * first[at] + (1.0 - parameters.momentum) * grad;
-        let square = SQUARES_KEPT * squares[at] + (1.0 - SQUARES_KEPT) * grad * grad;
+        let square = parameters.squares_kept * squares[at] + (1.0 - parameters.squares_kept) * grad * grad;
         let spread = (square / parameters.lacking_squares).sqrt() + EPSILON;
         new_value[at] = parameters.kept * value[at] - parameters.rate * mean / spread;
         new_first[at] = mean;
@@ -101,6 +103,7 @@ mod tests {
         let parameters = AdamW {
             rate: 0.02,
             momentum: 0.9,
+            squares_kept: 0.99,
             lacking_squares: 0.3,
             kept: 0.99,
         };

@@ -14,6 +14,6 @@ mod tests;
 mod training;
 mod upsample;
 
-pub use model::{BurnModel, Output};
+pub use model::{BurnModel, Output, Part};
 pub use read::{read, read_all};
-pub use training::BurnTraining;
+pub use training::{BurnTraining, Trained};

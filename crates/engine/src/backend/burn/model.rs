@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// A network for inference and its tensors: batch normalisation is folded.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub struct Part {
     graph: Graph,
     tensors: Tensors,
 }
@@ -33,13 +33,31 @@ impl Part {
     }
 
     /// From a file's weights, which have no prefix.
-    fn load(graph: &Graph, weights: &Weights, device: &Device) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming a missing, misshapen or unknown tensor.
+    pub fn load(graph: &Graph, weights: &Weights, device: &Device) -> Result<Self> {
         graph.tensors("").check(weights, "")?;
         Self::new(graph, &Tensors::new(weights, device))
     }
 
     fn run(&self, inputs: Vec<Tensor<4>>) -> Result<Vec<Tensor<4>>> {
         run(&self.graph, &self.tensors, inputs, Mode::Inference)
+    }
+
+    /// The network's maps for one image's, read without blocking.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn maps(&self, inputs: &[&Grid], device: &Device) -> Result<Vec<Grid>> {
+        let inputs = inputs
+            .iter()
+            .map(|input| upload(std::slice::from_ref(*input), device));
+        let mut maps = Vec::new();
+        for output in self.run(inputs.collect())? {
+            maps.push(download(output).await?);
+        }
+        Ok(maps)
     }
 
     /// Features of images, already normalised for the teacher.
@@ -186,9 +204,17 @@ pub(super) fn upload(images: &[Grid], device: &Device) -> Tensor<4> {
 
 /// One map `[1, channels, height, width]` from its device.
 async fn download(map: Tensor<4>) -> Result<Grid> {
-    let [_, channels, height, width] = map.dims();
-    let values = read(map.flatten::<1>(0, 3)).await?;
-    Ok(channels_last(&values, [channels, height, width]))
+    Ok(download_batch(map).await?.swap_remove(0))
+}
+
+/// Maps `[batch, channels, height, width]` from their device.
+pub(super) async fn download_batch(maps: Tensor<4>) -> Result<Vec<Grid>> {
+    let [_, channels, height, width] = maps.dims();
+    let values = read(maps.flatten::<1>(0, 3)).await?;
+    let maps = values.chunks_exact(channels * height * width);
+    Ok(maps
+        .map(|values| channels_last(values, [channels, height, width]))
+        .collect())
 }
 
 /// A map from planes of channels.

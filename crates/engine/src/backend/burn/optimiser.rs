@@ -9,7 +9,7 @@ use super::network::{Parameter, Tensors};
 use super::read::read_all;
 use crate::Result;
 use crate::arch::weights::{Array, Weights};
-use crate::backend::optimiser::{AdamW, EPSILON, Rule, SQUARES, SQUARES_KEPT, StepSize};
+use crate::backend::optimiser::{AdamW, EPSILON, Rule, SQUARES, StepSize};
 use crate::config::OptimiserKind;
 
 /// An optimiser of one network.
@@ -145,8 +145,8 @@ pub(super) fn adamw(numbers: AdamW, from: [Tensor<1>; 4]) -> [Tensor<1>; 3] {
         return to;
     }
     let [value, gradient, first, squares] = from;
-    let squared = gradient.clone().square().mul_scalar(1.0 - SQUARES_KEPT);
-    let squares = squares.mul_scalar(SQUARES_KEPT).add(squared);
+    let squared = gradient.clone().square().mul_scalar(1.0 - numbers.squares_kept);
+    let squares = squares.mul_scalar(numbers.squares_kept).add(squared);
     let first = first
         .mul_scalar(numbers.momentum)
         .add(gradient.mul_scalar(1.0 - numbers.momentum));

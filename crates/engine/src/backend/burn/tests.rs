@@ -175,6 +175,44 @@ fn a_resumed_optimiser_has_its_moments() {
     assert!(whole == resumed, "a resumed training goes another way");
 }
 
+/// The loss of these networks is computed on the CPU on every device.
+#[test]
+fn networks_of_their_own_learn_as_on_the_cpu() {
+    use crate::backend::device::Device as Place;
+    use crate::backend::network::TrainedNetwork;
+    use destseg_kernels::Grid;
+
+    let graph = arch::draem([4, 2], 64);
+    let weights = randomised(&graph);
+    let mut recipe = TrainConfig::preset(Preset::Paper);
+    recipe.weight_decay = 0.0;
+    let images: Vec<Grid> = (0..3).map(|seed| grid(seed, [64, 64, 3])).collect();
+    // half of the sum of squares, whose gradients are the values themselves
+    let loss = |outputs: &[&[Grid]]| {
+        let values = outputs.iter().flat_map(|maps| maps.iter()).flat_map(|map| &map.data);
+        let sum: f32 = values.map(|value| value * value / 2.0).sum();
+        (sum, outputs.iter().map(|maps| maps.to_vec()).collect())
+    };
+    let step = |place: &Place| {
+        let mut network = TrainedNetwork::new(&graph, weights.clone(), Rule::new(&recipe), place);
+        // so long a step that the weights are the gradients
+        let size = StepSize {
+            rate: 1e3,
+            head: 1.0,
+            step: 0,
+        };
+        let said = block_on(network.step(vec![images.clone()], size, loss)).expect("steps");
+        (said, block_on(network.weights()).expect("reads"))
+    };
+    let (ours, after) = step(&Place::Cpu);
+    for (device, tolerance) in devices() {
+        let (theirs, moved) = step(&Place::Burn(device.clone()));
+        assert!((ours - theirs).abs() < tolerance * ours, "{ours} {theirs} on {device:?}");
+        let apart = distance(&moved, &after);
+        assert!(apart < 2e-2, "gradients are apart by {apart} on {device:?}");
+    }
+}
+
 /// Operations that only other methods need.
 #[test]
 fn other_operations_are_those_of_the_cpu() {

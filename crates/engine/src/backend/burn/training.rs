@@ -6,7 +6,7 @@ use destseg_kernels::Grid;
 
 use super::features::{Features, Levels};
 use super::loss;
-use super::model::{BurnModel, Part, download_features, upload};
+use super::model::{BurnModel, Part, download_batch, download_features, upload};
 use super::network::{Mode, Parameter, Tensors, is_statistic, run};
 use super::optimiser::Optimiser;
 use super::read::{read, read_all};
@@ -36,14 +36,15 @@ pub struct BurnTraining {
 
 /// A network that is trained.
 #[derive(Debug)]
-struct Trained {
+pub struct Trained {
     graph: Graph,
     tensors: Tensors,
     optimiser: Optimiser,
 }
 
 impl Trained {
-    fn new(graph: Graph, rule: Rule, device: &Device) -> Self {
+    /// A network without weights on a plain device (without autodiff).
+    pub fn new(graph: Graph, rule: Rule, device: &Device) -> Self {
         Self {
             tensors: Tensors::new(&arch::init::zeros(&graph), device),
             graph,
@@ -80,7 +81,46 @@ impl Trained {
         }
     }
 
-    async fn weights(&self, prefix: &str) -> Result<Weights> {
+    /// A step on a batch for each input, with a loss that is computed on the CPU: it is shown the batches of the network's
+    /// outputs and gives, beside what it says of them, their gradients.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn step<T>(
+        &mut self,
+        inputs: &[Vec<Grid>],
+        size: StepSize,
+        device: &Device,
+        loss: impl FnOnce(&[&[Grid]]) -> (T, Vec<Vec<Grid>>),
+    ) -> Result<T> {
+        let inputs = inputs.iter().map(|input| upload(input, device)).collect();
+        let (outputs, recorded) = self.forward(inputs)?;
+        let mut shown = Vec::with_capacity(outputs.len());
+        for output in &outputs {
+            shown.push(download_batch(output.clone().inner()).await?);
+        }
+        let (said, gradients) = loss(&shown.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        // the outputs' products with constants have the constants for gradients
+        let products = outputs.into_iter().zip(&gradients).map(|(output, gradient)| {
+            let gradient = Tensor::from_inner(upload(gradient, device));
+            (output * gradient).sum()
+        });
+        if let Some(sum) = products.reduce(|a, b| a + b) {
+            self.change(size, &sum, recorded);
+        }
+        Ok(said)
+    }
+
+    /// Takes other weights, which have no prefix.
+    pub fn set_weights(&mut self, weights: &Weights, device: &Device) {
+        self.tensors = Tensors::new(weights, device);
+    }
+
+    /// The weights, `prefix` before their names.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device was lost.
+    pub async fn weights(&self, prefix: &str) -> Result<Weights> {
         download(&self.tensors, prefix).await
     }
 }

@@ -3,6 +3,7 @@
 mod model;
 mod operations;
 mod optimiser;
+mod part;
 mod program;
 pub mod tape;
 #[cfg(test)]
@@ -13,5 +14,6 @@ mod weights;
 pub(crate) use model::teacher_cells;
 pub use model::{CpuModel, CpuTeacher, Maps};
 pub use optimiser::Optimiser;
+pub use part::Part;
 pub use program::Program;
 pub use training::CpuTraining;

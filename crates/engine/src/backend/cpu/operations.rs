@@ -115,11 +115,11 @@ pub(super) fn resize(input: &Grid, kind: Corners, out: &mut Grid, first: usize) 
     let (from, to) = ([input.height, input.width], [out.height, out.width]);
     let all = out.channels;
     for (pixel, corners) in out.data.chunks_exact_mut(all).zip(corners(from, to)) {
-        for (c, value) in pixel[first..first + input.channels].iter_mut().enumerate() {
-            *value = corners
-                .iter()
-                .map(|&(at, weight)| weight * input.data[at * input.channels + c])
-                .sum();
+        let out = pixel[first..first + input.channels].iter_mut();
+        let [a, b, c, d] = corners.map(|(at, _)| &input.data[at * input.channels..][..input.channels]);
+        let weights = corners.map(|(_, weight)| weight);
+        for ((((out, a), b), c), d) in out.zip(a).zip(b).zip(c).zip(d) {
+            *out = weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d;
         }
     }
 }

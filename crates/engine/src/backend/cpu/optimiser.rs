@@ -3,7 +3,7 @@
 use destseg_kernels::for_each;
 
 use crate::arch::weights::{Array, Weights};
-use crate::backend::optimiser::{AdamW, EPSILON, Rule, SQUARES, SQUARES_KEPT, StepSize};
+use crate::backend::optimiser::{AdamW, EPSILON, Rule, SQUARES, StepSize};
 use crate::config::OptimiserKind;
 use crate::{Error, Result};
 
@@ -121,6 +121,7 @@ fn adamw(numbers: AdamW, values: &mut [f32], gradients: &[f32], means: &mut [f32
     let AdamW {
         rate,
         momentum,
+        squares_kept,
         lacking_squares,
         kept,
     } = numbers;
@@ -129,7 +130,7 @@ fn adamw(numbers: AdamW, values: &mut [f32], gradients: &[f32], means: &mut [f32
         .zip(gradients)
         .zip(means.iter_mut().zip(squares));
     for ((value, &gradient), (mean, square)) in all {
-        *square = *square * SQUARES_KEPT + gradient * gradient * (1.0 - SQUARES_KEPT);
+        *square = *square * squares_kept + gradient * gradient * (1.0 - squares_kept);
         *mean = *mean * momentum + gradient * (1.0 - momentum);
         let spread = (*square / lacking_squares).sqrt();
         let change = *mean * rate / (spread + EPSILON);
@@ -140,6 +141,7 @@ fn adamw(numbers: AdamW, values: &mut [f32], gradients: &[f32], means: &mut [f32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::optimiser::SQUARES_KEPT;
     use crate::config::{Preset, TrainConfig};
 
     const RATE: f32 = 0.1;

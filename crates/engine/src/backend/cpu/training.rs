@@ -5,12 +5,12 @@ use std::sync::Arc;
 use destseg_kernels::Grid;
 use destseg_kernels::pool::Pool;
 
-use super::tape::{self, Tape};
-use super::{CpuModel, CpuTeacher, Optimiser};
+use super::part::Part;
+use super::tape;
+use super::{CpuModel, CpuTeacher};
 use crate::Result;
-use crate::arch::graph::Graph;
 use crate::arch::weights::Weights;
-use crate::arch::{self, narrow_before_resizing, prefix};
+use crate::arch::{self, prefix};
 use crate::backend::optimiser::{Rule, StepSize};
 use crate::config::ModelConfig;
 
@@ -27,30 +27,6 @@ pub struct CpuTraining {
     frozen: Option<Arc<CpuModel>>,
     /// What the steps of a stage compute in.
     pool: Arc<Pool>,
-}
-
-/// A network that is trained.
-#[derive(Debug)]
-struct Part {
-    graph: Graph,
-    /// Without the prefix of the network.
-    weights: Weights,
-    optimiser: Optimiser,
-}
-
-impl Part {
-    fn new(graph: &Graph, rule: Rule) -> Self {
-        Self {
-            weights: arch::init::zeros(graph),
-            graph: narrow_before_resizing(graph),
-            optimiser: Optimiser::new(rule),
-        }
-    }
-
-    fn change(&mut self, size: StepSize, changes: tape::Changes) {
-        self.weights.extend(changes.statistics);
-        self.optimiser.step(size, &mut self.weights, &changes.gradients);
-    }
 }
 
 impl CpuTraining {
@@ -114,17 +90,13 @@ impl CpuTraining {
                 all.push(own);
             }
         }
-        let mut tape = Tape::new(&self.student.weights, &self.pool);
-        let features = tape.run(&self.student.graph, vec![seen.into()])?;
-        let mut loss = 0.0;
-        let mut gradients = Vec::new();
-        for (teacher, level) in targets.iter().zip(features) {
-            let (own, gradient) = tape::cosine(teacher, tape.value(level), factor);
-            loss += own;
-            gradients.push((level, gradient));
-        }
-        let changes = tape.backward(gradients);
-        self.student.change(size, changes);
+        let loss = self.student.step(&self.pool, vec![seen.into()], size, |levels| {
+            let all = targets.iter().zip(levels);
+            let (losses, gradients): (Vec<f32>, Vec<_>) = all
+                .map(|(teacher, level)| tape::cosine(teacher, level, factor))
+                .unzip();
+            (losses.into_iter().sum(), gradients)
+        })?;
         self.frozen = None;
         Ok(loss)
     }
@@ -156,12 +128,11 @@ impl CpuTraining {
                 all.push(own);
             }
         }
-        let mut tape = Tape::new(&part.weights, &self.pool);
-        let logits = tape.run(&part.graph, fusion_input.map(tape::Batch::from).into())?[0];
-        let (losses, gradient) = tape::focal_and_l1(tape.value(logits), mask, gamma);
-        let changes = tape.backward(vec![(logits, gradient)]);
-        part.change(size, changes);
-        Ok(losses)
+        let inputs = fusion_input.map(tape::Batch::from).into();
+        part.step(&self.pool, inputs, size, |logits| {
+            let (losses, gradient) = tape::focal_and_l1(logits[0], mask, gamma);
+            (losses, vec![gradient])
+        })
     }
 
     /// The model as it is now, for inference.

@@ -96,7 +96,7 @@ fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<D
     let network = PatchCore::new(config, teacher, bank(&file.weights)?.clone())?;
     let settings = InputSettings {
         side: config.input_size,
-        teacher: config.teacher,
+        teacher: Some(config.teacher),
         fit: config.fit,
         score: ImageScore::Maximum,
         upsampling: Upsampling::Bilinear,
