@@ -1,5 +1,7 @@
 //! The anomaly map: what the model says about every pixel.
 
+use crate::config::Upsampling;
+
 /// How many of the largest pixels the image score averages (T of the paper, section 4.1).
 pub const SCORE_PIXELS: usize = 100;
 
@@ -99,6 +101,16 @@ impl AnomalyMap {
         Self {
             values: mix(&mix(&self.values, 1, self.width), self.width, self.height),
             ..*self
+        }
+    }
+
+    /// A segmentation network's map at another size.
+    #[must_use]
+    pub fn enlarge(&self, upsampling: Upsampling, width: usize, height: usize) -> Self {
+        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
+        match upsampling {
+            Upsampling::Bilinear => self.resize(width, height),
+            Upsampling::Soft => self.soften().resize(width, height),
         }
     }
 

@@ -1,0 +1,457 @@
+//! From 8-bit images of any size to what the network sees of them, as [`crate::data::placement`] and
+//! [`crate::data::image::resize`] have it, bit for bit.
+//!
+//! A resize is a product with a matrix of weights for each axis, which the graph computes from the size of the image. The
+//! integer weights have 22 bits, more than products in `f32` have room for. So the matrix is made of an upper and a lower
+//! half of 11 bits each, and all sums stay exact.
+
+use super::builder::{Axis, Builder, Name};
+use super::proto::DataType;
+use crate::config::{InputLayout, TeacherKind};
+use crate::data::placement::{MOST_SQUARES, OVERLAP, PADDING};
+
+/// Bits of each half of a weight.
+const HALF_BITS: u32 = 11;
+/// One, in the upper half.
+const ONE: i64 = 1 << HALF_BITS;
+/// From a view to the next one, as a share of its size: numerator and denominator.
+const STEP: [i64; 2] = [((1.0 - OVERLAP) * 4.0) as i64, 4];
+
+/// The network's inputs, and what became of the images.
+pub(super) struct Views {
+    /// Values in [0, 1], `[views * batch, 3, side, side]`; the views of an image are `batch` apart.
+    pub(super) pixels: Name,
+    /// None where each image is one view that fills the input.
+    pub(super) places: Option<Places>,
+}
+
+/// Where the views lie in the image: along its rows (from top to bottom) and along its columns.
+pub(super) struct Places {
+    /// From top to bottom.
+    pub(super) down: Line,
+    /// From left to right.
+    pub(super) across: Line,
+    /// Images in the batch.
+    pub(super) batch: Name,
+    /// Whether there is one view that fills the input, with a map of the input's size: true or false.
+    pub(super) is_plain: Name,
+}
+
+/// The views along one side of an image. All are integers of 64 bits; a place is in pixels.
+pub(super) struct Line {
+    /// Pixels of the image.
+    image: Name,
+    /// Pixels of the image in each view.
+    part: Name,
+    /// First pixel of each view, `[views]`.
+    starts: Name,
+    /// Number of views.
+    pub(super) views: Name,
+    /// Pixels of the network's input that show the image ...
+    pub(super) shown: Name,
+    /// ... and the first of them.
+    first: Name,
+    /// Pixels of the map that covers the whole image.
+    map: Name,
+    /// Which of the input's pixels show the image, `[side]`, 1 or 0.
+    pub(super) inside: Name,
+}
+
+impl Views {
+    /// The views of images that come as an input of the graph, `[batch, height, width, 3]`, red, green, blue.
+    pub(super) fn of_images(b: &mut Builder, layout: InputLayout, side: usize) -> Self {
+        let axes = [
+            Axis::Free("batch"),
+            Axis::Free("height"),
+            Axis::Free("width"),
+            Axis::Fixed(3),
+        ];
+        let about = "8-bit images, red, green, blue, all of one size";
+        let images = b.input("image", DataType::Uint8, &axes, about);
+        let shape = b.op("Shape", [&images]);
+        let mut size = |axis| {
+            let axis = b.integer(axis);
+            b.op("Gather", [&shape, &axis])
+        };
+        let [batch, height, width] = [size(0), size(1), size(2)];
+        let values = b.cast(&images, DataType::Float);
+        let planes = b.transpose(&values, &[0, 3, 1, 2]);
+        if layout == InputLayout::Squash {
+            let to = b.integer(side as i64);
+            let rows = weights(b, side, (&height, &to), None);
+            let columns = weights(b, side, (&width, &to), None);
+            let columns = b.transpose(&columns, &[1, 0]);
+            let resized = resize(b, &planes, [&rows, &columns], side);
+            return Self {
+                pixels: unit(b, &resized),
+                places: None,
+            };
+        }
+        let square = square(b, layout, side, [&height, &width]);
+        let [down, across] = [&height, &width].map(|image| Line::new(b, layout, side, image, &square));
+        // the first axes of the result: views from top to bottom, views from left to right, batch
+        let rows = weights(b, side, (&down.part, &down.shown), Some(&down));
+        let rows = b.unsqueeze(&rows, &[1, 2, 3]);
+        let columns = weights(b, side, (&across.part, &across.shown), Some(&across));
+        let columns = b.transpose(&columns, &[0, 2, 1]);
+        let columns = b.unsqueeze(&columns, &[1, 2]);
+        let resized = resize(b, &planes, [&rows, &columns], side);
+        let views = b.reshape(&resized, &[-1, 3, side as i64, side as i64]);
+        let inside = inside(b, &down, &across);
+        let none = b.number(0.0);
+        let shows_image = b.op("Greater", [&inside, &none]);
+        let border = b.weights("padding", &[3, 1, 1], &PADDING.0.map(f32::from));
+        let padded = b.op("Where", [&shows_image, &views, &border]);
+        let is_plain = is_plain(b, side, [&down, &across]);
+        Self {
+            pixels: unit(b, &padded),
+            places: Some(Places {
+                down,
+                across,
+                batch,
+                is_plain,
+            }),
+        }
+    }
+
+    /// Views that come as an input of the graph, values in [0, 1], `[batch, 3, side, side]`.
+    pub(super) fn given(b: &mut Builder, side: usize) -> Self {
+        let axes = [
+            Axis::Free("batch"),
+            Axis::Fixed(3),
+            Axis::Fixed(side),
+            Axis::Fixed(side),
+        ];
+        let about = "images of the network's size, red, green, blue, values in [0, 1]";
+        Self {
+            pixels: b.input("view", DataType::Float, &axes, about),
+            places: None,
+        }
+    }
+
+    /// The views as the teacher takes them.
+    pub(super) fn normalised(&self, b: &mut Builder, teacher: TeacherKind) -> Name {
+        let own = teacher.normalisation();
+        let mean = b.weights("input_mean", &[3, 1, 1], &own.mean);
+        let scale = b.weights("input_scale", &[3, 1, 1], &own.std.map(f32::recip));
+        let centred = b.op("Sub", [&self.pixels, &mean]);
+        b.op("Mul", [&centred, &scale])
+    }
+}
+
+impl Line {
+    fn new(b: &mut Builder, layout: InputLayout, side: usize, image: &str, square: &str) -> Self {
+        let [zero, one, two, side_name] = [0, 1, 2, side as i64].map(|value| b.integer(value));
+        let part = b.op("Min", [image, square]);
+        let shown = scaled(b, &part, [&side_name, square]);
+        let map = scaled(b, image, [&side_name, square]);
+        let border = b.op("Sub", [&side_name, &shown]);
+        let first = b.op("Div", [&border, &two]);
+        let free = b.op("Sub", [image, &part]);
+        let starts = if matches!(layout, InputLayout::Tile | InputLayout::Strip) {
+            // as few as have the overlap; a step is at least one pixel
+            let [numerator, denominator] = STEP.map(|value| b.integer(value));
+            let step = b.op("Mul", [&part, &numerator]);
+            let step = b.op("Max", [&step, &denominator]);
+            let way = b.op("Mul", [&free, &denominator]);
+            let gaps = b.op("Add", [&way, &step]);
+            let gaps = b.op("Sub", [&gaps, &one]);
+            let gaps = b.op("Div", [&gaps, &step]);
+            let count = b.op("Add", [&gaps, &one]);
+            let places = b.op("Range", [&zero, &count, &one]);
+            let gaps = b.op("Max", [&gaps, &one]);
+            rounded(b, [&free, &places, &gaps])
+        } else {
+            let start = b.op("Div", [&free, &two]);
+            b.reshape(&start, &[1])
+        };
+        let count = b.op("Size", [&starts]);
+        let pixels = pixels_of(b, side);
+        let own = b.op("Sub", [&pixels, &first]);
+        let inside = within(b, &own, &shown);
+        Self {
+            image: image.into(),
+            part,
+            starts,
+            views: count,
+            shown,
+            first,
+            map,
+            inside,
+        }
+    }
+
+    /// From the maps of this side's views to the map of the whole image: a matrix `[map, views * side]`. Maps are faded into
+    /// each other where they overlap.
+    pub(super) fn joining(&self, b: &mut Builder, side: usize) -> Name {
+        let [zero, one] = [0, 1].map(|value| b.integer(value));
+        // a view's place in the map
+        let own = rounded(b, [&self.part, &self.map, &self.image]);
+        let own = b.op("Max", [&own, &one]);
+        let own = b.op("Min", [&own, &self.map]);
+        let left = rounded(b, [&self.starts, &self.map, &self.image]);
+        let most = b.op("Sub", [&self.map, &own]);
+        let left = b.op("Min", [&left, &most]);
+        let left = b.reshape(&left, &[-1, 1]);
+        let places = b.op("Range", [&zero, &self.map, &one]);
+        // `[views, map]`
+        let at = b.op("Sub", [&places, &left]);
+        let inside = within(b, &at, &own);
+        let last = b.op("Sub", [&own, &one]);
+        let from_end = b.op("Sub", [&last, &at]);
+        let edge = b.op("Min", [&at, &from_end]);
+        let edge = b.op("Add", [&edge, &one]);
+        let [edge, size, at, shown, first] =
+            [&edge, &own, &at, &self.shown, &self.first].map(|value| b.cast(value, DataType::Float));
+        let [half, overlap, whole, none] = [0.5, OVERLAP as f32, 1.0, 0.0].map(|value| b.number(value));
+        let ramp = b.op("Mul", [&size, &overlap]);
+        let ramp = b.op("Max", [&ramp, &whole]);
+        let fade = b.op("Div", [&edge, &ramp]);
+        let fade = b.op("Min", [&fade, &whole]);
+        let fade = b.op("Mul", [&fade, &inside]);
+        let sum = b.reduce("ReduceSum", &fade, 0, true);
+        let tiny = b.number(f32::MIN_POSITIVE);
+        let sum = b.op("Max", [&sum, &tiny]);
+        let share = b.op("Div", [&fade, &sum]);
+        // bilinear resize with half-pixel centres
+        let centre = b.op("Add", [&at, &half]);
+        let factor = b.op("Div", [&shown, &size]);
+        let centre = b.op("Mul", [&centre, &factor]);
+        let centre = b.op("Sub", [&centre, &half]);
+        let last = b.op("Sub", [&shown, &whole]);
+        let centre = b.op("Clip", [&centre, &none, &last]);
+        let centre = b.op("Add", [&centre, &first]);
+        let [centre, share] = [&centre, &share].map(|own| b.unsqueeze(own, &[2]));
+        let pixels = pixels_of(b, side);
+        let pixels = b.cast(&pixels, DataType::Float);
+        let away = b.op("Sub", [&pixels, &centre]);
+        let away = b.op("Abs", [&away]);
+        let near = b.op("Sub", [&whole, &away]);
+        let near = b.op("Max", [&near, &none]);
+        // `[views, map, side]`
+        let matrix = b.op("Mul", [&near, &share]);
+        let matrix = b.transpose(&matrix, &[1, 0, 2]);
+        let shape = shape_of(b, &[Ok(&self.map), Err(-1)]);
+        b.op("Reshape", [&matrix, &shape])
+    }
+}
+
+impl Places {
+    /// Number of views of an image.
+    pub(super) fn views(&self, b: &mut Builder) -> Name {
+        b.op("Mul", [&self.down.views, &self.across.views])
+    }
+
+    /// Values of all views, `[views * batch, ...]`, as `[views, batch, ...]`; `rest` are the sizes of the other axes.
+    pub(super) fn by_view(&self, b: &mut Builder, values: &str, rest: &[i64]) -> Name {
+        let views = self.views(b);
+        let mut sizes = vec![Ok(&*views), Ok(&*self.batch)];
+        sizes.extend(rest.iter().map(|&size| Err(size)));
+        let shape = shape_of(b, &sizes);
+        b.op("Reshape", [values, &shape])
+    }
+
+    /// One map of each image, `[batch, height, width]`, from those of all views, `[views * batch, side, side]`.
+    pub(super) fn joined(&self, b: &mut Builder, maps: &str, side: usize) -> Name {
+        let side_size = side as i64;
+        let sizes = [
+            Ok(&*self.down.views),
+            Ok(&*self.across.views),
+            Ok(&*self.batch),
+            Err(side_size),
+            Err(side_size),
+        ];
+        let shape = shape_of(b, &sizes);
+        let maps = b.op("Reshape", [maps, &shape]);
+        let maps = b.transpose(&maps, &[2, 0, 3, 1, 4]);
+        let side_name = b.integer(side_size);
+        let [rows, columns] =
+            [&self.down.views, &self.across.views].map(|views| b.op("Mul", [views, &side_name]));
+        let shape = shape_of(b, &[Ok(&self.batch), Ok(&rows), Ok(&columns)]);
+        let maps = b.op("Reshape", [&maps, &shape]);
+        let rows = self.down.joining(b, side);
+        let columns = self.across.joining(b, side);
+        let columns = b.transpose(&columns, &[1, 0]);
+        let short = b.op("MatMul", [&rows, &maps]);
+        b.op("MatMul", [&short, &columns])
+    }
+
+    /// 1 where a view shows the image, else 0, `[side, side]`.
+    pub(super) fn inside(&self, b: &mut Builder) -> Name {
+        inside(b, &self.down, &self.across)
+    }
+}
+
+/// The shape of a tensor from scalars that are known at run time or now.
+fn shape_of(b: &mut Builder, sizes: &[Result<&str, i64>]) -> Name {
+    let sizes: Vec<Name> = sizes
+        .iter()
+        .map(|size| match size {
+            Ok(name) => b.reshape(name, &[1]),
+            Err(size) => b.integers(&[*size]),
+        })
+        .collect();
+    b.concat(&sizes, 0)
+}
+
+/// Side of the square that the network sees, in pixels of the image.
+fn square(b: &mut Builder, layout: InputLayout, side: usize, [height, width]: [&str; 2]) -> Name {
+    let long = b.op("Max", [height, width]);
+    let short = b.op("Min", [height, width]);
+    match layout {
+        InputLayout::Squash | InputLayout::Pad => long,
+        InputLayout::Crop => short,
+        InputLayout::Tile => {
+            let side = b.integer(side as i64);
+            b.op("Min", [&side, &long])
+        }
+        InputLayout::Strip => {
+            let [most, rest] = [MOST_SQUARES, MOST_SQUARES - 1].map(|value| b.integer(value as i64));
+            let least = b.op("Add", [&long, &rest]);
+            let least = b.op("Div", [&least, &most]);
+            b.op("Max", [&short, &least])
+        }
+    }
+}
+
+/// A size times `to / from`, rounded, at least 1.
+fn scaled(b: &mut Builder, size: &str, [to, from]: [&str; 2]) -> Name {
+    let [rounded, one] = [rounded(b, [size, to, from]), b.integer(1)];
+    b.op("Max", [&rounded, &one])
+}
+
+/// `x * y / z` of integers above or equal to 0, rounded.
+fn rounded(b: &mut Builder, [x, y, z]: [&str; 3]) -> Name {
+    let two = b.integer(2);
+    let product = b.op("Mul", [x, y]);
+    let twice = b.op("Mul", [&product, &two]);
+    let sum = b.op("Add", [&twice, z]);
+    let divisor = b.op("Mul", [z, &two]);
+    b.op("Div", [&sum, &divisor])
+}
+
+/// The places of the network's input, `[side]`.
+fn pixels_of(b: &mut Builder, side: usize) -> Name {
+    b.integers(&(0..side as i64).collect::<Vec<_>>())
+}
+
+/// 1 for places from 0 up to but without `end`, else 0.
+fn within(b: &mut Builder, places: &str, end: &str) -> Name {
+    let zero = b.integer(0);
+    let behind = b.op("GreaterOrEqual", [places, &zero]);
+    let before = b.op("Less", [places, end]);
+    let both = b.op("And", [&behind, &before]);
+    b.cast(&both, DataType::Float)
+}
+
+/// 1 where both lines are inside, `[side, side]`.
+fn inside(b: &mut Builder, down: &Line, across: &Line) -> Name {
+    let column = b.reshape(&down.inside, &[-1, 1]);
+    b.op("Mul", [&column, &across.inside])
+}
+
+/// Whether there is one view that fills the input, and whose map is that of the image.
+fn is_plain(b: &mut Builder, side: usize, lines: [&Line; 2]) -> Name {
+    let [one, side] = [1, side as i64].map(|value| b.integer(value));
+    let mut all: Option<Name> = None;
+    for line in lines {
+        for (value, expected) in [(&line.views, &one), (&line.shown, &side), (&line.map, &side)] {
+            let is = b.op("Equal", [value, expected]);
+            all = Some(match all {
+                Some(all) => b.op("And", [&all, &is]),
+                None => is,
+            });
+        }
+    }
+    all.unwrap_or_default()
+}
+
+/// The weights of a resize from `sizes.0` pixels of the image to `sizes.1` of the input, as a matrix `[2 * side, image]`, upper
+/// halves first. With a line, one for each view, in which only the view's part of the image counts.
+///
+/// A weight is a triangle as wide as the reduction. All its values are fractions with one denominator, so whole numbers do.
+fn weights(b: &mut Builder, side: usize, sizes: (&str, &str), line: Option<&Line>) -> Name {
+    let (from, to) = sizes;
+    let [zero, one, two] = [0, 1, 2].map(|value| b.integer(value));
+    let outputs = pixels_of(b, side);
+    let mut outputs = b.reshape(&outputs, &[-1, 1]);
+    let image = line.map_or(from, |line| &*line.image);
+    let mut inputs = b.op("Range", [&zero, image, &one]);
+    if let Some(line) = line {
+        outputs = b.op("Sub", [&outputs, &line.first]);
+        let starts = b.reshape(&line.starts, &[-1, 1, 1]);
+        inputs = b.op("Sub", [&inputs, &starts]);
+    }
+    // twice the centres, in units in which neighbours of both are whole numbers apart
+    let mut centres = |places: &str, unit: &str| {
+        let twice = b.op("Mul", [places, &two]);
+        let odd = b.op("Add", [&twice, &one]);
+        b.op("Mul", [&odd, unit])
+    };
+    let input_centres = centres(&inputs, to);
+    let output_centres = centres(&outputs, from);
+    let apart = b.op("Sub", [&input_centres, &output_centres]);
+    let apart = b.op("Abs", [&apart]);
+    let reach = b.op("Max", [from, to]);
+    let reach = b.op("Mul", [&reach, &two]);
+    let rest = b.op("Sub", [&reach, &apart]);
+    let mut triangle = b.op("Max", [&rest, &zero]);
+    if let Some(line) = line {
+        let part = within(b, &inputs, from);
+        let inside = b.reshape(&line.inside, &[-1, 1]);
+        let both = b.op("Mul", [&part, &inside]);
+        let both = b.cast(&both, DataType::Int64);
+        triangle = b.op("Mul", [&triangle, &both]);
+    }
+    let axis = if line.is_some() { 2 } else { 1 };
+    let sum = b.reduce("ReduceSum", &triangle, axis, true);
+    // of rows beyond the image all are 0
+    let sum = b.op("Max", [&sum, &one]);
+    let twice = b.op("Mul", [&sum, &two]);
+    let scale = b.integer(2 * ONE);
+    let scaled = b.op("Mul", [&triangle, &scale]);
+    let upper = b.op("Div", [&scaled, &twice]);
+    let whole = b.op("Mul", [&upper, &twice]);
+    let rest = b.op("Sub", [&scaled, &whole]);
+    let scale = b.integer(ONE);
+    let rest = b.op("Mul", [&rest, &scale]);
+    let rest = b.op("Add", [&rest, &sum]);
+    let lower = b.op("Div", [&rest, &twice]);
+    let halves = b.concat(&[upper, lower], axis - 1);
+    b.cast(&halves, DataType::Float)
+}
+
+/// Resizes planes of whole numbers from 0 to 255, columns first, to `side` x `side` such numbers; weights are those of rows,
+/// and of columns with their axes swapped.
+fn resize(b: &mut Builder, planes: &str, [rows, columns]: [&str; 2], side: usize) -> Name {
+    let narrow = b.op("MatMul", [planes, columns]);
+    let narrow = joined_halves(b, &narrow, -1, side);
+    let short = b.op("MatMul", [rows, &narrow]);
+    joined_halves(b, &short, -2, side)
+}
+
+/// From the sums of both halves, which lie one behind the other along an axis, to pixels.
+fn joined_halves(b: &mut Builder, sums: &str, axis: i64, side: usize) -> Name {
+    let side = side as i64;
+    let upper = b.slice(sums, axis, (0, side));
+    let lower = b.slice(sums, axis, (side, 2 * side));
+    let [one, half, most] = [ONE as f32, (ONE / 2) as f32, 255.0].map(|value| b.number(value));
+    let upper = b.op("Add", [&upper, &half]);
+    let whole = b.op("Div", [&upper, &one]);
+    let whole = b.op("Floor", [&whole]);
+    let taken = b.op("Mul", [&whole, &one]);
+    let rest = b.op("Sub", [&upper, &taken]);
+    let carried = b.op("Div", [&lower, &one]);
+    let carried = b.op("Floor", [&carried]);
+    let rest = b.op("Add", [&rest, &carried]);
+    let rest = b.op("Div", [&rest, &one]);
+    let rest = b.op("Floor", [&rest]);
+    let pixels = b.op("Add", [&whole, &rest]);
+    b.op("Min", [&pixels, &most])
+}
+
+/// Values in [0, 1].
+fn unit(b: &mut Builder, pixels: &str) -> Name {
+    let most = b.number(255.0);
+    b.op("Div", [pixels, &most])
+}
