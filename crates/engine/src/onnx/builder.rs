@@ -66,15 +66,13 @@ impl Builder {
         name
     }
 
-    /// A value that people may change when they run the graph; else it is `value`.
-    pub(super) fn setting(&mut self, name: &str, value: f32, about: &str) -> Name {
+    /// A number that other programs find in the file by its name.
+    pub(super) fn setting(&mut self, name: &str, value: f32) -> Name {
         let name = self.unique(name);
+        let bytes = value.to_le_bytes().to_vec();
         self.graph
             .initializer
-            .push(tensor(&name, &[1], DataType::Float, value.to_le_bytes().to_vec()));
-        self.graph
-            .input
-            .push(info(&name, DataType::Float, &[Axis::Fixed(1)], about));
+            .push(tensor(&name, &[1], DataType::Float, bytes));
         name
     }
 

@@ -20,8 +20,7 @@ pub(super) fn decide(
     scores: &str,
     familiarity: Option<(&FamiliarityRecord, &Judged)>,
 ) {
-    let about = "image scores at or above it are called defective";
-    let threshold = b.setting("threshold", calibration.image_threshold, about);
+    let threshold = b.setting("threshold", calibration.image_threshold);
     let is_defective = b.op("GreaterOrEqual", [scores, &threshold]);
     let mut verdict = b.cast(&is_defective, DataType::Int64);
     if let Some((record, judged)) = familiarity {
