@@ -6,7 +6,8 @@ use super::view::Views;
 use crate::Result;
 use crate::arch::weights::Array;
 use crate::config::TeacherKind;
-use crate::methods::patchcore::{BankConfig, smooth};
+use crate::methods::patchcore::BankConfig;
+use crate::methods::patchcore::bank::smooth;
 
 /// What the bank says about images.
 pub(super) struct Searched {

@@ -231,7 +231,8 @@ impl Line {
         // `[views, map, side]`
         let matrix = b.op("Mul", [&near, &share]);
         let matrix = b.transpose(&matrix, &[1, 0, 2]);
-        let shape = shape_of(b, &[Ok(&self.map), Err(-1)]);
+        let rest = b.integer(-1);
+        let shape = shape_of(b, &[&self.map, &rest]);
         b.op("Reshape", [&matrix, &shape])
     }
 }
@@ -245,29 +246,22 @@ impl Places {
     /// Values of all views, `[views * batch, ...]`, as `[views, batch, ...]`; `rest` are the sizes of the other axes.
     pub(super) fn by_view(&self, b: &mut Builder, values: &str, rest: &[i64]) -> Name {
         let views = self.views(b);
-        let mut sizes = vec![Ok(&*views), Ok(&*self.batch)];
-        sizes.extend(rest.iter().map(|&size| Err(size)));
+        let rest: Vec<Name> = rest.iter().map(|&size| b.integer(size)).collect();
+        let mut sizes = vec![&*views, &*self.batch];
+        sizes.extend(rest.iter().map(String::as_str));
         let shape = shape_of(b, &sizes);
         b.op("Reshape", [values, &shape])
     }
 
     /// One map of each image, `[batch, height, width]`, from those of all views, `[views * batch, side, side]`.
     pub(super) fn joined(&self, b: &mut Builder, maps: &str, side: usize) -> Name {
-        let side_size = side as i64;
-        let sizes = [
-            Ok(&*self.down.views),
-            Ok(&*self.across.views),
-            Ok(&*self.batch),
-            Err(side_size),
-            Err(side_size),
-        ];
-        let shape = shape_of(b, &sizes);
+        let side_name = b.integer(side as i64);
+        let (down, across) = (&self.down.views, &self.across.views);
+        let shape = shape_of(b, &[down, across, &self.batch, &side_name, &side_name]);
         let maps = b.op("Reshape", [maps, &shape]);
         let maps = b.transpose(&maps, &[2, 0, 3, 1, 4]);
-        let side_name = b.integer(side_size);
-        let [rows, columns] =
-            [&self.down.views, &self.across.views].map(|views| b.op("Mul", [views, &side_name]));
-        let shape = shape_of(b, &[Ok(&self.batch), Ok(&rows), Ok(&columns)]);
+        let [rows, columns] = [down, across].map(|views| b.op("Mul", [views, &side_name]));
+        let shape = shape_of(b, &[&self.batch, &rows, &columns]);
         let maps = b.op("Reshape", [&maps, &shape]);
         let rows = self.down.joining(b, side);
         let columns = self.across.joining(b, side);
@@ -282,15 +276,9 @@ impl Places {
     }
 }
 
-/// The shape of a tensor from scalars that are known at run time or now.
-fn shape_of(b: &mut Builder, sizes: &[Result<&str, i64>]) -> Name {
-    let sizes: Vec<Name> = sizes
-        .iter()
-        .map(|size| match size {
-            Ok(name) => b.reshape(name, &[1]),
-            Err(size) => b.integers(&[*size]),
-        })
-        .collect();
+/// A shape from the sizes of its axes, which are scalars.
+fn shape_of(b: &mut Builder, sizes: &[&str]) -> Name {
+    let sizes: Vec<Name> = sizes.iter().map(|size| b.reshape(size, &[1])).collect();
     b.concat(&sizes, 0)
 }
 

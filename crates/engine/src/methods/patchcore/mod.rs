@@ -1,7 +1,7 @@
 //! `PatchCore` (Roth et al., CVPR 2022): an image is as anomalous as its most anomalous patch, and a patch is
 //! as anomalous as it is far from all patches of a memory bank, which holds features of good images.
 
-mod bank;
+pub(crate) mod bank;
 mod blur;
 mod config;
 mod train;
@@ -18,7 +18,6 @@ use crate::data::facts::FileFacts;
 use crate::inspect::{Detector, InputSettings};
 use crate::{Error, Result};
 
-pub(crate) use bank::smooth;
 pub use bank::{PatchCore, PatchScores, patches};
 pub use blur::gaussian;
 pub use config::BankConfig;
