@@ -1,8 +1,9 @@
 //! Whether images show the part that the model knows, as [`crate::inspect::familiarity`] decides it.
 
 use super::builder::{Builder, Name, int, ints};
+use super::places::Places;
 use super::proto::DataType;
-use super::view::{Places, Views};
+use super::view::Views;
 use crate::Result;
 use crate::arch::weights::Weights;
 use crate::inspect::familiarity::appearance::{BLACK, NOISE, PIXELS, SIDE, changed};

@@ -1,7 +1,8 @@
 //! From a network's map to that of the whole input, and from maps to scores.
 
 use super::builder::{Builder, Name, int};
-use super::view::{Places, Views};
+use super::places::Places;
+use super::view::Views;
 use crate::config::ImageScore;
 use crate::data::map::{AnomalyMap, SCORE_PIXELS};
 use crate::inspect::InputSettings;

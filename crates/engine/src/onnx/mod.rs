@@ -10,6 +10,7 @@ mod map;
 mod memory;
 mod network;
 mod patchcore;
+mod places;
 mod proto;
 #[cfg(test)]
 mod tests;

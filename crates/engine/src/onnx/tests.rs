@@ -15,65 +15,11 @@ use crate::methods::file::{Body, ModelHeader};
 use crate::methods::patchcore::BankConfig;
 
 /// Operators of opset 17 that onnxruntime, `OpenVINO` and `TensorRT` have.
-const OPERATORS: [&str; 47] = [
-    "Abs",
-    "Add",
-    "And",
-    "ArgMax",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Clip",
-    "Concat",
-    "Conv",
-    "Div",
-    "Equal",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "GlobalAveragePool",
-    "Greater",
-    "GreaterOrEqual",
-    "Identity",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "MatMul",
-    "Max",
-    "MaxPool",
-    "Min",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "Range",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "Relu",
-    "Reshape",
-    "Resize",
-    "Shape",
-    "Sigmoid",
-    "Size",
-    "Slice",
-];
-/// The rest of them.
-const MORE: [&str; 7] = [
-    "Softmax",
-    "Sqrt",
-    "Sub",
-    "TopK",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
+const OPERATORS: &str = "\
+    Abs Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Conv Div Equal Exp Expand Flatten \
+    Floor Gather GatherElements GatherND GlobalAveragePool Greater GreaterOrEqual Identity Less LessOrEqual \
+    Log MatMul Max MaxPool Min Mul Neg Not Or Range ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare \
+    Relu Reshape Resize Shape Sigmoid Size Slice Softmax Sqrt Sub TopK Transpose Unsqueeze Where";
 
 fn zeros(shape: &[usize]) -> Array {
     Array {
@@ -199,10 +145,7 @@ fn all_graphs_are_well_formed() {
             }
             for node in &graph.node {
                 let operator = &*node.op_type;
-                assert!(
-                    OPERATORS.contains(&operator) || MORE.contains(&operator),
-                    "{operator}"
-                );
+                assert!(OPERATORS.split(' ').any(|own| own == operator), "{operator}");
                 for name in node.input.iter().filter(|name| !name.is_empty()) {
                     assert!(known.contains(name), "{} needs {name}", node.name);
                 }
