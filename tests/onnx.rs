@@ -229,6 +229,7 @@ fn graphs_of_all_methods_and_layouts_decide_as_predict_does() {
     ];
     let stpm = [&["--method", "stpm"], &SHORT[..4]].concat();
     let bank = ["--method", "patchcore", "--coreset", "0.05"];
+    let small = ["--set", "model.input_size=128"];
     for (layout, method) in [
         ("squash", &stpm[..]),
         ("squash", &bank),
@@ -237,7 +238,13 @@ fn graphs_of_all_methods_and_layouts_decide_as_predict_does() {
         ("strip", &SHORT),
         ("tile", &bank),
     ] {
-        succeeds(&[&train[..], method, &["--fit", layout]].concat(), path);
+        // of a memory bank the input size is a setting of its own
+        let small = if method == bank {
+            ["--set", "input_size=128"]
+        } else {
+            small
+        };
+        succeeds(&[&train[..], method, &small, &["--fit", layout]].concat(), path);
         compare(&python, "m.safetensors", &images("fabric", "hole_000"), path);
     }
 }

@@ -126,7 +126,7 @@ impl Builder {
 
     /// A number.
     pub(super) fn number(&mut self, value: f32) -> Name {
-        self.constant(&format!("number {value}"), DataType::Float, &[], || {
+        self.constant(&format!("number {value:e}"), DataType::Float, &[], || {
             value.to_le_bytes().to_vec()
         })
     }

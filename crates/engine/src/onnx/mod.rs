@@ -24,7 +24,7 @@ use crate::files::storage::Precision;
 use crate::inspect::InputSettings;
 use crate::methods::file::{Body, ModelFile};
 use crate::methods::patchcore as bank;
-use crate::verdict::calibration::{Calibration, SetBy};
+use crate::verdict::calibration::{Calibration, PROMISE, SetBy};
 use crate::verdict::difference::Difference;
 use crate::{Error, Result};
 use builder::{Axis, Builder, Name};
@@ -225,7 +225,12 @@ fn metadata(file: &ModelFile, settings: &InputSettings, input: Input) -> Result<
     if let Some(own) = &header.calibration {
         add("threshold", own.image_threshold.to_string());
         add("threshold_set", json(serde_json::to_value(own.set_by))?);
-        if let SetBy::Promise(share) = own.set_by {
+        let promise = match own.set_by {
+            SetBy::Training => Some(PROMISE),
+            SetBy::Promise(share) => Some(share),
+            SetBy::Hand | SetBy::Evaluation | SetBy::Corrections => None,
+        };
+        if let Some(share) = promise {
             add("promise", share.to_string());
         }
         add("pixel_threshold", own.pixel_threshold.to_string());

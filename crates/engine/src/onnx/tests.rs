@@ -161,8 +161,15 @@ fn all_graphs_are_well_formed() {
                 outputs.ends_with(&["verdict", "decision_score", "p_value"]),
                 "{outputs:?}"
             );
+            let says = |key: &str, value: &str| {
+                model
+                    .metadata_props
+                    .iter()
+                    .any(|own| own.key == key && own.value == value)
+            };
+            assert!(says("destseg.promise", "0.05") && says("destseg.threshold", "0.5"));
             let shows_all = input == Input::Image || outputs.contains(&"distance");
-            assert!(shows_all || model.metadata_props.iter().any(|own| own.value != "squash"));
+            assert!(shows_all || !says("destseg.layout", "squash"));
         }
     }
 }
