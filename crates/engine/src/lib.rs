@@ -17,6 +17,8 @@ pub mod files;
 pub mod inspect;
 pub mod methods;
 pub mod metrics;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod platform;
 pub mod render;
 pub mod report;

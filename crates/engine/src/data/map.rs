@@ -1,10 +1,12 @@
 //! The anomaly map: what the model says about every pixel.
 
+use crate::config::Upsampling;
+
 /// How many of the largest pixels the image score averages (T of the paper, section 4.1).
 pub const SCORE_PIXELS: usize = 100;
 
 /// Side of the windows of [`AnomalyMap::largest_window`] (DRAEM, section 3.4 of the paper).
-const SCORE_WINDOW: usize = 21;
+pub(crate) const SCORE_WINDOW: usize = 21;
 
 /// One value per pixel, row by row; higher is more anomalous. It covers a view of the network or a whole
 /// image, whatever the image's own size.
@@ -124,6 +126,16 @@ impl AnomalyMap {
         Self {
             values: mix(&mix(&self.values, 1, self.width), self.width, self.height),
             ..*self
+        }
+    }
+
+    /// A segmentation network's map at another size.
+    #[must_use]
+    pub fn enlarge(&self, upsampling: Upsampling, width: usize, height: usize) -> Self {
+        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
+        match upsampling {
+            Upsampling::Bilinear => self.resize(width, height),
+            Upsampling::Soft => self.soften().resize(width, height),
         }
     }
 

@@ -6,13 +6,13 @@ use crate::data::image::{Rgb, RgbImage, crop, resize};
 use crate::data::map::AnomalyMap;
 
 /// Share of a tile that it has in common with its neighbour, at least.
-const OVERLAP: f64 = 0.25;
+pub(crate) const OVERLAP: f64 = 0.25;
 /// Squares along an image's long side at most, overlap aside; longer images are shown smaller.
-const MOST_SQUARES: usize = 8;
+pub(crate) const MOST_SQUARES: usize = 8;
 /// Pixels of a map at most, so that an extreme image does not exhaust memory.
 const LARGEST_MAP: f64 = 16e6;
 /// Around an image that is padded: `ImageNet`'s mean colour, which the networks see as zero.
-const PADDING: Rgb<u8> = Rgb([124, 116, 104]);
+pub(crate) const PADDING: Rgb<u8> = Rgb([124, 116, 104]);
 
 /// A rectangle in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use destseg_kernels::Grid;
 use crate::config::TeacherKind;
 
 /// Mean and standard deviation of each channel, for values in [0, 1].
-struct Normalisation {
-    mean: [f32; 3],
-    std: [f32; 3],
+pub(crate) struct Normalisation {
+    pub(crate) mean: [f32; 3],
+    pub(crate) std: [f32; 3],
 }
 
 impl TeacherKind {
-    fn normalisation(self) -> Normalisation {
+    /// What pixels in [0, 1] are normalised by.
+    pub(crate) fn normalisation(self) -> Normalisation {
         match self {
             // ImageNet's statistics
             Self::Resnet18 => Normalisation {

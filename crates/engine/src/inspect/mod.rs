@@ -1,6 +1,6 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
-mod familiarity;
+pub(crate) mod familiarity;
 mod remember;
 
 use std::fmt;

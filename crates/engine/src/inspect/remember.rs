@@ -6,7 +6,6 @@ use destseg_kernels::Grid;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use super::{Detection, Detector};
-use crate::config::Upsampling;
 use crate::data::map::AnomalyMap;
 use crate::data::placement::ViewLayout;
 use crate::verdict::expected::Scale;
@@ -88,11 +87,7 @@ impl Detector {
     /// A view's detection with the segmentation network's map, which the memory changes.
     pub(super) fn with_segmentation(&self, plain: Detection, map: &AnomalyMap) -> Detection {
         let side = self.settings.side;
-        // the maps that decide are upsampled bilinearly (section 4.1 of the paper)
-        let enlarge = |map: &AnomalyMap| match self.settings.upsampling {
-            Upsampling::Bilinear => map.resize(side, side),
-            Upsampling::Soft => map.soften().resize(side, side),
-        };
+        let enlarge = |map: &AnomalyMap| map.enlarge(self.settings.upsampling, side, side);
         let own = enlarge(map);
         let plain_score = self.score(&own);
         let changed = self.remembering(map, &plain.cells).map(|map| enlarge(&map));

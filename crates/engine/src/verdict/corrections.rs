@@ -170,18 +170,18 @@ impl Calibration {
         Memory::of(self.corrections.iter())
     }
 
-    /// Whether an image at this distance is familiar because one that differs in the same way, and is as far from the good
-    /// images, was said to show the part.
-    pub fn knows(&self, distance: f32, difference: Option<Difference>) -> bool {
+    /// The distance up to which an image that differs in this way is familiar, because one that differs in the same way, and is
+    /// as far from the good images, was said to show the part; negative infinity where there is none.
+    pub fn knows_up_to(&self, difference: Option<Difference>) -> f32 {
         if self.corrections.is_empty() {
-            return false;
+            return f32::NEG_INFINITY;
         }
         let memory = self.memory();
         let widens =
             |own: &&Correction| own.difference == difference && own.widens(&memory, self.image_threshold);
         let alike = self.corrections.iter().filter(widens);
         let distances = alike.filter_map(|own| own.distance);
-        distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER >= distance
+        distances.fold(f32::NEG_INFINITY, f32::max) * FURTHER
     }
 
     /// Corrected images that are judged otherwise all the same.
@@ -310,9 +310,11 @@ mod tests {
         assert!(own.image_threshold > 0.295 && own.set_by == SetBy::Corrections);
         assert_eq!(own.contradiction(), None);
         let part = Some(Difference::Part);
-        assert!(own.knows(1.5, part) && !own.knows(1.6, part) && !before.knows(0.1, part));
+        assert!(
+            own.knows_up_to(part) >= 1.5 && own.knows_up_to(part) < 1.6 && before.knows_up_to(part) < 0.1
+        );
         // that a dark photo shows the part says nothing about other parts
-        assert!(!own.knows(1.5, Some(Difference::Darker)));
+        assert!(own.knows_up_to(Some(Difference::Darker)) < 1.5);
         assert!(own.take_back("a", None) && !own.take_back("a", None));
         assert_eq!(own, before);
     }
@@ -378,15 +380,15 @@ mod tests {
             ..correction("a", 0.5, false)
         };
         own.correct([remembered]);
-        assert!(own.knows(1.5, part));
+        assert!(own.knows_up_to(part) >= 1.5);
         assert!(!own.settle("other", None, 0.9) && !own.settle("a", None, 0.01));
-        assert!(own.settle("a", None, 0.9) && !own.knows(1.5, part));
+        assert!(own.settle("a", None, 0.9) && own.knows_up_to(part) < 1.5);
         assert!(!own.settle("a", None, 0.9), "nothing changes any more");
         let said = own.contradiction().expect("it is not followed");
         assert!(said.starts_with("1 of 1 corrections is not followed"), "{said}");
         // without being seen again it is judged by the memory
         own.correct([correction("b", 0.04, false)]);
-        assert!(own.knows(1.5, part), "its place is remembered");
+        assert!(own.knows_up_to(part) >= 1.5, "its place is remembered");
         let unlike = Correction {
             places: Vec::new(),
             difference: Some(Difference::Darker),
@@ -395,7 +397,7 @@ mod tests {
         own.image_threshold = 0.5;
         own.corrections.push(unlike);
         assert!(
-            !own.knows(1.5, Some(Difference::Darker)),
+            own.knows_up_to(Some(Difference::Darker)) < 1.5,
             "it is called defective"
         );
     }

@@ -25,6 +25,18 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Part,
+        Self::Turned,
+        Self::Closer,
+        Self::Farther,
+        Self::Framing,
+        Self::Brighter,
+        Self::Darker,
+        Self::Tint,
+    ];
+
     /// What differs from the photos that the model of this name was trained on and what to do, the middle of a sentence.
     pub fn note(self, model: &str) -> String {
         let (what, verb) = match self {

@@ -16,7 +16,7 @@ const LEARNED: (f32, f32) = (1.4, 0.7);
 /// standard deviations (the same section).
 const SHIFT: f32 = 0.6;
 /// Scores stay away from 0 and 1, where a logit has no value.
-const LEAST: f32 = 1e-6;
+pub(crate) const LEAST: f32 = 1e-6;
 
 /// What scores are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,12 +14,12 @@ const STEP: f32 = 0.125;
 /// lowers as much less as their share is, because it lowers the like of defects a little, too.
 const LOWER: f32 = 4.0;
 /// How much a defective place raises the logit of its like.
-const RAISE: f32 = 6.0;
+pub(crate) const RAISE: f32 = 6.0;
 /// How far from a good place its like may be: a Gaussian kernel's width, as a root mean square over the numbers of a cell.
 /// Good cells have neighbours among others at 0.57 to 0.71.
-const WIDTH: f32 = 0.62;
+pub(crate) const WIDTH: f32 = 0.62;
 /// What is like a defective place lies further than this in its direction, in standard deviations of good cells.
-const APART: f32 = 4.0;
+pub(crate) const APART: f32 = 4.0;
 /// A defective place is a longer way off than [`APART`], at least by so much.
 const MARGIN: f32 = 1.0;
 /// Places of each kind that are used, the newest first: more would slow inspections down.
@@ -51,18 +51,18 @@ impl Remembered {
 
 /// A defective place: its direction from the good ones, and how far off it is.
 #[derive(Debug, Clone, PartialEq)]
-struct Direction {
-    unit: Vec<f32>,
-    length: f32,
+pub(crate) struct Direction {
+    pub(crate) unit: Vec<f32>,
+    pub(crate) length: f32,
 }
 
 /// The places of all corrected images together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Memory {
-    good: Vec<Vec<f32>>,
-    defective: Vec<Direction>,
+    pub(crate) good: Vec<Vec<f32>>,
+    pub(crate) defective: Vec<Direction>,
     /// How much a good place lowers the logit of its like.
-    lower: f32,
+    pub(crate) lower: f32,
 }
 
 impl Memory {

@@ -9,7 +9,7 @@ pub mod tape;
 #[cfg(test)]
 mod tests;
 mod training;
-mod weights;
+pub(crate) mod weights;
 
 pub(crate) use model::teacher_cells;
 pub use model::{CpuModel, CpuTeacher, Maps};

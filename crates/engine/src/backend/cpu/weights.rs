@@ -8,15 +8,15 @@ use crate::arch::weights::{Array, Weights};
 use crate::{Error, Result};
 
 /// Weights and bias of a convolution.
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// `[outputs, inputs, kernel, kernel]`, of a depthwise one `[channels, 1, kernel, kernel]`.
-    pub(super) weights: Vec<f32>,
+    pub(crate) weights: Vec<f32>,
     /// Zeros where it has none.
-    pub(super) bias: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// A tensor, which must have this shape.
-pub(super) fn tensor<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a Array> {
+pub(crate) fn tensor<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a Array> {
     let array = weights.get(name)?;
     if array.shape != shape {
         return Err(Error::Model(format!(
@@ -32,7 +32,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Model`] naming a missing or misshapen tensor.
-    pub(super) fn of(conv: &Conv, weights: &Weights) -> Result<Self> {
+    pub(crate) fn of(conv: &Conv, weights: &Weights) -> Result<Self> {
         let shape = conv.weight_shape();
         let all = tensor(weights, &format!("{}.weight", conv.name), &shape)?;
         let [outputs, inputs, ..] = shape;
@@ -53,7 +53,7 @@ impl Kernel {
     }
 
     /// Packed for inputs of `side` pixels.
-    pub(super) fn dense(self, conv: &Conv, side: usize) -> Dense {
+    pub(crate) fn dense(self, conv: &Conv, side: usize) -> Dense {
         Dense::new(conv.shape, conv.shape.size(side), &self.weights, self.bias)
     }
 
@@ -61,7 +61,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Model`] for a kernel that no known network has.
-    pub(super) fn depthwise(self, conv: &Conv) -> Result<Depthwise> {
+    pub(crate) fn depthwise(self, conv: &Conv) -> Result<Depthwise> {
         Depthwise::new(conv.shape, &self.weights, self.bias).ok_or_else(|| {
             let kernel = conv.shape.kernel;
             Error::Model(format!("a depthwise convolution of {kernel}x{kernel} is unknown"))
@@ -70,7 +70,7 @@ impl Kernel {
 }
 
 /// Some columns of a matrix of `[rows, columns]`.
-pub(super) fn columns(matrix: &[f32], [_, width]: [usize; 2], range: std::ops::Range<usize>) -> Vec<f32> {
+pub(crate) fn columns(matrix: &[f32], [_, width]: [usize; 2], range: std::ops::Range<usize>) -> Vec<f32> {
     let rows = matrix.chunks_exact(width.max(1));
     rows.flat_map(|row| &row[range.clone()]).copied().collect()
 }

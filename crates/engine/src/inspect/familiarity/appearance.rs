@@ -11,13 +11,13 @@ use crate::data::moments::Moments;
 use crate::verdict::difference::Difference;
 
 /// Side of the small picture.
-const SIDE: usize = 32;
+pub(crate) const SIDE: usize = 32;
 /// Values of the small picture.
-pub(super) const PIXELS: usize = SIDE * SIDE;
+pub(crate) const PIXELS: usize = SIDE * SIDE;
 /// Added to a standard deviation and to a squared distance: below it, differences are noise.
-const NOISE: f32 = 0.02;
+pub(crate) const NOISE: f32 = 0.02;
 /// Added to a mean before its logarithm is taken.
-const BLACK: f32 = 0.01;
+pub(crate) const BLACK: f32 = 0.01;
 /// The way from the good images' distance to that of an unrelated image, as a share of which an image may be away.
 const FRAMING_SHARE: f32 = 0.6;
 /// ... or so many standard deviations of the good images' distances, whichever is more.
@@ -89,15 +89,27 @@ impl Appearance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppearanceRecord {
     /// Mean of the good images: brightness, red and blue against green, as logarithms.
-    light: [f32; 3],
+    pub(crate) light: [f32; 3],
     /// Differences from it beyond which the light is another.
-    light_limits: [f32; 3],
+    pub(crate) light_limits: [f32; 3],
     /// Logarithm of the squared distance from the template: mean of the good images, each compared with the others.
-    framing_mean: f32,
+    pub(crate) framing_mean: f32,
     /// ... and beyond this the framing is another.
-    framing_limit: f32,
+    pub(crate) framing_limit: f32,
     /// Beyond these an image is turned, nearer, further away.
-    better_limits: [f32; 3],
+    pub(crate) better_limits: [f32; 3],
+}
+
+impl AppearanceRecord {
+    /// Half of the way from the good images to the limit: what is nearer surely shows the part.
+    pub(crate) fn fits_well(&self) -> f32 {
+        (self.framing_mean + self.framing_limit) / 2.0
+    }
+
+    /// Whether the template tells the part from other images.
+    pub(crate) fn is_sharp(&self) -> bool {
+        self.framing_limit < SHARP
+    }
 }
 
 /// The appearance of the good images.
@@ -176,14 +188,9 @@ impl Template {
             return framing.or(light);
         }
         let is_the_part = !image.brightness.is_empty()
-            && self.record.framing_limit < SHARP
-            && fit(&image.brightness, &self.mean) <= self.fits_well();
+            && self.record.is_sharp()
+            && fit(&image.brightness, &self.mean) <= self.record.fits_well();
         light.filter(|_| is_the_part).or(Some((Difference::Part, 1.0)))
-    }
-
-    /// Half of the way from the good images to the limit: what is nearer surely shows the part.
-    fn fits_well(&self) -> f32 {
-        (self.record.framing_mean + self.record.framing_limit) / 2.0
     }
 
     /// Whether the light is another.
@@ -212,7 +219,11 @@ impl Template {
             better_limits,
             ..
         } = self.record;
-        let fitting = if is_far { self.fits_well() } else { framing_limit };
+        let fitting = if is_far {
+            self.record.fits_well()
+        } else {
+            framing_limit
+        };
         let mut found: Option<(Difference, f32)> = None;
         for ((name, changed), limit) in NAMES.into_iter().zip(changed(&self.mean)).zip(better_limits) {
             let best = best_fit(image, &changed);
@@ -248,7 +259,7 @@ fn best_fit(image: &[f32], templates: &[Vec<f32>]) -> f32 {
 }
 
 /// The template as if the part were turned by a quarter (either way), nearer (twice the size), further away (half).
-fn changed(template: &[f32]) -> [Vec<Vec<f32>>; 3] {
+pub(crate) fn changed(template: &[f32]) -> [Vec<Vec<f32>>; 3] {
     let picture = |value: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
         (0..PIXELS)
             .map(|place| value(place / SIDE, place % SIDE))

@@ -5,7 +5,7 @@
 //! 2020). An image's distance is the *median* over its cells. A defect changes a few cells and hardly moves the median;
 //! another part changes most of them. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
 
-mod appearance;
+pub(crate) mod appearance;
 mod cells;
 mod gaussian;
 mod kinds;
@@ -33,9 +33,9 @@ use crate::{Error, Result};
 
 /// Prefix of its tensors in a file.
 pub const PREFIX: &str = "familiarity.";
-const MEAN: &str = "mean";
-const WHITENING: &str = "whitening";
-const TEMPLATE: &str = "template";
+pub(crate) const MEAN: &str = "mean";
+pub(crate) const WHITENING: &str = "whitening";
+pub(crate) const TEMPLATE: &str = "template";
 
 /// The distance from which on an image is unfamiliar. Good images of a model's own part have about 0.8, whatever the part.
 const LIMIT: f32 = 1.33;
@@ -84,18 +84,28 @@ impl FamiliarityRecord {
         difference: Option<Difference>,
         calibration: Option<&Calibration>,
     ) -> bool {
-        let knows = |own: &Calibration| own.knows(distance, difference);
-        distance > self.limit && (self.is_beyond(distance, difference) || !calibration.is_some_and(knows))
+        distance > self.limit_of(difference, calibration)
+    }
+
+    /// The distance beyond which an image that differs in this way is unfamiliar.
+    pub fn limit_of(&self, difference: Option<Difference>, calibration: Option<&Calibration>) -> f32 {
+        let known = calibration.map_or(f32::NEG_INFINITY, |own| own.knows_up_to(difference));
+        self.limit.max(known.min(self.farthest(difference)))
     }
 
     /// Whether an image at this distance cannot be the model's part, whatever someone says: no correction makes its like
     /// familiar.
     pub fn is_beyond(&self, distance: f32, difference: Option<Difference>) -> bool {
+        distance > self.farthest(difference)
+    }
+
+    /// The distance beyond which no correction makes an image that differs in this way familiar.
+    fn farthest(&self, difference: Option<Difference>) -> f32 {
         let reach = match difference {
             None | Some(Difference::Part) => REACH,
             Some(_) => REACH_OF_OTHER_VIEWS,
         };
-        distance > reach * self.limit
+        reach * self.limit
     }
 
     /// What to know about good images of two kinds, one sentence.

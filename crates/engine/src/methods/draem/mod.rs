@@ -79,15 +79,24 @@ fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Res
         ));
     };
     let network = Draem::new(config, &file.weights, &file.teacher_or(teacher)?, device)?;
-    let settings = InputSettings {
+    let calibration = file.header.calibration.clone();
+    let detector = Detector::new(
+        Box::new(network),
+        input_settings(config),
+        Method::Draem,
+        calibration,
+    );
+    Ok(detector.with_familiarity(file.familiarity()?))
+}
+
+/// How images are shown to the networks, and how their map is read.
+pub(crate) fn input_settings(config: &DraemConfig) -> InputSettings {
+    InputSettings {
         side: config.input_size,
         teacher: None,
         fit: config.fit,
         score: ImageScore::LargestWindow,
         upsampling: Upsampling::Bilinear,
         probabilities: true,
-    };
-    let calibration = file.header.calibration.clone();
-    let detector = Detector::new(Box::new(network), settings, Method::Draem, calibration);
-    Ok(detector.with_familiarity(file.familiarity()?))
+    }
 }

@@ -32,6 +32,11 @@ pub fn patches([_, middle, coarse]: &[Grid; 3]) -> Grid {
     patches
 }
 
+/// The map of this width and height: patches upsampled bilinearly, then smoothed.
+pub(crate) fn smooth(patches: &AnomalyMap, [width, height]: [usize; 2]) -> AnomalyMap {
+    gaussian(&patches.resize(width, height), SIGMA)
+}
+
 /// The mean of each 3x3 neighbourhood, padded with zeros.
 fn mean_3x3(grid: &Grid) -> Grid {
     let (height, width, channels) = (grid.height, grid.width, grid.channels);
@@ -158,9 +163,9 @@ impl PatchCore {
         Ok(PatchScores { patches, score })
     }
 
-    /// The map of the whole input: patches upsampled bilinearly, then smoothed.
+    /// The map of the whole input.
     pub fn smooth(&self, patches: &AnomalyMap) -> AnomalyMap {
-        gaussian(&patches.resize(self.side, self.side), SIGMA)
+        smooth(patches, [self.side; 2])
     }
 
     fn row(&self, row: usize) -> &[f32] {

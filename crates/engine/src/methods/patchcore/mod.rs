@@ -1,7 +1,7 @@
 //! `PatchCore` (Roth et al., CVPR 2022): an image is as anomalous as its most anomalous patch, and a patch is
 //! as anomalous as it is far from all patches of a memory bank, which holds features of good images.
 
-mod bank;
+pub(crate) mod bank;
 mod blur;
 mod config;
 mod train;
@@ -75,8 +75,20 @@ pub struct BankRecord {
     pub files: Option<FileFacts>,
 }
 
+/// How images are shown to the teacher.
+pub(crate) fn input_settings(config: &BankConfig) -> InputSettings {
+    InputSettings {
+        side: config.input_size,
+        teacher: Some(config.teacher),
+        fit: config.fit,
+        score: ImageScore::Maximum,
+        upsampling: Upsampling::Bilinear,
+        probabilities: false,
+    }
+}
+
 /// The patches of a file's bank.
-pub(super) fn bank(weights: &Weights) -> Result<&Array> {
+pub(crate) fn bank(weights: &Weights) -> Result<&Array> {
     weights.get(BANK)
 }
 
@@ -94,14 +106,7 @@ fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<D
     };
     let teacher = CpuTeacher::new(config.teacher, &file.teacher_or(teacher)?, config.input_size)?;
     let network = PatchCore::new(config, teacher, bank(&file.weights)?.clone())?;
-    let settings = InputSettings {
-        side: config.input_size,
-        teacher: Some(config.teacher),
-        fit: config.fit,
-        score: ImageScore::Maximum,
-        upsampling: Upsampling::Bilinear,
-        probabilities: false,
-    };
+    let settings = input_settings(config);
     let calibration = file.header.calibration.clone();
     let detector = Detector::new(Box::new(network), settings, Method::Patchcore, calibration);
     Ok(detector.with_familiarity(file.familiarity()?))
