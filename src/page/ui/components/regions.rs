@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use yew::prelude::*;
 
-use super::Page;
+use super::{Page, awaited};
 use crate::page::ui::format;
 use crate::page::ui::state::{Item, MapKind, Prediction, Status};
 use destseg_engine::data::regions::{Instance, instances};
@@ -20,10 +20,12 @@ pub(crate) fn Regions(page: &Page) -> Html {
     // what is found on another part says nothing
     let is_other = |item: &Item| item.info().is_some_and(|info| info.unfamiliar == Some(true));
     let item = item.filter(|item| !is_other(item) && !matches!(item.status, Status::Failed(_)));
-    let Some(item) = item else { return Html::default() };
+    let Some(item) = item else {
+        return awaited(page, "regions", "Regions");
+    };
     let Some(prediction) = state.prediction(item) else {
         // nothing below moves when they are there
-        return html! { <section class="panel regions awaited"><h2>{ "Regions" }</h2></section> };
+        return html! { <section class="panel awaited regions"><h2>{ "Regions" }</h2></section> };
     };
     html! { <Found prediction={prediction.clone()} kind={state.view.kind} threshold={state.threshold()} /> }
 }

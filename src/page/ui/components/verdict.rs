@@ -28,7 +28,11 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
             html! { <p class="verdict-none">{ "No result for this image" }</p> },
         ),
         Some(_) if page.state.is_stuck() => ("", html! { <p class="verdict-none">{ "No result" }</p> }),
-        Some(_) => ("", html! { <p class="verdict-none">{ "Result pending …" }</p> }),
+        Some(_) => (
+            "awaited",
+            html! { <p class="verdict-none">{ "Result pending …" }</p> },
+        ),
+        None if page.state.awaits_model() => ("awaited", Html::default()),
         None => ("", html! { <p class="verdict-none">{ "No image selected" }</p> }),
     };
     html! {

@@ -169,6 +169,12 @@ impl State {
         self.manifest.is_none() && self.requested.as_deref() != Some(NO_MODEL)
     }
 
+    /// Whether a first model is on its way.
+    pub fn awaits_model(&self) -> bool {
+        let is_on_its_way = matches!(self.load, Load::Wanted(_) | Load::Running { .. });
+        self.model.is_none() && (is_on_its_way || self.awaits_examples())
+    }
+
     fn enter(&mut self, room: Room) {
         self.room = room;
         match room {
