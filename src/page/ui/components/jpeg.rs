@@ -1,9 +1,10 @@
-//! A picture from the bytes of its file, which the browser decodes off the page's thread.
+//! A picture from the bytes of its file.
 
 use std::rc::Rc;
 
-use web_sys::{Blob, BlobPropertyBag, Url};
 use yew::prelude::*;
+
+use destseg_engine::report::jpeg_address;
 
 /// Properties of [`Jpeg`].
 #[derive(Properties)]
@@ -23,32 +24,12 @@ impl PartialEq for JpegProps {
     }
 }
 
-/// The picture.
+/// The picture, in its address: a blob's address would cost the page's thread a call of the browser.
 #[component]
 pub(crate) fn Jpeg(props: &JpegProps) -> Html {
-    let address = use_memo(Rc::as_ptr(&props.bytes) as usize, |_| {
-        let options = BlobPropertyBag::new();
-        options.set_type("image/jpeg");
-        let bytes = js_sys::Uint8Array::from(props.bytes.as_slice());
-        let blob = Blob::new_with_u8_array_sequence_and_options(&js_sys::Array::of1(&bytes), &options);
-        blob.ok()
-            .and_then(|blob| Url::create_object_url_with_blob(&blob).ok())
-    });
-    {
-        let address = address.clone();
-        use_effect_with(address, |address| {
-            let address = address.clone();
-            move || {
-                if let Some(address) = &*address {
-                    // an address that is gone already needs no more
-                    let _ = Url::revoke_object_url(address);
-                }
-            }
-        });
-    }
     let (width, height) = props.size;
     html! {
-        <img src={(*address).clone()} class={props.class.clone()} width={width.to_string()} height={height.to_string()}
-            alt="" loading="lazy" />
+        <img src={jpeg_address(&props.bytes)} class={props.class.clone()} width={width.to_string()}
+            height={height.to_string()} alt="" decoding="async" loading="lazy" />
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn Queue(page: &Page) -> Html {
                     <button class="link" type="button" data-testid="clear" onclick={clear}>{ "Clear" }</button>
                 }
             </h2>
-            if state.items.is_empty() {
+            if state.items.is_empty() && !state.awaits_model() {
                 <p class="hint">{ "No images yet." }</p>
             }
             if state.items.len() >= LONG {

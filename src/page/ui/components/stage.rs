@@ -17,6 +17,9 @@ use destseg_engine::data::map::AnomalyMap;
 pub(crate) fn Pending(page: &Page) -> Html {
     let state = &page.state;
     let Some(item) = state.current() else {
+        if state.awaits_model() {
+            return html! { <div class="state-card" aria-live="polite">{ progress(state) }</div> };
+        }
         return html! {
             <div class="state-text">
                 { icon(icons::PICTURE) }
