@@ -17,7 +17,7 @@ use destseg_engine::data::image;
 use destseg_engine::error::count;
 use destseg_engine::evaluation::nuisance::NuisanceTable;
 use destseg_engine::evaluation::table::Table;
-use destseg_engine::evaluation::{Bench, BenchRun, Evaluation, small_picture};
+use destseg_engine::evaluation::{Bench, BenchRun, Evaluation, PICTURE, small_picture};
 use destseg_engine::report::{self, WorstOf, Wrong};
 use destseg_engine::train::draw_subset;
 
@@ -350,7 +350,7 @@ fn worst_of(set: &Set, run: &Run, out: &Path, evaluation: &Evaluation) -> WorstO
     let picture = |name: &str| {
         let path = files.get(name).cloned().unwrap_or_else(|| root.join(name));
         image::read(&path)
-            .and_then(|image| small_picture(&image))
+            .and_then(|image| small_picture(&image, PICTURE))
             .unwrap_or_default()
     };
     let places = evaluation.by_error(threshold).into_iter();

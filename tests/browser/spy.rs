@@ -14,11 +14,29 @@ use crate::page::Page;
 const IN_PAGE: &str = "
     window.workers = [];
     window.Worker = class extends Worker {
-        constructor(...given) {
-            super(...given);
+        constructor(script, options) {
+            super(script, { ...options, name: 'engine' });
             window.workers.push(this);
         }
     };
+    window.module = null;
+    for (const name of ['instantiate', 'instantiateStreaming']) {
+        const original = WebAssembly[name];
+        WebAssembly[name] = async (...given) => {
+            const result = await original.apply(WebAssembly, given);
+            window.module = (result.instance ?? result).exports.memory ?? window.module;
+            return result;
+        };
+    }
+    window.gaps = [];
+    let lastFrame = performance.now();
+    const frame = () => {
+        const now = performance.now();
+        gaps.push(now - lastFrame);
+        lastFrame = now;
+        requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
     window.killWorker = () => {
         const worker = workers.at(-1);
         worker.terminate();
@@ -32,6 +50,13 @@ const IN_PAGE: &str = "
             resolve(data);
         };
         channel.postMessage({ question });
+    });
+    window.modules = () => new Promise(resolve => {
+        const channel = new BroadcastChannel('spy');
+        const found = [module.buffer.byteLength];
+        channel.onmessage = ({ data }) => { if (data.module) found.push(data.module); };
+        channel.postMessage({ question: 'module' });
+        setTimeout(() => { channel.close(); resolve(found); }, 500);
     });
 ";
 
@@ -77,9 +102,25 @@ const IN_WORKER: &str = "
             return spied.device;
         };
     }
+    const helpers = [];
+    self.Worker = class extends Worker {
+        constructor(...given) {
+            super(...given);
+            helpers.push(this);
+        }
+    };
     const spyChannel = new BroadcastChannel('spy');
     spyChannel.onmessage = async ({ data }) => {
-        if (data.question === 'memory') {
+        if (data.question === 'module') {
+            spyChannel.postMessage({ module: spied.wasm?.buffer.byteLength ?? 0 });
+        } else if (self.name !== 'engine') {
+            return;
+        } else if (data.question === 'lose helper') {
+            const helper = helpers.shift();
+            helper?.terminate();
+            helper?.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test', cancelable: true }));
+            spyChannel.postMessage({ lost: helper !== undefined });
+        } else if (data.question === 'memory') {
             // buffers that were read from are free once the browser has collected them
             gc();
             await new Promise(done => setTimeout(done, 100));
@@ -135,6 +176,17 @@ pub(crate) fn install(page: &Page, before: &str) -> Result<()> {
 pub(crate) async fn memory(page: &Page) -> Result<Memory> {
     let answer = ask(page, "memory").await?;
     serde_json::from_value(answer).context("the worker told no memory")
+}
+
+/// Bytes of the page's module and of those of all its workers, the page's first.
+pub(crate) async fn modules(page: &Page) -> Result<Vec<f64>> {
+    let answer = page.execute_async("modules().then(arguments[0])", vec![]).await?;
+    serde_json::from_value(answer).context("the modules told no memory")
+}
+
+/// Ends a helper of the worker as a crash does; whether there was one.
+pub(crate) async fn lose_helper(page: &Page) -> Result<bool> {
+    Ok(ask(page, "lose helper").await?["lost"] == true)
 }
 
 /// Takes the GPU away from the worker.

@@ -24,7 +24,11 @@ pub use study::{Damage, StudyInfo};
 pub use train::{KeptRun, RunInfo, SampleInfo, StepInfo, Textures, TrainCommand, TrainEvent, TrainedInfo};
 
 /// Rises whenever a message changes; the page refuses an engine of another version.
-pub const PROTOCOL_VERSION: u32 = 11;
+pub const PROTOCOL_VERSION: u32 = 12;
+
+/// What is said of an image that two engines, or two helpers, were lost over.
+pub const STOPPED_TWICE: &str =
+    "The engine stopped twice on this image: try it smaller or in another format.";
 
 /// From the page to the engine. The engine works on one command at a time, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +64,14 @@ pub enum Command {
         /// The thresholds and the scores behind them.
         calibration: Box<Calibration>,
     },
+    /// Starts helpers for this many images that are asked for in brief, in place of those there are. Answer:
+    /// [`Event::Helpers`].
+    Helpers {
+        /// How many will come; 0 ends the helpers.
+        images: usize,
+        /// Teachers that the page can fetch.
+        teachers: Vec<ManifestFile>,
+    },
     /// Predicts on an image file with the loaded model; the buffer is its content. Answer:
     /// [`Event::Inspected`] or [`Event::Failed`].
     Inspect {
@@ -67,6 +79,8 @@ pub enum Command {
         job: u32,
         /// Where the visitor has painted over a defect.
         painted: Vec<Point>,
+        /// Whether the answer goes without maps, and without what a model would remember: a helper may give it.
+        brief: bool,
     },
     /// Predicts on a frame of the camera with the loaded model; the buffer is its pixels, RGBA. Answer:
     /// [`Event::Camera`] or [`Event::Failed`].
@@ -149,13 +163,18 @@ pub enum Event {
         /// Its id.
         teacher: String,
     },
+    /// Answer to [`Command::Helpers`], and what is left of it where a helper is lost.
+    Helpers {
+        /// Images in brief that the engine takes at the same time.
+        at_once: usize,
+    },
     /// Result of a prediction. The buffer holds `f32` maps, little endian, row by row: the segmentation
     /// network's, if the model has one, and the DeST map, `map_width * map_height` each; then the three
-    /// levels' distances.
+    /// levels' distances. A brief result has no maps. The image's thumbnail, a JPEG file, comes last.
     Inspected {
         /// The prediction this answers.
         job: u32,
-        /// The numbers; the maps are in the buffer.
+        /// The numbers; maps and thumbnail are in the buffer.
         result: PredictionInfo,
     },
     /// The prediction of a frame of the camera; the buffer is the map that decides, `f32`, little endian.
@@ -251,6 +270,10 @@ pub struct PredictionInfo {
     pub map_height: usize,
     /// Columns and rows of the three levels' maps, fine to coarse.
     pub levels: [[usize; 2]; 3],
+    /// Bytes of the thumbnail.
+    pub thumbnail_bytes: usize,
+    /// Highest value of the DeST map.
+    pub dest_maximum: f32,
     /// Image score of the map that decides; in (0, 1) for the segmentation network's.
     pub score: f32,
     /// The same without any memory of corrected images.

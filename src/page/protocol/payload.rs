@@ -27,10 +27,11 @@ impl Event {
             | Self::Progress { .. }
             | Self::ModelReady { .. }
             | Self::TeacherReady { .. }
+            | Self::Helpers { .. }
             | Self::Failed { .. }
             | Self::Fatal { .. } => Payload::None,
-            Self::Inspected { .. } | Self::Camera { .. } | Self::Ablated { .. } => Payload::Maps,
-            Self::Studied { .. } => Payload::Packed,
+            Self::Camera { .. } | Self::Ablated { .. } => Payload::Maps,
+            Self::Inspected { .. } | Self::Studied { .. } => Payload::Packed,
             Self::Train { event } => event.payload(),
             Self::Compare { event } => event.payload(),
             Self::Evaluate { event } => event.payload(),

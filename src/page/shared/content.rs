@@ -10,7 +10,7 @@ use web_sys::{Blob, ReadableStream, ReadableStreamDefaultReader};
 
 use super::js::get;
 
-use super::convert::readable;
+use super::convert::{MOST_SMALL, is_readable, readable};
 use destseg_engine::files::zip::{self, Entry, Method};
 
 /// An image of the visitor, or one sentence why it is refused.
@@ -90,12 +90,21 @@ impl Content {
         }
     }
 
-    /// The bytes.
+    /// The bytes of [`Self::blob`].
     ///
     /// # Errors
     /// One sentence, if they cannot be read.
     pub async fn bytes(&self) -> Result<ArrayBuffer, String> {
-        read(&self.blob().await?).await
+        // each blob that is made costs the page's thread a call of the browser: small files need none
+        let bytes = match self {
+            Self::File(file) if file.size() < MOST_SMALL => read(file).await?,
+            Self::Packed(packed) if (packed.entry.size as f64) < MOST_SMALL => packed.bytes().await?,
+            _ => return read(&self.blob().await?).await,
+        };
+        match is_readable(&bytes) {
+            true => Ok(bytes),
+            false => read(&self.blob().await?).await,
+        }
     }
 }
 
@@ -200,8 +209,24 @@ impl Packed {
         Ok((start, start + self.entry.packed as f64))
     }
 
-    /// Never more bytes than the archive's directory says, whatever the stream would give.
     async fn unpack(&self) -> Result<Blob, String> {
+        let parts = self.parts().await?;
+        Blob::new_with_u8_array_sequence(&parts).map_err(|_| damaged())
+    }
+
+    async fn bytes(&self) -> Result<ArrayBuffer, String> {
+        let all = Uint8Array::new_with_length(self.entry.size as u32);
+        let mut end = 0;
+        for part in self.parts().await?.iter() {
+            let part = part.unchecked_into::<Uint8Array>();
+            all.set(&part, end);
+            end += part.length();
+        }
+        Ok(all.buffer())
+    }
+
+    /// Never more bytes than the archive's directory says, whatever the stream would give.
+    async fn parts(&self) -> Result<Array, String> {
         let entry = &self.entry;
         let (start, end) = self.place().await?;
         let packed = part(&self.archive, start, end)?;
@@ -230,7 +255,7 @@ impl Packed {
         if size != entry.size || checksum.finalize() != entry.checksum {
             return Err(damaged());
         }
-        Blob::new_with_u8_array_sequence(&parts).map_err(|_| damaged())
+        Ok(parts)
     }
 }
 

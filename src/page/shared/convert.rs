@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect};
+use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -19,7 +19,7 @@ const WORKER: &str = "./worker_converter_loader.js";
 /// Bytes that tell what a file is, and the size of a PNG file's image.
 const HEAD: f64 = 24.0;
 /// No image of [`image::MAX_PIXELS`] takes fewer bytes as a JPEG file.
-const LEAST_LARGE_JPEG: f64 = 1e6;
+pub(super) const MOST_SMALL: f64 = 1e6;
 /// Files whose pictures are kept: one is looked at by the engine and shown several times.
 const KEPT: usize = 4;
 
@@ -60,16 +60,27 @@ impl Decoder {
     }
 }
 
+/// The beginning of a PNG file.
+const PNG: &[u8] = b"\x89PNG";
+
 /// Whether the engine refuses an image for its size.
 async fn is_large(file: &Blob, head: &[u8]) -> bool {
-    const PNG: &[u8] = b"\x89PNG";
     const JPEG: &[u8] = b"\xff\xd8\xff";
     let size = match head {
         _ if head.starts_with(PNG) => image::png_size(head),
-        _ if head.starts_with(JPEG) && file.size() > LEAST_LARGE_JPEG => jpeg_size(file).await,
+        _ if head.starts_with(JPEG) && file.size() >= MOST_SMALL => jpeg_size(file).await,
         _ => None,
     };
     size.is_some_and(|(width, height)| image::is_large(width, height))
+}
+
+/// Whether the engine decodes a file of fewer than [`MOST_SMALL`] bytes.
+pub(super) fn is_readable(file: &ArrayBuffer) -> bool {
+    let file = Uint8Array::new(file);
+    let head = file.subarray(0, HEAD as u32).to_vec();
+    let size = image::png_size(&head).filter(|_| head.starts_with(PNG));
+    let is_large = size.is_some_and(|(width, height)| image::is_large(width, height));
+    Decoder::of(&head) == Decoder::Own && !is_large
 }
 
 /// Width and height of a JPEG file's image.

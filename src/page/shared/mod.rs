@@ -47,3 +47,13 @@ pub fn decode<T: DeserializeOwned>(data: &JsValue) -> Option<(T, Option<ArrayBuf
     let message = serde_json::from_str(&parts.get(0).as_string()?).ok()?;
     Some((message, parts.get(1).dyn_into().ok()))
 }
+
+/// The bytes of `f32` values, as a buffer holds them.
+pub fn to_bytes(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+    values.into_iter().flat_map(f32::to_le_bytes).collect()
+}
+
+/// The `f32` values in the bytes of a buffer.
+pub fn values(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes)
+}

@@ -242,7 +242,7 @@ fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
     });
 }
 
-/// Left and right show the neighbours in the queue, unless the key belongs to a control.
+/// Left and right, K and J show the neighbours in the queue, N the next defect, unless the key belongs to a control.
 fn browse(event: &Event, dispatch: &Dispatch) {
     let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
         return;
@@ -259,8 +259,9 @@ fn browse(event: &Event, dispatch: &Dispatch) {
         return;
     }
     match key.key().as_str() {
-        "ArrowLeft" => dispatch.dispatch(Action::Move(-1)),
-        "ArrowRight" => dispatch.dispatch(Action::Move(1)),
+        "ArrowLeft" | "k" => dispatch.dispatch(Action::Move(-1)),
+        "ArrowRight" | "j" => dispatch.dispatch(Action::Move(1)),
+        "n" => dispatch.dispatch(Action::NextDefect),
         _ => {}
     }
 }

@@ -158,7 +158,7 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
     };
     let generation = state.generation;
     let item = match &job {
-        Job::Inspect(id) => state.item(*id).cloned(),
+        Job::Inspect(id, _) => state.item(*id).cloned(),
         Job::Study(job) => state.item(job.item).cloned(),
         Job::Ablate(job) => state.item(job.item).cloned(),
         Job::Compare(CompareJob::Predict(id)) => state.item(*id).cloned(),
@@ -192,9 +192,17 @@ pub(crate) fn perform(job: Job, number: u32, state: &State, slot: &ClientSlot, d
                 .await
                 .and_then(|image| Ok((ablate_command(number, job, &manifest)?, Some(image)))),
             Job::Camera(video) => camera_command(number, &video).await,
-            Job::Inspect(_) => image.await.map(|image| {
-                let painted = painted.to_vec();
-                (Command::Inspect { job: number, painted }, Some(image))
+            Job::Helpers(images) => {
+                let teachers = manifest.teachers.clone();
+                Ok((Command::Helpers { images, teachers }, None))
+            }
+            Job::Inspect(_, brief) => image.await.map(|image| {
+                let command = Command::Inspect {
+                    job: number,
+                    painted: painted.to_vec(),
+                    brief,
+                };
+                (command, Some(image))
             }),
         };
         let sent = prepared.and_then(|(command, buffer)| send(&slot, generation, &command, buffer.as_ref()));

@@ -1,6 +1,7 @@
 //! What features of teacher and student say about a place: the arithmetic behind the look inside.
 
 use crate::page::protocol::StudyInfo;
+use crate::page::shared::values;
 
 /// Features of one level, channel by channel, row by row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -105,9 +106,7 @@ impl Study {
         }
         let (pictures, features) = bytes.split_at(8 * info.side * info.side);
         let (clean, damaged) = pictures.split_at(4 * info.side * info.side);
-        let mut values = features
-            .chunks_exact(4)
-            .map(|chunk| f32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
+        let mut values = values(features);
         let levels = info.levels.map(|[channels, width, height]| {
             std::array::from_fn(|_| Level {
                 channels,

@@ -59,7 +59,7 @@ fn steps(state: &State, number: fn(&StepInfo) -> f64) -> JsValue {
 
 fn maps(state: &State) -> Option<JsValue> {
     let item = state.current()?;
-    let prediction = item.prediction()?;
+    let prediction = state.prediction(item)?;
     let result = Object::new();
     set(&result, "name", &JsValue::from_str(&item.name));
     set(&result, "width", &JsValue::from(prediction.info.map_width as u32));

@@ -4,6 +4,8 @@ use js_sys::ArrayBuffer;
 
 use super::evaluate::Evaluating;
 use super::loaded::Loaded;
+use super::pool::Owner;
+use super::queue::Queue;
 use super::study::study;
 use super::training::Training;
 use super::{Deliver, post, post_fatal};
@@ -14,6 +16,7 @@ use destseg_engine::{Error, Result};
 /// The model in place and what is done with it.
 pub(super) struct Engine {
     loaded: Loaded,
+    queue: Queue,
     evaluating: Evaluating,
     training: Training,
 }
@@ -23,14 +26,18 @@ impl Engine {
     pub(super) fn new(deliver: Deliver) -> Self {
         Self {
             loaded: Loaded::default(),
+            queue: Queue::new(deliver.clone()),
             evaluating: Evaluating::new(deliver),
             training: Training::default(),
         }
     }
 
     /// Takes an event of a helper.
-    pub(super) fn on_event(&mut self, number: usize, event: Event, bytes: &[u8]) {
-        self.evaluating.on_event(number, event, bytes);
+    pub(super) fn on_event(&mut self, owner: Owner, number: usize, event: Event, bytes: &[u8]) {
+        match owner {
+            Owner::Queue => self.queue.on_event(number, event, bytes),
+            Owner::Evaluation => self.evaluating.on_event(number, event, bytes),
+        }
     }
 
     /// Runs one command to its end; every failure becomes an event.
@@ -42,22 +49,33 @@ impl Engine {
                 reply(None, result, |device| (Event::DeviceReady(device), None));
             }
             Command::LoadShipped { job, model, teacher } => {
+                self.queue.end();
                 let result = loaded.load_shipped(job, &model, &teacher).await;
                 reply(Some(job), result, |event| (event, None));
             }
             Command::LoadFile { job, name, teachers } => {
+                self.queue.end();
                 let result = loaded.load_file(job, name, bytes, &teachers).await;
                 reply(Some(job), result, |event| (event, None));
             }
             Command::SetCalibration { calibration } => {
+                self.queue.set_calibration(&calibration);
                 if let Some(detector) = &mut loaded.detector {
                     detector.set_calibration(Some(*calibration));
                 }
             }
-            Command::Inspect { job, painted } => {
-                let result = loaded.inspect(&bytes, &painted).await;
-                reply(Some(job), result, |(result, maps)| {
-                    (Event::Inspected { job, result }, Some(maps))
+            Command::Helpers { images, teachers } => self.queue.start(loaded, images, &teachers),
+            Command::Inspect { job, painted, brief } => {
+                let command = Command::Inspect { job, painted, brief };
+                let Some((command, bytes)) = self.queue.give(job, (command, bytes)) else {
+                    return;
+                };
+                let Command::Inspect { painted, .. } = command else {
+                    return;
+                };
+                let result = loaded.inspect(&bytes, &painted, brief).await;
+                reply(Some(job), result, |(result, buffer)| {
+                    (Event::Inspected { job, result }, Some(buffer))
                 });
             }
             Command::Camera { job, width, height } => {

@@ -4,9 +4,10 @@
 use js_sys::Uint8Array;
 
 use super::loaded::no_model;
-use super::pool::{Pool, Shared};
+use super::pool::{Owner, Pool, Shared};
 use super::{Deliver, Message, post};
 use crate::page::protocol::{Command, EvaluateCommand, EvaluateEvent, Event, HelperPrediction};
+use crate::page::shared;
 use destseg_engine::data::annotations::MarkFile;
 use destseg_engine::data::map::AnomalyMap;
 use destseg_engine::error::sentence;
@@ -89,7 +90,7 @@ impl Evaluating {
                         teachers: &teachers,
                         calibration: detector.calibration(),
                     };
-                    Pool::start(&shared, images, &self.deliver)
+                    Pool::start(Owner::Evaluation, &shared, images, &self.deliver)
                 };
                 let pool = file.map(share).unwrap_or_default();
                 let at_once = pool.capacity().max(ALONE);
@@ -108,7 +109,10 @@ impl Evaluating {
             } => {
                 let length = image_bytes.as_ref().copied().unwrap_or_default();
                 let own = self.current(run)?;
-                if let Some((command, bytes)) = own.pool.give(index, (Command::Evaluate { command }, bytes)) {
+                if let Some((command, bytes)) = own
+                    .pool
+                    .give(index as u32, (Command::Evaluate { command }, bytes))
+                {
                     let image = bytes.get(..length).unwrap_or(&bytes);
                     let prediction = Prediction::of(detector, image).await?;
                     own.take(&command, &bytes, prediction)?;
@@ -165,14 +169,14 @@ impl Evaluating {
                 let prediction = prediction.and_then(|info| {
                     unpacked(&info, bytes).ok_or_else(|| "the helper's answer was incomplete".into())
                 });
-                if let Some((command, files)) = own.pool.done(number, index)
+                if let Some((command, files)) = own.pool.done(number, index as u32)
                     && let Err(err) = own.take(&command, &files, prediction)
                 {
                     fail(run, &err);
                 }
             }
             Event::Fatal { .. } | Event::Failed { .. } | Event::Evaluate { .. } => {
-                for (command, bytes) in own.pool.lost(number) {
+                for (_, (command, bytes)) in own.pool.lost(number) {
                     (self.deliver)(Message::Command(command, bytes));
                 }
             }
@@ -243,7 +247,7 @@ fn packed(prediction: &Prediction, buffer: &mut Vec<u8>) -> HelperPrediction {
     buffer.extend_from_slice(&prediction.picture);
     let maps = prediction.segmentation.iter().chain([&prediction.dest]);
     let values = maps.clone().flat_map(|map| map.values());
-    buffer.extend(values.flat_map(|value| value.to_le_bytes()));
+    buffer.extend(shared::to_bytes(values.copied()));
     HelperPrediction {
         size: prediction.size,
         milliseconds: prediction.milliseconds,
@@ -265,11 +269,9 @@ fn unpacked(info: &HelperPrediction, bytes: &[u8]) -> Option<Prediction> {
     if area == 0 || values.len() != info.maps * area {
         return None;
     }
-    let mut maps = values.chunks_exact(area).map(|values| {
-        let values = values.chunks_exact(4);
-        let values = values.map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]]));
-        AnomalyMap::new(width, height, values.collect())
-    });
+    let mut maps = values
+        .chunks_exact(area)
+        .map(|own| AnomalyMap::new(width, height, shared::values(own).collect()));
     let segmentation = if info.maps == 2 { Some(maps.next()??) } else { None };
     Some(Prediction {
         size: info.size,

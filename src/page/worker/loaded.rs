@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{ArrayBuffer, Float32Array};
+use js_sys::{ArrayBuffer, Float32Array, Uint8Array};
 
 use super::download::download;
 use super::post;
@@ -11,6 +11,7 @@ use crate::page::protocol::{
     BackendChoice, DeviceInfo, Event, ManifestFile, ManifestModel, ModelInfo, PredictionInfo,
     PredictionSummary,
 };
+use crate::page::shared::to_bytes;
 use destseg_engine::arch::prefix;
 use destseg_engine::arch::weights::Weights;
 use destseg_engine::backend::device::{self, Device};
@@ -18,6 +19,7 @@ use destseg_engine::config::{ModelConfig, TeacherKind};
 use destseg_engine::data::brush::{self, Point};
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image;
+use destseg_engine::evaluation::small_picture;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
@@ -26,8 +28,10 @@ use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::corrections::fingerprint;
 use destseg_engine::{Error, Result};
 
-/// Largest model file that is kept, and copied to each helper of an evaluation.
+/// Largest model file that is kept, and copied to each helper.
 const LARGEST_SHARED: usize = 16 << 20;
+/// Pixels of a thumbnail's longer side, twice its size on the page.
+const THUMBNAIL: u32 = 96;
 
 /// What is in place.
 #[derive(Default)]
@@ -277,12 +281,13 @@ impl Loaded {
         Ok((summary, Float32Array::from(map.as_slice()).buffer()))
     }
 
-    /// The prediction of an image file, and what there is to remember of it: of a good image, and of a defect that was
-    /// painted over.
+    /// The prediction of an image file and its thumbnail. Unless it is `brief`, its maps and what there is to remember
+    /// of it, too: of a good image, and of a defect that was painted over.
     pub(super) async fn inspect(
         &self,
         bytes: &[u8],
         painted: &[Point],
+        brief: bool,
     ) -> Result<(PredictionInfo, ArrayBuffer)> {
         let Some(detector) = &self.detector else {
             return Err(no_model());
@@ -291,7 +296,11 @@ impl Loaded {
         let image = image::decode(bytes)?;
         let decoded = now_ms();
         let found = detector.detect(&image).await?;
-        let good_places = detector.places(&found, None, false);
+        let inference_ms = now_ms() - decoded;
+        let good_places = match brief {
+            true => Vec::new(),
+            false => detector.places(&found, None, false),
+        };
         // a mask is as large as the image, and seldom is anything painted
         let mask =
             (!painted.is_empty()).then(|| detector.mask_pixels(&brush::mask(painted, image.dimensions())));
@@ -307,7 +316,10 @@ impl Loaded {
             difference,
             ..
         } = found;
+        let thumbnail = small_picture(&image, THUMBNAIL)?;
         let result = PredictionInfo {
+            thumbnail_bytes: thumbnail.len(),
+            dest_maximum: dest.maximum(),
             width: image.width(),
             height: image.height(),
             map_width: dest.width(),
@@ -327,11 +339,13 @@ impl Loaded {
             distance,
             difference,
             decode_ms: decoded - start,
-            inference_ms: now_ms() - decoded,
+            inference_ms,
         };
         let maps = segmentation.iter().chain([&dest]).chain(&levels);
-        let maps: Vec<f32> = maps.flat_map(|map| map.values()).copied().collect();
-        Ok((result, Float32Array::from(maps.as_slice()).buffer()))
+        let values = maps.filter(|_| !brief).flat_map(|map| map.values());
+        let mut buffer = to_bytes(values.copied());
+        buffer.extend(thumbnail);
+        Ok((result, Uint8Array::from(buffer.as_slice()).buffer()))
     }
 }
 

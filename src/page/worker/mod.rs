@@ -12,6 +12,7 @@ mod evaluate;
 mod loaded;
 mod pool;
 mod predict;
+mod queue;
 mod run;
 mod study;
 mod training;
@@ -30,13 +31,14 @@ use crate::page::protocol::{Command, Event, PROTOCOL_VERSION};
 use crate::page::shared;
 use destseg_engine::platform::yield_now;
 use engine::Engine;
+use pool::Owner;
 
 /// A message for the engine, with the content of the buffer that came with it.
 enum Message {
     /// A command of the page.
     Command(Command, Vec<u8>),
-    /// An event of the helper with this number.
-    Helper(usize, Event, Vec<u8>),
+    /// An event of the owner's helper with this number.
+    Helper(Owner, usize, Event, Vec<u8>),
 }
 
 /// Puts a message into the inbox.
@@ -120,7 +122,9 @@ async fn work(inbox: Rc<RefCell<Inbox>>, slot: Rc<RefCell<Option<Engine>>>) {
         let next = inbox.borrow_mut().waiting.pop_front();
         match next {
             Some(Message::Command(command, bytes)) => engine.handle(command, bytes).await,
-            Some(Message::Helper(number, event, bytes)) => engine.on_event(number, event, &bytes),
+            Some(Message::Helper(owner, number, event, bytes)) => {
+                engine.on_event(owner, number, event, &bytes);
+            }
             None if engine.is_working() => {
                 engine.work().await;
                 // commands are taken between two steps

@@ -1,5 +1,5 @@
-//! Helpers of an evaluation: more of these workers with the same model, which look at images while this one
-//! measures what they see. A helper that fails is done without, and its images are given back.
+//! Helpers: more of these workers with the same model, which look at images while this one has its hands free. A
+//! helper that fails gives its images back, and another takes its place.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,19 @@ const MOST: usize = 4;
 const WORTHWHILE: usize = 8;
 /// Images that a helper has at the same time: it looks at one, another waits.
 const EACH: usize = 2;
+/// Helpers that are started in place of lost ones, at most.
+const SPARE: usize = 4;
 /// Names a helper's only load.
 const LOAD: u32 = 1;
+
+/// Whom helpers work for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner {
+    /// The queue of images.
+    Queue,
+    /// An evaluation.
+    Evaluation,
+}
 
 /// What a helper loads.
 pub(super) struct Shared<'a> {
@@ -34,25 +45,31 @@ pub(super) struct Shared<'a> {
     pub(super) calibration: Option<&'a Calibration>,
 }
 
-/// An image that a helper has: what the page said, and both files.
-type Assignment = (Command, Vec<u8>);
+/// An image that a helper has: what the page said, and the files.
+pub(super) type Assignment = (Command, Vec<u8>);
 
 /// A worker that looks at images.
 struct Helper {
     worker: Worker,
     /// Whether it listens.
     is_ready: bool,
-    /// The commands that it gets first.
-    start: Vec<Assignment>,
-    /// Its images, by their indices.
-    assignments: BTreeMap<usize, Assignment>,
+    /// Its images, by their numbers.
+    assignments: BTreeMap<u32, Assignment>,
     _on_message: Closure<dyn Fn(MessageEvent)>,
     _on_error: Closure<dyn Fn()>,
 }
 
 /// All helpers; one that is lost leaves its slot empty.
 #[derive(Default)]
-pub(super) struct Pool(Vec<Option<Helper>>);
+pub(super) struct Pool {
+    helpers: Vec<Option<Helper>>,
+    /// The commands that each gets first.
+    start: Vec<Assignment>,
+    /// Helpers that may still be started in place of lost ones.
+    spare: usize,
+    /// Whom they work for and who takes what they say.
+    told: Option<(Owner, Deliver)>,
+}
 
 /// Processors that the browser tells of.
 fn processors() -> usize {
@@ -64,61 +81,107 @@ fn processors() -> usize {
 
 impl Pool {
     /// As many helpers as are worth while for so many images; none on a single processor.
-    pub(super) fn start(shared: &Shared<'_>, images: usize, deliver: &Deliver) -> Self {
+    pub(super) fn start(owner: Owner, shared: &Shared<'_>, images: usize, deliver: &Deliver) -> Self {
         let count = processors().min(MOST);
         if images < WORTHWHILE || count < 2 {
             return Self::default();
         }
-        Self(
-            (0..count)
-                .map(|number| Helper::start(number, shared, deliver))
-                .collect(),
-        )
+        let load = Command::LoadFile {
+            job: LOAD,
+            name: "model".into(),
+            teachers: shared.teachers.to_vec(),
+        };
+        let backend = BackendChoice::Cpu;
+        let mut pool = Self {
+            start: vec![
+                (Command::Start { backend }, Vec::new()),
+                (load, shared.file.to_vec()),
+            ],
+            spare: SPARE,
+            told: Some((owner, deliver.clone())),
+            ..Self::default()
+        };
+        if let Some(calibration) = shared.calibration {
+            pool.set_calibration(calibration);
+        }
+        (0..count).for_each(|_| pool.add());
+        pool
+    }
+
+    /// Starts one more.
+    fn add(&mut self) {
+        if let Some((owner, deliver)) = &self.told {
+            let helper = Helper::start(*owner, self.helpers.len(), deliver);
+            self.helpers.push(helper);
+        }
     }
 
     /// Images that it takes at the same time.
     pub(super) fn capacity(&self) -> usize {
-        EACH * self.0.iter().flatten().count()
+        EACH * self.helpers.iter().flatten().count()
+    }
+
+    /// Puts other thresholds in force, and other corrections.
+    pub(super) fn set_calibration(&mut self, calibration: &Calibration) {
+        let calibration = calibration.clone().into();
+        let command = Command::SetCalibration { calibration };
+        for helper in self.helpers.iter().flatten().filter(|helper| helper.is_ready) {
+            helper.send(&command, &[]);
+        }
+        self.start
+            .retain(|(own, _)| !matches!(own, Command::SetCalibration { .. }));
+        self.start.push((command, Vec::new()));
     }
 
     /// Gives an image to the helper that has the fewest, or back where there is none.
-    pub(super) fn give(&mut self, index: usize, assignment: Assignment) -> Option<Assignment> {
-        let idle = self
-            .0
-            .iter_mut()
-            .flatten()
-            .min_by_key(|helper| helper.assignments.len());
-        let Some(helper) = idle else {
+    pub(super) fn give(&mut self, number: u32, assignment: Assignment) -> Option<Assignment> {
+        let helpers = self.helpers.iter_mut().flatten();
+        let Some(helper) = helpers.min_by_key(|helper| helper.assignments.len()) else {
             return Some(assignment);
         };
-        helper.give(index, assignment);
+        if helper.is_ready {
+            helper.send_image(&assignment);
+        }
+        helper.assignments.insert(number, assignment);
         None
     }
 
     /// What a helper has done.
-    pub(super) fn done(&mut self, number: usize, index: usize) -> Option<Assignment> {
-        self.0.get_mut(number)?.as_mut()?.assignments.remove(&index)
+    pub(super) fn done(&mut self, helper: usize, number: u32) -> Option<Assignment> {
+        let helper = self.helpers.get_mut(helper)?.as_mut()?;
+        helper.assignments.remove(&number)
     }
 
     /// A helper listens now.
-    pub(super) fn ready(&mut self, number: usize) {
-        if let Some(Some(helper)) = self.0.get_mut(number) {
-            helper.ready();
+    pub(super) fn ready(&mut self, helper: usize) {
+        if let Some(Some(helper)) = self.helpers.get_mut(helper) {
+            helper.is_ready = true;
+            for (command, bytes) in &self.start {
+                helper.send(command, bytes);
+            }
+            for assignment in helper.assignments.values() {
+                helper.send_image(assignment);
+            }
         }
     }
 
-    /// A helper is lost; its images.
-    pub(super) fn lost(&mut self, number: usize) -> Vec<Assignment> {
-        let helper = self.0.get_mut(number).and_then(Option::take);
-        helper.map_or_else(Vec::new, |mut helper| {
-            std::mem::take(&mut helper.assignments).into_values().collect()
-        })
+    /// A helper is lost; its images, the one that it looked at first.
+    pub(super) fn lost(&mut self, helper: usize) -> BTreeMap<u32, Assignment> {
+        let Some(mut helper) = self.helpers.get_mut(helper).and_then(Option::take) else {
+            return BTreeMap::new();
+        };
+        // one that never listened has successors that do not, either
+        if helper.is_ready && self.spare > 0 {
+            self.spare -= 1;
+            self.add();
+        }
+        std::mem::take(&mut helper.assignments)
     }
 }
 
 impl Helper {
     /// None where the browser has no workers of workers.
-    fn start(number: usize, shared: &Shared<'_>, deliver: &Deliver) -> Option<Self> {
+    fn start(owner: Owner, number: usize, deliver: &Deliver) -> Option<Self> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(WORKER, &options).ok()?;
@@ -129,65 +192,44 @@ impl Helper {
         let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             let (event, buffer) =
                 shared::decode::<Event>(&event.data()).unwrap_or_else(|| (lost("it is garbled"), None));
-            told(Message::Helper(number, event, content(buffer)));
+            told(Message::Helper(owner, number, event, content(buffer)));
         });
-        let on_error =
-            Closure::<dyn Fn()>::new(move || gone(Message::Helper(number, lost("it is gone"), Vec::new())));
+        let on_error = Closure::<dyn Fn()>::new(move || {
+            gone(Message::Helper(owner, number, lost("it is gone"), Vec::new()));
+        });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        let load = Command::LoadFile {
-            job: LOAD,
-            name: "model".into(),
-            teachers: shared.teachers.to_vec(),
-        };
-        let backend = BackendChoice::Cpu;
-        let mut start = vec![
-            (Command::Start { backend }, Vec::new()),
-            (load, shared.file.to_vec()),
-        ];
-        start.extend(shared.calibration.map(|own| {
-            let calibration = own.clone().into();
-            (Command::SetCalibration { calibration }, Vec::new())
-        }));
         Some(Self {
             worker,
             is_ready: false,
-            start,
             assignments: BTreeMap::new(),
             _on_message: on_message,
             _on_error: on_error,
         })
     }
 
-    fn ready(&mut self) {
-        self.is_ready = true;
-        for (command, bytes) in std::mem::take(&mut self.start) {
-            self.send(&command, &bytes);
+    fn send_image(&self, (command, bytes): &Assignment) {
+        match command {
+            Command::Evaluate {
+                command:
+                    EvaluateCommand::Image {
+                        run,
+                        index,
+                        image_bytes,
+                        ..
+                    },
+            } => {
+                let command = EvaluateCommand::Predict {
+                    run: *run,
+                    index: *index,
+                };
+                let image = bytes
+                    .get(..image_bytes.as_ref().copied().unwrap_or_default())
+                    .unwrap_or(bytes);
+                self.send(&Command::Evaluate { command }, image);
+            }
+            command => self.send(command, bytes),
         }
-        for (&index, assignment) in &self.assignments {
-            self.send_image(index, assignment);
-        }
-    }
-
-    fn give(&mut self, index: usize, assignment: Assignment) {
-        if self.is_ready {
-            self.send_image(index, &assignment);
-        }
-        self.assignments.insert(index, assignment);
-    }
-
-    fn send_image(&self, index: usize, (command, bytes): &Assignment) {
-        let Command::Evaluate {
-            command: EvaluateCommand::Image { run, image_bytes, .. },
-        } = command
-        else {
-            return;
-        };
-        let command = EvaluateCommand::Predict { run: *run, index };
-        let image = bytes
-            .get(..image_bytes.as_ref().copied().unwrap_or_default())
-            .unwrap_or(bytes);
-        self.send(&Command::Evaluate { command }, image);
     }
 
     fn send(&self, command: &Command, bytes: &[u8]) {

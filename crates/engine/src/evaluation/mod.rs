@@ -21,7 +21,7 @@ use crate::verdict::calibration::SetBy;
 pub use bench::{Bench, BenchRow, BenchRun, Share, Stopped};
 pub use detail::{Confusion, Curves, Evaluation, ImageResult, Instance, KindRow, Missing, Outline};
 pub use metric::{Metric, Metrics};
-pub use prediction::{Prediction, small_picture};
+pub use prediction::{PICTURE, Prediction, small_picture};
 pub use session::{MeasuredImage, Session, Subject, evaluate};
 pub use summary::{Spread, Sweep, SweepRow};
 

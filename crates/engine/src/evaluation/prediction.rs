@@ -12,8 +12,8 @@ use crate::platform::now_ms;
 use crate::verdict::difference::Difference;
 use crate::{Error, Result};
 
-/// Longer side of an image's small picture in pixels.
-const PICTURE: u32 = 256;
+/// Longer side of the small pictures of an evaluation in pixels.
+pub const PICTURE: u32 = 256;
 /// Quality of the small pictures, in percent.
 const QUALITY: u8 = 80;
 /// Corners of outlines that deviate by less than this many pixels are left out.
@@ -65,7 +65,7 @@ impl Prediction {
         Ok(Ok(Self {
             size: image.dimensions(),
             milliseconds: now_ms() - start,
-            picture: small_picture(&image)?,
+            picture: small_picture(&image, PICTURE)?,
             score,
             dest_score,
             distance,
@@ -149,14 +149,14 @@ fn simplified(points: &[(f32, f32)]) -> Outline {
     kept.map(|(point, _)| *point).collect()
 }
 
-/// A small JPEG file of an image.
+/// A small JPEG file of an image; its longer side has `most` pixels, or fewer if the image has.
 ///
 /// # Errors
 /// [`Error::Image`] if it cannot be written.
-pub fn small_picture(image: &RgbImage) -> Result<Vec<u8>> {
+pub fn small_picture(image: &RgbImage, most: u32) -> Result<Vec<u8>> {
     let (width, height) = image.dimensions();
     let longer = width.max(height).max(1);
-    let scaled = |side: u32| (u64::from(side) * u64::from(PICTURE.min(longer)) / u64::from(longer)).max(1);
+    let scaled = |side: u32| (u64::from(side) * u64::from(most.min(longer)) / u64::from(longer)).max(1);
     let small = image::resize(image, scaled(width) as usize, scaled(height) as usize);
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, QUALITY)

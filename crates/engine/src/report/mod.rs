@@ -6,7 +6,7 @@ pub mod chart;
 mod pictures;
 
 pub use bench::{WorstOf, Wrong, bench};
-pub use pictures::path;
+pub use pictures::{jpeg_address, path};
 
 use std::fmt::Write as _;
 

@@ -27,6 +27,11 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// An address that holds a JPEG file.
+pub fn jpeg_address(file: &[u8]) -> String {
+    format!("data:image/jpeg;base64,{}", base64(file))
+}
+
 /// Outlines as a path, even-odd, in pixels of the measure's square.
 pub fn path(outlines: &[Outline]) -> String {
     let mut path = String::new();
@@ -71,8 +76,8 @@ pub(super) fn figure(
     let (class, words) = judged(&image.class, image.score, threshold);
     let picture = picture.map_or_else(String::new, |picture| {
         format!(
-            "<img alt=\"\" src=\"data:image/jpeg;base64,{}\">{}",
-            base64(picture),
+            "<img alt=\"\" src=\"{}\">{}",
+            jpeg_address(picture),
             overlay(image, side)
         )
     });

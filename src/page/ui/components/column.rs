@@ -59,9 +59,7 @@ pub(crate) fn Column(props: &ColumnProps) -> Html {
     {
         let (canvas, comparison, index) = (canvas.clone(), comparison.clone(), *index);
         let (content, colors, id) = (item.content.clone(), page.state.view.colors, item.id);
-        let own = item
-            .prediction()
-            .map(|prediction| (prediction.info.width, prediction.info.height));
+        let own = item.info().map(|info| (info.width, info.height));
         let key = (
             id,
             Rc::as_ptr(&comparison) as usize,

@@ -8,15 +8,19 @@ use super::Page;
 use crate::page::protocol::Example;
 use crate::page::ui::state::Action;
 
+/// Tiles that take as much room as the examples of any shipped model.
+const AWAITED: usize = 8;
+
 /// The model's examples, good and defective.
 #[component]
 pub(crate) fn Examples(page: &Page) -> Html {
-    let Some(model) = page
-        .state
-        .shelf_model()
-        .filter(|model| !model.examples.is_empty())
-    else {
-        return Html::default();
+    let model = page.state.shelf_model();
+    let Some(model) = model.filter(|model| !model.examples.is_empty()) else {
+        return if page.state.awaits_examples() {
+            awaited()
+        } else {
+            Html::default()
+        };
     };
     let current = page.state.current().and_then(|item| item.example.clone());
     let examples = model.examples.iter().map(|example| {
@@ -27,6 +31,19 @@ pub(crate) fn Examples(page: &Page) -> Html {
         <section class="panel examples" aria-labelledby="examples-title">
             <h2 id="examples-title">{ "Examples" }<span class="count">{ &model.name }</span></h2>
             <ul class="example-list">{ for examples }</ul>
+        </section>
+    }
+}
+
+/// As high as the examples will be, so that nothing moves when they arrive.
+fn awaited() -> Html {
+    let tile = html! {
+        <li class="example"><span class="example-blank" /><span class="example-label">{ "\u{a0}" }</span></li>
+    };
+    html! {
+        <section class="panel examples" aria-hidden="true">
+            <h2>{ "Examples" }</h2>
+            <ul class="example-list">{ for std::iter::repeat_n(tile, AWAITED) }</ul>
         </section>
     }
 }

@@ -11,6 +11,7 @@ mod evaluate;
 mod examples;
 mod header;
 mod inside;
+mod jpeg;
 mod legend;
 mod marker;
 mod notices;
@@ -20,7 +21,6 @@ mod stage;
 mod status;
 mod study;
 mod threshold;
-mod thumbnail;
 mod tour;
 mod train;
 mod verdict;
@@ -28,7 +28,7 @@ mod viewer;
 
 use std::rc::Rc;
 
-use yew::Properties;
+use yew::prelude::*;
 
 pub(crate) use add::Add;
 pub(crate) use compare::CompareRoom;
@@ -61,5 +61,14 @@ impl PartialEq for Page {
     fn eq(&self, other: &Self) -> bool {
         // every change makes a new state
         Rc::ptr_eq(&self.state, &other.state)
+    }
+}
+
+/// A panel as high as it usually becomes, while the first model is on its way: nothing moves when it is there.
+fn awaited(page: &Page, class: &'static str, title: &'static str) -> Html {
+    if page.state.awaits_model() {
+        html! { <section class={classes!("panel", "awaited", class)}><h2>{ title }</h2></section> }
+    } else {
+        Html::default()
     }
 }

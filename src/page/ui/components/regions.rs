@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use yew::prelude::*;
 
-use super::Page;
+use super::{Page, awaited};
 use crate::page::ui::format;
-use crate::page::ui::state::Item;
+use crate::page::ui::state::{Item, MapKind, Prediction, Status};
 use destseg_engine::data::regions::{Instance, instances};
 
 /// Rows at most; the rest is counted.
@@ -16,10 +16,16 @@ const ROWS: usize = 6;
 #[component]
 pub(crate) fn Regions(page: &Page) -> Html {
     let state = &page.state;
-    let prediction = state.current().and_then(Item::prediction);
+    let item = state.current();
     // what is found on another part says nothing
-    let Some(prediction) = prediction.filter(|own| own.info.unfamiliar != Some(true)) else {
-        return Html::default();
+    let is_other = |item: &Item| item.info().is_some_and(|info| info.unfamiliar == Some(true));
+    let item = item.filter(|item| !is_other(item) && !matches!(item.status, Status::Failed(_)));
+    let Some(item) = item else {
+        return awaited(page, "regions", "Regions");
+    };
+    let Some(prediction) = state.prediction(item) else {
+        // nothing below moves when they are there
+        return html! { <section class="panel awaited regions"><h2>{ "Regions" }</h2></section> };
     };
     html! { <Found prediction={prediction.clone()} kind={state.view.kind} threshold={state.threshold()} /> }
 }
@@ -27,8 +33,8 @@ pub(crate) fn Regions(page: &Page) -> Html {
 /// What the list depends on; moving other controls does not find the regions again.
 #[derive(Clone, Properties)]
 struct FoundProps {
-    prediction: Rc<crate::page::ui::state::Prediction>,
-    kind: crate::page::ui::state::MapKind,
+    prediction: Rc<Prediction>,
+    kind: MapKind,
     threshold: f32,
 }
 

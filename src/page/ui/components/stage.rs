@@ -6,6 +6,7 @@ use web_sys::{Element, PointerEvent};
 use yew::prelude::*;
 
 use super::Page;
+use super::jpeg::Jpeg;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Engine, Load, MapKind, Prediction, State, Status};
@@ -16,6 +17,9 @@ use destseg_engine::data::map::AnomalyMap;
 pub(crate) fn Pending(page: &Page) -> Html {
     let state = &page.state;
     let Some(item) = state.current() else {
+        if state.awaits_model() {
+            return html! { <div class="state-card" aria-live="polite">{ progress(state) }</div> };
+        }
         return html! {
             <div class="state-text">
                 { icon(icons::PICTURE) }
@@ -38,6 +42,8 @@ pub(crate) fn Pending(page: &Page) -> Html {
         <>
             if let Some(example) = &item.example {
                 <img class="stage-image" src={example.file.clone()} alt={example.alt.clone()} />
+            } else if let Some(info) = item.info() {
+                <Jpeg class="stage-image" bytes={item.thumbnail.clone()} size={(info.width, info.height)} />
             }
             <div class="state-card" aria-live="polite">{ progress(state) }</div>
         </>

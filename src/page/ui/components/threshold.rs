@@ -2,8 +2,8 @@
 
 use yew::prelude::*;
 
-use super::Page;
 use super::controls::Slider;
+use super::{Page, awaited};
 use crate::page::ui::state::{Action, ThresholdChange};
 use crate::page::ui::{chart, format};
 use destseg_engine::error::{count, percent};
@@ -17,7 +17,7 @@ const FEW_PHOTOS: usize = 40;
 #[component]
 pub(crate) fn ThresholdPanel(page: &Page) -> Html {
     let Some(model) = &page.state.model else {
-        return Html::default();
+        return awaited(page, "threshold", "Threshold");
     };
     let calibration = model.info.calibration.clone().unwrap_or_default();
     let send = {

@@ -32,7 +32,7 @@ pub(crate) fn Tour(page: &Page) -> Html {
     let view = state.view;
     let in_a_room = state.room != Room::Inspect;
     let step = view.tour.filter(|_| !in_a_room);
-    let ready = state.current().and_then(|item| item.prediction()).cloned();
+    let ready = state.shown().cloned();
     // what is pointed at may only now be there
     let has_features = state
         .current()
@@ -101,7 +101,7 @@ fn has_damage(state: &State) -> bool {
 
 /// Title and words of a step.
 fn text(step: usize, state: &State, prediction: &Prediction) -> (&'static str, String) {
-    let verdict = state.verdict(prediction);
+    let verdict = state.verdict(&prediction.info);
     let [fine, middle, coarse] = prediction
         .levels
         .each_ref()

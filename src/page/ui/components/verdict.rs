@@ -6,7 +6,7 @@ use super::Page;
 use crate::page::protocol::PredictionInfo;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Mark, ModelSource, Prediction, Status, Verdict};
+use crate::page::ui::state::{Action, Mark, ModelSource, Status, Verdict};
 use destseg_engine::error::sentence;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::certainty::Certainty;
@@ -19,16 +19,20 @@ use destseg_engine::verdict::quality::Quality;
 pub(crate) fn VerdictPanel(page: &Page) -> Html {
     let item = page.state.current();
     let (class, content) = match item.map(|item| &item.status) {
-        Some(Status::Done(prediction)) => {
-            let verdict = page.state.verdict(prediction);
-            (verdict.word(), judged(page, prediction, &verdict))
+        Some(Status::Done(info)) => {
+            let verdict = page.state.verdict(info);
+            (verdict.word(), judged(page, info, &verdict))
         }
         Some(Status::Failed(_)) => (
             "",
             html! { <p class="verdict-none">{ "No result for this image" }</p> },
         ),
         Some(_) if page.state.is_stuck() => ("", html! { <p class="verdict-none">{ "No result" }</p> }),
-        Some(_) => ("", html! { <p class="verdict-none">{ "Result pending …" }</p> }),
+        Some(_) => (
+            "awaited",
+            html! { <p class="verdict-none">{ "Result pending …" }</p> },
+        ),
+        None if page.state.awaits_model() => ("awaited", Html::default()),
         None => ("", html! { <p class="verdict-none">{ "No image selected" }</p> }),
     };
     html! {
@@ -41,15 +45,14 @@ pub(crate) fn VerdictPanel(page: &Page) -> Html {
     }
 }
 
-fn judged(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
+fn judged(page: &Page, info: &PredictionInfo, verdict: &Verdict) -> Html {
     if verdict.kind() == decision::Verdict::Unfamiliar {
-        return unfamiliar(page, prediction, verdict);
+        return unfamiliar(page, info, verdict);
     }
     let (score, threshold) = (
         format::value(verdict.score),
         format::value(verdict.thresholds.image),
     );
-    let info = &prediction.info;
     html! {
         <>
             <h2 data-testid="verdict">{ headline(verdict) }</h2>
@@ -133,13 +136,13 @@ fn facts(info: &PredictionInfo) -> Html {
 }
 
 /// What is said of an image that does not show the model's part, and what to do about that.
-fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
+fn unfamiliar(page: &Page, info: &PredictionInfo, verdict: &Verdict) -> Html {
     let name = page
         .state
         .model
         .as_ref()
         .map_or("the model", |model| &*model.info.name);
-    let difference = prediction.info.difference.unwrap_or(Difference::Part);
+    let difference = info.difference.unwrap_or(Difference::Part);
     let others = page
         .state
         .items
@@ -168,10 +171,10 @@ fn unfamiliar(page: &Page, prediction: &Prediction, verdict: &Verdict) -> Html {
             <button class="button primary" type="button" data-testid="train-on" onclick={train}>
                 { icon(icons::TEACH) }{ train_on }
             </button>
-            if !prediction.info.foreign {
+            if !info.foreign {
                 { corrections(page) }
             }
-            { facts(&prediction.info) }
+            { facts(info) }
         </>
     }
 }
@@ -182,6 +185,8 @@ fn corrections(page: &Page) -> Html {
         return Html::default();
     };
     let (said, id) = (page.state.mark(item), item.id);
+    // what there is to remember comes with the maps
+    let disabled = page.state.shown().is_none();
     let button = |mark: Mark, testid: &'static str, words: &'static str| {
         let dispatch = page.dispatch.clone();
         let is_on = said == mark;
@@ -189,7 +194,7 @@ fn corrections(page: &Page) -> Html {
             dispatch.dispatch(Action::Correct(id, if is_on { Mark::None } else { mark }));
         });
         html! {
-            <button class="button" type="button" data-testid={testid} aria-pressed={is_on.to_string()} {onclick}>
+            <button class="button" type="button" data-testid={testid} aria-pressed={is_on.to_string()} {disabled} {onclick}>
                 { words }
             </button>
         }

@@ -24,7 +24,7 @@ use destseg_engine::data::contour;
 pub(crate) fn Viewer(page: &Page) -> Html {
     let state = &page.state;
     let item = state.current();
-    let shown = item.and_then(|item| Some((item, item.prediction()?)));
+    let shown = item.and_then(|item| Some((item, state.prediction(item)?)));
     html! {
         <section id="result" class="panel viewer" aria-label="Image" tabindex="-1">
             if let Some((item, prediction)) = shown {
@@ -101,7 +101,7 @@ fn Inspection(props: &InspectionProps) -> Html {
     } = props;
     let state = &page.state;
     // what is shown of what the visitor chose
-    let (chosen, view) = (state.view, state.view_of(&state.verdict(prediction)));
+    let (chosen, view) = (state.view, state.view_of(&state.verdict(&prediction.info)));
     let canvas = use_node_ref();
     let (decoded, bitmap) = use_bitmap(item, prediction);
     let map_key = (Rc::as_ptr(prediction) as usize, view.kind);

@@ -80,7 +80,7 @@ impl State {
     pub(super) fn next_ablation(&self) -> Option<AblateJob> {
         let own = &self.ablate;
         let item = self.current()?;
-        item.prediction()?;
+        item.info()?;
         let lacks = own.chosen.filter(|_| self.view.inside)?;
         if own.working.is_some() || own.error.is_some() {
             return None;

@@ -39,7 +39,7 @@ impl State {
 
     /// Whether the first results are there, so that the engine for the GPU may take its time.
     pub(super) fn is_gpu_due(&self) -> bool {
-        let is_idle = !self.times.is_empty() && self.working.is_none();
+        let is_idle = !self.times.is_empty() && self.working.is_empty();
         self.does_gpu_wait() && is_idle && self.gpu_engine_files == GpuEngineFiles::Unknown
     }
 

@@ -1,4 +1,4 @@
-//! The images of the queue and their results.
+//! An image of the queue and its result.
 
 use std::rc::Rc;
 
@@ -7,6 +7,7 @@ use crate::page::protocol::{Example, PredictionInfo};
 use crate::page::shared::content::Content;
 use destseg_engine::data::brush::Point;
 use destseg_engine::data::map::AnomalyMap;
+use destseg_engine::verdict::memory::Remembered;
 
 /// An image of the queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Item {
     pub content: Option<Content>,
     /// Status.
     pub status: Status,
+    /// A small picture, a JPEG file; empty until the image was analysed.
+    pub thumbnail: Rc<Vec<u8>>,
     /// How often the engine went down while it worked on this image.
     pub crashes: u32,
     /// What tells its file from others, once it was analysed.
@@ -39,7 +42,7 @@ pub enum Status {
     /// In the engine.
     Working,
     /// Analysed.
-    Done(Rc<Prediction>),
+    Done(Rc<PredictionInfo>),
     /// Refused, with the sentence that says why.
     Failed(Rc<str>),
 }
@@ -66,26 +69,31 @@ impl Item {
             example: None,
             status: Status::Waiting,
             crashes: 0,
+            thumbnail: Rc::default(),
             painted: Rc::new([]),
             is_to_remember: false,
             fingerprint: None,
         }
     }
 
-    /// The result, once there is one.
-    pub fn prediction(&self) -> Option<&Rc<Prediction>> {
+    /// The numbers of the result, once there is one.
+    pub fn info(&self) -> Option<&Rc<PredictionInfo>> {
         match &self.status {
-            Status::Done(prediction) => Some(prediction),
+            Status::Done(info) => Some(info),
             _ => None,
         }
     }
 }
 
-/// A result.
+/// A result with its maps.
 #[derive(Debug, PartialEq)]
 pub struct Prediction {
     /// Sizes, scores and times.
-    pub info: PredictionInfo,
+    pub info: Rc<PredictionInfo>,
+    /// What a model would remember of the image if it is good.
+    pub good_places: Vec<Remembered>,
+    /// What a model would remember of the defect that was painted over.
+    pub painted_places: Vec<Remembered>,
     /// The segmentation network's map, if the model has one.
     pub segmentation: Option<AnomalyMap>,
     /// The product of teacher-student distances.
@@ -95,8 +103,8 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// A result from the engine's numbers and its buffer; `None` if they do not fit together.
-    pub fn new(info: PredictionInfo, mut values: Vec<f32>) -> Option<Self> {
+    /// A result from the engine's numbers and the maps' values; `None` if they do not fit together.
+    pub fn new(mut info: PredictionInfo, mut values: Vec<f32>) -> Option<Self> {
         // from the end: the first map may be absent
         let mut last = |width: usize, height: usize| {
             let start = values.len().checked_sub(width.checked_mul(height)?)?;
@@ -115,7 +123,9 @@ impl Prediction {
             },
             dest,
             levels: [fine, middle, coarse],
-            info,
+            good_places: std::mem::take(&mut info.good_places),
+            painted_places: std::mem::take(&mut info.painted_places),
+            info: info.into(),
         })
     }
 

@@ -8,6 +8,7 @@ mod evaluate;
 mod given;
 mod gpu_engine;
 mod item;
+mod queue;
 mod reducer;
 mod study;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use evaluate::{EvaluateAction, EvaluateJob, EvaluateState, LabelledFiles, Or
 pub use given::{Given, Text};
 pub use gpu_engine::GpuEngineFiles;
 pub use item::{Item, MapKind, Prediction, Status};
+pub use queue::{Helpers, Listing, Working};
 pub use reducer::Action;
 pub(crate) use reducer::Dispatch;
 pub use study::{StudyAction, StudyJob, StudyState};
@@ -37,8 +39,7 @@ pub use train::{
 pub use verdict::Verdict;
 use web_sys::{Blob, HtmlVideoElement};
 
-use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo};
-use destseg_engine::data::map::AnomalyMap;
+use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo, PredictionInfo};
 use destseg_engine::methods::info;
 use destseg_engine::render::ColorMap;
 use destseg_engine::verdict::calibration::Calibration;
@@ -49,8 +50,6 @@ pub type ItemId = u32;
 
 /// The map threshold of a model without calibration.
 const PIXEL_THRESHOLD: f32 = 0.5;
-/// The least span of the DeST map's colours, so that noise does not look like a defect.
-const DEST_SPAN: f32 = 0.01;
 
 /// Where the worker stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,8 +215,10 @@ pub enum Job {
     Load(ModelSource),
     /// To put thresholds of the model in place in force.
     SetCalibration(Box<Calibration>),
-    /// To give the prediction of an image.
-    Inspect(ItemId),
+    /// To give the prediction of an image, in brief or with its maps.
+    Inspect(ItemId, bool),
+    /// To start helpers for so many images, or to end them.
+    Helpers(usize),
     /// A job of training.
     Train(TrainJob),
     /// A job of the evaluation.
@@ -283,11 +284,17 @@ pub struct State {
     pub load: Load,
     /// The queue.
     pub items: Vec<Item>,
+    /// Which images of the queue are listed.
+    pub listing: Listing,
     /// The image shown.
     pub selected: Option<ItemId>,
-    /// The prediction in the engine: its job and its image.
-    pub working: Option<(u32, ItemId)>,
-    /// Inference times of this model, in milliseconds.
+    /// The images in the engine.
+    pub working: Vec<Working>,
+    /// The engine's helpers for the queue.
+    pub helpers: Helpers,
+    /// The results whose maps are kept, the latest last.
+    pub predictions: Vec<Rc<Prediction>>,
+    /// The latest inference times of this model, in milliseconds.
     pub times: Vec<f64>,
     /// How results are shown.
     pub view: View,
@@ -329,8 +336,11 @@ impl State {
             calibration_is_new: false,
             load: Load::Idle,
             items: Vec::new(),
+            listing: Listing::default(),
             selected: None,
-            working: None,
+            working: Vec::new(),
+            helpers: Helpers::default(),
+            predictions: Vec::new(),
             times: Vec::new(),
             view: View::default(),
             train: TrainState::default(),
@@ -371,22 +381,12 @@ impl State {
                     })
                     .or_else(|| self.next_study().map(Job::Study))
                     .or_else(|| self.next_ablation().map(Job::Ablate))
-                    .or_else(|| self.next_inspection().map(Job::Inspect))
+                    .or_else(|| self.next_inspection())
                     .or_else(|| self.is_gpu_due().then_some(Job::SwitchToGpuEngine))
                     .or_else(|| self.next_camera().map(Job::Camera))
             }
             _ => None,
         }
-    }
-
-    fn next_inspection(&self) -> Option<ItemId> {
-        if self.working.is_some() {
-            return None;
-        }
-        let waiting = |item: &&Item| item.status == Status::Waiting;
-        let selected = self.current().filter(waiting);
-        let next = selected.or_else(|| self.items.iter().find(waiting));
-        next.map(|item| item.id)
     }
 
     fn next_evaluation(&self) -> Option<EvaluateJob> {
@@ -444,19 +444,6 @@ impl State {
         }
     }
 
-    /// The value of the DeST map that has the hottest colour. The map has no upper end of its own: the
-    /// highest value in the queue is taken, so that images can be compared.
-    pub fn dest_span(&self) -> f32 {
-        let maps = self
-            .items
-            .iter()
-            .filter_map(Item::prediction)
-            .map(|prediction| &prediction.dest);
-        maps.flat_map(AnomalyMap::values)
-            .copied()
-            .fold(DEST_SPAN, f32::max)
-    }
-
     /// The values that the colours span.
     pub fn range(&self) -> (f32, f32) {
         let high = match self.view.kind {
@@ -483,15 +470,14 @@ impl State {
     }
 
     /// What a result means with the present model.
-    pub fn verdict(&self, prediction: &Prediction) -> Verdict {
-        let info = &prediction.info;
+    pub fn verdict(&self, info: &PredictionInfo) -> Verdict {
         Verdict::new(info.score, self.calibration()).about(info.unfamiliar)
     }
 
     /// Whether the model does not know the part in an image.
     pub fn is_unfamiliar(&self, item: &Item) -> bool {
-        item.prediction()
-            .is_some_and(|prediction| self.verdict(prediction).kind() == decision::Verdict::Unfamiliar)
+        item.info()
+            .is_some_and(|info| self.kind(info) == decision::Verdict::Unfamiliar)
     }
 
     /// How a result is shown: what is no part of the model's has no heat map and no outline, which would look like a

@@ -7,8 +7,8 @@ use yew::{Reducible, UseReducerDispatcher};
 
 use super::given::left_out;
 use super::{
-    Bulk, CompareAction, Engine, EvaluateAction, Given, GpuEngineFiles, Item, ItemId, Job, Load, Mark,
-    ModelSource, Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
+    Bulk, CompareAction, Engine, EvaluateAction, Given, GpuEngineFiles, Helpers, Item, ItemId, Job, Listing,
+    Load, Mark, ModelSource, Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -46,6 +46,10 @@ pub enum Action {
     Select(ItemId),
     /// Shows the image this many places further on.
     Move(isize),
+    /// Shows the next image with a defect, after the last one the first.
+    NextDefect,
+    /// Chooses which images of the queue are listed, and in which order.
+    List(Listing),
     /// Takes an image of the queue, and others that the model does not know, to the good images of a new inspector.
     TrainOn(ItemId),
     /// Paints over a defect of an image.
@@ -108,7 +112,10 @@ impl State {
         }
         match action {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
-            Action::Manifest(Err(message)) => self.notify(message),
+            Action::Manifest(Err(message)) => {
+                self.manifest = Some(Manifest::default().into());
+                self.notify(message);
+            }
             Action::Engine(generation, event, bulk) if generation == self.generation => {
                 self.on_event(event, bulk);
             }
@@ -121,10 +128,14 @@ impl State {
             Action::AddExample(example) => self.add_example(example),
             Action::Select(id) => self.selected = Some(id),
             Action::Move(offset) => self.shift(offset),
+            Action::NextDefect => self.show_next_defect(),
+            Action::List(listing) => self.listing = listing,
             Action::TrainOn(id) => self.train_on(id),
             Action::Remove(id) => self.remove(id),
             Action::Clear => {
                 self.items.clear();
+                self.working.clear();
+                self.predictions.clear();
                 self.selected = None;
             }
             Action::OpenModel(source) => self.open_model(source),
@@ -151,6 +162,17 @@ impl State {
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
         }
+    }
+
+    /// Whether a model with examples may be on its way.
+    pub fn awaits_examples(&self) -> bool {
+        self.manifest.is_none() && self.requested.as_deref() != Some(NO_MODEL)
+    }
+
+    /// Whether a first model is on its way.
+    pub fn awaits_model(&self) -> bool {
+        let is_on_its_way = matches!(self.load, Load::Wanted(_) | Load::Running { .. });
+        self.model.is_none() && (is_on_its_way || self.awaits_examples())
     }
 
     fn enter(&mut self, room: Room) {
@@ -320,18 +342,6 @@ impl State {
         self.selected = Some(id);
     }
 
-    fn shift(&mut self, offset: isize) {
-        let Some(last) = self.items.len().checked_sub(1) else {
-            return;
-        };
-        let here = self
-            .items
-            .iter()
-            .position(|item| Some(item.id) == self.selected)
-            .unwrap_or(0);
-        self.selected = Some(self.items[here.saturating_add_signed(offset).min(last)].id);
-    }
-
     fn remove(&mut self, id: ItemId) {
         let Some(index) = self.items.iter().position(|item| item.id == id) else {
             return;
@@ -348,6 +358,9 @@ impl State {
         match job {
             Job::Start(_) => self.engine = Engine::Preparing,
             Job::Load(source) => {
+                // results of the model before would come too late
+                self.requeue();
+                self.helpers = Helpers::None;
                 self.load = Load::Running {
                     source,
                     job: number,
@@ -363,10 +376,9 @@ impl State {
             Job::Camera(_) => self.camera.begin(number),
             Job::SwitchToGpuEngine => self.gpu_engine_files = GpuEngineFiles::Asked,
             Job::Evaluate(job) => self.evaluate.begin(&job),
-            Job::Inspect(id) => {
-                self.working = Some((number, id));
-                self.with_item(id, |item| item.status = Status::Working);
-            }
+            Job::Helpers(0) => self.helpers = Helpers::None,
+            Job::Helpers(_) => self.helpers = Helpers::Asked,
+            Job::Inspect(id, brief) => self.begin_inspection(number, id, brief),
         }
     }
 }

@@ -89,7 +89,7 @@ impl State {
         if !self.view.inside || own.working.is_some() || !has_student {
             return None;
         }
-        item.prediction()?;
+        item.info()?;
         let failed = own.error.as_ref().is_some_and(|error| error.0 == item.id);
         let damage = match own.wanted {
             Some(damage) => damage,

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use yew::Reducible as _;
 
 use super::*;
-use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION, PredictionInfo};
+use crate::page::protocol::{Event, Example, ManifestFile, PROTOCOL_VERSION};
+use crate::page::shared;
 use crate::page::shared::content::UserFile;
 use destseg_engine::verdict::calibration::{Calibration, SetBy};
 
@@ -62,13 +63,18 @@ fn info() -> ModelInfo {
     }
 }
 
-fn analysed(job: u32, score: f32, dest: f32) -> Action {
+/// What stands for a JPEG file.
+pub(super) const THUMBNAIL: [u8; 3] = [1, 2, 3];
+
+pub(super) fn analysed(job: u32, score: f32, dest: f32) -> Action {
     let result = PredictionInfo {
         width: 4,
         height: 4,
         map_width: 2,
         map_height: 1,
         levels: [[2, 1], [1, 1], [1, 1]],
+        thumbnail_bytes: THUMBNAIL.len(),
+        dest_maximum: dest,
         score,
         plain_score: score,
         fingerprint: "file".into(),
@@ -83,11 +89,9 @@ fn analysed(job: u32, score: f32, dest: f32) -> Action {
         decode_ms: 1.0,
         inference_ms: f64::from(job),
     };
-    Action::Engine(
-        1,
-        Event::Inspected { job, result },
-        Some(Bulk::Maps(vec![score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4])),
-    )
+    let mut bytes = shared::to_bytes([score, 0.0, dest, 0.0, 0.1, 0.2, 0.3, 0.4]);
+    bytes.extend(THUMBNAIL);
+    Action::Engine(1, Event::Inspected { job, result }, Some(Bulk::Packed(bytes)))
 }
 
 /// The same for an image of another part.
@@ -101,7 +105,7 @@ fn analysed_as_unfamiliar(job: u32) -> Action {
 }
 
 /// The page, its state and what it would send.
-struct Page(Rc<State>);
+pub(super) struct Page(pub(super) Rc<State>);
 
 impl Page {
     fn open() -> Self {
@@ -117,22 +121,22 @@ impl Page {
     }
 
     /// A page whose engine has loaded the first model.
-    fn ready() -> Self {
+    pub(super) fn ready() -> Self {
         let mut page = Self::open();
         page.bring_up();
         page
     }
 
-    fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         self.0 = self.0.clone().reduce(action);
     }
 
-    fn on_event(&mut self, event: Event) {
+    pub(super) fn on_event(&mut self, event: Event) {
         self.act(Action::Engine(self.0.generation, event, None));
     }
 
     /// Takes the next step and gives its job.
-    fn begin(&mut self) -> (Job, u32) {
+    pub(super) fn begin(&mut self) -> (Job, u32) {
         let next = self.0.next_job().expect("there is a step");
         let job = self.0.counter + 1;
         self.act(Action::Begin(next.clone(), job));
@@ -156,7 +160,7 @@ impl Page {
         self.on_event(Event::DeviceReady(device));
     }
 
-    fn bring_up(&mut self) {
+    pub(super) fn bring_up(&mut self) {
         self.prepare_device();
         let (next, job) = self.begin();
         assert!(matches!(next, Job::Load(_)));
@@ -167,7 +171,7 @@ impl Page {
         self.0.items.iter().map(|item| &*item.name).collect()
     }
 
-    fn statuses(&self) -> Vec<&str> {
+    pub(super) fn statuses(&self) -> Vec<&str> {
         self.0.items.iter().map(|item| item.status.id()).collect()
     }
 
@@ -176,7 +180,7 @@ impl Page {
         self.act(Action::AddExample(example.into()));
     }
 
-    fn fatal(&mut self) {
+    pub(super) fn fatal(&mut self) {
         self.on_event(Event::Fatal {
             message: "The engine stopped.".into(),
         });
@@ -207,7 +211,7 @@ fn an_unfamiliar_image_leads_to_training() {
     let (_, job) = page.begin();
     page.act(analysed_as_unfamiliar(job));
     let item = page.0.current().expect("is shown").clone();
-    let verdict = page.0.verdict(item.prediction().expect("is analysed"));
+    let verdict = page.0.verdict(item.info().expect("is analysed"));
     // its score is high, but says nothing
     assert_eq!((verdict.word(), verdict.is_defect()), ("unfamiliar", false));
     page.act(Action::TrainOn(item.id));
@@ -220,7 +224,7 @@ fn a_moved_threshold_reaches_the_engine_and_outlives_it() {
     let (_, job) = page.begin();
     page.act(analysed(job, 0.8, 0.1));
     page.act(Action::Threshold(ThresholdChange::To(0.9)));
-    let verdict = |page: &Page| page.0.verdict(page.0.items[0].prediction().expect("done"));
+    let verdict = |page: &Page| page.0.verdict(page.0.items[0].info().expect("done"));
     assert!(!verdict(&page).is_defect());
     let (next, _) = page.begin();
     let Job::SetCalibration(sent) = next else {
@@ -245,11 +249,7 @@ fn a_correction_moves_the_threshold_and_can_be_taken_back() {
     let (_, job) = page.begin();
     page.act(analysed(job, 0.8, 0.1));
     let id = page.0.items[0].id;
-    let is_defect = |page: &Page| {
-        page.0
-            .verdict(page.0.items[0].prediction().expect("done"))
-            .is_defect()
-    };
+    let is_defect = |page: &Page| page.0.verdict(page.0.items[0].info().expect("done")).is_defect();
     page.act(Action::Correct(id, Mark::Good));
     assert!(!is_defect(&page) && page.0.mark(&page.0.items[0]) == Mark::Good);
     page.act(Action::Correct(id, Mark::None));
@@ -285,7 +285,7 @@ fn a_remembered_correction_has_the_images_looked_at_again() {
         "{next:?}"
     );
     let (next, job) = page.begin();
-    assert_eq!(next, Job::Inspect(id));
+    assert_eq!(next, Job::Inspect(id, false));
     page.act(analysed(job, 0.2, 0.1));
     page.act(Action::Correct(id, Mark::None));
     assert!(page.0.calibration().is_some_and(|own| !own.remembers()));
@@ -331,7 +331,7 @@ fn what_is_painted_over_a_defect_is_remembered() {
     // its new threshold goes first
     let next = loop {
         let (next, job) = page.begin();
-        if let Job::Inspect(_) = next {
+        if let Job::Inspect(..) = next {
             break job;
         }
     };
@@ -371,12 +371,12 @@ fn opens_with_the_first_model_and_its_first_defect() {
     let mut page = Page::ready();
     assert_eq!(page.names(), ["stain_001.png"]);
     let (next, job) = page.begin();
-    assert_eq!(next, Job::Inspect(page.0.items[0].id));
+    assert_eq!(next, Job::Inspect(page.0.items[0].id, false));
     assert_eq!(page.statuses(), ["working"]);
     assert_eq!(page.0.next_job(), None, "one inspection at a time");
     page.act(analysed(job, 0.8, 0.1));
     assert_eq!(page.statuses(), ["done"]);
-    let verdict = page.0.verdict(page.0.items[0].prediction().expect("done"));
+    let verdict = page.0.verdict(page.0.items[0].info().expect("done"));
     assert!(verdict.is_defect() && verdict.thresholds.image == 0.4);
     assert_eq!(page.0.threshold(), 0.3);
 }
@@ -406,9 +406,9 @@ fn the_selected_image_goes_first() {
     page.example(2);
     assert_eq!(page.names(), ["stain_001.png", "good_001.png", "hole_001.png"]);
     let (next, job) = page.begin();
-    assert_eq!(next, Job::Inspect(page.0.items[2].id));
+    assert_eq!(next, Job::Inspect(page.0.items[2].id, false));
     page.act(analysed(job, 0.1, 0.1));
-    assert_eq!(page.begin().0, Job::Inspect(page.0.items[0].id));
+    assert_eq!(page.begin().0, Job::Inspect(page.0.items[0].id, false));
 }
 
 #[test]
@@ -514,7 +514,7 @@ fn another_model_brings_its_own_examples() {
         }
     ));
     page.on_event(Event::ModelReady { job, model: info() });
-    assert!(matches!(page.begin().0, Job::Inspect(_)));
+    assert!(matches!(page.begin().0, Job::Inspect(..)));
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn a_model_that_fails_leaves_the_one_in_place() {
         page.0.items[0].example.as_ref().map(|e| &*e.alt),
         Some("fabric, stain")
     );
-    assert!(matches!(page.begin().0, Job::Inspect(_)));
+    assert!(matches!(page.begin().0, Job::Inspect(..)));
 }
 
 #[test]
@@ -546,7 +546,7 @@ fn a_teacher_leaves_the_model_in_place() {
     assert_eq!(page.0.load, Load::Idle);
     assert_eq!(page.0.shown_source(), Some(&ModelSource::Shipped(0)));
     assert!(page.0.notices[0].text.contains("resnet18"));
-    assert!(matches!(page.begin().0, Job::Inspect(_)));
+    assert!(matches!(page.begin().0, Job::Inspect(..)));
 }
 
 #[test]
@@ -647,7 +647,7 @@ fn an_answer_of_the_wrong_size_fails_its_image() {
     let Action::Engine(_, event, _) = analysed(job, 0.5, 0.5) else {
         panic!("an event")
     };
-    page.act(Action::Engine(1, event, Some(Bulk::Maps(vec![0.5; 3]))));
+    page.act(Action::Engine(1, event, Some(Bulk::Packed(vec![5; 15]))));
     assert_eq!(page.statuses(), ["failed"]);
 }
 
@@ -905,7 +905,7 @@ mod training {
 
     /// The answer to the prediction in the engine.
     fn analysed_by(page: &Page, ms: f64) -> Action {
-        let (job, _) = page.0.working.expect("an inspection runs");
+        let job = page.0.working.first().expect("an inspection runs").job;
         let Action::Engine(_, Event::Inspected { job, mut result }, bulk) = analysed(job, 0.5, 0.5) else {
             panic!("another event")
         };
@@ -957,7 +957,7 @@ fn with_waiting_gpu() -> Page {
         ..device
     }));
     let (next, job) = page.begin();
-    assert!(matches!(next, Job::Inspect(_)));
+    assert!(matches!(next, Job::Inspect(..)));
     page.act(analysed(job, 0.5, 0.1));
     page
 }

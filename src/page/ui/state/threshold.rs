@@ -145,11 +145,12 @@ impl State {
             self.with_item(id, |item| item.painted = Rc::new([]));
         }
         let item = self.item(id);
-        let Some((name, info)) =
-            item.and_then(|item| Some((item.name.to_string(), item.prediction()?.info.clone())))
-        else {
+        // what there is to remember comes with the maps
+        let found = item.and_then(|item| Some((item.name.to_string(), self.prediction(item)?.clone())));
+        let Some((name, prediction)) = found else {
             return;
         };
+        let info = &prediction.info;
         let Some(model) = &mut self.model else { return };
         let calibration = &mut Rc::make_mut(&mut model.info).calibration;
         let calibration = calibration.get_or_insert_with(Calibration::default);
@@ -160,14 +161,14 @@ impl State {
             }
             Mark::Good | Mark::Defective => calibration.correct([Correction {
                 name,
-                fingerprint: Some(info.fingerprint),
+                fingerprint: Some(info.fingerprint.clone()),
                 defective: mark == Mark::Defective,
                 score: info.plain_score,
                 distance: info.distance,
                 difference: info.difference,
                 places: match mark {
-                    Mark::Defective => info.painted_places,
-                    Mark::Good | Mark::None => info.good_places,
+                    Mark::Defective => prediction.painted_places.clone(),
+                    Mark::Good | Mark::None => prediction.good_places.clone(),
                 },
                 score_after: None,
             }]),
@@ -190,11 +191,11 @@ impl State {
 
     /// Follows the analysis of an image that was corrected.
     pub(super) fn settle(&mut self, id: ItemId) {
-        let Some((item, prediction)) = self.item(id).and_then(|item| Some((item, item.prediction()?))) else {
+        let Some((item, info)) = self.item(id).and_then(|item| Some((item, item.info()?))) else {
             return;
         };
-        let (name, fingerprint) = (item.name.clone(), prediction.info.fingerprint.as_str().into());
-        let (score, is_to_remember) = (prediction.info.score, item.is_to_remember);
+        let (name, fingerprint) = (item.name.clone(), info.fingerprint.as_str().into());
+        let (score, is_to_remember) = (info.score, item.is_to_remember);
         self.with_item(id, |item| {
             item.fingerprint = Some(Rc::clone(&fingerprint));
             item.is_to_remember = false;

@@ -1,14 +1,13 @@
 //! How the page's state follows its worker: answers, failures, crashes.
 
-use super::{AblateState, Bulk, Engine, ItemId, Load, Model, ModelSource, Prediction, Room, State, Status};
+use super::{AblateState, Bulk, Engine, Helpers, Load, Model, ModelSource, Room, State, Status};
 use crate::page::protocol::{BackendChoice, Event, PROTOCOL_VERSION};
 
 /// From this crash in a row on, the CPU computes.
 const CRASHES_UNTIL_CPU: u32 = 2;
 /// At this crash in a row the page stops trying.
 const CRASHES_UNTIL_STOP: u32 = 4;
-/// An image that was in the engine at this many crashes is not tried again.
-const CRASHES_PER_IMAGE: u32 = 2;
+
 impl State {
     pub(super) fn on_event(&mut self, event: Event, bulk: Option<Bulk>) {
         match event {
@@ -72,20 +71,10 @@ impl State {
                     self.train.teachers.push(teacher.into());
                 }
             }
-            Event::Inspected { job, result } => {
-                let time = result.inference_ms;
-                let status = match Prediction::new(result, Bulk::values(bulk)) {
-                    Some(prediction) => {
-                        self.times.push(time);
-                        self.crashes = 0;
-                        Status::Done(prediction.into())
-                    }
-                    None => {
-                        Status::Failed("The engine's answer was incomplete: analyse the image again.".into())
-                    }
-                };
-                if let Some(id) = self.finish(job, status) {
-                    self.settle(id);
+            Event::Inspected { job, result } => self.on_inspected(job, result, bulk),
+            Event::Helpers { at_once } => {
+                if self.helpers != Helpers::None {
+                    self.helpers = Helpers::Ready(at_once);
                 }
             }
             Event::Train { event } => self.on_train_event(event, bulk),
@@ -186,37 +175,14 @@ impl State {
         }
     }
 
-    /// Ends a job with an image, which it returns.
-    fn finish(&mut self, job: u32, status: Status) -> Option<ItemId> {
-        let (_, id) = self.working.take_if(|(working, _)| *working == job)?;
-        self.with_item(id, |item| item.status = status);
-        Some(id)
-    }
-
-    /// Puts the image in the engine back into the queue and gives its id.
-    pub(super) fn requeue(&mut self) -> Option<ItemId> {
-        let (_, id) = self.working.take()?;
-        self.with_item(id, |item| item.status = Status::Waiting);
-        Some(id)
-    }
-
     pub(super) fn crash(&mut self, message: &str) {
-        let in_flight = self.requeue();
+        let (in_flight, helpers) = (self.requeue(), self.helpers);
         self.camera.crash();
         if self.engine == Engine::Starting {
             self.engine = Engine::Stopped(message.to_owned());
             return;
         }
-        if let Some(id) = in_flight {
-            self.with_item(id, |item| {
-                item.crashes += 1;
-                if item.crashes >= CRASHES_PER_IMAGE {
-                    let message =
-                        "The engine stopped twice on this image: try it smaller or in another format.";
-                    item.status = Status::Failed(message.into());
-                }
-            });
-        }
+        self.blame(in_flight, helpers);
         self.crashes += 1;
         if self.crashes >= CRASHES_UNTIL_STOP {
             self.engine = Engine::Stopped(message.to_owned());
@@ -242,6 +208,7 @@ impl State {
         self.generation += 1;
         self.engine = Engine::Starting;
         self.model_loaded = false;
+        self.helpers = Helpers::None;
         self.device = None;
         let teachers = self.teachers();
         self.train.engine_is_new(teachers);

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use web_sys::{Blob, BlobPropertyBag, Element, HtmlElement, Url};
+use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
 use super::ResultProps;
 use crate::page::shared::content::UserFile;
 use crate::page::ui::components::controls::{Choice, Select};
+use crate::page::ui::components::jpeg::Jpeg;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, EvaluateAction, Order, Room};
@@ -231,47 +232,4 @@ fn instances(evaluation: &Evaluation, image: &ImageResult) -> Html {
         }
     });
     html! { <ul class="instances">{ for entries }</ul> }
-}
-
-/// Properties of [`Jpeg`].
-#[derive(Properties)]
-struct JpegProps {
-    bytes: Rc<Vec<u8>>,
-    /// Of the image: the index is kept before the picture is there.
-    size: (u32, u32),
-}
-
-impl PartialEq for JpegProps {
-    fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.bytes, &other.bytes)
-    }
-}
-
-/// A picture from the bytes of its file.
-#[component]
-fn Jpeg(props: &JpegProps) -> Html {
-    let address = use_memo(Rc::as_ptr(&props.bytes) as usize, |_| {
-        let options = BlobPropertyBag::new();
-        options.set_type("image/jpeg");
-        let bytes = js_sys::Uint8Array::from(props.bytes.as_slice());
-        let blob = Blob::new_with_u8_array_sequence_and_options(&js_sys::Array::of1(&bytes), &options);
-        blob.ok()
-            .and_then(|blob| Url::create_object_url_with_blob(&blob).ok())
-    });
-    {
-        let address = address.clone();
-        use_effect_with(address, |address| {
-            let address = address.clone();
-            move || {
-                if let Some(address) = &*address {
-                    // an address that is gone already needs no more
-                    let _ = Url::revoke_object_url(address);
-                }
-            }
-        });
-    }
-    let (width, height) = props.size;
-    html! {
-        <img src={(*address).clone()} width={width.to_string()} height={height.to_string()} alt="" loading="lazy" />
-    }
 }
