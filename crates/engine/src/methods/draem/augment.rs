@@ -253,7 +253,7 @@ pub(super) mod tests {
                 0,
             ),
             ("brightness HSV mul 1.1 then add -17", brightness(Space::Hsv), 0),
-            ("brightness HLS mul 1.1 then add -17", brightness(Space::Hls), 1),
+            ("brightness HLS mul 1.1 then add -17", brightness(Space::Hls), 2),
             ("brightness Lab mul 1.1 then add -17", brightness(Space::Lab), 3),
             ("brightness Luv mul 1.1 then add -17", brightness(Space::Luv), 4),
             ("brightness YUV mul 1.1 then add -17", brightness(Space::Yuv), 0),

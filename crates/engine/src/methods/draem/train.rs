@@ -256,9 +256,9 @@ mod tests {
         assert!(last < 0.8 * first, "the loss went from {first} to {last}");
         assert!((run.rate(0) - 1e-3).abs() < 1e-9 && (run.rate(59) - 4e-5).abs() < 1e-9);
 
-        let file = block_on(run.finish(Precision::F16, "data", "here")).expect("finishes");
+        let file = block_on(run.finish(Precision::F32, "data", "here")).expect("finishes");
         assert!(file.header.calibration.is_some() && file.header.familiarity.is_some());
-        let bytes = file.to_bytes(Precision::F16).expect("writes");
+        let bytes = file.to_bytes(Precision::F32).expect("writes");
         let back = ModelFile::parse(&bytes).expect("reads");
         assert!(back == file, "the file gives another model");
         let pixels = to_f32(&run.images[0]);
