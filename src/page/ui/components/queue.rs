@@ -133,22 +133,24 @@ fn rows(page: &Page, items: &[&Item], first: usize, selected: Option<usize>) -> 
     let last = (first + ROWS).min(items.len());
     let before = selected.filter(|&place| place < first);
     let after = selected.filter(|&place| place >= last);
-    let gap = |rows: usize| {
-        let height = (rows * ROW).to_string();
-        html! { if rows > 0 { <li aria-hidden="true"><svg class="queue-gap" width="1" {height} /></li> } }
+    // each has a key, or else rows would become others when one is added
+    let gap = |from: usize, to: usize| {
+        let height = ((to - from) * ROW).to_string();
+        let svg = html! { <svg class="queue-gap" width="1" {height} /> };
+        (to > from).then(|| html! { <li key={format!("gap {to}")} aria-hidden="true">{ svg }</li> })
     };
     let mut next = 0;
     let mut list = Vec::new();
     for place in before.into_iter().chain(first..last).chain(after) {
         let item = items[place];
-        list.push(gap(place - next));
+        list.extend(gap(next, place));
         list.push(html! {
             <Row key={item.id} item={Item::clone(item)} place={(place + 1, items.len())} dispatch={page.dispatch.clone()}
                 verdict={item.info().map(|info| page.state.kind(info))} is_selected={selected == Some(place)} />
         });
         next = place + 1;
     }
-    list.push(gap(items.len() - next));
+    list.extend(gap(next, items.len()));
     list.into_iter().collect()
 }
 
