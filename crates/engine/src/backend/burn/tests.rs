@@ -189,7 +189,10 @@ fn networks_of_their_own_learn_as_on_the_cpu() {
     let images: Vec<Grid> = (0..3).map(|seed| grid(seed, [64, 64, 3])).collect();
     // half of the sum of squares, whose gradients are the values themselves
     let loss = |outputs: &[&[Grid]]| {
-        let values = outputs.iter().flat_map(|maps| maps.iter()).flat_map(|map| &map.data);
+        let values = outputs
+            .iter()
+            .flat_map(|maps| maps.iter())
+            .flat_map(|map| &map.data);
         let sum: f32 = values.map(|value| value * value / 2.0).sum();
         (sum, outputs.iter().map(|maps| maps.to_vec()).collect())
     };
@@ -207,7 +210,10 @@ fn networks_of_their_own_learn_as_on_the_cpu() {
     let (ours, after) = step(&Place::Cpu);
     for (device, tolerance) in devices() {
         let (theirs, moved) = step(&Place::Burn(device.clone()));
-        assert!((ours - theirs).abs() < tolerance * ours, "{ours} {theirs} on {device:?}");
+        assert!(
+            (ours - theirs).abs() < tolerance * ours,
+            "{ours} {theirs} on {device:?}"
+        );
         let apart = distance(&moved, &after);
         assert!(apart < 2e-2, "gradients are apart by {apart} on {device:?}");
     }
