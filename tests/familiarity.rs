@@ -61,8 +61,15 @@ fn another_part_is_unfamiliar_to_every_method() {
         "0.01",
     ];
     succeeds(&[&train[..], &["destseg.safetensors"], &SHORT].concat(), path);
+    let draem = "draem.safetensors --method draem --set training.steps=1 --set model.input_size=256 --set model.widths=[4,2]";
+    let draem: Vec<&str> = draem.split(' ').collect();
     succeeds(&[&train[..], &patchcore].concat(), path);
-    for file in ["destseg.safetensors", "patchcore.safetensors"] {
+    succeeds(&[&train[..], &draem].concat(), path);
+    for file in [
+        "destseg.safetensors",
+        "patchcore.safetensors",
+        "draem.safetensors",
+    ] {
         for image in IMAGES {
             let (line, notes) = predict(image, file, path);
             let foreign = image.starts_with("circuit");
@@ -84,9 +91,12 @@ fn another_part_is_unfamiliar_to_every_method() {
         assert_eq!(counts("circuit", &["--limit", "3"]), (3, 3), "{file}");
     }
     // the same numbers from the same images, whatever the student has learned
-    let [a, b] = ["destseg.safetensors", "patchcore.safetensors"].map(|file| model(file, path));
-    let limits = [&a, &b].map(|file| file.header.familiarity.as_ref().expect("has it").limit);
-    assert!((limits[0] - limits[1]).abs() < 0.02, "{limits:?}");
+    let limits = ["destseg", "patchcore", "draem"].map(|name| {
+        let file = model(&format!("{name}.safetensors"), path);
+        file.header.familiarity.expect("has it").limit
+    });
+    let [first, others @ ..] = limits;
+    assert!(others.iter().all(|own| (first - own).abs() < 0.02), "{limits:?}");
 }
 
 #[test]

@@ -248,6 +248,7 @@ impl Loaded {
         };
         // only now: a model that cannot be used leaves the one before in place
         self.detector = Some(detector);
+        self.half = None;
         let ModelFile { header, mut weights } = file;
         let own = weights.take_prefix(prefix::TEACHER);
         if !own.is_empty() {
