@@ -210,13 +210,8 @@ fn images_without_labels_are_scored_in_their_order() {
         ),
         path,
     );
-    succeeds(
-        &words(
-            "plan --store store eval --data archive --chunk 3 --model",
-            &[MODEL],
-        ),
-        path,
-    );
+    let line = "plan --store store --shards 2 eval --data archive --chunk 3 --model";
+    let (script, _) = succeeds(&words(line, &[MODEL]), path);
     // changed since it was planned: said of the image, and the others are scored
     fs::write(path.join("archive/broken.png"), "still no image").expect("writes");
     fs::write(path.join("job.sh"), script).expect("writes");

@@ -53,7 +53,7 @@ impl Slurm {
         let user = printed("id", &["-un"]).filter(|user| user == "root")?;
         let host = printed("hostname", &["-s"])?;
         let folder = tempfile::tempdir().expect("creates");
-        let path = folder.path();
+        let path = folder.path().to_owned();
         let at = |name: &str| path.join(name).display().to_string();
         for name in ["state", "spool"] {
             fs::create_dir(path.join(name)).expect("creates");

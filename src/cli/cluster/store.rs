@@ -1,6 +1,5 @@
 //! Where plans and results lie: a folder, or S3 and what is compatible with it.
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
