@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use destseg_engine::evaluation::{Bench, Evaluation};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_pcg::Pcg64;
 use serde_json::Value;
 use tempfile::TempDir;
 
 #[path = "../support/command.rs"]
 mod command;
+#[cfg(unix)]
+mod kills;
 #[cfg(unix)]
 mod s3;
 #[cfg(unix)]
@@ -24,8 +24,6 @@ use command::{SHORT, demo_data, destseg, fails, succeeds};
 
 const SETS: [&str; 2] = ["circuit", "fabric"];
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fabric.safetensors");
-/// Kills, where `DESTSEG_KILLS` says nothing.
-const KILLS: usize = 3;
 
 fn data() -> TempDir {
     let folder = tempfile::tempdir().expect("creates");
@@ -242,108 +240,6 @@ fn images_without_labels_are_scored_in_their_order() {
             assert_eq!(merged, alone);
         }
     }
-}
-
-/// Starts a worker whose children end with it, as those of a machine that is lost.
-#[cfg(unix)]
-fn start(arguments: &str, folder: &Path) -> Child {
-    use std::os::unix::process::CommandExt as _;
-
-    Command::new(env!("CARGO_BIN_EXE_destseg"))
-        .args(arguments.split(' '))
-        .current_dir(folder)
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .expect("destseg starts")
-}
-
-/// Ends a worker and its children at once.
-#[cfg(unix)]
-fn kill(worker: &mut Child) {
-    let group = format!("-{}", worker.id());
-    let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
-    assert!(killed.expect("kill runs").success());
-    worker.wait().expect("ends");
-}
-
-/// Twelve units, done by two workers of which one or the other is killed, have the hashes of an undisturbed run.
-#[cfg(unix)]
-#[test]
-fn kills_at_random_moments_change_no_result() {
-    let folder = data();
-    let path = folder.path();
-    let mut flags = short();
-    flags.extend(["--checkpoint-every", "1"]);
-    for store in ["whole", "killed"] {
-        let line = format!("plan --store {store} bench circuit fabric --images 4 --seeds 0,1,2,3,4,5");
-        let (_, notes) = succeeds(&words(&line, &flags), path);
-        assert!(notes.contains("12 units"), "{notes}");
-    }
-    let begin = Instant::now();
-    succeeds(&words("work --store whole --devices cpu --jobs 2", &[]), path);
-    let unit = begin.elapsed() / 6;
-    let given = std::env::var("DESTSEG_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let wanted: usize = given.unwrap_or(KILLS);
-    let mut rng = Pcg64::seed_from_u64(11);
-    let line = |shard: usize| format!("work --store killed --devices cpu --shard {shard}/2");
-    let mut workers = [0, 1].map(|shard| start(&line(shard), path));
-    for _ in 0..wanted {
-        std::thread::sleep(unit.mul_f64(rng.random::<f64>()));
-        let shard = usize::from(rng.random::<bool>());
-        kill(&mut workers[shard]);
-        workers[shard] = start(&line(shard), path);
-    }
-    for worker in &mut workers {
-        assert!(worker.wait().expect("ends").success());
-    }
-    let expected = hashes(&path.join("whole"));
-    assert_eq!(expected.len(), 12);
-    assert_eq!(hashes(&path.join("killed")), expected, "after {wanted} kills");
-    println!("{wanted} kills, 12 units with the same hashes");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_shard_that_runs_twice_gives_one_result() {
-    let folder = data();
-    let path = folder.path();
-    succeeds(
-        &words("plan --store store bench fabric --seeds 0,1", &short()),
-        path,
-    );
-    let line = "work --store store --devices cpu";
-    let mut twins = [start(line, path), start(line, path)];
-    for twin in &mut twins {
-        assert!(twin.wait().expect("ends").success());
-    }
-    assert_eq!(hashes(&path.join("store")).len(), 2);
-    let left = fs::read_dir(path.join("store/scratch")).expect("lists").count();
-    assert_eq!(left, 0, "nothing is left");
-    // a result that another machine found differently stays, and is reported
-    let results = fs::read_dir(path.join("store/results")).expect("lists");
-    let first = results
-        .map(|entry| entry.expect("lists").path())
-        .next()
-        .expect("is there");
-    let text = fs::read_to_string(&first).expect("reads");
-    fs::remove_file(&first).expect("removes");
-    let mut worker = start(line, path);
-    // once the training has begun, somebody else is done
-    let scratch = path
-        .join("store/scratch")
-        .join(first.file_stem().expect("has a name"));
-    while !scratch.join("train.log").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut other: Value = serde_json::from_str(&text).expect("is JSON");
-    other["hash"] = "0".into();
-    fs::write(&first, other.to_string()).expect("writes");
-    assert!(!worker.wait().expect("ends").success());
-    let errors = fails(&words("work --store nowhere", &[]), path);
-    assert!(errors.contains("there is no folder nowhere"), "{errors}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::files::{blob, put_blob};
-use super::store::Store;
+use super::store::{Files, Store};
 use super::unit::Unit;
 use super::{Named, Storage, read};
 use crate::cli::common::{DeviceArg, load_detector, open_device, write_file};
@@ -20,7 +20,7 @@ use destseg_engine::evaluation::{Prediction, Session, Subject};
 /// What `destseg plan eval` is given.
 #[derive(Debug, clap::Args)]
 pub(super) struct What {
-    /// Images: a folder or s3://BUCKET/PREFIX. One in MVTec layout is evaluated, any other re-scored.
+    /// Images: a folder or `s3://BUCKET/PREFIX`. One in MVTec layout is evaluated, any other re-scored.
     #[arg(long, value_name = "PLACE")]
     data: String,
     /// Model file.
@@ -146,7 +146,7 @@ fn source(data: &str, storage: &Storage) -> Result<Store> {
 }
 
 /// The files of a place, sorted out as `destseg eval` does, and its name.
-fn sort_out(source: &Store) -> Result<(String, LabelledSet, Vec<(String, u64)>)> {
+fn sort_out(source: &Store) -> Result<(String, LabelledSet, Files)> {
     let name = source.name();
     let files = source.list("")?;
     let paths: Vec<String> = files.iter().map(|(file, _)| format!("{name}/{file}")).collect();

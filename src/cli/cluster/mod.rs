@@ -41,7 +41,7 @@ const PLAN: &str = "plan.json";
 /// Where plan and results are.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Storage {
-    /// Folder that all machines see, or s3://BUCKET/PREFIX with the usual variables AWS_*.
+    /// Folder that all machines see, or `s3://BUCKET/PREFIX` with the usual variables `AWS_*`.
     #[arg(short, long, value_name = "PLACE")]
     store: String,
     /// Seconds to try to reach a storage that does not answer.

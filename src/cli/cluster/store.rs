@@ -8,8 +8,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Place;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, prefix::PrefixStore};
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode};
 use tokio::runtime::{Builder, Runtime};
+
+/// Files by name, with their sizes in bytes.
+pub(super) type Files = Vec<(String, u64)>;
 
 /// A folder or a bucket; messages show its address.
 #[derive(Debug)]
@@ -119,13 +122,13 @@ impl Store {
     ///
     /// # Errors
     /// If the storage cannot be reached.
-    pub(super) fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
+    pub(super) fn list(&self, folder: &str) -> Result<Files> {
         let place = self.place(folder)?;
         let prefix = (!folder.is_empty()).then_some(&place);
         let objects = self.objects.list(prefix);
         let files = objects.map_ok(|own| (own.location.to_string(), own.size));
         let all = self.runtime.block_on(files.try_collect());
-        let mut all: Vec<(String, u64)> = all.map_err(|err| self.told("list", folder, err))?;
+        let mut all: Files = all.map_err(|err| self.told("list", folder, err))?;
         all.sort_unstable();
         Ok(all)
     }
@@ -160,6 +163,7 @@ fn folder(folder: &Path) -> Result<Box<dyn ObjectStore>> {
 #[cfg(feature = "s3")]
 fn s3(address: &str, rest: &str, patience: Duration) -> Result<Box<dyn ObjectStore>> {
     use object_store::aws::AmazonS3Builder;
+    use object_store::prefix::PrefixStore;
     use object_store::{BackoffConfig, RetryConfig};
 
     let retry = RetryConfig {
