@@ -184,11 +184,6 @@ impl Run {
         self.folder.join("model.safetensors")
     }
 
-    /// The state of a training that was interrupted.
-    pub(super) fn checkpoint(&self) -> PathBuf {
-        self.folder.join("model.safetensors.checkpoint")
-    }
-
     /// What is the same whenever and wherever the run is done: the model, and all that was measured but times.
     pub(super) fn essence(&self) -> Result<Vec<u8>> {
         let mut evaluation = self.evaluation()?;
@@ -209,7 +204,7 @@ impl Run {
             .append(true)
             .open(&log_path)
             .map_err(Error::io("write", &log_path))?;
-        let checkpoint = self.checkpoint();
+        let checkpoint = self.folder.join("model.safetensors.checkpoint");
         let chosen = self.folder.join("train.txt");
         if let Some(split) = &self.split {
             write_file(&chosen, lines(&split.train).as_bytes())?;
