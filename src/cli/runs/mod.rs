@@ -267,7 +267,7 @@ impl Run {
     fn own_test(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<Command> {
         let mut eval = self.command(child, "eval", &self.data, log)?;
         eval.arg("--model").arg(model).args(["--format", "json"]);
-        if self.split.is_some() {
+        if self.split.as_ref().is_some_and(|split| !split.test.is_empty()) {
             eval.arg("--more-good").arg(self.folder.join(UNUSED));
         }
         Ok(eval)
