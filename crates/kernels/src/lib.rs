@@ -36,7 +36,7 @@ mod threads;
 mod tile;
 pub mod winograd;
 
-pub use threads::for_each;
+pub use threads::{for_each, threads};
 
 /// Values per pixel of one image: `data[(y * width + x) * channels + c]`.
 #[derive(Debug, Clone, Default, PartialEq)]

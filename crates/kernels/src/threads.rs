@@ -20,6 +20,18 @@ pub fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync
     items.for_each(work);
 }
 
+/// How many threads [`for_each`] has: those of the machine, or as many as the environment variable `RAYON_NUM_THREADS` says.
+#[cfg(feature = "threads")]
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// How many threads [`for_each`] has.
+#[cfg(not(feature = "threads"))]
+pub fn threads() -> usize {
+    1
+}
+
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }

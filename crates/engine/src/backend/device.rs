@@ -142,11 +142,7 @@ fn fall_back(choice: BackendChoice, reason: &str) -> Result<Selected> {
 }
 
 fn cpu(notice: Option<String>) -> Selected {
-    let threads = if cfg!(target_family = "wasm") {
-        1
-    } else {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-    };
+    let threads = destseg_kernels::threads();
     let adapter = if threads == 1 {
         "1 thread, SIMD".to_owned()
     } else {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::detail::{Curves, Evaluation, ImageResult, KindRow, Missing};
 use super::metric::{Input, Metric, Metrics};
 use super::prediction::{Prediction, instances, outlines};
@@ -44,14 +46,21 @@ pub struct MeasuredImage {
 }
 
 /// Pixels of both maps, for one kind of image.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Pixels {
     segmentation: Tally,
     dest: Tally,
 }
 
-/// An evaluation in progress.
-#[derive(Debug)]
+impl Pixels {
+    fn join(&mut self, other: &Self) {
+        self.segmentation.join(&other.segmentation);
+        self.dest.join(&other.dest);
+    }
+}
+
+/// An evaluation in progress, or of a part of a set, which can be stored and [joined](Self::join) to others.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Session {
     side: usize,
     calibration: Option<Calibration>,
@@ -157,6 +166,22 @@ impl Session {
         }
         let dest = found.dest.resize(side, side);
         pixels.dest.add(dest.values(), &truth, side)
+    }
+
+    /// Takes in what the same model saw of the next part of the set: the figures are those of one session that saw both.
+    pub fn join(&mut self, next: Self) {
+        self.good.join(&next.good);
+        for (kind, pixels) in &next.kinds {
+            self.kinds.entry(kind.clone()).or_default().join(pixels);
+        }
+        self.images.extend(next.images);
+    }
+
+    /// Leaves out how long images took, so that whoever sees the same has the same.
+    pub fn forget_times(&mut self) {
+        for (_, result) in &mut self.images {
+            result.milliseconds = 0.0;
+        }
     }
 
     fn thresholds(&self) -> Option<Thresholds> {

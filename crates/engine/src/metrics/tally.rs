@@ -1,5 +1,9 @@
 //! Pixels of a test set, one image after the other, in memory that hardly grows with their number.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::Ranking;
 use super::ranking::key;
 use crate::data::regions;
@@ -17,11 +21,65 @@ const PAGES: usize = 1 << (32 - DROPPED - PAGE.ilog2());
 ///
 /// Good pixels, of which there are many millions, take a few megabytes however many they are: maps use a
 /// few dozen powers of two, 1 KB for each 256th part of one. Defective pixels take 8 bytes each.
-#[derive(Debug, Default)]
+///
+/// Tallies of the parts of a set, [joined](Self::join) in the order of the parts, are the tally of the set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Tally {
     pages: Vec<Option<Box<[u32; PAGE]>>>,
+    /// How often the count of a bin began anew behind its largest number.
+    carried: BTreeMap<usize, u32>,
     positives: Vec<u64>,
     regions: Vec<usize>,
+}
+
+/// A tally as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    /// Bins of good pixels with their counts, in order.
+    good: Vec<(usize, u64)>,
+    /// Defective pixels: key and region.
+    positives: Vec<u64>,
+    /// Pixels of each region.
+    regions: Vec<usize>,
+}
+
+impl From<Tally> for Stored {
+    fn from(tally: Tally) -> Self {
+        let counts = tally.bins().map(|bin| (bin, tally.count(bin)));
+        Self {
+            good: counts.filter(|&(_, count)| count > 0).collect(),
+            positives: tally.positives,
+            regions: tally.regions,
+        }
+    }
+}
+
+impl TryFrom<Stored> for Tally {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        let region = |entry: &u64| (entry & u64::from(u32::MAX)) as usize;
+        if stored.good.iter().any(|&(bin, _)| bin >= PAGES * PAGE)
+            || stored
+                .positives
+                .iter()
+                .any(|entry| region(entry) >= stored.regions.len())
+        {
+            return Err(Error::Metric(
+                "counts of pixels are damaged: measure these images again".into(),
+            ));
+        }
+        let mut tally = Self {
+            positives: stored.positives,
+            regions: stored.regions,
+            ..Self::default()
+        };
+        for (bin, count) in stored.good {
+            tally.add_good(bin, count);
+        }
+        Ok(tally)
+    }
 }
 
 /// A key without the bits that are dropped.
@@ -47,7 +105,6 @@ impl Tally {
                 "a score is not a number (NaN): the model that made it is broken".into(),
             ));
         }
-        self.pages.resize_with(PAGES, || None);
         let mut numbers = vec![regions::NONE; mask.len()];
         let first = self.regions.len() as u32;
         let next = regions::label(mask, width, first, &mut numbers);
@@ -55,9 +112,7 @@ impl Tally {
         for (&score, &region) in scores.iter().zip(&numbers) {
             let key = key(score);
             if region == regions::NONE {
-                let bin = (key >> DROPPED) as usize;
-                let page = self.pages[bin / PAGE].get_or_insert_with(|| Box::new([0; PAGE]));
-                page[bin % PAGE] += 1;
+                self.add_good((key >> DROPPED) as usize, 1);
             } else {
                 self.regions[region as usize] += 1;
                 self.positives
@@ -65,6 +120,48 @@ impl Tally {
             }
         }
         Ok(())
+    }
+
+    /// Adds good pixels to a bin.
+    fn add_good(&mut self, bin: usize, count: u64) {
+        if self.pages.is_empty() {
+            self.pages.resize_with(PAGES, || None);
+        }
+        let page = self.pages[bin / PAGE].get_or_insert_with(|| Box::new([0; PAGE]));
+        let (sum, begins_anew) = page[bin % PAGE].overflowing_add(count as u32);
+        page[bin % PAGE] = sum;
+        let carry = (count >> u32::BITS) as u32 + u32::from(begins_anew);
+        if carry > 0 {
+            *self.carried.entry(bin).or_default() += carry;
+        }
+    }
+
+    /// The good pixels in a bin.
+    fn count(&self, bin: usize) -> u64 {
+        let page = self.pages.get(bin / PAGE).and_then(Option::as_ref);
+        let carried = self.carried.get(&bin).copied().unwrap_or_default();
+        u64::from(carried) << u32::BITS | page.map_or(0, |page| u64::from(page[bin % PAGE]))
+    }
+
+    /// The bins of all pages that there are, in order.
+    fn bins(&self) -> impl Iterator<Item = usize> + use<> {
+        let is_there = |(page, own): (usize, &Option<_>)| own.is_some().then_some(page);
+        let pages: Vec<usize> = self.pages.iter().enumerate().filter_map(is_there).collect();
+        pages.into_iter().flat_map(|page| page * PAGE..(page + 1) * PAGE)
+    }
+
+    /// Adds all pixels of another tally, whose images come behind those of this one.
+    pub fn join(&mut self, other: &Self) {
+        let first = self.regions.len() as u64;
+        self.positives
+            .extend(other.positives.iter().map(|entry| entry + first));
+        self.regions.extend(&other.regions);
+        for bin in other.bins() {
+            match other.count(bin) {
+                0 => {}
+                count => self.add_good(bin, count),
+            }
+        }
     }
 
     /// Bytes that it takes.
@@ -78,25 +175,13 @@ impl Tally {
 
     /// All pixels of several tallies in order.
     pub fn rank(tallies: &[&Self]) -> Ranking {
-        let (mut positives, mut regions) = (Vec::new(), Vec::new());
+        let mut all = Self::default();
         for tally in tallies {
-            let first = regions.len() as u64;
-            positives.extend(tally.positives.iter().map(|entry| entry + first));
-            regions.extend(&tally.regions);
+            all.join(tally);
         }
-        let count = |bin: usize| -> u64 {
-            let pages = tallies
-                .iter()
-                .filter_map(|tally| tally.pages.get(bin / PAGE)?.as_ref());
-            pages.map(|page| u64::from(page[bin % PAGE])).sum()
-        };
-        let pages = (0..PAGES).filter(|&page| {
-            let mut of_page = tallies.iter().map(|tally| tally.pages.get(page));
-            of_page.any(|page| matches!(page, Some(Some(_))))
-        });
-        let bins = pages.flat_map(|page| page * PAGE..(page + 1) * PAGE);
-        let groups = bins.map(|bin| ((bin as u32) << DROPPED, count(bin)));
-        Ranking::of_groups(groups.filter(|&(_, count)| count > 0), positives, regions)
+        let groups = all.bins().map(|bin| ((bin as u32) << DROPPED, all.count(bin)));
+        let groups: Vec<(u32, u64)> = groups.filter(|&(_, count)| count > 0).collect();
+        Ranking::of_groups(groups.into_iter(), all.positives, all.regions)
     }
 }
 
@@ -192,6 +277,48 @@ mod tests {
         }
         let (early, late) = (sizes[9], sizes[59]);
         assert!((late as f64) < 1.5 * early as f64, "{early} bytes became {late}");
+    }
+
+    #[test]
+    fn tallies_of_parts_are_the_tally_of_all() {
+        let images = images(11, 9);
+        let tally = |images: &[(Vec<f32>, Vec<bool>)]| {
+            let mut tally = Tally::default();
+            for (scores, mask) in images {
+                tally.add(scores, mask, SIDE).expect("fits");
+            }
+            tally
+        };
+        let mut joined = Tally::default();
+        for part in images.chunks(4) {
+            let stored = serde_json::to_string(&tally(part)).expect("has a form");
+            joined.join(&serde_json::from_str(&stored).expect("is read"));
+        }
+        assert!(joined == tally(&images));
+    }
+
+    #[test]
+    fn counts_go_beyond_four_billion() {
+        let most = u64::from(u32::MAX);
+        let mut tally = Tally::default();
+        for count in [most, 3, 5 * most] {
+            tally.add_good(77, count);
+        }
+        let mut twice = tally.clone();
+        twice.join(&tally);
+        assert_eq!((tally.count(77), twice.count(77)), (6 * most + 3, 12 * most + 6));
+        assert_eq!(Tally::rank(&[&twice]).good() as u64, 12 * most + 6);
+    }
+
+    #[test]
+    fn damaged_tallies_are_refused() {
+        for text in [
+            r#"{"good":[[16777216,1]],"positives":[],"regions":[]}"#,
+            r#"{"good":[],"positives":[1],"regions":[4]}"#,
+        ] {
+            let err = serde_json::from_str::<Tally>(text).expect_err("is refused");
+            assert!(err.to_string().contains("are damaged"), "{err}");
+        }
     }
 
     #[test]
