@@ -10,7 +10,9 @@ use clap::ValueEnum as _;
 use super::common::write_file;
 use super::number::{MOST, whole};
 use super::output::show;
-use super::runs::{Run, Split, Workers, check, check_data, check_flags, keep_recipe, work_off};
+use super::runs::{
+    Label, Recipe, Run, Split, Workers, check, check_data, check_flags, keep_recipe, work_off,
+};
 use destseg_engine::config::{MOST_SEED, Method, Preset};
 use destseg_engine::data::dataset::{Category, TestSet, categories};
 use destseg_engine::data::image;
@@ -26,12 +28,21 @@ const WORST: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Data sets: folders in MVTec layout, of one category or of several.
-    #[arg(required = true, value_name = "SET")]
-    sets: Vec<PathBuf>,
+    #[command(flatten)]
+    what: What,
     /// Folder for models, reports and the table: OUT/METHOD-PRESET/IMAGES/CATEGORY/seed-N.
     #[arg(short, long)]
     out: PathBuf,
+    #[command(flatten)]
+    workers: Workers,
+}
+
+/// What is trained, and what is measured of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct What {
+    /// Data sets: folders in MVTec layout, of one category or of several.
+    #[arg(required = true, value_name = "SET")]
+    sets: Vec<PathBuf>,
     /// Methods to train.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "destseg")]
     methods: Vec<Method>,
@@ -52,10 +63,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "0", value_parser = whole(0..=MOST_SEED))]
     seeds: Vec<u64>,
     #[command(flatten)]
-    workers: Workers,
-    /// Flags for `destseg train`, after two dashes.
-    #[arg(last = true, value_name = "TRAIN FLAGS")]
-    train: Vec<String>,
+    pub(super) recipe: Recipe,
 }
 
 /// How many good images a training gets.
@@ -86,27 +94,11 @@ impl Images {
     }
 }
 
-/// What a table calls a run.
-#[derive(Debug, Clone)]
-struct Label {
-    set: String,
-    recipe: String,
-    images: Images,
-}
-
 pub(super) fn run(args: &Args) -> Result<()> {
-    let sets = open_sets(&args.sets)?;
-    if args.foreign.is_some() && sets.len() < 2 {
-        bail!(
-            "--foreign shows models the images of other sets, but {} is the only one: give two sets or more",
-            sets.first().map_or("", |set| &set.category.name)
-        );
-    }
-    let (labels, runs) = plan(args, &sets)?;
-    check_flags(&runs)?;
-    keep_recipe(&args.out, &args.workers, &args.train)?;
-    let failures = work_off(&args.workers, &runs, &args.out)?;
-    summarise(args, &sets, &labels, &runs)?;
+    let runs = plan(&args.what, &args.out)?;
+    keep_recipe(&args.out, &args.what.recipe)?;
+    let failures = work_off(&args.workers, &runs, args.out.display())?;
+    summarise(&runs, &args.out)?;
     check(&failures, &runs, "bench")
 }
 
@@ -144,13 +136,49 @@ fn open_sets(folders: &[PathBuf]) -> Result<Vec<Set>> {
     Ok(sets)
 }
 
-/// All runs, seed by seed, so that one seed of everything is done early.
-fn plan(args: &Args, sets: &[Set]) -> Result<(Vec<Label>, Vec<Run>)> {
-    let mut seeds = args.seeds.clone();
+/// All runs, seed by seed, so that one seed of everything is done early; their folders lie in `out`.
+pub(super) fn plan(what: &What, out: &Path) -> Result<Vec<Run>> {
+    let sets = open_sets(&what.sets)?;
+    if what.foreign.is_some() && sets.len() < 2 {
+        bail!(
+            "--foreign shows models the images of other sets, but {} is the only one: give two sets or more",
+            sets.first().map_or("", |set| &set.category.name)
+        );
+    }
+    note_small_sets(what, &sets);
+    let mut seeds = what.seeds.clone();
     seeds.sort_unstable();
     seeds.dedup();
-    let (mut labels, mut runs) = (Vec::new(), Vec::new());
-    for &images in &args.images {
+    let mut runs = Vec::new();
+    for &seed in &seeds {
+        for method in &what.methods {
+            for preset in &what.presets {
+                for &images in &what.images {
+                    for set in &sets {
+                        if images.count().is_none_or(|count| count <= set.good.len()) {
+                            let mut run = plan_one(what, set, *method, *preset, images, seed);
+                            run.folder = out.join(&run.folder);
+                            if what.foreign.is_some() {
+                                let others = sets.iter().map(|other| &other.category.root);
+                                run.foreign = others.filter(|root| **root != run.data).cloned().collect();
+                            }
+                            runs.push(run);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if runs.is_empty() {
+        bail!("no set has as many good images as --images asks for: give fewer");
+    }
+    check_flags(&runs)?;
+    Ok(runs)
+}
+
+/// Says which trainings are left out, because a set has too few images.
+fn note_small_sets(what: &What, sets: &[Set]) {
+    for &images in &what.images {
         for set in sets {
             if images.count().is_some_and(|count| count > set.good.len()) {
                 eprintln!(
@@ -162,39 +190,9 @@ fn plan(args: &Args, sets: &[Set]) -> Result<(Vec<Label>, Vec<Run>)> {
             }
         }
     }
-    for &seed in &seeds {
-        for method in &args.methods {
-            for preset in &args.presets {
-                for &images in &args.images {
-                    for set in sets {
-                        if images.count().is_none_or(|count| count <= set.good.len()) {
-                            let (label, mut run) = plan_one(args, set, *method, *preset, images, seed);
-                            if args.foreign.is_some() {
-                                let others = sets.iter().map(|other| &other.category.root);
-                                run.foreign = others.filter(|root| **root != run.data).cloned().collect();
-                            }
-                            labels.push(label);
-                            runs.push(run);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    if runs.is_empty() {
-        bail!("no set has as many good images as --images asks for: give fewer");
-    }
-    Ok((labels, runs))
 }
 
-fn plan_one(
-    args: &Args,
-    set: &Set,
-    method: Method,
-    preset: Preset,
-    images: Images,
-    seed: u64,
-) -> (Label, Run) {
+fn plan_one(what: &What, set: &Set, method: Method, preset: Preset, images: Images, seed: u64) -> Run {
     let method = method
         .to_possible_value()
         .map_or_else(String::new, |value| value.get_name().to_owned());
@@ -203,7 +201,7 @@ fn plan_one(
     let number = images
         .count()
         .map_or_else(|| "all".into(), |count| count.to_string());
-    let mut train = args.train.clone();
+    let mut train = what.recipe.train.clone();
     train.extend(["--method", &method, "--preset", preset].map(str::to_owned));
     let split = images.count().map(|count| {
         let (own, others) = draw_subset(set.good.len(), count, seed);
@@ -214,36 +212,33 @@ fn plan_one(
         }
     });
     let recipe = format!("{method} {preset}");
-    let run = Run {
+    Run {
         name: format!(
             "{name}, {recipe}, {number} {}, seed {seed}",
             if number == "1" { "image" } else { "images" }
         ),
-        folder: args
-            .out
-            .join(format!("{method}-{preset}"))
+        folder: Path::new(&format!("{method}-{preset}"))
             .join(&number)
             .join(name)
             .join(format!("seed-{seed}")),
         data: set.category.root.clone(),
         seed,
+        teacher: what.recipe.teacher.clone(),
         train,
         split,
         foreign: Vec::new(),
-        foreign_images: args.foreign.unwrap_or_default(),
-        nuisances: args.nuisances,
-    };
-    let label = Label {
-        set: name.clone(),
-        recipe,
-        images,
-    };
-    (label, run)
+        foreign_images: what.foreign.unwrap_or_default(),
+        nuisances: what.nuisances,
+        label: Label {
+            set: name.clone(),
+            recipe,
+            images: images.count(),
+        },
+    }
 }
 
 /// Prints the table of all runs that are done, and writes it beside them with the scores of every image.
-fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Result<()> {
-    let out = &args.out;
+pub(super) fn summarise(runs: &[Run], out: &Path) -> Result<()> {
     let mut done = Vec::new();
     let mut scores = Table::new(
         5,
@@ -262,23 +257,22 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
     );
     let mut worst: Vec<WorstOf> = Vec::new();
     let mut shown: Vec<&Path> = Vec::new();
-    for (label, run) in labels.iter().zip(runs) {
+    for run in runs {
         let Ok(evaluation) = run.evaluation() else {
             continue;
         };
-        add_scores(&mut scores, label, run, &evaluation);
+        add_scores(&mut scores, run, &evaluation);
         // the first seed that is done stands for the others
         let row = run.folder.parent().unwrap_or(&run.folder);
         if !shown.contains(&row) {
             shown.push(row);
-            let set = sets.iter().find(|set| set.category.name == label.set);
-            worst.extend(set.map(|set| worst_of(set, run, out, &evaluation)));
+            worst.push(worst_of(run, out, &evaluation));
         }
         let cost = run.cost().ok();
         done.push(BenchRun {
-            set: label.set.clone(),
-            recipe: label.recipe.clone(),
-            images: label.images.count(),
+            set: run.label.set.clone(),
+            recipe: run.label.recipe.clone(),
+            images: run.label.images,
             evaluation,
             foreign: run.foreign(),
             nuisances: run.nuisances().unwrap_or_default(),
@@ -299,7 +293,7 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
         ("bench.json", serde_json::to_string_pretty(&bench)?),
         ("scores.csv", scores.to_csv()),
     ];
-    if args.nuisances {
+    if runs.iter().any(|run| run.nuisances) {
         let own = bench.nuisances("all").table();
         let caption = NuisanceTable::CAPTION;
         text += &format!("\n{caption}\n{}", own.to_text());
@@ -315,7 +309,8 @@ fn summarise(args: &Args, sets: &[Set], labels: &[Label], runs: &[Run]) -> Resul
     show(&text)
 }
 
-fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluation) {
+fn add_scores(scores: &mut Table, run: &Run, evaluation: &Evaluation) {
+    let label = &run.label;
     let number = |value: Option<f32>| value.map_or_else(String::new, |value| value.to_string());
     for image in &evaluation.images {
         scores.push(vec![
@@ -323,7 +318,6 @@ fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluat
             label.recipe.clone(),
             label
                 .images
-                .count()
                 .map_or_else(|| "all".into(), |count| count.to_string()),
             run.seed.to_string(),
             image.name.clone(),
@@ -335,9 +329,9 @@ fn add_scores(scores: &mut Table, label: &Label, run: &Run, evaluation: &Evaluat
 }
 
 /// The worst decisions of a run with their pictures; one that cannot be read any more has none.
-fn worst_of(set: &Set, run: &Run, out: &Path, evaluation: &Evaluation) -> WorstOf {
+fn worst_of(run: &Run, out: &Path, evaluation: &Evaluation) -> WorstOf {
     let threshold = evaluation.threshold();
-    let root = &set.category.root;
+    let root = &run.data;
     let files: HashMap<String, PathBuf> = TestSet::open(root).map_or_else(
         |_| HashMap::new(),
         |test| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use destseg_engine::backend::device::Device;
+use tempfile::NamedTempFile;
 
 use super::opened::not_ready;
 use super::settings::is_settings;
@@ -237,7 +238,7 @@ pub(super) fn check_output(path: &Path) -> Result<()> {
     if !folder.exists() {
         bail!("the folder {} does not exist: create it first", folder.display());
     }
-    tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
     Ok(())
 }
 
@@ -248,15 +249,21 @@ pub(super) fn check_output_folder(path: &Path) -> Result<()> {
     if there.is_file() {
         bail!("{} is a file: choose another folder", there.display());
     }
-    tempfile::NamedTempFile::new_in(folder_of(&there.join("file"))).map_err(Error::io("write into", path))?;
+    NamedTempFile::new_in(folder_of(&there.join("file"))).map_err(Error::io("write into", path))?;
     Ok(())
 }
 
 /// Writes a file completely or not at all, also if the power fails meanwhile: its content is on the disk before it takes the
 /// place of an older file.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = folder_of(path);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    let mut file = begin_file(path)?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    end_file(file, path)
+}
+
+/// Begins to write a file: with another name, until [`end_file`] gives it its own.
+pub(super) fn begin_file(path: &Path) -> Result<NamedTempFile> {
+    let file = NamedTempFile::new_in(folder_of(path)).map_err(Error::io("write", path))?;
     // temporary files are private; a result is as readable as any other file
     #[cfg(unix)]
     {
@@ -266,14 +273,17 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
             .set_permissions(readable)
             .map_err(Error::io("write", path))?;
     }
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(Error::io("write", path))?;
+    Ok(file)
+}
+
+/// Gives a file that is complete its name.
+pub(super) fn end_file(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
     file.persist(path)
         .map_err(|err| Error::io("write", path)(err.error))?;
     // the name is on the disk only after the folder is; some systems refuse that, and the content is safe
     #[cfg(unix)]
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    let _ = std::fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! The command line: `destseg train | calibrate | correct | predict | eval | sweep | bench | import | export | demo-data`. It only
-//! shows; the engine does the work.
+//! The command line: `destseg train | calibrate | correct | predict | eval | sweep | bench | plan | work | merge | import | export |
+//! demo-data`. It only shows; the engine does the work.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -10,6 +10,7 @@ mod output;
 mod baseline;
 mod bench;
 mod calibrate;
+mod cluster;
 mod common;
 mod correct;
 mod demo_data;
@@ -72,6 +73,15 @@ enum Command {
     Sweep(sweep::Args),
     /// Train and evaluate several data sets, methods, numbers of images and seeds, in one table.
     Bench(bench::Args),
+    /// Share a bench, a sweep or an evaluation out to several machines.
+    Plan(cluster::plan::Args),
+    /// Do the units of a plan that are not done.
+    Work(cluster::work::Args),
+    /// Unite the results of a plan.
+    Merge(cluster::merge::Args),
+    /// Measure the images of one unit: for `work`.
+    #[command(hide = true)]
+    WorkImages(cluster::ImagesArgs),
     /// Convert a checkpoint, a teacher or an older model to a file of this version.
     Import(import::Args),
     /// Write a model for other programs.
@@ -107,6 +117,10 @@ pub fn run() -> ExitCode {
             Command::Eval(args) => eval::run(args).await,
             Command::Sweep(args) => sweep::run(&args),
             Command::Bench(args) => bench::run(&args),
+            Command::Plan(args) => cluster::plan::run(&args),
+            Command::Work(args) => cluster::work::run(&args),
+            Command::Merge(args) => cluster::merge::run(&args),
+            Command::WorkImages(args) => cluster::work_images(args).await,
             Command::Import(args) => import::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Samples(args) => samples::run(&args),

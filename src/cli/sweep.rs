@@ -8,13 +8,25 @@ use anyhow::{Result, bail};
 use super::common::write_file;
 use super::number::whole;
 use super::output::show;
-use super::runs::{Run, Workers, check, check_data, check_flags, keep_recipe, work_off};
+use super::runs::{Label, Recipe, Run, Workers, check, check_data, check_flags, keep_recipe, work_off};
 use destseg_engine::config::MOST_SEED;
 use destseg_engine::data::dataset::{Category, categories};
 use destseg_engine::evaluation::{CategoryReport, Sweep};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    what: What,
+    /// Folder for models, reports and the summary: OUT/CATEGORY/seed-N/model.safetensors.
+    #[arg(short, long)]
+    out: PathBuf,
+    #[command(flatten)]
+    workers: Workers,
+}
+
+/// What is trained.
+#[derive(Debug, clap::Args)]
+pub(super) struct What {
     /// Folder of categories in MVTec layout.
     #[arg(long)]
     data: PathBuf,
@@ -24,27 +36,20 @@ pub(super) struct Args {
     /// Seeds to train each category with.
     #[arg(long, value_delimiter = ',', default_value = "0", value_parser = whole(0..=MOST_SEED))]
     seeds: Vec<u64>,
-    /// Folder for models, reports and the summary: OUT/CATEGORY/seed-N/model.safetensors.
-    #[arg(short, long)]
-    out: PathBuf,
     #[command(flatten)]
-    workers: Workers,
-    /// Flags for `destseg train`, after two dashes.
-    #[arg(last = true, value_name = "TRAIN FLAGS")]
-    train: Vec<String>,
+    pub(super) recipe: Recipe,
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let runs = plan(args)?;
-    check_flags(&runs)?;
-    keep_recipe(&args.out, &args.workers, &args.train)?;
-    let failures = work_off(&args.workers, &runs, &args.out)?;
+    let runs = plan(&args.what, &args.out)?;
+    keep_recipe(&args.out, &args.what.recipe)?;
+    let failures = work_off(&args.workers, &runs, args.out.display())?;
     summarise(&runs, &args.out)?;
     check(&failures, &runs, "sweep")
 }
 
-/// All runs, seed by seed, so that one seed of everything is done early.
-fn plan(args: &Args) -> Result<Vec<Run>> {
+/// All runs, seed by seed, so that one seed of everything is done early; their folders lie in `out`.
+pub(super) fn plan(args: &What, out: &Path) -> Result<Vec<Run>> {
     let mut found = categories(&args.data)?;
     if let Some(missing) = args
         .categories
@@ -65,23 +70,31 @@ fn plan(args: &Args) -> Result<Vec<Run>> {
     seeds.dedup();
     let run = |seed: u64, category: &Category| Run {
         name: format!("{} seed {seed}", category.name),
-        folder: args.out.join(&category.name).join(format!("seed-{seed}")),
+        folder: out.join(&category.name).join(format!("seed-{seed}")),
         data: category.root.clone(),
         seed,
-        train: args.train.clone(),
+        teacher: args.recipe.teacher.clone(),
+        train: args.recipe.train.clone(),
         split: None,
         foreign: Vec::new(),
         foreign_images: 0,
         nuisances: false,
+        label: Label {
+            set: category.name.clone(),
+            recipe: String::new(),
+            images: None,
+        },
     };
-    Ok(seeds
+    let runs: Vec<Run> = seeds
         .iter()
         .flat_map(|&seed| found.iter().map(move |category| run(seed, category)))
-        .collect())
+        .collect();
+    check_flags(&runs)?;
+    Ok(runs)
 }
 
 /// Prints the summary of all runs that are done, and writes it beside them.
-fn summarise(runs: &[Run], out: &Path) -> Result<()> {
+pub(super) fn summarise(runs: &[Run], out: &Path) -> Result<()> {
     let mut reports: BTreeMap<u64, Vec<CategoryReport>> = BTreeMap::new();
     for run in runs {
         if let Ok(report) = run.report() {

@@ -208,7 +208,7 @@ fn packages_for(target: &str) -> Result<Vec<Package>> {
             "1",
             "--locked",
             "--features",
-            "destseg/ui,destseg/worker",
+            "destseg/ui,destseg/worker,destseg/s3",
         ])
         .args(["--filter-platform", target])
         .current_dir(root());

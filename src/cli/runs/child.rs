@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cli::interrupt::Watch;
 
@@ -16,28 +16,29 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How child processes are started.
 #[derive(Debug)]
-pub(super) struct Child<'a> {
+pub(in crate::cli) struct Child<'a> {
     pub(super) program: &'a Path,
-    pub(super) teacher: Option<&'a Path>,
     pub(super) device: &'a str,
-    pub(super) threads: usize,
+    /// How many threads it has; none where the environment says so.
+    pub(super) threads: Option<usize>,
     pub(super) interrupt: &'a Watch,
 }
 
+/// The environment variable with the number of threads.
+pub(super) const THREADS: &str = "RAYON_NUM_THREADS";
+
 impl Child<'_> {
-    pub(super) fn command(&self, name: &str, data: &Path, log: &File) -> Result<Command> {
-        const THREADS: &str = "RAYON_NUM_THREADS";
+    /// Whether Ctrl-C was pressed.
+    pub(in crate::cli) fn is_interrupted(&self) -> bool {
+        self.interrupt.is_requested()
+    }
+
+    /// A subcommand with its device, which says what it does in `log`.
+    pub(in crate::cli) fn command(&self, name: &str, log: &File) -> Result<Command> {
         let mut command = Command::new(self.program);
-        command
-            .arg(name)
-            .arg("--data")
-            .arg(data)
-            .args(["--device", self.device]);
-        if let Some(teacher) = self.teacher {
-            command.arg("--teacher").arg(teacher);
-        }
-        if std::env::var_os(THREADS).is_none() {
-            command.env(THREADS, self.threads.to_string());
+        command.arg(name).args(["--device", self.device]);
+        if let Some(threads) = self.threads {
+            command.env(THREADS, threads.to_string());
         }
         command
             .stdin(Stdio::null())
@@ -55,15 +56,26 @@ impl Child<'_> {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            if self.interrupt.is_requested() {
+            if self.is_interrupted() {
                 drop(input.take());
             }
             thread::sleep(POLL);
         }
     }
 
-    /// Runs a command that keeps nothing, and returns what it writes to its standard output. Ctrl-C ends it.
-    pub(super) fn output(&self, command: &mut Command) -> Result<(ExitStatus, Vec<u8>)> {
+    /// What a command that keeps nothing writes to its standard output. Ctrl-C ends it. `what` is its work, `log` where it
+    /// says what it does.
+    pub(in crate::cli) fn printed(&self, command: &mut Command, log: &Path, what: &str) -> Result<Vec<u8>> {
+        let (status, printed) = self
+            .output(command)
+            .with_context(|| format!("cannot start {what}"))?;
+        if !status.success() {
+            bail!("{}", last_words(log, what));
+        }
+        Ok(printed)
+    }
+
+    fn output(&self, command: &mut Command) -> Result<(ExitStatus, Vec<u8>)> {
         // a pipe would have to be emptied meanwhile
         let mut printed = tempfile::tempfile()?;
         let mut child = command.stdout(printed.try_clone()?).spawn()?;
@@ -71,7 +83,7 @@ impl Child<'_> {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if self.interrupt.is_requested() {
+            if self.is_interrupted() {
                 child.kill()?;
             }
             thread::sleep(POLL);
@@ -81,4 +93,15 @@ impl Child<'_> {
         printed.read_to_end(&mut bytes)?;
         Ok((status, bytes))
     }
+}
+
+/// Why a child process stopped: its error sentence, if it left one in the log.
+pub(super) fn last_words(log: &Path, what: &str) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let sentence = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    sentence.map_or_else(
+        || format!("{what} was ended from outside, see {}", log.display()),
+        str::to_owned,
+    )
 }

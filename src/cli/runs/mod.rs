@@ -1,30 +1,27 @@
-//! Trainings with their evaluations, as `sweep` and `bench` do them: every run is a child process, so that a failure or a
-//! lost device costs one run.
+//! Trainings with their evaluations, as `sweep`, `bench` and `work` do them: every run is a child process, so that a failure or
+//! a lost device costs one run.
 
 mod child;
 mod shown;
+mod task;
 
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::common::{DeviceArg, check_output_folder, make_folder, write_file};
-use crate::cli::interrupt::{self, Interrupted};
 use crate::cli::number::{MOST, whole};
 use crate::cli::train;
-use child::Child;
+pub(super) use child::Child;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet};
-use destseg_engine::error::count;
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric};
+pub(super) use task::{Task, check, work_off};
 
 /// What the children of a run say.
 const LOG: &str = "train.log";
@@ -40,21 +37,42 @@ pub(super) struct Workers {
     /// Devices, in turn.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     devices: Vec<DeviceArg>,
+}
+
+/// What a training is given besides its data, and what makes the runs of a folder comparable: it is kept in the folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
+pub(super) struct Recipe {
     /// Teacher file, where the preset needs one that is not built in.
     #[arg(long)]
     pub(super) teacher: Option<PathBuf>,
+    /// Flags for `destseg train`, after two dashes.
+    #[arg(last = true, value_name = "TRAIN FLAGS")]
+    pub(super) train: Vec<String>,
+}
+
+/// What a table calls a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Label {
+    pub(super) set: String,
+    /// Method and preset.
+    pub(super) recipe: String,
+    /// Good images to train on; all of the set, if none.
+    pub(super) images: Option<usize>,
 }
 
 /// One training and its evaluation.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Run {
     /// What messages call it.
     pub(super) name: String,
+    pub(super) label: Label,
     /// Where its files are.
     pub(super) folder: PathBuf,
     /// The category's folder.
     pub(super) data: PathBuf,
     pub(super) seed: u64,
+    /// Teacher file, where the preset needs one that is not built in.
+    pub(super) teacher: Option<PathBuf>,
     /// Flags of `destseg train`, besides those for files, seed and device.
     pub(super) train: Vec<String>,
     /// Which good images to train on; all, if none.
@@ -68,7 +86,7 @@ pub(super) struct Run {
 
 /// Good images of a training, and those that it leaves unused and that join the test. Paths are relative to the
 /// category's folder.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Split {
     pub(super) train: Vec<String>,
     pub(super) test: Vec<String>,
@@ -115,113 +133,16 @@ pub(super) fn check_flags(runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
-/// Does the runs that are not done, several at a time, and returns what failed.
-///
-/// # Errors
-/// [`Interrupted`] after Ctrl-C, once the runs that were under way have stopped.
-pub(super) fn work_off(workers: &Workers, runs: &[Run], out: &Path) -> Result<Vec<String>> {
-    let (done, open): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.is_done());
-    eprintln!(
-        "{}, {} of them done already, in {}",
-        count(runs.len(), "run", "runs"),
-        done.len(),
-        out.display()
-    );
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let jobs = workers
-        .jobs
-        .unwrap_or(workers.devices.len())
-        .clamp(1, open.len().max(1));
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .div_ceil(jobs);
-    let queue = Mutex::new(VecDeque::from(open));
-    let failures = Mutex::new(Vec::new());
-    let interrupt = interrupt::watch();
-    std::thread::scope(|scope| {
-        for device in workers.devices.iter().cycle().take(jobs) {
-            let device = device
-                .to_possible_value()
-                .map_or("auto".into(), |value| value.get_name().to_owned());
-            let (queue, failures, program, interrupt) = (&queue, &failures, &program, &interrupt);
-            scope.spawn(move || {
-                let next = || {
-                    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                    queue.pop_front().filter(|_| !interrupt.is_requested())
-                };
-                while let Some(run) = next() {
-                    let start = Instant::now();
-                    eprintln!("{run}: started on {device}");
-                    let done = run.execute(&Child {
-                        program,
-                        teacher: workers.teacher.as_deref(),
-                        device: &device,
-                        threads,
-                        interrupt,
-                    });
-                    match done {
-                        Ok(report) => eprintln!(
-                            "{run}: {} in {:.0} s",
-                            headline(&report),
-                            start.elapsed().as_secs_f64()
-                        ),
-                        Err(_) if interrupt.is_requested() => eprintln!("{run}: stopped"),
-                        Err(err) => {
-                            eprintln!("{run}: failed, {err:#}");
-                            failures
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .push(format!("{run}: {err:#}"));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if interrupt.is_requested() {
-        let done = runs.iter().filter(|run| run.is_done()).count();
-        bail!(Interrupted(format!(
-            "stopped with {done} of {} done: start the same command again to go on, trainings from their checkpoints",
-            count(runs.len(), "run", "runs")
-        )));
-    }
-    Ok(failures.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// An error that lists the runs that failed, if any did.
-pub(super) fn check(failures: &[String], runs: &[Run], command: &str) -> Result<()> {
-    if failures.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "{} of {} failed: {}; mend the cause and start the same {command} again, the others are kept",
-        failures.len(),
-        count(runs.len(), "run", "runs"),
-        failures.join("; ")
-    )
-}
-
-/// What makes the runs of a folder comparable; kept in the folder.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Recipe {
-    teacher: Option<PathBuf>,
-    train: Vec<String>,
-}
-
 /// Remembers the recipe of a folder of runs, and refuses to mix two.
-pub(super) fn keep_recipe(out: &Path, workers: &Workers, train: &[String]) -> Result<()> {
+pub(super) fn keep_recipe(out: &Path, recipe: &Recipe) -> Result<()> {
     check_output_folder(out)?;
     make_folder(out)?;
     let path = out.join("recipe.json");
-    let recipe = Recipe {
-        teacher: workers.teacher.clone(),
-        train: train.to_vec(),
-    };
     let Ok(text) = std::fs::read_to_string(&path) else {
-        return write_file(&path, serde_json::to_string_pretty(&recipe)?.as_bytes());
+        return write_file(&path, serde_json::to_string_pretty(recipe)?.as_bytes());
     };
     match serde_json::from_str::<Recipe>(&text) {
-        Ok(kept) if kept == recipe => Ok(()),
+        Ok(kept) if kept == *recipe => Ok(()),
         Ok(kept) => bail!(
             "{} holds runs with other flags ({}): give the same ones or another folder",
             out.display(),
@@ -254,21 +175,29 @@ impl Run {
         self.read("cost.json")
     }
 
-    fn is_done(&self) -> bool {
-        self.report().is_ok()
-            && (self.foreign.is_empty() || self.foreign().is_some())
-            && (!self.nuisances || self.nuisances().is_some())
-    }
-
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let text = std::fs::read_to_string(self.folder.join(name))?;
         Ok(serde_json::from_str(&text)?)
     }
 
+    fn model(&self) -> PathBuf {
+        self.folder.join("model.safetensors")
+    }
+
+    /// What is the same whenever and wherever the run is done: the model, and all that was measured but times.
+    pub(super) fn essence(&self) -> Result<Vec<u8>> {
+        let mut evaluation = self.evaluation()?;
+        evaluation.forget_times();
+        let measured = serde_json::to_vec(&(evaluation, self.foreign(), self.nuisances()))?;
+        let model = self.model();
+        let model = std::fs::read(&model).map_err(Error::io("read", &model))?;
+        Ok([model, measured].concat())
+    }
+
     /// Trains or resumes, then evaluates. Existing results are kept.
-    fn execute(&self, child: &Child<'_>) -> Result<CategoryReport> {
+    fn train_and_evaluate(&self, child: &Child<'_>) -> Result<CategoryReport> {
         make_folder(&self.folder)?;
-        let model = self.folder.join("model.safetensors");
+        let model = self.model();
         let log_path = self.folder.join(LOG);
         let log = OpenOptions::new()
             .create(true)
@@ -282,7 +211,7 @@ impl Run {
             write_file(&self.folder.join(UNUSED), lines(&split.test).as_bytes())?;
         }
         if !model.exists() || checkpoint.exists() {
-            let mut train = child.command("train", &self.data, &log)?;
+            let mut train = self.command(child, "train", &self.data, &log)?;
             train
                 .arg("--out")
                 .arg(&model)
@@ -303,7 +232,7 @@ impl Run {
                 .context("cannot start the training")?
                 .success()
             {
-                bail!("{}", last_words(&log_path, "the training"));
+                bail!("{}", child::last_words(&log_path, "the training"));
             }
             let cost = Cost {
                 seconds: (!resumes).then(|| start.elapsed().as_secs_f64()),
@@ -336,39 +265,46 @@ impl Run {
 
     /// An evaluation of the run's own test images, unused good ones included.
     fn own_test(&self, child: &Child<'_>, model: &Path, log: &File) -> Result<Command> {
-        let mut eval = child.command("eval", &self.data, log)?;
+        let mut eval = self.command(child, "eval", &self.data, log)?;
         eval.arg("--model").arg(model).args(["--format", "json"]);
-        if self.split.is_some() {
+        if self.split.as_ref().is_some_and(|split| !split.test.is_empty()) {
             eval.arg("--more-good").arg(self.folder.join(UNUSED));
         }
         Ok(eval)
     }
 
+    /// A subcommand on data, with what all of them are given.
+    fn command(&self, child: &Child<'_>, name: &str, data: &Path, log: &File) -> Result<Command> {
+        let mut command = child.command(name, log)?;
+        command.arg("--data").arg(data);
+        if let Some(teacher) = &self.teacher {
+            command.arg("--teacher").arg(teacher);
+        }
+        Ok(command)
+    }
+
     /// What a child process writes to its standard output; `what` is its work.
     fn printed(&self, child: &Child<'_>, command: &mut Command, what: &str) -> Result<Vec<u8>> {
-        let (status, printed) = child
-            .output(command)
-            .with_context(|| format!("cannot start {what}"))?;
-        if !status.success() {
-            bail!("{}", last_words(&self.folder.join(LOG), what));
-        }
-        Ok(printed)
+        child.printed(command, &self.folder.join(LOG), what)
+    }
+}
+
+impl Task for Run {
+    const NOUN: [&'static str; 2] = ["run", "runs"];
+
+    fn is_done(&self) -> bool {
+        self.report().is_ok()
+            && (self.foreign.is_empty() || self.foreign().is_some())
+            && (!self.nuisances || self.nuisances().is_some())
+    }
+
+    fn execute(&self, child: &Child<'_>) -> Result<String> {
+        Ok(headline(&self.train_and_evaluate(child)?))
     }
 }
 
 fn lines(names: &[String]) -> String {
     names.iter().map(|name| format!("{name}\n")).collect()
-}
-
-/// Why a child process stopped: its error sentence, if it left one in the log.
-fn last_words(log: &Path, what: &str) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let sentence = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
-    sentence.map_or_else(
-        || format!("{what} was ended from outside, see {}", log.display()),
-        str::to_owned,
-    )
 }
 
 fn headline(report: &CategoryReport) -> String {

@@ -35,7 +35,7 @@ impl Run {
             .iter()
             .filter(|data| self.foreign_share(data).is_err())
         {
-            let mut eval = child.command("eval", data, log)?;
+            let mut eval = self.command(child, "eval", data, log)?;
             eval.arg("--model")
                 .arg(model)
                 .args(["--format", "json", "--limit"])

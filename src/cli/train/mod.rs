@@ -4,6 +4,7 @@ mod outputs;
 mod progress;
 mod steps;
 
+use std::any::TypeId;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -112,6 +113,30 @@ pub(in crate::cli) fn check_flags(flags: &[String]) -> Result<()> {
         args.settings.settings("", &[])?;
     }
     Ok(())
+}
+
+/// The places of the files and folders that flags for a training name, with the length of what stands before the path.
+pub(in crate::cli) fn paths_in(flags: &[String]) -> Vec<(usize, usize)> {
+    let command = crate::cli::command();
+    let takes_path = |name: &str| {
+        let train = command.find_subcommand("train");
+        let mut known = train.into_iter().flat_map(clap::Command::get_arguments);
+        known.any(|arg| {
+            arg.get_long() == Some(name) && arg.get_value_parser().type_id() == TypeId::of::<PathBuf>()
+        })
+    };
+    let mut places = Vec::new();
+    for (place, flag) in flags.iter().enumerate() {
+        let Some(name) = flag.strip_prefix("--") else {
+            continue;
+        };
+        match name.split_once('=') {
+            Some((name, _)) if takes_path(name) => places.push((place, "--=".len() + name.len())),
+            None if takes_path(name) && place + 1 < flags.len() => places.push((place + 1, 0)),
+            _ => {}
+        }
+    }
+    places
 }
 
 pub(in crate::cli) async fn run(args: Args) -> Result<()> {
@@ -353,5 +378,17 @@ pub(in crate::cli) fn report_ready(calibration: &Calibration, images: usize) {
     );
     for sentence in quality.advice(images, true) {
         eprintln!("  {sentence}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_name_files_are_found() {
+        let flags = "--batch 2 --textures dtd --config=a.toml --precision f16 --start-from";
+        let flags: Vec<String> = flags.split(' ').map(str::to_owned).collect();
+        assert_eq!(paths_in(&flags), [(3, 0), (4, "--config=".len())]);
     }
 }
