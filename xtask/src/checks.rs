@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::page::{self, Parts};
 use crate::process::{self, root};
-use crate::setup::{Extra, WasmCompiler, ensure_browser, setup};
+use crate::setup::{Extra, WasmCompiler, ensure_browser, ensure_cluster, setup};
 use crate::{browser, budget, supply};
 
 /// The programs of the page, and the features of those that are this package's own.
@@ -23,6 +23,8 @@ const WASM_PARTS: [(&str, Option<&str>); 4] = [
 
 /// The test program that opens the page.
 const BROWSER_TESTS: &str = "browser";
+/// The test program that runs several machines; it needs a build with S3, and no Burn.
+const CLUSTER_TESTS: &str = "cluster";
 
 /// Formatting and lints, native and wasm.
 ///
@@ -133,11 +135,22 @@ fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
     let programs = integration_tests()?;
     let chosen: Vec<&str> = programs
         .iter()
-        .filter(|name| *name != BROWSER_TESTS)
+        .filter(|name| ![BROWSER_TESTS, CLUSTER_TESTS].contains(&name.as_str()))
         .flat_map(|name| ["--test", name])
         .collect();
     steps.run("integration tests", || {
         process::run(with_output(&chosen).args(names))
+    })?;
+    if let Err(error) = ensure_cluster() {
+        println!("(going on without Slurm or S3: {error:#})");
+    }
+    steps.run("several machines, with S3", || {
+        let mut command = cargo(&["test", "--release", "--no-default-features", "--features", "s3"]);
+        process::run(
+            command
+                .args(["--test", CLUSTER_TESTS, "--", "--show-output"])
+                .args(names),
+        )
     })
 }
 

@@ -20,7 +20,7 @@ cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of 
 cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
 cargo xtask serve DIR [--port N]          serve a folder on this machine
-cargo xtask setup [--browser]             install what is missing, nothing else
+cargo xtask setup [--browser] [--cluster] install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
 cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
 cargo xtask sbom FILE                     write a bill of materials (CycloneDX)
@@ -77,9 +77,14 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::serve(Path::new(folder), given.number("--port", DEMO_PORT)?)
         }
         "setup" => {
-            let given = Arguments::parse(rest, &["--browser"], &[], 0)?;
+            let given = Arguments::parse(rest, &["--browser", "--cluster"], &[], 0)?;
             let browser = given.has("--browser").then_some(Extra::Browser);
-            let extras: Vec<_> = [Extra::WasmOpt].into_iter().chain(browser).collect();
+            let cluster = given.has("--cluster").then_some(Extra::Cluster);
+            let extras: Vec<_> = [Extra::WasmOpt]
+                .into_iter()
+                .chain(browser)
+                .chain(cluster)
+                .collect();
             setup(&extras).map(drop)
         }
         "manifest" => {

@@ -7,9 +7,11 @@ mod tools;
 mod wasm_std;
 
 use std::env;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use crate::process::root;
 use crate::{browser, process};
 pub use wasm_std::WasmCompiler;
 
@@ -20,6 +22,8 @@ pub enum Extra {
     Browser,
     /// Binaryen's `wasm-opt`, for the published site.
     WasmOpt,
+    /// Slurm and a server like S3, for the tests of several machines.
+    Cluster,
 }
 
 /// Makes sure that everything is there. Gives the way to compile for wasm on this machine.
@@ -36,6 +40,9 @@ pub fn setup(extras: &[Extra]) -> Result<WasmCompiler> {
     }
     if extras.contains(&Extra::Browser) {
         ensure_browser()?;
+    }
+    if extras.contains(&Extra::Cluster) {
+        ensure_cluster()?;
     }
     Ok(compiler)
 }
@@ -70,5 +77,43 @@ pub fn ensure_browser() -> Result<()> {
     let browser = browser::find()?;
     let version = process::output(process::command(&browser.chrome).arg("--version"))?;
     found(WHAT, version.trim());
+    Ok(())
+}
+
+/// Makes sure that moto's server, which answers like S3, a checker of manifests, and Slurm's daemons are there.
+///
+/// # Errors
+/// If they are missing and cannot be installed; the message says what to do.
+pub fn ensure_cluster() -> Result<()> {
+    const MOTO: &str = "moto's server and kubernetes-validate";
+    let folder = root().join("target/cluster");
+    let server = folder.join("bin/moto_server");
+    if !server.is_file() || !folder.join("bin/kubernetes-validate").is_file() {
+        missing(MOTO, "tests store results in it as in S3, and check manifests");
+        doing(&format!("python3 -m venv {}", folder.display()));
+        process::run(process::command("python3").args(["-m", "venv"]).arg(&folder))?;
+        const PACKAGES: [&str; 2] = ["moto[server]", "kubernetes-validate"];
+        doing(&format!("pip install {}", PACKAGES.join(" ")));
+        process::run(
+            process::command(folder.join("bin/pip"))
+                .args(["install", "--quiet"])
+                .args(PACKAGES),
+        )?;
+    }
+    found(MOTO, &server.display().to_string());
+
+    const SLURM: &str = "Slurm";
+    let daemon = || {
+        process::find("slurmctld")
+            .or_else(|| Some("/usr/sbin/slurmctld".into()).filter(|path: &PathBuf| path.is_file()))
+    };
+    if daemon().is_none() {
+        missing(SLURM, "a test submits a job array to it");
+        if env::consts::OS == "linux" && apt::is_debian() {
+            apt::install(&["slurm-wlm", "munge"])?;
+        }
+    }
+    let daemon = daemon().context("install Slurm (slurmctld, slurmd) and munge, then run this again")?;
+    found(SLURM, &daemon.display().to_string());
     Ok(())
 }
