@@ -80,25 +80,11 @@ pub fn ensure_browser() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that Slurm's daemons and moto's server, which answers like S3, are there.
+/// Makes sure that moto's server, which answers like S3, a checker of manifests, and Slurm's daemons are there.
 ///
 /// # Errors
 /// If they are missing and cannot be installed; the message says what to do.
 pub fn ensure_cluster() -> Result<()> {
-    const SLURM: &str = "Slurm";
-    let daemon = || {
-        process::find("slurmctld")
-            .or_else(|| Some("/usr/sbin/slurmctld".into()).filter(|path: &PathBuf| path.is_file()))
-    };
-    if daemon().is_none() {
-        missing(SLURM, "a test submits a job array to it");
-        if env::consts::OS == "linux" && apt::is_debian() {
-            apt::install(&["slurm-wlm", "munge"])?;
-        }
-    }
-    let daemon = daemon().context("install Slurm (slurmctld, slurmd) and munge, then run this again")?;
-    found(SLURM, &daemon.display().to_string());
-
     const MOTO: &str = "moto's server and kubernetes-validate";
     let folder = root().join("target/cluster");
     let server = folder.join("bin/moto_server");
@@ -115,5 +101,19 @@ pub fn ensure_cluster() -> Result<()> {
         )?;
     }
     found(MOTO, &server.display().to_string());
+
+    const SLURM: &str = "Slurm";
+    let daemon = || {
+        process::find("slurmctld")
+            .or_else(|| Some("/usr/sbin/slurmctld".into()).filter(|path: &PathBuf| path.is_file()))
+    };
+    if daemon().is_none() {
+        missing(SLURM, "a test submits a job array to it");
+        if env::consts::OS == "linux" && apt::is_debian() {
+            apt::install(&["slurm-wlm", "munge"])?;
+        }
+    }
+    let daemon = daemon().context("install Slurm (slurmctld, slurmd) and munge, then run this again")?;
+    found(SLURM, &daemon.display().to_string());
     Ok(())
 }
