@@ -17,6 +17,7 @@ pub use training::TrainedNetwork;
 pub enum FrozenNetwork {
     /// With the memory of its maps.
     Cpu(Box<(Program, Pool)>),
+    /// With its device.
     #[cfg(feature = "burn")]
     Burn(Box<(super::burn::Part, burn::tensor::Device)>),
 }
@@ -64,6 +65,7 @@ mod training {
     pub enum TrainedNetwork {
         /// With the memory of a step.
         Cpu(Box<(cpu::Part, Arc<Pool>)>),
+        /// With its device.
         #[cfg(feature = "burn")]
         Burn(Box<(crate::backend::burn::Trained, burn::tensor::Device)>),
     }
