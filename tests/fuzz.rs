@@ -293,6 +293,7 @@ fn messages() {
     let command = Command::Inspect {
         job: 7,
         painted: vec![[0.5, 0.25]],
+        brief: true,
     };
     let event = Event::Failed {
         job: Some(7),
