@@ -144,7 +144,8 @@ async fn unfinished() -> (Vec<KeptRun>, bool) {
 }
 
 async fn record<T: serde::de::DeserializeOwned>(folder: &Folder, name: &str) -> Option<T> {
-    serde_json::from_slice(&folder.read(name).await?).ok()
+    // as messages are read: reading from bytes, too, would be code for every type again
+    serde_json::from_str(str::from_utf8(&folder.read(name).await?).ok()?).ok()
 }
 
 /// Keeps a trained model and forgets its run; `first` is a good image and its size.

@@ -85,7 +85,9 @@ impl Kept {
     pub(super) async fn open(name: &str) -> Result<Self> {
         let folder = Folder::open(&[RUNS, name]).await.map_err(Error::Training)?;
         let record = folder.read(RUN_RECORD).await.ok_or_else(|| gone("settings"))?;
-        let run = serde_json::from_slice(&record).map_err(|_| gone("settings"))?;
+        // as messages are read: reading from bytes, too, would be code for every type again
+        let text = str::from_utf8(&record).map_err(|_| gone("settings"))?;
+        let run = serde_json::from_str(text).map_err(|_| gone("settings"))?;
         Ok(Self { run, folder })
     }
 

@@ -49,7 +49,8 @@ fn parsed(bytes: &[u8]) -> Result<Rc<Value>> {
     if let Some((_, table)) = known {
         return Ok(table);
     }
-    let table: Rc<Value> = serde_json::from_slice::<Value>(bytes)
+    let text = str::from_utf8(bytes).map_err(|_| damaged("COCO"))?;
+    let table: Rc<Value> = serde_json::from_str::<Value>(text)
         .map_err(|_| damaged("COCO"))?
         .into();
     LATEST.set(Some((checksum, Rc::clone(&table))));

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Marks> {
     let wrong = || damaged("LabelMe or COCO");
-    let own: Value = serde_json::from_slice(bytes).map_err(|_| wrong())?;
+    let own: Value =
+        serde_json::from_str(str::from_utf8(bytes).map_err(|_| wrong())?).map_err(|_| wrong())?;
     let shapes = own["shapes"].as_array().ok_or_else(wrong)?;
     let side = |key: &str| own[key].as_u64().and_then(|side| u32::try_from(side).ok());
     let (Some(width), Some(height)) = (side("imageWidth"), side("imageHeight")) else {
