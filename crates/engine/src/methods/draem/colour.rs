@@ -286,18 +286,17 @@ fn to_luv(rgb: [u8; 3]) -> [u8; 3] {
     [2.55 * lightness, channel(0), channel(1)].map(byte)
 }
 
-fn from_luv(colour: [u8; 3]) -> [u8; 3] {
-    let [l, ..] = colour;
+fn from_luv([l, u, v]: [u8; 3]) -> [u8; 3] {
+    /// Keeps what divides by the darkest colours finite, as the reference's library does.
+    const MOST: f32 = 0.25;
     let lightness = f32::from(l) / 2.55;
-    if l == 0 {
-        return [0; 3];
-    }
     let white = chromaticity(WHITE);
-    let [u, v] = [0, 1].map(|i| {
+    let channel = |value: u8, i: usize| {
         let [reach, lowest] = LUV[i];
-        (f32::from(colour[i + 1]) * reach / 255.0 + lowest) / (13.0 * lightness) + white[i]
-    });
+        f32::from(value) * reach / 255.0 + lowest + 13.0 * lightness * white[i]
+    };
     let y = of_lightness(lightness);
-    let v = v.max(1e-3);
-    from_xyz([2.25 * y * u / v, y, y * (12.0 - 3.0 * u - 20.0 * v) / (4.0 * v)])
+    let u = 3.0 * channel(u, 0);
+    let v = (0.25 / channel(v, 1)).clamp(-MOST, MOST);
+    from_xyz([3.0 * y * u * v, y, y * ((156.0 * lightness - u) * v - 5.0)])
 }

