@@ -103,7 +103,7 @@ impl DraemRecipe {
     pub fn preset(preset: Preset) -> Self {
         let (epochs, steps, batch, learning_rate) = match preset {
             Preset::Paper => (700, 0, 8, 1e-4),
-            Preset::Compact => (0, 600, 4, 1e-3),
+            Preset::Compact => (0, 1200, 4, 1e-3),
         };
         Self {
             epochs,
