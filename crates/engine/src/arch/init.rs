@@ -20,7 +20,7 @@ pub enum Scheme {
     PlainStudent,
     /// Kaiming normal, but PyTorch's default (uniform by fan-in) for the head.
     Segmentation,
-    /// Normal with a standard deviation of [`DRAEM_STD`] for all convolutions, and for the scales of batch norms around 1.
+    /// Normal with a standard deviation of 0.02 for all convolutions, and for the scales of batch norms around 1.
     Draem,
 }
 
