@@ -37,7 +37,8 @@ pub(super) enum DeviceArg {
     Gpu,
 }
 
-/// Opens the device and says which one it is.
+/// Opens the device and says which one it is. The number of threads is no part of that: models name their device, and are the same
+/// with any number of threads.
 pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
     let choice = match arg {
         DeviceArg::Auto => BackendChoice::Auto,
@@ -45,18 +46,16 @@ pub(super) async fn open_device(arg: DeviceArg) -> Result<(Device, String)> {
         DeviceArg::Gpu => BackendChoice::Webgpu,
     };
     let Selected { device, info } = device::select(choice).await?;
-    let kind = if info.backend == BackendChoice::Cpu {
-        "CPU"
-    } else {
-        "GPU"
-    };
+    if info.backend == BackendChoice::Cpu {
+        return Ok((device, "CPU".into()));
+    }
     if info.software {
         eprintln!(
             "note: {} is a software adapter, slower than --device cpu",
             info.adapter
         );
     }
-    Ok((device, format!("{kind} ({})", info.adapter)))
+    Ok((device, format!("GPU ({})", info.adapter)))
 }
 
 /// All of these good images at an input size.

@@ -91,7 +91,7 @@ fn evaluation(path: &Path) -> Evaluation {
 fn two_shards_of_a_bench_are_the_bench_of_one_machine() {
     let folder = data();
     let path = folder.path();
-    // as many threads as units have, which the models name
+    // as many threads as units have
     let alone = Command::new(env!("CARGO_BIN_EXE_destseg"))
         .args(words(
             "bench circuit fabric --images 4,all -o alone --devices cpu",
