@@ -159,7 +159,7 @@ fn flags_that_a_memory_has_no_use_for_are_refused() {
     for (more, words) in [
         (
             &["--student-steps", "3"][..],
-            "--student-steps says how networks are trained",
+            "--student-steps says how student and segmentation network are trained",
         ),
         (&["--coreset", "0"][..], "coreset ratio is 0"),
         (&["--resume"][..], "leave out --resume"),
