@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Gpu, in_browser, number};
 use crate::pack;
-use crate::page::{Item, Page, SOON};
+use crate::page::{Item, OVER, Page, SOON};
 use crate::spy;
 
 /// Photos, where `DESTSEG_PHOTOS` says nothing.
@@ -23,8 +23,6 @@ const EACH: Duration = Duration::from_secs(1);
 const GROWTH: f64 = 0.25;
 /// A browser with one processor.
 const ONE_PROCESSOR: &str = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 1 });";
-
-const OVER: &str = "return Number(document.querySelector('[data-testid=queue]').dataset.over)";
 
 #[test]
 fn an_archive_of_many_photos() {

@@ -20,6 +20,8 @@ use crate::site::Site;
 
 /// How long the CPU path may take for anything.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// How many images of the queue are over.
+pub(crate) const OVER: &str = "return Number(document.querySelector('[data-testid=queue]').dataset.over)";
 /// How long WebGPU on a software adapter may take, shaders of the first pass included.
 pub(crate) const SLOW: Duration = Duration::from_secs(180);
 /// Time between two looks.
@@ -307,6 +309,16 @@ impl Page {
             .iter()
             .filter_map(|name| snapshot.item(name).cloned())
             .collect())
+    }
+
+    /// Gives the page more images than its list draws at once, and waits until all are over.
+    pub(crate) async fn analyse_many(&self, files: &[PathBuf], limit: Duration) -> Result<()> {
+        let over = |value: &Value| value.as_u64().unwrap_or_default();
+        let all = over(&self.execute(OVER, vec![]).await?) + files.len() as u64;
+        self.choose("file-input", files).await?;
+        self.until(OVER, &format!("{all} images"), limit, |value| over(value) >= all)
+            .await?;
+        Ok(())
     }
 
     /// Selects an image of the queue and waits until the page shows it with its result, or with

@@ -139,7 +139,7 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
     for part in 0..PARTS {
         let more = copies(&format!("more{part}-"), analyses / PARTS)?;
         let longer = u32::try_from(analyses.div_ceil(ANALYSES))?;
-        page.analyse(&more, limit * longer).await?;
+        page.analyse_many(&more, limit * longer).await?;
         borders.push(spy::memory(&page).await?);
     }
     check(&format!("{analyses} analyses"), &borders)
