@@ -20,7 +20,7 @@ pub(super) mod work;
 
 pub(super) use images::{Args as ImagesArgs, run as work_images};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -63,7 +63,7 @@ struct Plan {
     destseg: String,
     /// Parts that the units are shared out in, where nobody says otherwise.
     shards: usize,
-    /// Threads of a unit: the record of a training names their number.
+    /// Threads of a unit.
     threads: usize,
     table: TableKind,
     units: Vec<Named>,
@@ -151,6 +151,11 @@ impl Plan {
         }
         parse(store, PLAN, &bytes)
     }
+}
+
+/// Names of the results that a storage has.
+fn results(store: &Store) -> Result<HashSet<String>> {
+    Ok(store.list("results")?.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Reads a file of a storage that this program wrote.

@@ -1,6 +1,5 @@
 //! `destseg plan`: writes the units of a bench, a sweep or an evaluation, and a script that does them.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -8,7 +7,7 @@ use anyhow::{Result, anyhow};
 use super::engines::{Engine, Job, Mount};
 use super::files::Hashes;
 use super::unit::Unit;
-use super::{FORMAT, Named, PLAN, Plan, Storage, TableKind, VERSION, images};
+use super::{FORMAT, Named, PLAN, Plan, Storage, TableKind, VERSION, images, results};
 use crate::cli::common::make_folder;
 use crate::cli::number::{MOST, whole};
 use crate::cli::output::show;
@@ -28,7 +27,7 @@ pub(in crate::cli) struct Args {
     /// Workers to share the units out to.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=MOST))]
     shards: usize,
-    /// Threads of a worker. A model's file names their number, so it is the same everywhere.
+    /// Threads of a worker, wherever it runs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024_usize))]
     threads: usize,
     /// For Kubernetes: the container image that holds destseg.
@@ -87,7 +86,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
         store.put(&own.unit(), serde_json::to_vec(&unit)?)?;
         named.push(own);
     }
-    let done: HashSet<String> = store.list("results")?.into_iter().map(|(name, _)| name).collect();
+    let done = results(&store)?;
     let done = named.iter().filter(|own| done.contains(&own.result())).count();
     eprintln!(
         "{}, {done} of them done already, in {store}",

@@ -1,6 +1,6 @@
 //! `destseg work`: does the units of a shard that have no result, and puts each result once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::files::{Hashes, hash, put_blob};
 use super::images::{pack, said, unpack};
 use super::store::Store;
 use super::unit::Unit;
-use super::{Failure, Named, Outcome, Plan, Storage, VERSION, read};
+use super::{Failure, Named, Outcome, Plan, Storage, VERSION, read, results};
 use crate::cli::common::make_folder;
 use crate::cli::runs::{Child, Run, Task, Workers, check, work_off};
 use destseg_engine::Error;
@@ -94,7 +94,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
         (None, None) => std::env::temp_dir().join("destseg-scratch"),
     };
     make_folder(&scratch)?;
-    let done: HashSet<String> = store.list("results")?.into_iter().map(|(name, _)| name).collect();
+    let done = results(&store)?;
     let hashes = Hashes::default();
     let tasks: Vec<StoredUnit<'_>> = plan
         .units

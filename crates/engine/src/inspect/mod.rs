@@ -205,14 +205,12 @@ impl Detector {
 
     /// The verdict about an image; none where the model is not calibrated and the image is not known to be unfamiliar.
     pub fn verdict(&self, detection: &Detection) -> Option<Verdict> {
-        if self.is_unfamiliar(detection.distance, detection.difference) == Some(true) {
+        let unfamiliar = self.is_unfamiliar(detection.distance, detection.difference);
+        if unfamiliar == Some(true) {
             return Some(Verdict::Unfamiliar);
         }
         let thresholds = self.calibration.as_ref()?.thresholds();
-        Some(match thresholds.is_defective(detection.score) {
-            true => Verdict::Defective,
-            false => Verdict::Good,
-        })
+        Some(thresholds.verdict(detection.score, unfamiliar))
     }
 
     /// Whether an image with this distance and difference shows something else than the model's part; none where that is

@@ -63,6 +63,15 @@ impl Thresholds {
     pub fn is_defective(&self, score: f32) -> bool {
         score >= self.image
     }
+
+    /// What a score means, of an image that is said to show another part than the model's or not.
+    pub fn verdict(&self, score: f32, unfamiliar: Option<bool>) -> Verdict {
+        match unfamiliar {
+            Some(true) => Verdict::Unfamiliar,
+            _ if self.is_defective(score) => Verdict::Defective,
+            _ => Verdict::Good,
+        }
+    }
 }
 
 #[cfg(test)]

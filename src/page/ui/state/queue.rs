@@ -102,14 +102,11 @@ impl State {
         self.prediction(self.current()?)
     }
 
-    /// Whether a result means good, defective or unfamiliar.
+    /// Whether a result means good, defective or unfamiliar: [`State::verdict`] without how sure that is, which would take long
+    /// for thousands.
     pub fn kind(&self, info: &PredictionInfo) -> decision::Verdict {
         let thresholds = self.calibration().map(|own| own.thresholds()).unwrap_or_default();
-        match info.unfamiliar {
-            Some(true) => decision::Verdict::Unfamiliar,
-            _ if thresholds.is_defective(info.score) => decision::Verdict::Defective,
-            _ => decision::Verdict::Good,
-        }
+        thresholds.verdict(info.score, info.unfamiliar)
     }
 
     /// The value of the DeST map that has the hottest colour. The map has no upper end of its own: the

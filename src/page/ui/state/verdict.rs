@@ -39,13 +39,7 @@ impl Verdict {
 
     /// Good, defective or unfamiliar.
     pub fn kind(&self) -> decision::Verdict {
-        if self.unfamiliar == Some(true) {
-            decision::Verdict::Unfamiliar
-        } else if self.thresholds.is_defective(self.score) {
-            decision::Verdict::Defective
-        } else {
-            decision::Verdict::Good
-        }
+        self.thresholds.verdict(self.score, self.unfamiliar)
     }
 
     /// Whether the image is called defective.
