@@ -8,10 +8,10 @@ use super::common::open_device;
 use super::retrain::{Good, RetrainArgs};
 use super::threshold::ThresholdArgs;
 use super::train::{report, report_as, report_ready};
-use destseg_engine::config::{FEWEST_IMAGES, Preset, TrainConfig};
+use destseg_engine::config::{FEWEST_IMAGES, Method, Preset, TrainConfig};
 use destseg_engine::data::image;
 use destseg_engine::error::{count, percent};
-use destseg_engine::inspect::{Detector, Familiarity};
+use destseg_engine::inspect::{Codebook, Detector, Familiarity};
 use destseg_engine::methods;
 use destseg_engine::methods::file::ModelFile;
 use destseg_engine::train::Recalibration;
@@ -43,6 +43,10 @@ pub(super) struct Args {
     /// own.
     #[arg(long, requires = "data", conflicts_with_all = ["threshold", "promise"])]
     keep_thresholds: bool,
+    /// Also learn the codebook of good features from the good images that thresholds are not measured on, as training does: it
+    /// sees defects that the networks miss.
+    #[arg(long, requires = "data", conflicts_with_all = ["keep_thresholds", "all"])]
+    codebook: bool,
     /// The good images may show another part than the model knows: they become the part that it knows.
     #[arg(long, requires = "data")]
     new_part: bool,
@@ -179,16 +183,41 @@ async fn measure(args: &Args, data: &Path, file: &mut ModelFile) -> Result<Optio
     if args.all {
         measured.hold_out_all();
     }
+    let mut codebook = None;
+    if args.codebook {
+        (measured, codebook) = learn_codebook(file, measured, &good.name).await?;
+    }
     let thresholds = measured.calibration().await?.with_context(too_few)?;
     let familiarity = measured.familiarity().await?;
     familiarity.iter().for_each(note_kinds);
     let before = file.header.calibration.replace(thresholds);
     file.set_familiarity(familiarity);
+    if codebook.is_some() {
+        file.set_codebook(codebook);
+    }
     if let (Some(before), Some(own)) = (&before, &mut file.header.calibration) {
         keep_promise(args, before, own);
         keep_corrections(args, before, own);
     }
     Ok(Some(good.images.len()))
+}
+
+/// Measures with a codebook of the good images that are not held out.
+async fn learn_codebook(
+    file: &ModelFile,
+    measured: Recalibration,
+    data: &str,
+) -> Result<(Recalibration, Option<Codebook>)> {
+    if !matches!(file.header.method(), Method::Destseg) {
+        bail!(
+            "a codebook adds to the map of a segmentation network, which only DeSTSeg has: leave out --codebook"
+        );
+    }
+    let (measured, codebook) = measured.learn_codebook().await?;
+    if codebook.is_none() {
+        bail!("there are too few good images in {data} for a codebook: give more, or leave out --codebook");
+    }
+    Ok((measured, codebook))
 }
 
 /// Says what to know about the good images.

@@ -109,6 +109,7 @@ impl RetrainArgs {
         let model = file.header.networks().map_err(|err| err.in_file(&self.model))?;
         let recipe = file.header.training().map(|record| record.config.clone());
         let mut config = recipe.unwrap_or_else(|| TrainConfig::preset(model.preset));
+        config.codebook |= file.header.codebook.is_some();
         edit(&mut config);
         let textures = self.textures(file)?;
         let synthesiser = Synthesiser::new(config.synthesis.clone(), config.augment, textures);
@@ -149,5 +150,6 @@ pub(super) fn take(file: &mut ModelFile, trained: Trained) {
     let own_teacher = file.weights.take_prefix(prefix::TEACHER);
     file.weights = trained.weights;
     file.set_familiarity(trained.familiarity);
-    file.weights.extend(own_teacher.prefixed(prefix::TEACHER));
+    file.set_codebook(trained.codebook);
+    file.weights.extend(own_teacher);
 }

@@ -14,6 +14,7 @@
 //! | `depthwise.rs` | convolutions within each channel |
 //! | `resample.rs` | bilinear upsampling, pooling |
 //! | `compare.rs` | what teacher and student features are compared by |
+//! | `nearest.rs` | the nearest of many rows, for memory bank and codebook |
 //! | `gradient.rs` | gradients of dense convolutions, for training |
 //! | `norm.rs` | batch normalisation, there and back, for training |
 //! | `pool.rs` | memory that goes from one layer to a later one |
@@ -24,6 +25,7 @@ pub mod conv;
 pub mod dense;
 pub mod depthwise;
 pub mod gradient;
+pub mod nearest;
 pub mod norm;
 pub mod pool;
 #[cfg(test)]

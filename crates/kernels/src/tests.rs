@@ -6,6 +6,7 @@ use crate::compare::{compare, log_squares};
 use crate::conv::{Conv, Shape};
 use crate::depthwise::Depthwise;
 use crate::gradient;
+use crate::nearest::{Rows, distance};
 use crate::norm::{self, Norm};
 use crate::reference;
 use crate::resample::{Onto, bilinear, bilinear_gradient, max_pool, max_pool_gradient, mean};
@@ -218,6 +219,24 @@ proptest! {
         for (c, mean) in mean(&input).into_iter().enumerate() {
             let sum: f32 = input.data.iter().skip(c).step_by(channels).sum();
             prop_assert!((mean - sum / input.pixels() as f32).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn the_nearest_row_is_that_of_the_plain_loop(
+        // some more than are compared at once
+        rows in prop_oneof![1usize..40, 1020usize..1100],
+        length in 1usize..20,
+        seed in any::<u32>(),
+    ) {
+        let vectors = grid(seed, 5, 7, length);
+        let rows = Rows::new(values(seed ^ 1, rows * length), length);
+        let found = rows.nearest(&vectors);
+        prop_assert_eq!(found.len(), 35);
+        for (vector, (row, apart)) in vectors.data.chunks_exact(length).zip(found) {
+            let least = rows.iter().map(|row| distance(vector, row)).fold(f32::MAX, f32::min);
+            prop_assert!((apart - least).abs() < 1e-5, "{} instead of {}", apart, least);
+            prop_assert_eq!(distance(vector, rows.row(row)), apart);
         }
     }
 

@@ -80,7 +80,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
     let mut named = Vec::new();
     for (name, unit) in units {
         let own = Named {
-            id: unit.id(&hashes, args.threads)?,
+            id: unit.id(&hashes)?,
             name,
         };
         store.put(&own.unit(), serde_json::to_vec(&unit)?)?;

@@ -20,11 +20,12 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// The hash of data, settings, seed and version. Where the data lie does not count.
+    /// The hash of data, settings, seed and version. Where the data lie does not count, nor does the number of threads:
+    /// models do not depend on it.
     ///
     /// # Errors
     /// If data cannot be read.
-    pub(super) fn id(&self, hashes: &Hashes, threads: usize) -> Result<String> {
+    pub(super) fn id(&self, hashes: &Hashes) -> Result<String> {
         let identity = match self {
             Self::Train(run) => {
                 let mut flags = run.train.clone();
@@ -34,7 +35,7 @@ impl Unit {
                 }
                 let foreign = run.foreign.iter().map(|data| hashes.of(data));
                 serde_json::to_vec(&(
-                    (VERSION, threads, hashes.of(&run.data)?, run.seed, flags),
+                    (VERSION, hashes.of(&run.data)?, run.seed, flags),
                     run.teacher.as_deref().map(|path| hashes.of(path)).transpose()?,
                     &run.split,
                     foreign.collect::<Result<Vec<String>>>()?,

@@ -168,7 +168,7 @@ struct Made {
 impl StoredUnit<'_> {
     fn finish(&self, child: &Child<'_>) -> Result<String> {
         let unit: Unit = read(self.store, &self.named.unit())?;
-        if unit.id(self.hashes, self.threads)? != self.named.id {
+        if unit.id(self.hashes)? != self.named.id {
             bail!("its data have changed since it was planned: plan again");
         }
         let place = Scratch::new(self.scratch, &self.named.id)?;

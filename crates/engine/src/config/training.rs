@@ -94,6 +94,9 @@ pub struct TrainConfig {
     pub focal_gamma: f64,
     /// Share of the good images held out for calibration.
     pub held_out: f64,
+    /// Whether the finished model compares features with a codebook of good ones, too. Files of version 0.1 lack the field.
+    #[serde(default)]
+    pub codebook: bool,
     /// The anomaly generator.
     pub synthesis: SynthesisConfig,
     /// Variation of the good images.
@@ -133,6 +136,7 @@ impl TrainConfig {
             select_every: 0,
             focal_gamma: 4.0,
             held_out: 0.1,
+            codebook: true,
             synthesis: SynthesisConfig::preset(preset),
             augment: AugmentConfig::preset(preset),
         };
@@ -144,6 +148,7 @@ impl TrainConfig {
                 weight_decay: 1e-4,
                 cosine_reduction: Reduction::Sum,
                 held_out: 0.0,
+                codebook: false,
                 student: StageConfig {
                     steps: 1000,
                     learning_rate: 0.4,

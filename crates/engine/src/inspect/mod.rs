@@ -1,6 +1,8 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
+pub(crate) mod codebook;
 pub(crate) mod familiarity;
+mod good;
 mod remember;
 
 use std::fmt;
@@ -20,9 +22,10 @@ use crate::verdict::difference::Difference;
 use crate::verdict::memory::Memory;
 use crate::{Error, Result};
 
-use familiarity::Appearance;
-pub(crate) use familiarity::cells;
+pub use codebook::{Codebook, CodebookRecord, PREFIX as CODEBOOK_PREFIX};
+use familiarity::{Appearance, cells};
 pub use familiarity::{AppearanceRecord, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
+pub use good::Learned;
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub struct Detector {
     method: Method,
     calibration: Option<Calibration>,
     familiarity: Option<Familiarity>,
+    codebook: Option<Codebook>,
     /// What the model was trained from.
     files: Option<FileFacts>,
     /// What the calibration's corrections left behind.
@@ -83,8 +87,8 @@ pub(crate) struct ViewMaps {
     pub(crate) levels: [AnomalyMap; 3],
     /// The image score, where the network computes it itself.
     pub(crate) score: Option<f32>,
-    /// What [`cells`] gives for the teacher's normalised features.
-    pub(crate) cells: Grid,
+    /// The teacher's normalised features at the middle and the coarse level.
+    pub(crate) features: [Grid; 2],
 }
 
 /// What the model says about one image.
@@ -138,6 +142,7 @@ impl Detector {
             memory: remembered(calibration.as_ref()),
             calibration,
             familiarity: None,
+            codebook: None,
             files: None,
             tile: settings.side,
             settings,
@@ -148,6 +153,12 @@ impl Detector {
     #[must_use]
     pub(crate) fn with_familiarity(self, familiarity: Option<Familiarity>) -> Self {
         Self { familiarity, ..self }
+    }
+
+    /// The same with a codebook of good features, which changes the segmentation network's map.
+    #[must_use]
+    pub(crate) fn with_codebook(self, codebook: Option<Codebook>) -> Self {
+        Self { codebook, ..self }
     }
 
     /// The same with what the model was trained from.
@@ -356,7 +367,12 @@ impl Detector {
         Ok(self.with_distance(self.detect_view(pixels).await?))
     }
 
-    /// The same without the distance from the good images, which is that of all views together.
+    /// The teacher's normalised features of such pixels at the middle and the coarse level.
+    async fn teacher_features(&self, pixels: &[f32]) -> Result<[Grid; 2]> {
+        Ok(self.network.maps(&self.grid(pixels)).await?.features)
+    }
+
+    /// The same as [`Self::detect_pixels`] without the distance from the good images, which is that of all views together.
     async fn detect_view(&self, pixels: &[f32]) -> Result<Detection> {
         let side = self.settings.side;
         let ViewMaps {
@@ -364,7 +380,7 @@ impl Detector {
             dest,
             levels,
             score,
-            cells,
+            features,
         } = self.network.maps(&self.grid(pixels)).await?;
         let dest = dest.resize(side, side);
         let dest_score = score.unwrap_or_else(|| self.score(&dest));
@@ -377,12 +393,12 @@ impl Detector {
             levels,
             distance: None,
             difference: None,
-            cells,
+            cells: cells(&features[0], &features[1]),
             appearance: Appearance::of(pixels, side),
             logits: Vec::new(),
         };
         Ok(match segmentation {
-            Some(map) => self.with_segmentation(plain, &map),
+            Some(map) => self.with_segmentation(plain, map, &features),
             None => plain,
         })
     }

@@ -84,18 +84,27 @@ impl Detector {
         (top..top + size).any(|y| row(y).is_some_and(|pixels| pixels.contains(&true)))
     }
 
-    /// A view's detection with the segmentation network's map, which the memory changes.
-    pub(super) fn with_segmentation(&self, plain: Detection, map: &AnomalyMap) -> Detection {
+    /// A view's detection with the segmentation network's map, which codebook and memory change.
+    pub(super) fn with_segmentation(
+        &self,
+        plain: Detection,
+        network: AnomalyMap,
+        features: &[Grid; 2],
+    ) -> Detection {
         let side = self.settings.side;
+        let shifts = self.codebook.as_ref().and_then(|own| own.shifts(features));
+        let map = shifts
+            .and_then(|shifts| shifted(&network, &shifts))
+            .unwrap_or(network);
         let enlarge = |map: &AnomalyMap| map.enlarge(self.settings.upsampling, side, side);
-        let own = enlarge(map);
+        let own = enlarge(&map);
         let plain_score = self.score(&own);
-        let changed = self.remembering(map, &plain.cells).map(|map| enlarge(&map));
+        let changed = self.remembering(&map, &plain.cells).map(|map| enlarge(&map));
         Detection {
             score: changed.as_ref().map_or(plain_score, |map| self.score(map)),
             plain_score,
             segmentation: Some(changed.unwrap_or(own)),
-            logits: highest_logits(map, &plain.cells),
+            logits: highest_logits(&map, &plain.cells),
             ..plain
         }
     }
@@ -104,12 +113,17 @@ impl Detector {
     fn remembering(&self, map: &AnomalyMap, cells: &Grid) -> Option<AnomalyMap> {
         let familiarity = self.familiarity.as_ref().filter(|_| !self.memory.is_empty())?;
         let shifts = shifts(&self.memory, cells, |cell| familiarity.whiten(cell))?;
-        let shifts = shifts.resize(map.width(), map.height());
-        let scale = Scale::Probability;
-        let both = map.values().iter().zip(shifts.values());
-        let values = both.map(|(&value, shift)| scale.score(scale.normal(value) + shift));
-        AnomalyMap::new(map.width(), map.height(), values.collect())
+        shifted(map, &shifts)
     }
+}
+
+/// A map of probabilities whose logits get these amounts, which are resized to its size.
+fn shifted(map: &AnomalyMap, shifts: &AnomalyMap) -> Option<AnomalyMap> {
+    let shifts = shifts.resize(map.width(), map.height());
+    let scale = Scale::Probability;
+    let both = map.values().iter().zip(shifts.values());
+    let values = both.map(|(&value, shift)| scale.score(scale.normal(value) + shift));
+    AnomalyMap::new(map.width(), map.height(), values.collect())
 }
 
 /// What a memory adds to the logit of each cell; none where it adds nothing.

@@ -14,7 +14,9 @@ use crate::data::facts::FileFacts;
 use crate::data::image::is_image;
 use crate::files::storage::Precision;
 use crate::files::teacher;
-use crate::inspect::{FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord};
+use crate::inspect::{
+    CODEBOOK_PREFIX, Codebook, CodebookRecord, FAMILIARITY_PREFIX, Familiarity, FamiliarityRecord,
+};
 use crate::train::{Measuring, Trained};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -56,6 +58,8 @@ const FEATURES: [Feature; 2] = [
 
 /// The feature of files with a record of the good images' features.
 const FAMILIARITY: &str = "familiarity";
+/// The feature of files with a codebook of good features.
+const CODEBOOK: &str = "codebook";
 /// The feature of files that remember how corrected images look.
 const MEMORY: &str = "memory";
 
@@ -76,6 +80,8 @@ pub struct ModelHeader {
     pub calibration: Option<Calibration>,
     /// The record of the good images' features, if there is one; its tensors are among the weights.
     pub familiarity: Option<FamiliarityRecord>,
+    /// The record of the codebook, if there is one; its tensors are among the weights.
+    pub codebook: Option<CodebookRecord>,
 }
 
 /// The part of a header that depends on the method.
@@ -145,6 +151,8 @@ struct RawHeader {
     calibration: Option<Calibration>,
     #[serde(default)]
     familiarity: Option<FamiliarityRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codebook: Option<CodebookRecord>,
 }
 
 impl TryFrom<RawHeader> for ModelHeader {
@@ -156,7 +164,8 @@ impl TryFrom<RawHeader> for ModelHeader {
                 .map_err(|err| Error::Model(format!("the model's header cannot be read: {err}")))
         }
         let known = |name: &String| {
-            [FAMILIARITY, MEMORY].contains(&&**name) || FEATURES.iter().any(|(known, _)| known == name)
+            [FAMILIARITY, MEMORY, CODEBOOK].contains(&&**name)
+                || FEATURES.iter().any(|(known, _)| known == name)
         };
         if let Some(unknown) = raw.features.iter().find(|name| !known(name)) {
             return Err(Error::Model(format!(
@@ -198,6 +207,7 @@ impl TryFrom<RawHeader> for ModelHeader {
             body,
             calibration: raw.calibration,
             familiarity: raw.familiarity,
+            codebook: raw.codebook,
         })
     }
 }
@@ -221,6 +231,9 @@ impl From<ModelHeader> for RawHeader {
         if header.familiarity.is_some() {
             features.push(FAMILIARITY.to_owned());
         }
+        if header.codebook.is_some() {
+            features.push(CODEBOOK.to_owned());
+        }
         if header.calibration.as_ref().is_some_and(Calibration::remembers) {
             features.push(MEMORY.to_owned());
         }
@@ -234,6 +247,7 @@ impl From<ModelHeader> for RawHeader {
             training,
             calibration: header.calibration,
             familiarity: header.familiarity,
+            codebook: header.codebook,
         }
     }
 }
@@ -247,6 +261,7 @@ impl ModelHeader {
             body,
             calibration: None,
             familiarity: None,
+            codebook: None,
         }
     }
 
@@ -437,10 +452,13 @@ impl ModelFile {
         };
         let kind = header.teacher();
         let own = weights.take_prefix(prefix::TEACHER);
-        let familiarity = match header.familiarity {
-            Some(_) => weights.take_prefix(FAMILIARITY_PREFIX),
-            None => Weights::default(),
-        };
+        let mut records = Weights::default();
+        if header.familiarity.is_some() {
+            records.extend(weights.take_prefix(FAMILIARITY_PREFIX));
+        }
+        if header.codebook.is_some() {
+            records.extend(weights.take_prefix(CODEBOOK_PREFIX));
+        }
         match &header.body {
             Body::Networks { config, .. } => arch::tensors(config).check(&weights, "").map_err(unfit)?,
             Body::Bank { .. } => drop(patchcore::bank(&weights)?),
@@ -452,9 +470,10 @@ impl ModelFile {
         if !own.is_empty() {
             weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);
         }
-        weights.extend(familiarity);
+        weights.extend(records);
         let file = Self { header, weights };
         file.familiarity()?;
+        file.codebook()?;
         Ok(file)
     }
 
@@ -469,6 +488,7 @@ impl ModelFile {
         };
         let mut file = Self::new(header, trained.weights)?;
         file.set_familiarity(trained.familiarity);
+        file.set_codebook(trained.codebook);
         Ok(file)
     }
 
@@ -494,6 +514,25 @@ impl ModelFile {
         self.header.familiarity = familiarity.as_ref().map(|own| own.record().clone());
         self.weights
             .extend(familiarity.map_or_else(Weights::default, |own| own.weights()));
+    }
+
+    /// The codebook of good features, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a missing or misshapen tensor.
+    pub fn codebook(&self) -> Result<Option<Codebook>> {
+        let record = self.header.codebook.as_ref();
+        record
+            .map(|record| Codebook::from_file(record, &self.weights, self.header.teacher()))
+            .transpose()
+    }
+
+    /// Replaces the codebook of good features.
+    pub fn set_codebook(&mut self, codebook: Option<Codebook>) {
+        let _old = self.weights.take_prefix(CODEBOOK_PREFIX);
+        self.header.codebook = codebook.as_ref().map(Codebook::record);
+        self.weights
+            .extend(codebook.map_or_else(Weights::default, |own| own.weights()));
     }
 
     /// Parses a model file.

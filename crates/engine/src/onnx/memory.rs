@@ -7,8 +7,13 @@ use crate::verdict::memory::{APART, Memory, RAISE, WIDTH};
 
 /// A segmentation network's maps of probabilities, `[batch, map, map]`, with what the memory adds to their logits.
 pub(super) fn remembering(b: &mut Builder, memory: &Memory, cells: &Cells, maps: &str, map: usize) -> Name {
-    let side = cells.side;
     let parts = [good(b, memory, cells), defective(b, memory, cells)];
+    let parts: Vec<Name> = parts.into_iter().flatten().collect();
+    shifted(b, (maps, map), &parts, cells.side)
+}
+
+/// Maps of probabilities, `[batch, map, map]`, whose logits get these amounts, `side` along each side.
+pub(super) fn shifted(b: &mut Builder, (maps, map): (&str, usize), amounts: &[Name], side: usize) -> Name {
     let mut changed = maps.to_owned();
     let (low, high) = (b.number(LEAST), b.number(1.0 - LEAST));
     let one = b.number(1.0);
@@ -16,9 +21,9 @@ pub(super) fn remembering(b: &mut Builder, memory: &Memory, cells: &Cells, maps:
     let rest = b.op("Sub", [&one, &inside]);
     let odds = b.op("Div", [&inside, &rest]);
     let mut logits = b.op("Log", [&odds]);
-    for shift in parts.into_iter().flatten() {
-        let shift = b.reshape(&shift, &[-1, side as i64, side as i64]);
-        let shift = b.scaled_map("memory_size", &shift, side, |line| line.resize(map, 1));
+    for shift in amounts {
+        let shift = b.reshape(shift, &[-1, side as i64, side as i64]);
+        let shift = b.scaled_map("size_of_maps", &shift, side, |line| line.resize(map, 1));
         logits = b.op("Add", [&logits, &shift]);
         changed = b.op("Sigmoid", [&logits]);
     }

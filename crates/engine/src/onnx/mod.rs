@@ -4,6 +4,7 @@
 //! from the same constants that the engine computes with. `tests/onnx.rs` compares both.
 
 mod builder;
+mod codebook;
 mod decision;
 mod familiarity;
 mod map;
@@ -139,7 +140,10 @@ fn network_maps(
     let found = network::student_teacher(b, config, &file.weights, image, features)?;
     let squeezed = |b: &mut Builder, map: &str| b.reshape(map, &[-1, fine as i64, fine as i64]);
     if let Some(map) = &found.segmentation {
-        let map = squeezed(b, map);
+        let mut map = squeezed(b, map);
+        if let Some(record) = &file.header.codebook {
+            map = codebook::compared(b, (record, &file.weights), features, side / 8, (&map, fine))?;
+        }
         let map = remembering(b, file, cells, map, fine);
         let upsampling = InputSettings::of(config).upsampling;
         return Ok(b.scaled_map("enlarging", &map, fine, |line| line.enlarge(upsampling, side, 1)));

@@ -92,12 +92,12 @@ fn mean_3x3(b: &mut Builder, x: &str) -> Name {
 }
 
 /// Rows of the bank by their numbers.
-fn row(b: &mut Builder, bank: &str, numbers: &str) -> Name {
+pub(super) fn row(b: &mut Builder, bank: &str, numbers: &str) -> Name {
     b.node("Gather", [bank, numbers], vec![int("axis", 0)])
 }
 
 /// The distances of vectors along an axis.
-fn distance(b: &mut Builder, x: &str, y: &str, axis: i64) -> Name {
+pub(super) fn distance(b: &mut Builder, x: &str, y: &str, axis: i64) -> Name {
     let apart = b.op("Sub", [x, y]);
     let squares = b.reduce("ReduceSumSquare", &apart, axis, false);
     b.op("Sqrt", [&squares])

@@ -37,7 +37,8 @@ use crate::config::{AnomalyKind, AugmentConfig, SynthesisConfig};
 use crate::data::image::{Rgb, RgbImage, rotate, to_f32};
 use camera::Camera;
 use canvas::Canvas;
-use random::{below, uniform};
+pub(crate) use random::below;
+use random::uniform;
 use source::Drawn;
 
 /// Colour of the corners that a rotated image leaves empty.

@@ -24,7 +24,7 @@ use crate::config::{Distance, FEWEST_IMAGES, ModelConfig, TrainConfig};
 use crate::data::image::{self, RgbImage};
 use crate::error::count;
 use crate::files::storage::Precision;
-use crate::inspect::{Detector, Familiarity, FamiliarityRecord};
+use crate::inspect::{Codebook, Detector, Familiarity, FamiliarityRecord, Learned};
 use crate::synthesis::{Sample, Synthesiser};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -64,6 +64,8 @@ pub struct Trainer {
     corrected: Vec<CorrectedImage>,
     /// How the file will hold the weights, unless [`Self::finish`] is told.
     precision: Precision,
+    /// That of the finished model.
+    codebook: Option<Codebook>,
 }
 
 /// What a training gives.
@@ -75,6 +77,8 @@ pub struct Trained {
     pub calibration: Option<Calibration>,
     /// The record of the good images' features, if there were enough.
     pub familiarity: Option<Familiarity>,
+    /// The codebook of good features, if the settings have one and there were enough images.
+    pub codebook: Option<Codebook>,
 }
 
 impl Trained {
@@ -157,6 +161,7 @@ impl Trainer {
             best: None,
             corrected: Vec::new(),
             precision: Precision::default(),
+            codebook: None,
         })
     }
 
@@ -268,10 +273,18 @@ impl Trainer {
         let precision = precision.into().unwrap_or(self.precision);
         let weights = self.finite_weights().await?.rounded(precision)?;
         self.start_from(&weights)?;
-        let detector = self.detector()?;
+        self.codebook = None;
+        let trained_on = if self.config.codebook {
+            self.images.len()
+        } else {
+            0
+        };
+        let learned = Learned::of(&self.detector()?, self.good_images(), trained_on).await?;
+        self.codebook.clone_from(&learned.codebook);
         Ok(Trained {
-            calibration: self.calibrate(&detector).await?,
-            familiarity: Familiarity::learn(&detector, self.good_images()).await?,
+            calibration: self.calibrate(&self.detector()?).await?,
+            familiarity: learned.familiarity,
+            codebook: learned.codebook,
             weights,
         })
     }
@@ -292,12 +305,13 @@ impl Trainer {
         Ok((RgbImage::clone(image), sample))
     }
 
-    /// The network as it is now, ready to look at images.
+    /// The network as it is now, ready to look at images; once the training has ended, with its codebook.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub fn detector(&self) -> Result<Detector> {
-        self.networks.detector(&self.model_config)
+        let detector = self.networks.detector(&self.model_config)?;
+        Ok(detector.with_codebook(self.codebook.clone()))
     }
 
     /// The images trained on or held out whose score is at or above the calibrated threshold, worst

@@ -8,7 +8,7 @@ use super::hold_out;
 use crate::Result;
 use crate::config::{AugmentConfig, SynthesisConfig};
 use crate::data::image::RgbImage;
-use crate::inspect::{Detector, Familiarity};
+use crate::inspect::{Codebook, Detector, Familiarity, Learned};
 use crate::synthesis::{Synthesiser, TextureSource};
 use crate::verdict::calibration::Calibration;
 
@@ -94,7 +94,20 @@ impl Recalibration {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device was lost.
     pub async fn familiarity(&self) -> Result<Option<Familiarity>> {
-        Familiarity::learn(&self.detector, self.good_images()).await
+        Ok(Learned::of(&self.detector, self.good_images(), 0)
+            .await?
+            .familiarity)
+    }
+
+    /// Learns the codebook anew from the good images that are not held out, and measures with it; none if they are too few.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device was lost.
+    pub async fn learn_codebook(mut self) -> Result<(Self, Option<Codebook>)> {
+        let others = self.images.len() - self.held_out;
+        let learned = Learned::of(&self.detector, self.good_images(), others).await?;
+        self.detector = self.detector.with_codebook(learned.codebook.clone());
+        Ok((self, learned.codebook))
     }
 
     /// Thresholds from the held-out images; none if none were held out.

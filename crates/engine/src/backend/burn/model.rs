@@ -12,7 +12,7 @@ use crate::arch::weights::Weights;
 use crate::arch::{self, narrow_before_resizing, prefix};
 use crate::config::ModelConfig;
 use crate::data::map::AnomalyMap;
-use crate::inspect::{Network, Pending, ViewMaps, cells, not_numbers};
+use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
 use crate::{Error, Result};
 
 /// A network for inference and its tensors: batch normalisation is folded.
@@ -285,6 +285,6 @@ async fn read_maps(output: Output) -> Result<ViewMaps> {
         dest: map(next()?)?,
         levels: [map(next()?)?, map(next()?)?, map(next()?)?],
         score: None,
-        cells: cells(&next()?, &next()?),
+        features: [next()?, next()?],
     })
 }

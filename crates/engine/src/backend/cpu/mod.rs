@@ -11,7 +11,7 @@ mod tests;
 mod training;
 pub(crate) mod weights;
 
-pub(crate) use model::teacher_cells;
+pub(crate) use model::unit_vectors;
 pub use model::{CpuModel, CpuTeacher, Maps};
 pub use optimiser::Optimiser;
 pub use part::Part;

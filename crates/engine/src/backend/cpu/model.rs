@@ -15,7 +15,7 @@ use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
 use crate::config::{ModelConfig, TeacherKind};
 use crate::data::map::AnomalyMap;
-use crate::inspect::{Network, Pending, ViewMaps, cells, not_numbers};
+use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
 
 /// The frozen teacher, which trainings need alone.
 #[derive(Debug)]
@@ -65,8 +65,8 @@ pub struct Maps {
     pub dest: Grid,
     /// The levels' distances, each at its own size.
     pub levels: [Grid; 3],
-    /// The teacher's normalised features, averaged.
-    pub(crate) cells: Grid,
+    /// The teacher's normalised features at the middle and the coarse level.
+    pub(crate) features: [Grid; 2],
 }
 
 impl CpuModel {
@@ -100,7 +100,7 @@ impl CpuModel {
     /// All maps of an image that is normalised for the teacher.
     pub fn run(&self, image: &Grid) -> Maps {
         let teacher = self.teacher.run(image);
-        let cells = teacher_cells(&teacher);
+        let features = unit_vectors(&teacher);
         let (levels, fusion_input) = self.compare_levels(teacher, self.student(image));
         let segmentation = self.segmentation.as_ref().map(|network| {
             let inputs: Vec<&Grid> = fusion_input.iter().collect();
@@ -114,7 +114,7 @@ impl CpuModel {
             segmentation,
             dest: dest(&levels),
             levels,
-            cells,
+            features,
         }
     }
 
@@ -192,7 +192,7 @@ impl Maps {
             dest: map(self.dest)?,
             levels: [map(fine)?, map(middle)?, map(coarse)?],
             score: None,
-            cells: self.cells,
+            features: self.features,
         })
     }
 }
@@ -212,12 +212,11 @@ fn levels(grids: Vec<Grid>) -> [Grid; 3] {
     std::array::from_fn(|_| grids.next().unwrap_or_default())
 }
 
-/// The cells of the teacher's features, as they come from the network.
-pub(crate) fn teacher_cells([_, middle, coarse]: &[Grid; 3]) -> Grid {
+/// The teacher's features at the middle and the coarse level, every vector of length 1.
+pub(crate) fn unit_vectors([_, middle, coarse]: &[Grid; 3]) -> [Grid; 2] {
     let mut levels = [middle.clone(), coarse.clone()];
     levels.iter_mut().for_each(normalise);
-    let [middle, coarse] = levels;
-    cells(&middle, &coarse)
+    levels
 }
 
 /// Scales every vector to length 1.

@@ -5,6 +5,8 @@
 //! sharp where all parts lie in the same way and blurred where they do not, so how far the good images are from it says
 //! what another framing is. Not in the paper; `docs/notebook/familiarity.md` has the measurements.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::moments::Moments;
@@ -121,9 +123,10 @@ pub(super) struct Template {
 
 impl Template {
     /// From the good images; they are at least two.
-    pub(super) fn of(images: &[Appearance]) -> Self {
+    pub(super) fn of(images: &[impl Borrow<Appearance>]) -> Self {
+        let images: Vec<&Appearance> = images.iter().map(Borrow::borrow).collect();
         let mut sum = vec![0.0; PIXELS];
-        for image in images {
+        for image in &images {
             sum.iter_mut()
                 .zip(&image.brightness)
                 .for_each(|(sum, value)| *sum += value);
@@ -133,7 +136,7 @@ impl Template {
         // each good image is compared with the others
         let mut framing = Moments::new(1);
         let mut better = [(); 3].map(|()| Moments::new(1));
-        for image in images {
+        for image in &images {
             let others = sum.iter().zip(&image.brightness);
             let others: Vec<f32> = others.map(|(sum, own)| (sum - own) / (count - 1.0)).collect();
             let own = fit(&image.brightness, &others);

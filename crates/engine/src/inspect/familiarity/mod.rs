@@ -10,9 +10,9 @@ mod cells;
 mod gaussian;
 mod kinds;
 
+use std::borrow::Borrow;
+
 use destseg_kernels::Grid;
-use rand::SeedableRng as _;
-use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use appearance::Appearance;
@@ -21,12 +21,9 @@ use appearance::{PIXELS, Template};
 pub(crate) use cells::cells;
 use gaussian::Gaussian;
 
-use super::Detector;
+use super::good::GoodImage;
 use crate::arch::weights::{Array, Weights};
-use crate::config::AugmentConfig;
-use crate::data::image::{self, RgbImage};
 use crate::data::moments::Moments;
-use crate::synthesis::vary;
 use crate::verdict::calibration::Calibration;
 use crate::verdict::difference::Difference;
 use crate::{Error, Result};
@@ -48,8 +45,6 @@ const REACH: f32 = 1.5;
 const REACH_OF_OTHER_VIEWS: f32 = 4.0;
 /// Parts of the good images that are left out in turn, so that each has a distance to others.
 const FOLDS: usize = 4;
-/// Good images that are looked at; more say hardly more.
-const MOST_IMAGES: usize = 100;
 
 /// What a model file keeps about the features of good images.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,29 +114,13 @@ impl FamiliarityRecord {
 }
 
 impl Familiarity {
-    /// Learns from good images of the model's input size; of very many a part is looked at. None if they are too few.
+    /// Learns from good images. None if they are too few.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device was lost, [`Error::Training`] for features that are not numbers.
-    pub async fn learn<'a>(
-        detector: &Detector,
-        images: impl IntoIterator<Item = &'a RgbImage>,
-    ) -> Result<Option<Self>> {
-        let images: Vec<&RgbImage> = images.into_iter().collect();
-        let every = images.len().div_ceil(MOST_IMAGES).max(1);
-        let mut cells = Vec::new();
-        let mut appearances = Vec::new();
-        for (seed, image) in (0..).zip(images.into_iter().step_by(every)) {
-            // the part stays familiar where another camera setting or program saved the photo
-            let mut rng = Pcg64::seed_from_u64(seed);
-            let other = vary(image, &AugmentConfig::ANOTHER_CAMERA, &mut rng);
-            let mut pair = [Grid::default(), Grid::default()];
-            for (cells, image) in pair.iter_mut().zip([image, &other]) {
-                *cells = detector.detect_pixels(&image::to_f32(image)).await?.cells;
-            }
-            cells.push(pair);
-            appearances.push(Appearance::of(&image::to_f32(image), image.width() as usize));
-        }
+    /// [`Error::Training`] for features that are not numbers.
+    pub(super) fn learn(images: &[GoodImage]) -> Result<Option<Self>> {
+        let cells: Vec<&[Grid; 2]> = images.iter().map(|own| &own.cells).collect();
+        let appearances: Vec<&Appearance> = images.iter().map(|own| &own.appearance).collect();
         Ok(Self::of(&cells)?.map(|own| own.with_template(Template::of(&appearances))))
     }
 
@@ -152,7 +131,8 @@ impl Familiarity {
     }
 
     /// From the cells of good images, each followed by those of a variation.
-    fn of(images: &[[Grid; 2]]) -> Result<Option<Self>> {
+    fn of(images: &[impl Borrow<[Grid; 2]>]) -> Result<Option<Self>> {
+        let images: Vec<&[Grid; 2]> = images.iter().map(Borrow::borrow).collect();
         let channels = images.first().map_or(0, |[cells, _]| cells.channels);
         if images.len() < FOLDS || channels == 0 {
             return Ok(None);
@@ -160,7 +140,7 @@ impl Familiarity {
         let fail = || Error::Training("the teacher's features of the good images are not numbers".into());
         let mut folds = vec![Moments::new(channels); FOLDS];
         for (place, pair) in images.iter().enumerate() {
-            for cells in pair {
+            for cells in *pair {
                 folds[place % FOLDS].add(cells.data.iter().copied());
             }
         }

@@ -48,5 +48,7 @@ pub(super) fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Dev
     };
     let calibration = file.header.calibration.clone();
     let detector = Detector::new(network, InputSettings::of(config), config.method, calibration);
-    Ok(detector.with_familiarity(file.familiarity()?))
+    Ok(detector
+        .with_familiarity(file.familiarity()?)
+        .with_codebook(file.codebook()?))
 }

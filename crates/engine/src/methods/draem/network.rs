@@ -4,7 +4,7 @@ use destseg_kernels::Grid;
 
 use crate::arch;
 use crate::arch::weights::Weights;
-use crate::backend::cpu::{CpuTeacher, teacher_cells};
+use crate::backend::cpu::{CpuTeacher, unit_vectors};
 use crate::backend::device::Device;
 use crate::backend::network::FrozenNetwork;
 use crate::config::TeacherKind;
@@ -77,7 +77,7 @@ impl Draem {
             dest: map(pixels.map(error).collect())?,
             levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
             score: None,
-            cells: teacher_cells(&self.teacher.run(&normalised)),
+            features: unit_vectors(&self.teacher.run(&normalised)),
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::data::image::RgbImage;
 use crate::data::preprocess;
 use crate::error::count;
 use crate::files::storage::Precision;
-use crate::inspect::{Familiarity, Pending};
+use crate::inspect::{Learned, Pending};
 use crate::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
 use crate::methods::{Material, Progress, Training, read_settings};
 use crate::synthesis::Synthesiser;
@@ -163,7 +163,7 @@ impl Run {
             file.header.calibration = Some(calibration.await?);
         }
         let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
-        file.set_familiarity(Familiarity::learn(&detector, good).await?);
+        file.set_familiarity(Learned::of(&detector, good, 0).await?.familiarity);
         Ok(file)
     }
 }

@@ -1,19 +1,16 @@
 //! The search for the nearest patches of the memory bank.
 
-use destseg_kernels::compare::products;
-use destseg_kernels::conv::{Conv, Shape};
+use destseg_kernels::Grid;
+use destseg_kernels::nearest::{Rows, distance};
 use destseg_kernels::resample::{Onto, bilinear};
-use destseg_kernels::{Finish, Grid};
 
 use super::{BankConfig, gaussian};
 use crate::arch::weights::Array;
-use crate::backend::cpu::{CpuTeacher, teacher_cells};
+use crate::backend::cpu::{CpuTeacher, unit_vectors};
 use crate::data::map::AnomalyMap;
 use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
 use crate::{Error, Result};
 
-/// Patches of the bank that are compared at once: bounds the matrix of distances.
-const CHUNK: usize = 1024;
 /// Standard deviation of the smoothing of maps in pixels of the input.
 const SIGMA: f32 = 4.0;
 
@@ -61,11 +58,7 @@ fn mean_3x3(grid: &Grid) -> Grid {
 #[derive(Debug)]
 pub struct PatchCore {
     teacher: CpuTeacher,
-    /// Row by row.
-    bank: Vec<f32>,
-    dimensions: usize,
-    /// Parts of the bank as 1x1 convolutions: the product with each patch, less half the patch's squared length.
-    chunks: Vec<Conv>,
+    bank: Rows,
     neighbours: usize,
     side: usize,
 }
@@ -92,23 +85,9 @@ impl PatchCore {
         if rows == 0 || width != dimensions || bank.data.len() != rows * width {
             return Err(misshapen(&bank, dimensions));
         }
-        let chunk = |values: &[f32]| {
-            let half = |patch: &[f32]| -0.5 * products(patch, patch)[0];
-            let shape = Shape {
-                inputs: dimensions,
-                outputs: values.len() / dimensions,
-                kernel: 1,
-                stride: 1,
-                dilation: 1,
-                padding: [0, 0],
-            };
-            Conv::new(shape, values, values.chunks_exact(dimensions).map(half).collect())
-        };
         Ok(Self {
             teacher,
-            chunks: bank.data.chunks(CHUNK * dimensions).map(chunk).collect(),
-            bank: bank.data,
-            dimensions,
+            bank: Rows::new(bank.data, dimensions),
             neighbours: config.neighbours,
             side: config.input_size,
         })
@@ -116,7 +95,7 @@ impl PatchCore {
 
     /// How many patches the bank has.
     pub fn len(&self) -> usize {
-        self.bank.len() / self.dimensions
+        self.bank.len()
     }
 
     /// Whether the bank is empty; never, as [`Self::new`] refuses that.
@@ -134,30 +113,12 @@ impl PatchCore {
 
     fn score_features(&self, features: &[Grid; 3]) -> Result<PatchScores> {
         let patches = patches(features);
-        let mut nearest = vec![(f32::NEG_INFINITY, 0); patches.pixels()];
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            // half the squared distance without what is the same for all, negative
-            let mut closeness = Grid::zeros(patches.height, patches.width, chunk.outputs());
-            chunk.run(&patches, (&mut closeness).into(), Finish::default());
-            let rows = closeness.data.chunks_exact(chunk.outputs());
-            for (best, row) in nearest.iter_mut().zip(rows) {
-                for (at, &value) in row.iter().enumerate() {
-                    if value > best.0 {
-                        *best = (value, number * CHUNK + at);
-                    }
-                }
-            }
-        }
-        // differences of large products lose digits, so the nearest distance is computed again
-        let rows = || patches.data.chunks_exact(self.dimensions);
-        let distances: Vec<f32> = rows()
-            .zip(&nearest)
-            .map(|(patch, &(_, row))| distance(patch, self.row(row)))
-            .collect();
+        let nearest = self.bank.nearest(&patches);
+        let distances: Vec<f32> = nearest.iter().map(|&(_, distance)| distance).collect();
         let worst = (0..distances.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]));
         let score = worst.map_or(0.0, |worst| {
-            let patch = &patches.data[worst * self.dimensions..][..self.dimensions];
-            self.weight(patch, nearest[worst].1) * distances[worst]
+            let patch = &patches.data[worst * patches.channels..][..patches.channels];
+            self.weight(patch, nearest[worst].0) * distances[worst]
         });
         let patches = AnomalyMap::new(patches.width, patches.height, distances).ok_or_else(not_numbers)?;
         Ok(PatchScores { patches, score })
@@ -168,16 +129,9 @@ impl PatchCore {
         smooth(patches, [self.side; 2])
     }
 
-    fn row(&self, row: usize) -> &[f32] {
-        &self.bank[row * self.dimensions..][..self.dimensions]
-    }
-
     /// What the distance of a patch counts in the image score, in [0, 1].
     pub fn weight_of(&self, patch: &[f32]) -> f32 {
-        let distances = self
-            .bank
-            .chunks_exact(self.dimensions)
-            .map(|row| distance(patch, row));
+        let distances = self.bank.iter().map(|row| distance(patch, row));
         let nearest = distances.zip(0..).min_by(|a, b| a.0.total_cmp(&b.0));
         nearest.map_or(1.0, |(_, row)| self.weight(patch, row))
     }
@@ -189,15 +143,15 @@ impl PatchCore {
             return 1.0;
         }
         let neighbours = self.neighbourhood(nearest);
-        1.0 - soften(neighbours.map(|row| distance(patch, self.row(row))))
+        1.0 - soften(neighbours.map(|row| distance(patch, self.bank.row(row))))
     }
 
     /// The rows of the bank nearest to one of them, itself first.
     fn neighbourhood(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
-        let own = self.row(row);
+        let own = self.bank.row(row);
         let mut rows: Vec<(f32, usize)> = self
             .bank
-            .chunks_exact(self.dimensions)
+            .iter()
             .map(|other| distance(own, other))
             .zip(0..)
             .collect();
@@ -222,7 +176,7 @@ impl Network for PatchCore {
                 dest: self.smooth(&found.patches),
                 levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
                 score: Some(found.score),
-                cells: teacher_cells(&features),
+                features: unit_vectors(&features),
             })
         })
     }
@@ -246,11 +200,6 @@ fn soften(values: impl Iterator<Item = f32>) -> f32 {
     let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = values.iter().map(|value| (value - largest).exp()).sum();
     values.first().map_or(0.0, |first| (first - largest).exp() / sum)
-}
-
-fn distance(a: &[f32], b: &[f32]) -> f32 {
-    let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-    squares.sqrt() as f32
 }
 
 fn misshapen(bank: &Array, dimensions: usize) -> Error {

@@ -20,7 +20,7 @@ use crate::data::image::{self, RgbImage};
 use crate::data::preprocess;
 use crate::error::count;
 use crate::files::storage::Precision;
-use crate::inspect::{Detector, Familiarity, Pending};
+use crate::inspect::{Detector, Learned, Pending};
 use crate::methods::file::{Body, ModelFile, ModelHeader};
 use crate::methods::{Material, Progress, Training, read_settings};
 use crate::synthesis::Synthesiser;
@@ -177,7 +177,7 @@ impl BankBuilder {
         let detector = super::detector(&file, Some(&self.weights), &Device::Cpu)?;
         file.header.calibration = self.calibrate(&detector, synthesiser).await?;
         let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
-        file.set_familiarity(Familiarity::learn(&detector, good).await?);
+        file.set_familiarity(Learned::of(&detector, good, 0).await?.familiarity);
         Ok(file)
     }
 
