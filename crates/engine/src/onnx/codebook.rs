@@ -6,7 +6,7 @@ use super::patchcore::{distance, row};
 use crate::Result;
 use crate::arch::weights::Weights;
 use crate::inspect::CodebookRecord;
-use crate::inspect::codebook::{BIAS, FREE, GAINS, LEAST, PREFIX, ROWS, WEIGHT};
+use crate::inspect::codebook::{BIAS, FREE, GAINS, LEAST, MOST, PREFIX, ROWS, WEIGHT};
 
 /// A segmentation network's maps of probabilities, `[batch, map, map]`, with what the codebook adds to their logits. `features`
 /// are the teacher's normalised ones at three levels; the middle one has `side` rows.
@@ -24,6 +24,8 @@ pub(super) fn compared(
     let coarse = b.scaled_map("codebook_size", &coarse, side / 2, |line| line.resize(side, 1));
     let middle = shifts(b, (record, weights), 0, (&features[1], side))?;
     let both = b.op("Add", [&middle, &coarse]);
+    let most = b.number(MOST);
+    let both = b.op("Min", [&both, &most]);
     Ok(shifted(b, (maps, map), &[both], side))
 }
 

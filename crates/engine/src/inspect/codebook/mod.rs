@@ -30,6 +30,9 @@ pub(crate) const FREE: f32 = 1.0;
 /// What each further standard deviation adds to the logit, at the middle and the coarse level. The network's own logits of good
 /// images have a standard deviation of about 1.
 pub(crate) const GAINS: [f32; 2] = [0.8, 0.4];
+/// The most that it adds: features around a defect are unlike good ones, too, and must not outrank a faint defect that the
+/// network sees.
+pub(crate) const MOST: f32 = 1.5;
 /// Smaller distances count as this one.
 pub(crate) const LEAST: f32 = 1e-6;
 
@@ -111,7 +114,7 @@ impl Level {
 }
 
 impl Codebook {
-    /// What it adds to the logits of an image's map, at the middle level's size: 0 or more. None for features that are not
+    /// What it adds to the logits of an image's map, at the middle level's size: from 0 to [`MOST`]. None for features that are not
     /// numbers.
     pub(crate) fn shifts(&self, [middle, coarse]: &[Grid; 2]) -> Option<AnomalyMap> {
         let [own, below] = &self.levels;
@@ -121,7 +124,7 @@ impl Codebook {
         shifts
             .iter_mut()
             .zip(wide.values())
-            .for_each(|(shift, wide)| *shift += wide);
+            .for_each(|(shift, wide)| *shift = (*shift + wide).min(MOST));
         AnomalyMap::new(middle.width, middle.height, shifts)
     }
 
