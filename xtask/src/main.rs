@@ -8,7 +8,7 @@ use xtask::arguments::Arguments;
 use xtask::checks::Mode;
 use xtask::process::root;
 use xtask::setup::{Extra, setup};
-use xtask::{bench, checks, cli_docs, demo, manifest, page, supply, targets};
+use xtask::{bench, checks, cli_docs, demo, manifest, npm, page, supply, targets};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
@@ -19,6 +19,7 @@ cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of 
     --page      lints for wasm, the page, its size and the tests in the browser; needs Chromium
 cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
+cargo xtask npm [--out DIR]               make the npm package (default: target/npm)
 cargo xtask serve DIR [--port N]          serve a folder on this machine
 cargo xtask setup [--browser] [--cluster] install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
@@ -64,6 +65,13 @@ fn run(arguments: &[String]) -> Result<()> {
                 .value("--out")
                 .map_or_else(|| root().join("dist"), PathBuf::from);
             page::publish(&setup(&[Extra::WasmOpt])?, &out)
+        }
+        "npm" => {
+            let given = Arguments::parse(rest, &[], &["--out"], 0)?;
+            let out = given
+                .value("--out")
+                .map_or_else(|| root().join("target/npm"), PathBuf::from);
+            npm::publish(&setup(&[Extra::WasmOpt])?, &out)
         }
         "test" => {
             let end = rest.iter().position(|argument| argument == "--");

@@ -1,6 +1,7 @@
 //! One call from image to maps and scores, the same in the command line and the page.
 
 pub(crate) mod familiarity;
+mod finding;
 mod remember;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::{Error, Result};
 use familiarity::Appearance;
 pub(crate) use familiarity::cells;
 pub use familiarity::{AppearanceRecord, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
+pub use finding::Finding;
 
 /// A loaded model, ready to look at images.
 #[derive(Debug)]
