@@ -7,8 +7,9 @@ const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
   :host { display: block; font: 1rem/1.4 system-ui, sans-serif; }
   :host([hidden]) { display: none; }
-  .frame { display: grid; place-items: center; gap: 0.5rem; padding: 0.75rem; border: 2px dashed #8888; border-radius: 0.5rem; }
-  .frame.over { border-color: currentColor; }
+  .frame { position: relative; cursor: pointer; display: grid; place-items: center; gap: 0.5rem; padding: 0.75rem; border: 2px dashed #8888; border-radius: 0.5rem; }
+  .frame.over, .frame:focus-within { border-color: currentColor; }
+  input { position: absolute; opacity: 0; inset: 0; width: 100%; height: 100%; cursor: pointer; }
   canvas { display: block; max-width: 100%; height: auto; }
   canvas[hidden] { display: none; }
   p { margin: 0.5rem 0 0; }

@@ -23,7 +23,7 @@ async function fileBytes(place, code) {
   try {
     return new Uint8Array(await readFile(address.startsWith("file:") ? new URL(address) : address));
   } catch (error) {
-    throw new DestsegError(code, `${address} cannot be read (${error.code ?? error.message}): check the path.`);
+    throw new DestsegError(code, `The file ${address} cannot be read (${error.code ?? error.message}): check the path.`);
   }
 }
 

@@ -32,14 +32,20 @@ const TASKS = {
   },
 };
 
-window.addEventListener("message", async ({ source, origin: from, data }) => {
-  if (source !== window.parent || from !== origin || !Object.hasOwn(TASKS, data?.destseg)) return;
+async function answer(data) {
   const { destseg, id } = data;
   try {
     post({ destseg, id, ...(await TASKS[destseg](data)) });
   } catch (error) {
     failed(id, error);
   }
+}
+
+/** One after the other: no model goes while an image is inspected with it. */
+let answered = Promise.resolve();
+window.addEventListener("message", ({ source, origin: from, data }) => {
+  if (source !== window.parent || from !== origin || !Object.hasOwn(TASKS, data?.destseg)) return;
+  answered = answered.then(() => answer(data));
 });
 
 // of photos that visitors choose here

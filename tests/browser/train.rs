@@ -1,6 +1,6 @@
 //! A new inspector, from an empty page to a model file that the command line reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -150,6 +150,28 @@ async fn taught(page: Page) -> Result<()> {
     let apart = native::largest_difference(native, &maps.segmentation);
     println!("page and command line differ by at most {apart:e} with the downloaded inspector");
     ensure!(apart < 1e-3, "they differ by {apart}");
+    check_onnx(&page, &model).await
+}
+
+/// Compares the ONNX file that the page gives with the command line's for the same model.
+async fn check_onnx(page: &Page, model: &Path) -> Result<()> {
+    page.click("[data-testid=train-open]").await?;
+    let given = page.execute_async(READ_ONNX, vec![]).await?;
+    let name = given[0]
+        .as_str()
+        .with_context(|| format!("no file: {given:#.200}"))?;
+    ensure!(name == "My_inspector.onnx", "the file is called {name}");
+    let given: Vec<u8> = serde_json::from_value(given[1].clone())?;
+    let expected = page.folder().join("kept.onnx");
+    let [model, out] = [model, &expected].map(|path| path.to_string_lossy());
+    native::run(&["export", &model, "--format", "onnx", "--out", &out])?;
+    let expected = std::fs::read(&expected)?;
+    println!("the page's ONNX file has {} bytes", given.len());
+    ensure!(
+        given == expected,
+        "the page's file is not that of the command line, which has {} bytes",
+        expected.len()
+    );
     Ok(())
 }
 
@@ -185,6 +207,21 @@ const SWITCH: &str = r#"
         model?.startsWith(`${name},`) ? done(performance.now() - start) : setTimeout(look, 5);
     };
     setTimeout(look, 0);
+"#;
+
+/// The name of the ONNX file that the page offers for download, and its bytes.
+const READ_ONNX: &str = r#"
+    const done = arguments[arguments.length - 1];
+    const offer = URL.createObjectURL;
+    URL.createObjectURL = blob => {
+        URL.createObjectURL = offer;
+        setTimeout(async () => done([name, [...new Uint8Array(await blob.arrayBuffer())]]), 50);
+        return offer.call(URL, blob);
+    };
+    let name = null;
+    const click = HTMLAnchorElement.prototype.click;
+    HTMLAnchorElement.prototype.click = function () { name = this.download; click.call(this); };
+    document.querySelector('[data-name="My inspector"] [data-testid=download-onnx]').click();
 "#;
 
 /// The kept model file, byte by byte.

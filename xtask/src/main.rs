@@ -21,7 +21,8 @@ cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
 cargo xtask npm [--out DIR]               make the npm package (default: target/npm)
 cargo xtask serve DIR [--port N]          serve a folder on this machine
-cargo xtask setup [--browser] [--cluster] install what is missing, nothing else
+cargo xtask setup [--browser] [--npm] [--cluster]
+                                          install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
 cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
 cargo xtask sbom FILE                     write a bill of materials (CycloneDX)
@@ -85,14 +86,14 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::serve(Path::new(folder), given.number("--port", DEMO_PORT)?)
         }
         "setup" => {
-            let given = Arguments::parse(rest, &["--browser", "--cluster"], &[], 0)?;
-            let browser = given.has("--browser").then_some(Extra::Browser);
-            let cluster = given.has("--cluster").then_some(Extra::Cluster);
-            let extras: Vec<_> = [Extra::WasmOpt]
-                .into_iter()
-                .chain(browser)
-                .chain(cluster)
-                .collect();
+            let given = Arguments::parse(rest, &["--browser", "--npm", "--cluster"], &[], 0)?;
+            let chosen = [
+                ("--browser", Extra::Browser),
+                ("--npm", Extra::Node),
+                ("--cluster", Extra::Cluster),
+            ];
+            let chosen = chosen.into_iter().filter(|(flag, _)| given.has(flag));
+            let extras: Vec<_> = chosen.map(|(_, extra)| extra).chain([Extra::WasmOpt]).collect();
             setup(&extras).map(drop)
         }
         "manifest" => {
