@@ -23,16 +23,10 @@ use super::threshold::ThresholdArgs;
 use destseg_engine::data::facts::FileFacts;
 use destseg_engine::data::image::{self, RgbImage};
 use destseg_engine::data::map::AnomalyMap;
-use destseg_engine::data::regions::{Instance, instances};
 use destseg_engine::error::count;
 use destseg_engine::evaluation::table::Table;
-use destseg_engine::inspect::{Detection, Detector};
+use destseg_engine::inspect::{Detection, Detector, Finding};
 use destseg_engine::render::{ColorMap, overlay};
-use destseg_engine::verdict::calibration::Calibration;
-use destseg_engine::verdict::calibration::SetBy;
-use destseg_engine::verdict::certainty::Certainty;
-use destseg_engine::verdict::decision::Verdict;
-use destseg_engine::verdict::difference::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -91,34 +85,11 @@ fn unit_interval(text: &str) -> Result<f32, String> {
 struct Line<'a> {
     /// Bytes of its path that are no UTF-8 are replaced.
     file: Cow<'a, str>,
-    score: f32,
-    dest_score: f32,
-    /// The threshold in force, and who set it.
-    threshold: Option<f32>,
-    threshold_set: Option<SetBy>,
-    /// The score on the scale on which the calibrated decision is at 0.5.
-    decision_score: Option<f32>,
-    verdict: Option<Verdict>,
-    /// How sure the verdict about a defect is; none for an unfamiliar image.
-    certainty: Option<Certainty>,
-    /// The share of good images that score as high; see `Calibration::p_value`.
-    p_value: Option<f32>,
-    /// None where there is no verdict about a defect: without calibration, and for an unfamiliar image.
-    defective: Option<bool>,
-    /// How an unfamiliar image differs from the good ones.
-    difference: Option<Difference>,
-    /// Distance from the good images, and the one from which on an image is unfamiliar.
-    distance: Option<f32>,
-    distance_limit: Option<f32>,
-    width: u32,
-    height: u32,
+    #[serde(flatten)]
+    finding: Finding,
     milliseconds: f64,
     overlay: PathBuf,
     map: PathBuf,
-    /// Regions of the map above the pixel threshold, in pixels of the image.
-    instances: Vec<Instance>,
-    /// The map's value that is white in its picture.
-    map_white: f32,
 }
 
 /// The images of files and folders, in the order given; in place of a folder without images, why it gives none. Pictures
@@ -263,53 +234,18 @@ async fn predict(args: &Args, detector: &Detector, path: &Path, name: &str) -> R
     let start = Instant::now();
     let detection = detector.detect(&image).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    let calibration = detector.calibration();
-    let thresholds = calibration.map(Calibration::thresholds);
-    let verdict = detector.verdict(&detection);
-    let difference = detection
-        .difference
-        .filter(|_| verdict == Some(Verdict::Unfamiliar));
-    if let Some(difference) = difference {
+    let finding = detector.finding(&detection, image.dimensions());
+    if let Some(difference) = finding.difference {
         eprintln!("note: {}: {}", path.display(), difference.note("the model"));
     }
     let line = Line {
         file: path.to_string_lossy(),
-        score: detection.score,
-        dest_score: detection.dest_score,
-        threshold: thresholds.map(|own| own.image),
-        threshold_set: calibration.map(|own| own.set_by),
-        decision_score: thresholds.map(|own| own.decision_score(detection.score)),
-        verdict,
-        certainty: calibration
-            .filter(|_| verdict != Some(Verdict::Unfamiliar))
-            .map(|own| own.certainty(detection.score)),
-        p_value: calibration.map(|own| own.p_value(detection.score)),
-        defective: verdict
-            .filter(|&own| own != Verdict::Unfamiliar)
-            .map(|own| own == Verdict::Defective),
-        difference,
-        distance: detection.distance,
-        distance_limit: detector.familiarity().map(|own| own.record().limit),
-        width: image.width(),
-        height: image.height(),
+        finding,
         milliseconds,
         overlay: args.output.join(format!("{name}{OVERLAY}")),
         map: args.output.join(format!("{name}{MAP}")),
-        instances: thresholds.map_or_else(Vec::new, |own| {
-            instances(detection.map(), own.pixel, image.dimensions())
-        }),
-        // a probability's scale is fixed; products of distances have no upper end of their own
-        map_white: match &detection.segmentation {
-            Some(_) => 1.0,
-            None => detection.dest.maximum(),
-        },
     };
-    // without a fixed scale, the threshold is in the middle of the colours
-    let hottest = match (&detection.segmentation, thresholds) {
-        (None, Some(own)) => 2.0 * own.pixel,
-        _ => line.map_white,
-    };
-    write_pictures(args, &image, &detection, &line, hottest)?;
+    write_pictures(args, &image, &detection, &line, detector.hottest(&detection))?;
     Ok((serde_json::to_string(&line)? + "\n", line.row()))
 }
 
@@ -340,21 +276,22 @@ impl Line<'_> {
             Ok(Value::String(word)) => word,
             _ => String::new(),
         };
+        let found = &self.finding;
         vec![
             self.file.to_string(),
             String::new(),
-            word(serde_json::to_value(self.verdict)),
-            self.score.to_string(),
-            number(self.threshold),
-            number(self.decision_score),
-            word(serde_json::to_value(self.certainty)),
-            number(self.p_value),
-            word(serde_json::to_value(self.difference)),
-            number(self.distance),
-            number(self.distance_limit),
-            self.width.to_string(),
-            self.height.to_string(),
-            self.instances.len().to_string(),
+            word(serde_json::to_value(found.verdict)),
+            found.score.to_string(),
+            number(found.threshold),
+            number(found.decision_score),
+            word(serde_json::to_value(found.certainty)),
+            number(found.p_value),
+            word(serde_json::to_value(found.difference)),
+            number(found.distance),
+            number(found.distance_limit),
+            found.width.to_string(),
+            found.height.to_string(),
+            found.instances.len().to_string(),
             format!("{:.1}", self.milliseconds),
         ]
     }
@@ -398,10 +335,10 @@ fn write_pictures(
         make_folder(folder)?;
     }
     write_file(&line.overlay, bytes.get_ref())?;
-    let map = detection.map();
+    let (map, white) = (detection.map(), line.finding.map_white);
     let raw = match args.map_size {
-        MapSize::Model => raw_map(map, line.map_white)?,
-        MapSize::Image => raw_map(&map.resize(width as usize, height as usize), line.map_white)?,
+        MapSize::Model => raw_map(map, white)?,
+        MapSize::Image => raw_map(&map.resize(width as usize, height as usize), white)?,
     };
     write_file(&line.map, &raw)
 }

@@ -18,6 +18,7 @@ mod inside;
 mod many;
 mod native;
 mod native_training;
+mod npm;
 mod page;
 mod resilience;
 mod room;

@@ -175,18 +175,18 @@ impl Page {
 
     /// Opens the page, with a query such as `?backend=cpu`.
     pub(crate) async fn open(&self, query: &str) -> Result<()> {
-        let url = format!("{}{query}", self.server.url());
-        self.client
-            .goto(&url)
-            .await
-            .with_context(|| format!("cannot open {url}"))
+        self.open_address(&format!("{}{query}", self.server.url())).await
+    }
+
+    /// Opens another page.
+    pub(crate) async fn open_address(&self, url: &str) -> Result<()> {
+        let opened = self.client.goto(url).await;
+        opened.with_context(|| format!("cannot open {url}"))
     }
 
     /// Opens a file of this machine.
     pub(crate) async fn open_file(&self, path: &Path) -> Result<()> {
-        let url = format!("file://{}", path.display());
-        let opened = self.client.goto(&url).await;
-        opened.with_context(|| format!("cannot open {url}"))
+        self.open_address(&format!("file://{}", path.display())).await
     }
 
     /// Opens the page and waits for the first heat map; the snapshot that showed it.

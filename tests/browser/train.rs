@@ -1,9 +1,10 @@
 //! A new inspector, from an empty page to a model file that the command line reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::harness::{Gpu, in_browser};
 use crate::native;
@@ -150,6 +151,23 @@ async fn taught(page: Page) -> Result<()> {
     let apart = native::largest_difference(native, &maps.segmentation);
     println!("page and command line differ by at most {apart:e} with the downloaded inspector");
     ensure!(apart < 1e-3, "they differ by {apart}");
+    check_onnx(&page, &model).await
+}
+
+/// Compares the ONNX file that the page gives with the command line's for the same model.
+async fn check_onnx(page: &Page, model: &Path) -> Result<()> {
+    page.click("[data-testid=train-open]").await?;
+    let given = page.execute_async(READ_ONNX, vec![]).await?;
+    let expected = page.folder().join("kept.onnx");
+    let [model, out] = [model, &expected].map(|path| path.to_string_lossy());
+    native::run(&["export", &model, "--format", "onnx", "--out", &out])?;
+    let expected = std::fs::read(&expected)?;
+    let hash = Sha256::digest(&expected).to_vec();
+    let expected = json!(["My_inspector.onnx", expected.len(), hash]);
+    ensure!(
+        given == expected,
+        "the page's file is {given}, that of the command line {expected}"
+    );
     Ok(())
 }
 
@@ -185,6 +203,24 @@ const SWITCH: &str = r#"
         model?.startsWith(`${name},`) ? done(performance.now() - start) : setTimeout(look, 5);
     };
     setTimeout(look, 0);
+"#;
+
+/// Name, length and hash of the ONNX file that the page offers for download.
+const READ_ONNX: &str = r#"
+    const done = arguments[arguments.length - 1];
+    const offer = URL.createObjectURL;
+    URL.createObjectURL = blob => {
+        URL.createObjectURL = offer;
+        setTimeout(async () => {
+            const bytes = await blob.arrayBuffer();
+            done([name, bytes.byteLength, [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))]]);
+        }, 0);
+        return offer.call(URL, blob);
+    };
+    let name = null;
+    const click = HTMLAnchorElement.prototype.click;
+    HTMLAnchorElement.prototype.click = function () { name = this.download; click.call(this); };
+    document.querySelector('[data-name="My inspector"] [data-testid=download-onnx]').click();
 "#;
 
 /// The kept model file, byte by byte.

@@ -11,14 +11,24 @@ use anyhow::{Context as _, Result, ensure};
 use crate::page::{self, Parts};
 use crate::process::{self, root};
 use crate::setup::{Extra, WasmCompiler, ensure_browser, ensure_cluster, setup};
-use crate::{browser, budget, supply};
+use crate::{browser, budget, npm, supply};
 
-/// The programs of the page, and the features of those that are this package's own.
-const WASM_PARTS: [(&str, Option<&str>); 4] = [
-    ("ui", Some("ui")),
-    ("worker_cpu", Some("worker")),
-    ("worker_gpu", Some("worker,burn")),
-    ("worker_converter", None),
+/// What is compiled to WebAssembly, and how cargo is told.
+const WASM_PARTS: [(&str, &str); 5] = [
+    ("ui", "--no-default-features --features ui --lib --bin ui"),
+    (
+        "worker_cpu",
+        "--no-default-features --features worker --lib --bin worker_cpu",
+    ),
+    (
+        "worker_gpu",
+        "--no-default-features --features worker,burn --lib --bin worker_gpu",
+    ),
+    (
+        "worker_converter",
+        "--package destseg-converter --bin worker_converter",
+    ),
+    ("npm package", "--package destseg-inspector --lib"),
 ];
 
 /// The test program that opens the page.
@@ -157,10 +167,13 @@ fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
 /// The page, and what opens it in a browser.
 fn page(steps: &mut Steps, names: &[String]) -> Result<()> {
     let dist = root().join("dist");
-    let compiler = steps.run("set-up", || setup(&[Extra::WasmOpt, Extra::Browser]))?;
+    let compiler = steps.run("set-up", || setup(&[Extra::WasmOpt, Extra::Browser, Extra::Node]))?;
     wasm_lints(steps, &compiler)?;
     steps.run("page", || page::build(&compiler, &dist, Parts::All))?;
-    steps.run("size of the page", || budget::check(&dist))?;
+    steps.run("size of the page and the package", || {
+        budget::check(&dist)?;
+        budget::check_package(&dist.join(npm::IN_SITE))
+    })?;
     steps.run("browser tests", || {
         let mut command = with_output(&["--test", BROWSER_TESTS]);
         process::run(command.args(names).env("DESTSEG_DIST", &dist))
@@ -199,15 +212,13 @@ fn native_lints() -> Result<()> {
 }
 
 fn wasm_lints(steps: &mut Steps, compiler: &WasmCompiler) -> Result<()> {
-    for (program, features) in WASM_PARTS {
-        steps.run(&format!("lints, wasm, {program}"), || {
-            lint_wasm(compiler, program, features)
-        })?;
+    for (part, arguments) in WASM_PARTS {
+        steps.run(&format!("lints, wasm, {part}"), || lint_wasm(compiler, arguments))?;
     }
     Ok(())
 }
 
-fn lint_wasm(compiler: &WasmCompiler, program: &str, features: Option<&str>) -> Result<()> {
+fn lint_wasm(compiler: &WasmCompiler, arguments: &str) -> Result<()> {
     let action = if compiler.has_clippy() {
         "clippy"
     } else {
@@ -216,11 +227,7 @@ fn lint_wasm(compiler: &WasmCompiler, program: &str, features: Option<&str>) -> 
     };
     // The profile of the page: its procedural macros are built once for both.
     let mut command = cargo(&[action, "--profile", "web", "--target", "wasm32-unknown-unknown"]);
-    match features {
-        Some(features) => command.args(["--no-default-features", "--features", features, "--lib"]),
-        None => command.args(["--package", "destseg-converter"]),
-    };
-    command.args(["--bin", program]);
+    command.args(arguments.split(' '));
     if compiler.has_clippy() {
         command
             .args(["--", "-D", "warnings"])

@@ -4,6 +4,7 @@
 //! ```text
 //! demo  = setup -> page::build without the GPU engine -> serve, and meanwhile page::build of the rest
 //! dist  = setup -> page::build -> page::optimise -> rename into place
+//! npm   = setup -> npm::assemble, which page::build calls, too -> page::optimise
 //! test  = checks: formatting, lints and cargo test, then setup, page::build, budget::check and the browser tests
 //! ```
 
@@ -15,6 +16,7 @@ pub mod checks;
 pub mod cli_docs;
 pub mod demo;
 pub mod manifest;
+pub mod npm;
 pub mod page;
 pub mod process;
 pub mod serve;

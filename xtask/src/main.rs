@@ -8,7 +8,7 @@ use xtask::arguments::Arguments;
 use xtask::checks::Mode;
 use xtask::process::root;
 use xtask::setup::{Extra, setup};
-use xtask::{bench, checks, cli_docs, demo, manifest, page, supply, targets};
+use xtask::{bench, checks, cli_docs, demo, manifest, npm, page, supply, targets};
 
 const USAGE: &str = "\
 cargo xtask demo [--port N] [--no-open]   build the page, serve it here and open it
@@ -19,8 +19,10 @@ cargo xtask test [MODE] [-- NAME..]       run all checks and tests, or those of 
     --page      lints for wasm, the page, its size and the tests in the browser; needs Chromium
 cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
+cargo xtask npm [--out DIR]               make the npm package (default: target/npm)
 cargo xtask serve DIR [--port N]          serve a folder on this machine
-cargo xtask setup [--browser] [--cluster] install what is missing, nothing else
+cargo xtask setup [--browser] [--npm] [--cluster]
+                                          install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
 cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
 cargo xtask sbom FILE                     write a bill of materials (CycloneDX)
@@ -65,6 +67,13 @@ fn run(arguments: &[String]) -> Result<()> {
                 .map_or_else(|| root().join("dist"), PathBuf::from);
             page::publish(&setup(&[Extra::WasmOpt])?, &out)
         }
+        "npm" => {
+            let given = Arguments::parse(rest, &[], &["--out"], 0)?;
+            let out = given
+                .value("--out")
+                .map_or_else(|| root().join("target/npm"), PathBuf::from);
+            npm::publish(&setup(&[Extra::WasmOpt])?, &out)
+        }
         "test" => {
             let end = rest.iter().position(|argument| argument == "--");
             let (modes, names) = rest.split_at(end.unwrap_or(rest.len()));
@@ -77,14 +86,14 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::serve(Path::new(folder), given.number("--port", DEMO_PORT)?)
         }
         "setup" => {
-            let given = Arguments::parse(rest, &["--browser", "--cluster"], &[], 0)?;
-            let browser = given.has("--browser").then_some(Extra::Browser);
-            let cluster = given.has("--cluster").then_some(Extra::Cluster);
-            let extras: Vec<_> = [Extra::WasmOpt]
-                .into_iter()
-                .chain(browser)
-                .chain(cluster)
-                .collect();
+            let given = Arguments::parse(rest, &["--browser", "--npm", "--cluster"], &[], 0)?;
+            let chosen = [
+                ("--browser", Extra::Browser),
+                ("--npm", Extra::Node),
+                ("--cluster", Extra::Cluster),
+            ];
+            let chosen = chosen.into_iter().filter(|(flag, _)| given.has(flag));
+            let extras: Vec<_> = chosen.map(|(_, extra)| extra).chain([Extra::WasmOpt]).collect();
             setup(&extras).map(drop)
         }
         "manifest" => {

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, TempDir, compressed_len, find, root};
 use crate::setup::WasmCompiler;
-use crate::supply;
+use crate::{npm, supply};
 
 /// The file by which a folder is known to be a built page.
 const INDEX: &str = "index.html";
 
 /// The licences of what the page is made of.
-const NOTICES: &str = "third-party.txt";
+pub(crate) const NOTICES: &str = "third-party.txt";
 
 /// What every browser with WebGPU can do; `--all-features` would let wasm-opt write what none can.
 const WASM_FEATURES: [&str; 7] = [
@@ -47,6 +47,7 @@ const SOURCE_WITHOUT_GPU: &str = "www/.without-gpu.html";
 pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
     if parts == Parts::All {
         trunk(compiler, dist, SOURCE)?;
+        npm::assemble(compiler, &dist.join(npm::IN_SITE))?;
         return supply::notices(&dist.join(NOTICES));
     }
     let read =
@@ -96,7 +97,7 @@ fn trunk(compiler: &WasmCompiler, dist: &Path, source: &str) -> Result<()> {
 /// If the build fails or `out` holds something else than an earlier site.
 pub fn publish(compiler: &WasmCompiler, out: &Path) -> Result<()> {
     let out = std::path::absolute(out).with_context(|| format!("cannot use {}", out.display()))?;
-    refuse_foreign(&out)?;
+    refuse_foreign(&out, INDEX)?;
     let parent = out
         .parent()
         .context("the top of the file system cannot be a site")?;
@@ -120,23 +121,23 @@ pub fn publish(compiler: &WasmCompiler, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to replace a folder that is not an earlier site.
-fn refuse_foreign(out: &Path) -> Result<()> {
+/// Refuses to replace a folder that is not an earlier one of its kind, which a file of this name tells.
+pub(crate) fn refuse_foreign(out: &Path, mark: &str) -> Result<()> {
     let empty = match fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_none(),
         Err(_) => !out.exists(),
     };
-    if !empty && !out.join(INDEX).is_file() {
+    if !empty && !out.join(mark).is_file() {
         bail!(
-            "{} holds something else than a site: choose another folder with --out",
+            "{} holds something else: choose another folder with --out",
             out.display()
         );
     }
     Ok(())
 }
 
-/// Makes the wasm modules of a built page smaller and faster.
-fn optimise(site: &Path) -> Result<()> {
+/// Makes the wasm modules of a built page or package smaller and faster.
+pub(crate) fn optimise(site: &Path) -> Result<()> {
     for module in files(site)?
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
@@ -161,7 +162,7 @@ pub(crate) fn optimise_module(module: &Path, out: &Path) -> Result<()> {
     let levels: &[&str] = match &*name {
         name if name.starts_with("ui") => &["-Oz", "--converge"],
         // its kernels are compiled for speed already, and everybody waits for it
-        name if name.starts_with("worker_cpu") => &["-Os"],
+        name if name.starts_with("worker_cpu") || name.starts_with("destseg") => &["-Os"],
         _ => &["-O2"],
     };
     println!("wasm-opt {} {name}", levels.join(" "));
@@ -228,14 +229,14 @@ mod tests {
     fn only_a_site_or_nothing_is_replaced() {
         let folder = TempDir::new(&std::env::temp_dir(), "destseg-page").expect("creates");
         let at = |name: &str| folder.path().join(name);
-        assert!(refuse_foreign(&at("absent")).is_ok());
+        assert!(refuse_foreign(&at("absent"), INDEX).is_ok());
         fs::create_dir(at("empty")).expect("creates");
-        assert!(refuse_foreign(&at("empty")).is_ok());
+        assert!(refuse_foreign(&at("empty"), INDEX).is_ok());
         fs::write(at("empty").join("letter.txt"), "precious").expect("writes");
-        assert!(refuse_foreign(&at("empty")).is_err());
+        assert!(refuse_foreign(&at("empty"), INDEX).is_err());
         fs::write(at("empty").join(INDEX), "<p>").expect("writes");
-        assert!(refuse_foreign(&at("empty")).is_ok());
-        assert!(refuse_foreign(&at("empty").join("letter.txt")).is_err());
+        assert!(refuse_foreign(&at("empty"), INDEX).is_ok());
+        assert!(refuse_foreign(&at("empty").join("letter.txt"), INDEX).is_err());
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn packages_for(target: &str) -> Result<Vec<Package>> {
 
 /// Packages that the programs need when they run or are built, by their identifiers.
 fn reachable(metadata: &Value) -> BTreeSet<&str> {
-    const PROGRAMS: [&str; 2] = ["destseg", "destseg-converter"];
+    const PROGRAMS: [&str; 3] = ["destseg", "destseg-converter", "destseg-inspector"];
     let each = |value: &'static str| metadata[value].as_array().into_iter().flatten();
     let is_program = |package: &&Value| PROGRAMS.iter().any(|name| package["name"] == *name);
     let mut open: Vec<&str> = each("packages")

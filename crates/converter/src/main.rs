@@ -1,5 +1,8 @@
-//! Decodes TIFF files and images of more than 100 megapixels for the page: a Web Worker that takes the bytes of one file at a
-//! time and answers with those of a PNG file, or with one sentence why there is none.
+//! Decodes TIFF files and images of more than 100 megapixels for the page, and writes its models as ONNX files: a Web Worker
+//! that takes the bytes of one file at a time and answers with those of another, or with one sentence why there is none.
+
+#[cfg(target_family = "wasm")]
+mod web;
 
 use std::io::Cursor;
 
@@ -26,26 +29,7 @@ fn to_png(bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 #[cfg(target_family = "wasm")]
 fn main() {
-    use js_sys::{ArrayBuffer, Uint8Array};
-    use wasm_bindgen::closure::Closure;
-    use wasm_bindgen::{JsCast as _, JsValue};
-    use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
-
-    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-    let own = scope.clone();
-    let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-        let bytes = Uint8Array::new(event.data().unchecked_ref::<ArrayBuffer>());
-        let answer = match to_png(&bytes.to_vec()) {
-            Ok(png) => Uint8Array::from(&*png).buffer().into(),
-            Err(sentence) => JsValue::from_str(&sentence),
-        };
-        // the page is gone if this fails
-        let _sent = own.post_message(&answer);
-    });
-    scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    on_message.forget();
-    // messages that came before there was anyone to hear them are lost: the page waits for this one
-    let _sent = scope.post_message(&JsValue::NULL);
+    web::listen();
 }
 
 #[cfg(not(target_family = "wasm"))]

@@ -131,7 +131,10 @@ pub(super) async fn readable(file: Blob) -> Result<Blob, String> {
         return Ok(picture);
     }
     let picture = match decoder {
-        Decoder::Worker => by_worker(&file).await?,
+        Decoder::Worker => {
+            const FAILED: &str = "The decoder for TIFF files and large images did not work: save it as a smaller PNG or JPEG file.";
+            by_worker(read(&file).await?.into(), FAILED).await?
+        }
         // what it cannot decode, the engine has a sentence for
         _ => match by_browser(&file).await {
             Some(picture) => picture,
@@ -165,21 +168,28 @@ async fn by_browser(file: &Blob) -> Option<Blob> {
         .ok()
 }
 
+/// A model file in the ONNX format.
+///
+/// # Errors
+/// One sentence.
+pub async fn onnx(model: &Blob) -> Result<Blob, String> {
+    let model = Array::of1(&read(model).await?.into());
+    const FAILED: &str = "The model could not be converted: export it with the command line.";
+    by_worker(model.into(), FAILED).await
+}
+
 /// One worker for one file: few visitors have more than a handful, and its memory is given back.
-async fn by_worker(file: &Blob) -> Result<Blob, String> {
-    const FAILED: &str =
-        "The decoder for TIFF files and large images did not work: save it as a smaller PNG or JPEG file.";
-    let bytes = read(file).await?;
+async fn by_worker(message: JsValue, failed: &str) -> Result<Blob, String> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    let worker = Worker::new_with_options(WORKER, &options).map_err(|_| FAILED)?;
+    let worker = Worker::new_with_options(WORKER, &options).map_err(|_| failed)?;
     let answer = Promise::new(&mut |resolve, reject| {
-        let (own, bytes) = (worker.clone(), bytes.clone());
+        let (own, message) = (worker.clone(), message.clone());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let data = event.data();
             if data.is_null() {
                 // it is there; a failure shows as an error event
-                let _sent = own.post_message(&bytes);
+                let _sent = own.post_message(&message);
             } else {
                 // a function of a promise cannot fail
                 let _ = resolve.call1(&JsValue::NULL, &data);
@@ -192,11 +202,11 @@ async fn by_worker(file: &Blob) -> Result<Blob, String> {
     let answer = JsFuture::from(answer).await;
     worker.terminate();
     match answer {
-        Ok(png) if png.is_instance_of::<ArrayBuffer>() => {
-            Blob::new_with_buffer_source_sequence(&Array::of1(&png)).map_err(|_| FAILED.into())
+        Ok(file) if file.is_instance_of::<ArrayBuffer>() => {
+            Blob::new_with_buffer_source_sequence(&Array::of1(&file)).map_err(|_| failed.into())
         }
-        Ok(sentence) => Err(sentence.as_string().unwrap_or_else(|| FAILED.into())),
-        Err(_) => Err(FAILED.into()),
+        Ok(sentence) => Err(sentence.as_string().unwrap_or_else(|| failed.into())),
+        Err(_) => Err(failed.into()),
     }
 }
 

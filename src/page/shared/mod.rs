@@ -5,7 +5,7 @@
 //! never copied; both halves of the page use this one pair of functions.
 
 pub mod content;
-mod convert;
+pub mod convert;
 pub mod js;
 pub mod store;
 

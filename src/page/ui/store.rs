@@ -16,6 +16,7 @@ use super::state::{
 };
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::{self, Content};
+use crate::page::shared::convert;
 use crate::page::shared::js::call;
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 use destseg_engine::methods::header;
@@ -282,6 +283,24 @@ pub(crate) fn download(inspector: &Inspector, dispatch: &Dispatch) {
     });
 }
 
+/// The same in the ONNX format.
+pub(crate) fn download_onnx(inspector: &Inspector, dispatch: &Dispatch) {
+    let name = file_name(&inspector.name).replace(ENDING, ".onnx");
+    with_file(inspector, dispatch, move |blob, dispatch| {
+        let dispatch = dispatch.clone();
+        spawn_local(async move {
+            match convert::onnx(&blob).await {
+                // without a document there is no page to download from
+                Ok(file) => drop(draw::download(&file, &name)),
+                Err(sentence) => dispatch.dispatch(Action::Notify(sentence)),
+            }
+        });
+    });
+}
+
+/// How a model file's name ends.
+const ENDING: &str = ".safetensors";
+
 /// A name for a model file.
 pub(crate) fn file_name(name: &str) -> String {
     let tame = |letter: char| {
@@ -291,7 +310,7 @@ pub(crate) fn file_name(name: &str) -> String {
             '_'
         }
     };
-    format!("{}.safetensors", name.chars().map(tame).collect::<String>())
+    name.chars().map(tame).chain(ENDING.chars()).collect()
 }
 
 fn with_file(inspector: &Inspector, dispatch: &Dispatch, use_it: impl FnOnce(Blob, &Dispatch) + 'static) {

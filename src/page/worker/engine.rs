@@ -79,7 +79,7 @@ impl Engine {
                 });
             }
             Command::Camera { job, width, height } => {
-                let result = loaded.predict_frame((width, height), &bytes).await;
+                let result = loaded.predict_frame((width, height), bytes).await;
                 reply(Some(job), result, |(summary, map)| {
                     (Event::Camera { job, summary }, Some(map))
                 });

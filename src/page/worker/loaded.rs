@@ -267,16 +267,11 @@ impl Loaded {
     /// The prediction of a frame of the camera: RGBA pixels, row by row.
     pub(super) async fn predict_frame(
         &self,
-        (width, height): (u32, u32),
-        rgba: &[u8],
+        size: (u32, u32),
+        rgba: Vec<u8>,
     ) -> Result<(PredictionSummary, ArrayBuffer)> {
         let detector = self.detector.as_ref().ok_or_else(no_model)?;
-        let (pixels, _) = rgba.as_chunks::<4>();
-        let rgb = pixels
-            .iter()
-            .flat_map(|&[red, green, blue, _]| [red, green, blue]);
-        let image = image::RgbImage::from_raw(width, height, rgb.collect())
-            .ok_or_else(|| Error::Image("the camera's picture is incomplete: look again".into()))?;
+        let image = image::from_pixels(size, rgba)?;
         let mut map = Vec::new();
         let summary = predict(detector, &image, &mut map).await?;
         Ok((summary, Float32Array::from(map.as_slice()).buffer()))

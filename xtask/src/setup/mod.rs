@@ -20,6 +20,8 @@ pub use wasm_std::WasmCompiler;
 pub enum Extra {
     /// Chromium and `ChromeDriver`, for the browser tests.
     Browser,
+    /// Node with what the tests of the npm package use: a bundler and TypeScript.
+    Node,
     /// Binaryen's `wasm-opt`, for the published site.
     WasmOpt,
     /// Slurm and a server like S3, for the tests of several machines.
@@ -37,6 +39,9 @@ pub fn setup(extras: &[Extra]) -> Result<WasmCompiler> {
     tools::ensure_trunk()?;
     if extras.contains(&Extra::WasmOpt) {
         tools::ensure_wasm_opt()?;
+    }
+    if extras.contains(&Extra::Node) {
+        tools::ensure_node()?;
     }
     if extras.contains(&Extra::Browser) {
         ensure_browser()?;

@@ -15,6 +15,10 @@ const TRUNK: &str = "0.21.14";
 const WASM_OPT_AT_LEAST: u32 = 116;
 /// The binaryen of the npm registry that the site was measured with.
 const NPM_BINARYEN: &str = "binaryen@132.0.0";
+/// The oldest Node that the npm package is for.
+const NODE: u32 = 20;
+/// What the package is tested with.
+const NPM_TOOLS: [(&str, &str); 2] = [("vite", "7.3.8"), ("typescript", "5.9.3")];
 
 /// `wasm-bindgen` in exactly the version that the page is linked with.
 pub(super) fn ensure_wasm_bindgen() -> Result<()> {
@@ -56,15 +60,7 @@ pub(super) fn ensure_wasm_opt() -> Result<()> {
     if version(WHAT).filter(is_new).is_none() {
         missing(WHAT, "it makes the published modules smaller and faster");
         if find("npm").is_some() {
-            let folder = process::cache();
-            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-            doing(&format!("npm install {NPM_BINARYEN} in {}", folder.display()));
-            let mut command = process::command("npm");
-            command
-                .args(["install", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&folder)
-                .arg(NPM_BINARYEN);
-            process::run(&mut command)?;
+            npm_install(&[NPM_BINARYEN.to_owned()])?;
         } else if version(WHAT).is_none() && find("apt-get").is_some() {
             apt::install(&["binaryen"])?;
         }
@@ -80,6 +76,54 @@ pub(super) fn ensure_wasm_opt() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Node and npm, and the packages that the tests of the npm package use.
+pub(super) fn ensure_node() -> Result<()> {
+    const WHAT: &str = "Node";
+    // it says `v20.0.0`
+    let node = || process::output(process::command("node").arg("--version")).ok();
+    if node().is_none() || find("npm").is_none() {
+        missing(WHAT, "the npm package is tested in it");
+        if apt::is_debian() {
+            apt::install(&["nodejs", "npm"])?;
+        }
+    }
+    let version = node().unwrap_or_default();
+    let version = version.trim().trim_start_matches('v');
+    if numbers(version).first() < Some(&NODE) || find("npm").is_none() {
+        bail!(
+            "the tests of the npm package need Node {NODE} or newer with npm: install it, then run this again"
+        );
+    }
+    found(WHAT, version);
+    let folder = process::cache().join("node_modules");
+    let is_there = |(name, wanted): &(&str, &str)| {
+        let package = fs::read_to_string(folder.join(name).join("package.json")).unwrap_or_default();
+        package.contains(&format!("\"version\": \"{wanted}\""))
+    };
+    if !NPM_TOOLS.iter().all(is_there) {
+        missing("a bundler and TypeScript", "the npm package is tested with them");
+        npm_install(&NPM_TOOLS.map(|(name, version)| format!("{name}@{version}")))?;
+    }
+    Ok(())
+}
+
+/// Installs packages of npm where [`find`] finds their programs.
+fn npm_install(packages: &[String]) -> Result<()> {
+    let folder = process::cache();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    doing(&format!(
+        "npm install {} in {}",
+        packages.join(" "),
+        folder.display()
+    ));
+    let mut command = process::command("npm");
+    command
+        .args(["install", "--no-audit", "--no-fund", "--prefix"])
+        .arg(&folder)
+        .args(packages);
+    process::run(&mut command)
 }
 
 /// Builds a tool from its published source, less optimised than usual: a first build waits for the tool.

@@ -2,6 +2,7 @@
 
 pub(crate) mod codebook;
 pub(crate) mod familiarity;
+mod finding;
 mod good;
 mod remember;
 
@@ -25,6 +26,7 @@ use crate::{Error, Result};
 pub use codebook::{Codebook, CodebookRecord, PREFIX as CODEBOOK_PREFIX};
 use familiarity::{Appearance, cells};
 pub use familiarity::{AppearanceRecord, Familiarity, FamiliarityRecord, PREFIX as FAMILIARITY_PREFIX};
+pub use finding::Finding;
 pub use good::Learned;
 
 /// A loaded model, ready to look at images.

@@ -58,8 +58,6 @@ pub struct Entry {
     pub info: Info,
     /// How it is trained with nothing but good images, if its [`Info::baseline`] says that it can be.
     pub baseline: Option<BaselineEntry>,
-    /// Builds the network of a model file; the weights are a folded teacher, for files that carry none.
-    detector: fn(&ModelFile, Option<&Weights>, &Device) -> Result<Detector>,
 }
 
 /// How a method becomes a baseline beside another model.
@@ -200,7 +198,13 @@ pub fn entry(method: Method) -> &'static Entry {
 /// # Errors
 /// [`Error::Model`] naming what is missing or misshapen.
 pub fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Detector> {
-    let detector = (entry(file.header.method()).detector)(file, teacher, device)?;
+    // not in the table of entries: who only inspects links no training
+    let of_method = match file.header.method() {
+        Method::Destseg | Method::Stpm => destseg::detector,
+        Method::Patchcore => patchcore::detector,
+        Method::Draem => draem::detector,
+    };
+    let detector = of_method(file, teacher, device)?;
     Ok(detector.with_files(file.header.files().cloned()))
 }
 

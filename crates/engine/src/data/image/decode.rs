@@ -5,7 +5,9 @@ use std::io::{Cursor, ErrorKind, Read as _, Seek as _};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
-use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use ::image::{
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbaImage,
+};
 
 use super::RgbImage;
 use crate::{Error, Result};
@@ -33,6 +35,31 @@ const FORMATS: &str = "PNG, JPEG, TIFF, WebP, BMP or GIF";
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let Stored { image, highest } = stored(bytes, Merge::Mean)?;
     Ok(flatten(with_full_range(image, highest)))
+}
+
+/// An image of `size` (width and height) from its pixels, 8 bits each, row by row: grey, red with green and blue, or these
+/// with an opacity, which is laid over white.
+///
+/// # Errors
+/// [`Error::Image`], one sentence: no pixels, too large, or another number of bytes.
+pub fn from_pixels((width, height): (u32, u32), pixels: Vec<u8>) -> Result<RgbImage> {
+    check_pixels(width, height)?;
+    if is_large(width, height) {
+        return Err(too_large(width, height, MAX_PIXELS));
+    }
+    let (bytes, area) = (pixels.len(), width as usize * height as usize);
+    let image = match bytes / area {
+        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        4 => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => None,
+    };
+    let image = image.filter(|_| bytes.is_multiple_of(area)).ok_or_else(|| {
+        Error::Image(format!(
+            "the image of {width} x {height} pixels has {bytes} bytes: give one, three or four for each pixel"
+        ))
+    })?;
+    Ok(flatten(image))
 }
 
 /// The format that a file's beginning tells.

@@ -2,7 +2,6 @@ use ::image::codecs::gif::GifEncoder;
 use ::image::{Delay, DynamicImage, Frame, Rgb, Rgba, RgbaImage};
 
 use super::*;
-use crate::data::image::GrayImage;
 
 const FORMATS_TO_TRY: [ImageFormat; 6] = [
     ImageFormat::Tiff,
@@ -399,4 +398,17 @@ fn webp_photos_with_the_start_of_jpeg_are_turned() {
         assert_eq!(decoded.dimensions(), (40, 60), "{start:?}");
         assert_eq!(orientation(&file), Orientation::Rotate90);
     }
+}
+
+#[test]
+fn pixels_are_grey_coloured_or_transparent() {
+    let first = |size, pixels: &[u8]| from_pixels(size, pixels.to_vec()).map(|image| image.get_pixel(0, 0).0);
+    assert_eq!(first((2, 1), &[7, 8]).expect("grey"), [7; 3]);
+    assert_eq!(first((1, 1), &[1, 2, 3]).expect("colour"), [1, 2, 3]);
+    assert_eq!(first((1, 1), &[1, 2, 3, 0]).expect("transparent"), [255; 3]);
+    let refused = |size, pixels: &[u8]| first(size, pixels).expect_err("is refused").to_string();
+    assert!(refused((0, 4), &[]).contains("no pixels"));
+    assert!(refused((2, 2), &[0; 15]).contains("2 x 2 pixels has 15 bytes"));
+    assert!(refused((1, 1), &[0; 2]).contains("one, three or four"));
+    assert!(refused((30_000, 10), &[]).contains("too large"));
 }

@@ -15,8 +15,8 @@ pub use ::image::{GrayImage, Luma, Rgb, RgbImage};
 pub(crate) use decode::{decode_mask, is_sideways, reduction};
 
 pub use decode::{
-    LOSSY, MAX_PIXELS, decode, decode_as_stored, is_image, is_large, orientation, png_size, probe, read,
-    type_name,
+    LOSSY, MAX_PIXELS, decode, decode_as_stored, from_pixels, is_image, is_large, orientation, png_size,
+    probe, read, type_name,
 };
 pub use resize::{resize, resize_mask, resize_mask_values};
 pub use rotate::rotate;

@@ -25,7 +25,6 @@ pub const INFO: Info = Info {
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: None,
-    detector,
 };
 
 /// The networks of a file, which STPM shares.

@@ -50,7 +50,6 @@ pub const INFO: Info = Info {
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: BASELINE,
-    detector,
 };
 
 #[cfg(target_family = "wasm")]
@@ -72,7 +71,7 @@ const BASELINE: Option<BaselineEntry> = Some(BaselineEntry {
 });
 
 /// The networks of a file.
-fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Detector> {
+pub(super) fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) -> Result<Detector> {
     let Body::Draem { config, .. } = &file.header.body else {
         return Err(Error::Model(
             "the file holds no networks of DRAEM: choose a DRAEM model".into(),

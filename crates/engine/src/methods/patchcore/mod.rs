@@ -53,7 +53,6 @@ pub const ENTRY: Entry = Entry {
         settings: |preset| serde_json::to_value(BankConfig::preset(preset)).unwrap_or_default(),
         begin: train::begin,
     }),
-    detector,
 };
 
 /// Name of the bank's patches in a file, `[patches, dimensions]`.
@@ -98,7 +97,7 @@ pub fn bank_size(file: &ModelFile) -> usize {
 }
 
 /// The bank of a file. The search is the CPU's on every device.
-fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<Detector> {
+pub(super) fn detector(file: &ModelFile, teacher: Option<&Weights>, _: &Device) -> Result<Detector> {
     let Body::Bank { config, .. } = &file.header.body else {
         return Err(Error::Model(
             "the file holds no memory bank: choose a PatchCore model".into(),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::file::{Body, ModelFile, TrainingRecord};
-use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, destseg, read_settings};
+use super::{BaselineEntry, BaselineInfo, Entry, Info, Material, Progress, Training, read_settings};
 use crate::Result;
 use crate::config::{Method, ModelConfig, Preset, Settings, TrainConfig};
 use crate::files::storage::Precision;
@@ -36,7 +36,6 @@ pub const INFO: Info = Info {
 pub const ENTRY: Entry = Entry {
     info: INFO,
     baseline: Some(BaselineEntry { settings, begin }),
-    detector: destseg::detector,
 };
 
 /// Images that the recipe's number of steps is for, where it is not known yet.

@@ -113,6 +113,9 @@ fn entry(page: &Page, inspector: &Inspector, doomed: &UseStateHandle<Option<Stri
                     { if in_use { "In use" } else { "Use" } }
                 </button>
                 <button class="link" type="button" onclick={with(store::download)}>{ "Download" }</button>
+                <button class="link" type="button" data-testid="download-onnx" onclick={with(store::download_onnx)}>
+                    { "Download as ONNX" }
+                </button>
                 <button class="link" type="button" data-testid="copy-kept" onclick={with(store::duplicate)}>{ "Copy" }</button>
                 if asked {
                     <button class="link danger" type="button" data-testid="really-delete" onclick={with(store::delete)}>
