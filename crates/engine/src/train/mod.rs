@@ -25,6 +25,7 @@ use crate::data::image::{self, RgbImage};
 use crate::error::count;
 use crate::files::storage::Precision;
 use crate::inspect::{Detector, Familiarity, FamiliarityRecord};
+use crate::order;
 use crate::synthesis::{Sample, Synthesiser};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -316,7 +317,7 @@ impl Trainer {
                 outliers.push(Outlier { index, score });
             }
         }
-        outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        order::sort_by(&mut outliers, |a, b| b.score.total_cmp(&a.score));
         Ok(outliers)
     }
 }
