@@ -18,6 +18,7 @@ mod inside;
 mod many;
 mod native;
 mod native_training;
+mod offline;
 mod page;
 mod resilience;
 mod room;
@@ -34,6 +35,7 @@ mod train_input;
 mod train_memory;
 mod train_paper;
 mod train_preview;
+mod welcome;
 
 #[path = "../support/formula.rs"]
 mod formula;
