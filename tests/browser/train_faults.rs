@@ -123,7 +123,7 @@ async fn full(page: Page) -> Result<()> {
     until(&page, "the saving", SOON, |room| {
         room["saved"]
             .as_str()
-            .is_some_and(|text| text.starts_with("Kept"))
+            .is_some_and(|text| text.starts_with("Saved"))
     })
     .await?;
     let origin = page.execute("return location.origin", vec![]).await?;

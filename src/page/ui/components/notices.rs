@@ -31,7 +31,7 @@ pub(crate) fn Notices(page: &Page) -> Html {
         };
         let dismiss = move |_: MouseEvent| dispatch.dispatch(Action::Dismiss(id));
         html! {
-            <div class="notice" key={id} data-testid="notice">
+            <div class={classes!("notice", notice.offer.is_some().then_some("offer"))} key={id} data-testid="notice">
                 { icon(if notice.offer.is_some() { icons::TEACH } else { icons::WARNING }) }
                 <p>{ &*notice.text }</p>
                 if let Some(offer) = &notice.offer {
