@@ -19,9 +19,6 @@ use super::state::{Action, Dispatch, Effort, Engine, Room, State};
 use super::{files, icons, links, store, test_api};
 use crate::page::protocol::BackendChoice;
 
-/// The tab's title while nothing goes on, as in the document.
-const TITLE: &str = "DeSTSeg: find defects in photos of your parts";
-
 /// Parts of the page that its document has painted already.
 #[derive(PartialEq, Properties)]
 pub(crate) struct Painted {
@@ -189,15 +186,19 @@ fn use_kept_threshold(state: &Rc<State>, dispatch: &Dispatch) {
     });
 }
 
-/// Shows in the tab what goes on.
+/// Shows in the tab what goes on, before the title that the document has.
 #[hook]
 fn use_title(words: Option<String>) {
-    use_effect_with(words, |words| {
-        if let Some(document) = web_sys::window().and_then(|window| window.document()) {
+    let document = || web_sys::window().and_then(|window| window.document());
+    let title = use_memo((), |()| {
+        document().map_or_else(String::new, |document| document.title())
+    });
+    use_effect_with(words, move |words| {
+        if let Some(document) = document() {
             let before = words
                 .as_ref()
                 .map_or_else(String::new, |words| format!("{words} · "));
-            document.set_title(&format!("{before}{TITLE}"));
+            document.set_title(&format!("{before}{title}"));
         }
     });
 }
