@@ -1,5 +1,8 @@
 // Starts the page's own module; the engine's is started by the page, in a worker.
 
+// the first result comes first
+const OFFLINE_AFTER_MS = 4000;
+
 const say = (sentence) => {
   const text = document.getElementById("boot-text");
   if (text) text.textContent = sentence;
@@ -11,7 +14,7 @@ if (typeof WebAssembly !== "object") {
   try {
     const { default: init } = await import("./ui.js");
     await init({ module_or_path: new URL("./ui_bg.wasm", import.meta.url) });
-    document.getElementById("boot")?.remove();
+    setTimeout(() => import("./offline.js"), OFFLINE_AFTER_MS);
   } catch (error) {
     console.error(error);
     say("The page could not be started: check the connection and reload it.");

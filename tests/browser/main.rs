@@ -19,6 +19,7 @@ mod many;
 mod native;
 mod native_training;
 mod npm;
+mod offline;
 mod page;
 mod resilience;
 mod room;
@@ -35,6 +36,7 @@ mod train_input;
 mod train_memory;
 mod train_paper;
 mod train_preview;
+mod welcome;
 
 #[path = "../support/formula.rs"]
 mod formula;

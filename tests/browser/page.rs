@@ -361,10 +361,22 @@ impl Page {
 
     /// Chooses an entry of a menu by its value.
     pub(crate) async fn choose_entry(&self, test_id: &str, value: &str) -> Result<()> {
+        self.unfold(test_id).await?;
         let menu = self.client.find(Locator::Css(&by_id(test_id))).await?;
         menu.select_by_value(value)
             .await
             .with_context(|| format!("{test_id} has no entry {value}"))
+    }
+
+    /// Opens what hides a control, such as "Advanced".
+    pub(crate) async fn unfold(&self, test_id: &str) -> Result<()> {
+        let script = "
+            const folded = document.querySelector(arguments[0])?.closest('details');
+            if (folded) folded.open = true;
+        ";
+        self.execute(script, vec![json!(by_id(test_id))])
+            .await
+            .map(|_| ())
     }
 
     /// Keeps a picture of the window.

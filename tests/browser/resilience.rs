@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use xtask::serve::{Fault, Server};
 
 use crate::harness::{Gpu, in_browser};
-use crate::images;
 use crate::page::{Page, SOON, Snapshot, check_sentence};
 use crate::spy;
+use crate::{images, offline};
 
 #[test]
 fn a_cut_off_download_is_said_and_can_be_tried_again() {
@@ -99,6 +99,8 @@ async fn killed_engine(page: Page) -> Result<()> {
 
 async fn nothing_leaves(page: Page) -> Result<()> {
     page.open_to_first_map("", SOON).await?;
+    // it fetches itself once more, for visits without a network
+    offline::until_kept(&page).await?;
     let (example, _) = page.site().defective_example()?;
     let bytes = fs::read(page.site().path(&example.file))?;
     let before = page.server().requests().len();

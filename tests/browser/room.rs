@@ -80,11 +80,19 @@ pub(crate) async fn read(page: &Page, count: usize) -> Result<Value> {
 pub(crate) async fn pause(page: &Page, limit: Duration) -> Result<usize> {
     page.click("[data-testid=pause]").await?;
     let paused = until(page, "the saving", limit, |room| {
-        let saved = format!("step {}:", step(room));
+        let saved = format!("step {}.", step(room));
         room["saved"].as_str().is_some_and(|text| text.contains(&saved)) && room["stage"] == "Paused"
     })
     .await?;
     Ok(step(&paused))
+}
+
+/// Uses the inspector that was trained.
+pub(crate) async fn use_trained(page: &Page, limit: Duration) -> Result<()> {
+    page.click("[data-testid=use-it]").await?;
+    page.wait("the new model", limit, |page| page.model.contains("My inspector"))
+        .await?;
+    Ok(())
 }
 
 /// The step that was done last.

@@ -10,7 +10,7 @@ use crate::harness::{Gpu, in_browser};
 use crate::native;
 use crate::native_training;
 use crate::page::{Page, SOON, check_sentence};
-use crate::room::{TRAINING, collect, enter, good_images, until, was_fluid, watch_long_tasks};
+use crate::room::{TRAINING, collect, enter, good_images, until, use_trained, was_fluid, watch_long_tasks};
 
 /// A few steps at the smallest size: what is tested is the way, not the result.
 const STEPS: &str = "steps=8-6";
@@ -71,7 +71,7 @@ async fn taught(page: Page) -> Result<()> {
     .await?;
     ensure!(!begun["look"].is_null(), "nothing to look at: {begun:#}");
     let saved = begun["saved"].as_str().context("nothing about saving")?;
-    ensure!(saved.starts_with("Kept"), "{saved}");
+    ensure!(saved.starts_with("Saved at step"), "{saved}");
     page.screenshot("train-training").await?;
     let enough = |room: &Value| room["step"].as_f64() >= Some(5.0);
     until(&page, "five steps", TRAINING, enough).await?;
@@ -105,8 +105,12 @@ async fn taught(page: Page) -> Result<()> {
     .await?;
     ensure!(done["failed"].is_null(), "{done:#}");
     page.screenshot("train-result").await?;
-    page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
-        .await?;
+    let model = page.look().await?.model;
+    ensure!(
+        !model.contains("My inspector"),
+        "it was put in use by itself: {model}"
+    );
+    use_trained(&page, SOON).await?;
 
     // another visit finds it, and its file is the command line's
     page.open_to_first_map("?backend=cpu", SOON).await?;

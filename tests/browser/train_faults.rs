@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Gpu, in_browser, number};
 use crate::page::{Page, SOON, check_sentence};
-use crate::room::{TRAINING, collect, enter, good_images, shown, step, until};
+use crate::room::{TRAINING, collect, enter, good_images, shown, step, until, use_trained};
 use crate::spy;
 
 #[test]
@@ -84,7 +84,7 @@ async fn killed(page: Page) -> Result<()> {
         let saved = |room: &Value| {
             room["saved"]
                 .as_str()
-                .is_some_and(|text| !text.contains("step 0:"))
+                .is_some_and(|text| !text.contains("step 0."))
         };
         let paused = until(&page, "the saving", SOON, saved).await?;
         let kept = step(&paused);
@@ -123,7 +123,7 @@ async fn full(page: Page) -> Result<()> {
     until(&page, "the saving", SOON, |room| {
         room["saved"]
             .as_str()
-            .is_some_and(|text| text.starts_with("Kept"))
+            .is_some_and(|text| text.starts_with("Saved"))
     })
     .await?;
     let origin = page.execute("return location.origin", vec![]).await?;
@@ -140,7 +140,7 @@ async fn full(page: Page) -> Result<()> {
     })
     .await?;
     notice(&room, "storage for this page is full")?;
-    check_sentence(room["saved"].as_str().unwrap_or_default(), "not kept")?;
+    check_sentence(room["saved"].as_str().unwrap_or_default(), "not saved")?;
     page.screenshot("train-storage-full").await?;
     page.click("[data-testid=pause]").await?;
     // the inspector is made and used all the same, and can be downloaded
@@ -149,8 +149,6 @@ async fn full(page: Page) -> Result<()> {
     })
     .await?;
     ensure!(done["failed"].is_null(), "{done:#}");
-    page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
-        .await?;
     let download = page
         .execute(
             "return document.querySelector('[data-testid=download-model]') != null",
@@ -158,6 +156,7 @@ async fn full(page: Page) -> Result<()> {
         )
         .await?;
     ensure!(download == json!(true), "nothing to download");
+    use_trained(&page, SOON).await?;
     Ok(())
 }
 
@@ -203,15 +202,14 @@ async fn private(page: Page) -> Result<()> {
     .await?;
     let room = shown(&page).await?;
     notice(&room, "private window")?;
-    check_sentence(room["saved"].as_str().unwrap_or_default(), "not kept")?;
+    check_sentence(room["saved"].as_str().unwrap_or_default(), "not saved")?;
     let done = until(&page, "the inspector", TRAINING, |room| {
         !room["trained"].is_null()
     })
     .await?;
     ensure!(done["failed"].is_null() && done["kept"] == json!([]), "{done:#}");
-    page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
-        .await?;
     page.screenshot("train-private").await?;
+    use_trained(&page, SOON).await?;
     // the engine's end is the training's, which is said
     Ok(())
 }

@@ -75,7 +75,7 @@ async fn archives(page: Page) -> Result<()> {
         good[0]
     );
     check_sentence(good[0][2].as_str().context("why")?, "cut off")?;
-    let notice = "Notes.txt is no image and was left out.";
+    let notice = "Notes.txt is not an image and was skipped.";
     ensure!(
         room["notices"]
             .as_array()
@@ -251,7 +251,7 @@ async fn folders(page: Page) -> Result<()> {
     ensure!(
         room["notices"]
             .as_array()
-            .is_some_and(|all| all.iter().any(|one| same(one, "readme.md is no image"))),
+            .is_some_and(|all| all.iter().any(|one| same(one, "readme.md is not an image"))),
         "{room:#}"
     );
     // three are too few, and the page says how many are missing

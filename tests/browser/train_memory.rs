@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::harness::{Gpu, in_browser, number};
 use crate::images;
 use crate::page::{Page, SOON};
-use crate::room::{collect, enter, good_images, pause, until};
+use crate::room::{collect, enter, good_images, pause, until, use_trained};
 use crate::spy::{self, Memory};
 
 /// Memory may grow by this share after the warm-up.
@@ -124,10 +124,8 @@ async fn flat(page: Page, backend: &str, limit: Duration) -> Result<()> {
         )?;
     }
     until(&page, "the inspector", limit, |room| !room["trained"].is_null()).await?;
-    page.wait("the new model", limit, |page| page.model.contains("My inspector"))
-        .await?;
+    use_trained(&page, limit).await?;
 
-    page.click("[data-testid=train-open]").await?;
     let bytes = std::fs::read(&files[0])?;
     let copies = |name: &str, count: usize| -> Result<Vec<_>> {
         let copy = |index: usize| images::write(page.folder(), &format!("{name}{index}.png"), &bytes);

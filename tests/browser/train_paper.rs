@@ -13,7 +13,7 @@ use crate::formula::formula_teacher;
 use crate::harness::{Gpu, in_browser};
 use crate::native_training;
 use crate::page::{Page, SOON, check_sentence};
-use crate::room::{TRAINING, collect, enter, good_images, shown, until};
+use crate::room::{TRAINING, collect, enter, good_images, shown, until, use_trained};
 
 const SIDE: usize = 64;
 const BATCH: usize = 2;
@@ -85,8 +85,7 @@ async fn trained(page: Page) -> Result<()> {
         let apart = (page - f64::from(native)).abs();
         ensure!(apart < APART * page, "losses differ: {page} and {native}");
     }
-    page.wait("the new model", SOON, |page| page.model.contains("My inspector"))
-        .await?;
     ensure!(shown(&page).await?["kept"] == serde_json::json!(["My inspector"]));
+    use_trained(&page, SOON).await?;
     Ok(())
 }

@@ -121,8 +121,7 @@ async fn identical(page: Page) -> Result<()> {
     enter(&page, &format!("?backend=cpu&side={SIDE}")).await?;
     collect(&page, &files).await?;
     until(&page, "a preview", SOON, |room| room["samples"] == SAMPLES).await?;
-    page.execute("document.querySelector('details.controls').open = true", vec![])
-        .await?;
+    page.unfold("noise-threshold").await?;
     let mut settings = native_training::settings(SIDE, 8, [1, 1]);
     same(&page, "as it opens", &native(&files, &settings, false, 0)?).await?;
     page.screenshot("train-controls").await?;
@@ -186,8 +185,7 @@ async fn quick(page: Page) -> Result<()> {
     collect(&page, &files).await?;
     until(&page, "a preview", SOON, |room| room["samples"] == SAMPLES).await?;
     // every sample has a texture, whose outline the threshold moves: else it is luck whether a picture changes
-    page.execute("document.querySelector('details.controls').open = true", vec![])
-        .await?;
+    page.unfold("noise-threshold").await?;
     for kind in AnomalyKind::ALL
         .into_iter()
         .filter(|&kind| kind != AnomalyKind::Texture)

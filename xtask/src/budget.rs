@@ -9,11 +9,12 @@ use crate::page;
 use crate::process::{TempDir, compressed_len};
 
 /// What the page needs for its first result and for a training on the CPU, beside the model and the picture.
-const FIRST: [&str; 16] = [
+const FIRST: [&str; 17] = [
     "index.html",
     "boot.js",
     "chart.css",
     "base.css",
+    "welcome.css",
     "inspect.css",
     "camera.css",
     "train.css",

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! demo  = setup -> page::build without the GPU engine -> serve, and meanwhile page::build of the rest
-//! dist  = setup -> page::build -> page::optimise -> rename into place
+//! dist  = setup -> page::build -> page::optimise -> offline::write -> rename into place
 //! npm   = setup -> npm::assemble, which page::build calls, too -> page::optimise
 //! test  = checks: formatting, lints and cargo test, then setup, page::build, budget::check and the browser tests
 //! ```
@@ -17,6 +17,7 @@ pub mod cli_docs;
 pub mod demo;
 pub mod manifest;
 pub mod npm;
+pub mod offline;
 pub mod page;
 pub mod process;
 pub mod serve;

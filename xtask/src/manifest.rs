@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 const FILE: &str = "manifest.json";
 const ABLATIONS: &str = "ablations";
 const EXAMPLES: &str = "examples";
+const PHOTOS: &str = "photos";
 /// Label of the examples without a defect.
 const GOOD: &str = "good";
 /// What an ablated network can lack.
@@ -68,6 +69,9 @@ fn manifest(folder: &Path, first: Option<&str>) -> Result<String> {
     let ablations = ablations(folder, &site, &models)?;
     if !ablations.is_empty() {
         manifest.push((ABLATIONS, Json::List(ablations)));
+    }
+    if folder.join(PHOTOS).is_dir() {
+        manifest.push((PHOTOS, photos(folder, &site)?));
     }
     Ok(format!("{}\n", Json::Fields(manifest)))
 }
@@ -143,6 +147,16 @@ fn examples(folder: &Path, site: &str, model: &str) -> Result<Vec<Json>> {
     }
     defective.append(&mut good);
     Ok(defective)
+}
+
+/// Photos to try a training with: those to train on, and others to look at then.
+fn photos(folder: &Path, site: &str) -> Result<Json> {
+    let list = |part: &'static str| -> Result<_> {
+        let names = files(&folder.join(PHOTOS).join(part), "jpg")?;
+        let place = |path: &PathBuf| Json::Text(format!("{site}/{PHOTOS}/{part}/{}.jpg", stem(path)));
+        Ok((part, Json::List(names.iter().map(place).collect())))
+    };
+    Ok(Json::Fields(vec![list("train")?, list("test")?]))
 }
 
 /// A file of weights.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, TempDir, compressed_len, find, root};
 use crate::setup::WasmCompiler;
-use crate::{npm, supply};
+use crate::{npm, offline, supply};
 
 /// The file by which a folder is known to be a built page.
 const INDEX: &str = "index.html";
@@ -48,7 +48,8 @@ pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
     if parts == Parts::All {
         trunk(compiler, dist, SOURCE)?;
         npm::assemble(compiler, &dist.join(npm::IN_SITE))?;
-        return supply::notices(&dist.join(NOTICES));
+        supply::notices(&dist.join(NOTICES))?;
+        return offline::write(dist);
     }
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
@@ -57,7 +58,8 @@ pub fn build(compiler: &WasmCompiler, dist: &Path, parts: Parts) -> Result<()> {
     fs::write(&source, page).with_context(|| format!("cannot write {}", source.display()))?;
     let built = trunk(compiler, dist, SOURCE_WITHOUT_GPU);
     fs::remove_file(&source).with_context(|| format!("cannot remove {}", source.display()))?;
-    built
+    built?;
+    offline::write(dist)
 }
 
 /// The programs that nobody waits for: they are built after the rest.
@@ -105,6 +107,8 @@ pub fn publish(compiler: &WasmCompiler, out: &Path) -> Result<()> {
     let fresh = TempDir::new(parent, ".site-new")?;
     build(compiler, fresh.path(), Parts::All)?;
     optimise(fresh.path())?;
+    // its files are others now
+    offline::write(fresh.path())?;
     let replaced = TempDir::new(parent, ".site-old")?;
     let moved = |from: &Path, to: &Path| {
         fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))

@@ -62,7 +62,11 @@ pub fn licences() -> Result<()> {
 pub fn notices(out: &Path) -> Result<()> {
     let mut text = String::from(
         "destseg is made with the packages below. Each line names a package, its version and its licence; the texts follow.\n\
-         The teacher's weights (EfficientNet-Lite0) are under the Apache License 2.0; their notice comes last.\n\n",
+         The teacher's weights (EfficientNet-Lite0) are under the Apache License 2.0; their notice comes last.\n\n\
+         The photos in models/photos are a part of the category Macaroni1 of the data set VisA (Yang Zou, Jongheon Jeong, Latha \
+         Pemula, Dongqing Zhang, Onkar Dabeer: SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and \
+         Segmentation, ECCV 2022), under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/). They were selected and made \
+         smaller.\n\n",
     );
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut without_text = Vec::new();

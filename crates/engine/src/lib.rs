@@ -19,6 +19,7 @@ pub mod methods;
 pub mod metrics;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+pub mod order;
 pub mod platform;
 pub mod render;
 pub mod report;

@@ -316,6 +316,18 @@ pub struct Manifest {
     /// Small networks that show what a component is worth.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablations: Vec<AblatedModel>,
+    /// Photos of a real part, to try a training with.
+    #[serde(default)]
+    pub photos: Photos,
+}
+
+/// Photos that are fetched when the visitor asks for them: paths relative to the page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Photos {
+    /// Of good parts, to train on.
+    pub train: Vec<String>,
+    /// Of other parts, good and defective, to look at with the trained model.
+    pub test: Vec<String>,
 }
 
 /// A shipped file.

@@ -1,7 +1,8 @@
 //! Properties and methods of JavaScript objects by their names, for what web-sys does not have or only as unstable.
 
-use js_sys::{Array, Function, Reflect};
+use js_sys::{Array, Function, Promise, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 /// A property; undefined, if there is none.
 pub fn get(object: &JsValue, key: &str) -> JsValue {
@@ -13,4 +14,10 @@ pub fn call(object: &JsValue, method: &str, arguments: &[&JsValue]) -> Option<Js
     let arguments: Array = arguments.iter().collect();
     let method = get(object, method).dyn_into::<Function>().ok()?;
     Reflect::apply(&method, object, &arguments).ok()
+}
+
+/// What a method answers later; none, if there is none, or it throws or refuses.
+pub async fn ask(object: &JsValue, method: &str, arguments: &[&JsValue]) -> Option<JsValue> {
+    let promise = call(object, method, arguments)?.dyn_into::<Promise>().ok()?;
+    JsFuture::from(promise).await.ok()
 }

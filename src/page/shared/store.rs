@@ -11,6 +11,7 @@ use web_sys::{
 };
 
 use super::js::get;
+use destseg_engine::order;
 
 /// Folder of the trainings that go on, one folder each, named by [`crate::page::protocol::RunInfo::run`].
 pub const RUNS: &str = "runs";
@@ -66,7 +67,7 @@ impl Folder {
             };
             found.push(name);
         }
-        found.sort();
+        order::sort_by(&mut found, Ord::cmp);
         found
     }
 

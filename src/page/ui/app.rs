@@ -16,12 +16,21 @@ use super::components::{
 };
 use super::gpu_engine::use_gpu_engine;
 use super::state::{Action, Dispatch, Effort, Engine, Room, State};
-use super::{files, icons, store, test_api};
+use super::{files, icons, links, store, test_api};
 use crate::page::protocol::BackendChoice;
+
+/// Parts of the page that its document has painted already.
+#[derive(PartialEq, Properties)]
+pub(crate) struct Painted {
+    /// Name, promise and what explains them.
+    pub(crate) brand: Html,
+    /// Ways to begin.
+    pub(crate) welcome: Html,
+}
 
 /// The whole page.
 #[component]
-pub(crate) fn App() -> Html {
+pub(crate) fn App(painted: &Painted) -> Html {
     let state = use_reducer(from_address);
     let dispatch = state.dispatcher();
     let snapshot = Rc::new((*state).clone());
@@ -33,6 +42,7 @@ pub(crate) fn App() -> Html {
     use_hook(&snapshot);
     use_kept_threshold(&snapshot, &dispatch);
     use_window_events(&dispatch, dragging.setter());
+    use_title(snapshot.train.words());
 
     let page = Page {
         state: snapshot,
@@ -41,8 +51,14 @@ pub(crate) fn App() -> Html {
     html! {
         <div class="app" data-testid="app">
             <a class="skip" href="#result">{ "Skip to the result" }</a>
-            <Header ..page.clone() />
+            <header class="header">
+                { painted.brand.clone() }
+                <Header ..page.clone() />
+            </header>
             <Notices ..page.clone() />
+            if page.state.is_new() {
+                { painted.welcome.clone() }
+            }
             { room(&page) }
             <Tour ..page.clone() />
             <StatusLine ..page />
@@ -170,6 +186,23 @@ fn use_kept_threshold(state: &Rc<State>, dispatch: &Dispatch) {
     });
 }
 
+/// Shows in the tab what goes on, before the title that the document has.
+#[hook]
+fn use_title(words: Option<String>) {
+    let document = || web_sys::window().and_then(|window| window.document());
+    let title = use_memo((), |()| {
+        document().map_or_else(String::new, |document| document.title())
+    });
+    use_effect_with(words, move |words| {
+        if let Some(document) = document() {
+            let before = words
+                .as_ref()
+                .map_or_else(String::new, |words| format!("{words} · "));
+            document.set_title(&format!("{before}{title}"));
+        }
+    });
+}
+
 /// Keeps `window.destseg` up to date.
 #[hook]
 fn use_hook(state: &Rc<State>) {
@@ -181,7 +214,7 @@ fn use_hook(state: &Rc<State>) {
     latest.replace(state.clone());
 }
 
-/// Listens to drops, pastes and keys anywhere on the page.
+/// Follows the link in the address, then listens to drops, pastes, keys and links anywhere on the page.
 #[hook]
 fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
     let dispatch = dispatch.clone();
@@ -198,7 +231,10 @@ fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
             ))
         };
         let (over, leave, drop_setter) = (dragging.clone(), dragging.clone(), dragging);
-        let (on_drop, on_paste, on_key) = (dispatch.clone(), dispatch.clone(), dispatch);
+        if let Some(link) = links::in_address() {
+            links::follow(&link, &dispatch);
+        }
+        let (on_drop, on_paste, on_key) = (dispatch.clone(), dispatch.clone(), dispatch.clone());
         let listeners = [
             listen(
                 "dragover",
@@ -237,6 +273,7 @@ fn use_window_events(dispatch: &Dispatch, dragging: UseStateSetter<bool>) {
                 }),
             ),
             listen("keydown", Box::new(move |event| browse(event, &on_key))),
+            listen("click", Box::new(move |event| links::on_click(event, &dispatch))),
         ];
         move || drop(listeners)
     });

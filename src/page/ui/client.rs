@@ -494,7 +494,8 @@ async fn fetch(path: &str) -> Result<Response, ()> {
     if response.ok() { Ok(response) } else { Err(()) }
 }
 
-async fn fetch_blob(path: &str) -> Result<Blob, ()> {
+/// Fetches a file that comes with the page.
+pub(crate) async fn fetch_blob(path: &str) -> Result<Blob, ()> {
     let blob = fetch(path).await?.blob().map_err(|_| ())?;
     JsFuture::from(blob)
         .await

@@ -14,6 +14,7 @@ use crate::page::shared::content::{self, Content, UserFile, open_zip};
 use crate::page::shared::js::{call, get};
 use destseg_engine::data::{labelled, paths};
 use destseg_engine::files::zip;
+use destseg_engine::order;
 
 /// Model files above this many bytes are refused.
 const MODEL_LIMIT: u64 = 500_000_000;
@@ -209,7 +210,7 @@ fn check(file: File, limit: u64, what: &str) -> Result<Blob, String> {
     }
     let (size, limit) = (format::megabytes(bytes), limit / 1_000_000);
     Err(format!(
-        "{} has {size} MB; open {what} of at most {limit} MB.",
+        "{} is {size} MB; the limit for {what} is {limit} MB.",
         file.name()
     ))
 }
@@ -277,7 +278,7 @@ async fn walk(mut entries: Vec<JsValue>) -> Vec<Chosen> {
             found.push((path.trim_start_matches('/').to_owned(), file));
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    order::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
     found
 }
 

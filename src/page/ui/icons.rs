@@ -2,16 +2,12 @@
 
 use yew::{Html, html};
 
-/// Corners of an inspection frame with a finding in it: the product's mark.
-pub(crate) const LOGO: &str = "M4 8V5a1 1 0 0 1 1-1h3M16 4h3a1 1 0 0 1 1 1v3M20 16v3a1 1 0 0 1-1 1h-3M8 20H5a1 1 0 0 1-1-1v-3M8 13c2-4 3 2 5-1s2-1 3-1";
 /// A part with a spark: something new is learned.
 pub(crate) const TEACH: &str = "M5 12h8v8H5zM9 12V8M17 3v8M13 7h8";
 /// Bars on a line.
 pub(crate) const MEASURE: &str = "M4 20h16M7 20v-6M12 20V6M17 20v-9";
 /// Two frames beside each other.
 pub(crate) const COMPARE: &str = "M4 5h6v14H4zM14 5h6v14h-6z";
-/// A padlock.
-pub(crate) const LOCK: &str = "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6z";
 /// A picture with a hill.
 pub(crate) const PICTURE: &str = "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01";
 /// A camera.

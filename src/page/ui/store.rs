@@ -12,14 +12,15 @@ use web_sys::Blob;
 use super::draw;
 use super::state::{
     Action, Dispatch, Inspector, KEPT, KeptThreshold, ModelSource, RECORD_VERSION, ThresholdChange,
-    TrainAction, Trained,
+    TrainAction, Trained, Usage,
 };
 use crate::page::protocol::KeptRun;
 use crate::page::shared::content::{self, Content};
 use crate::page::shared::convert;
-use crate::page::shared::js::call;
+use crate::page::shared::js::{ask, get};
 use crate::page::shared::store::{Folder, INSPECTORS, Lock, RUN_RECORD, RUNS};
 use destseg_engine::methods::header;
+use destseg_engine::order;
 use destseg_engine::verdict::calibration::Calibration;
 
 /// Names of an inspector's files.
@@ -76,10 +77,10 @@ async fn count() -> usize {
 }
 
 /// Asks the browser to keep what is there when it runs out of room; it may ask the visitor.
-fn ask_to_stay() {
+async fn ask_to_stay() {
     if let Some(window) = web_sys::window() {
-        // whatever it decides, it keeps what it can
-        let _ = call(&window.navigator().storage(), "persist", &[]);
+        // whatever it decides, it keeps what it can; the list says what it decided
+        let _ = ask(&window.navigator().storage(), "persist", &[]).await;
     }
 }
 
@@ -96,11 +97,26 @@ fn list_again(dispatch: Dispatch, looks: u32) {
         }
         let inspectors = inspectors().await;
         let (runs, elsewhere) = unfinished().await;
-        dispatch.dispatch(Action::Train(TrainAction::Stored(inspectors, runs)));
+        dispatch.dispatch(Action::Train(TrainAction::Stored(
+            inspectors,
+            runs,
+            usage().await,
+        )));
         if elsewhere && looks > 1 {
             Timeout::new(BETWEEN_LOOKS_MS, move || list_again(dispatch, looks - 1)).forget();
         }
     });
+}
+
+/// What the page takes of the browser's storage; none where the browser does not tell.
+async fn usage() -> Option<Usage> {
+    let storage = web_sys::window()?.navigator().storage();
+    let estimate = ask(&storage, "estimate", &[]).await?;
+    Some(Usage {
+        used: get(&estimate, "usage").as_f64()?,
+        quota: get(&estimate, "quota").as_f64()?,
+        stays: ask(&storage, "persisted", &[]).await?.is_truthy(),
+    })
 }
 
 async fn inspectors() -> Vec<Inspector> {
@@ -115,7 +131,7 @@ async fn inspectors() -> Vec<Inspector> {
             found.push(inspector);
         }
     }
-    found.sort_by(|a, b| a.trained.total_cmp(&b.trained));
+    order::sort_by(&mut found, |a, b| a.trained.total_cmp(&b.trained));
     found
 }
 
@@ -174,7 +190,7 @@ pub(crate) async fn keep(
     write(&inspector, &trained.file).await?;
     remove_run(&inspector.id).await;
     announce().await;
-    ask_to_stay();
+    ask_to_stay().await;
     Ok(inspector)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::page::protocol::StudyInfo;
 use crate::page::shared::values;
+use destseg_engine::order;
 
 /// Features of one level, channel by channel, row by row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -81,7 +82,7 @@ pub fn disagreement(a: &Level, b: &Level, pixel: Option<(usize, usize)>) -> Vec<
             (channel, part / 2.0)
         })
         .collect();
-    channels.sort_by(|a, b| b.1.total_cmp(&a.1));
+    order::sort_by(&mut channels, |a, b| b.1.total_cmp(&a.1));
     channels
 }
 
@@ -194,7 +195,7 @@ impl Study {
                 (channel, chosen.map(|((a, b), _)| (a - b).powi(2)).sum())
             })
             .collect();
-        channels.sort_by(|a, b| b.1.total_cmp(&a.1));
+        order::sort_by(&mut channels, |a, b| b.1.total_cmp(&a.1));
         std::array::from_fn(|index| channels.get(index).map_or(0, |&(channel, _)| channel))
     }
 }

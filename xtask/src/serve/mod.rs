@@ -57,8 +57,8 @@ type Faults = dyn Fn(&str) -> Option<Fault> + Send + Sync;
 pub struct Server {
     address: SocketAddr,
     site: Arc<Site>,
-    /// `None` only while the server is being dropped.
-    runtime: Option<Runtime>,
+    /// `None` once it was stopped.
+    runtime: Mutex<Option<Runtime>>,
 }
 
 /// What is served, and what is recorded about it.
@@ -107,7 +107,7 @@ impl Server {
         Ok(Self {
             address,
             site,
-            runtime: Some(runtime),
+            runtime: Mutex::new(Some(runtime)),
         })
     }
 
@@ -150,18 +150,23 @@ impl Server {
 
     /// Serves until the process is ended.
     pub fn wait(self) {
-        if let Some(runtime) = &self.runtime {
+        if let Some(runtime) = &*lock(&self.runtime) {
             runtime.block_on(std::future::pending::<()>());
+        }
+    }
+
+    /// From now on nobody answers at its address.
+    pub fn stop(&self) {
+        // Open connections end with their runtime, which may itself be dropped in another one.
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Open connections end with their runtime, which may itself be dropped in another one.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.stop();
     }
 }
 

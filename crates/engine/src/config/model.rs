@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Method, Preset};
+use crate::order;
 use crate::{Error, Result};
 
 /// Side of the model's square input in pixels (section 4.1 of the paper).
@@ -138,7 +139,7 @@ impl InputLayout {
             .iter()
             .map(|&(width, height)| f64::from(width.max(height)) / f64::from(width.min(height).max(1)))
             .collect();
-        ratios.sort_by(f64::total_cmp);
+        order::sort_by(&mut ratios, f64::total_cmp);
         match ratios.get(ratios.len() / 2) {
             Some(&median) if median >= LONG => Self::Strip,
             _ => Self::Squash,

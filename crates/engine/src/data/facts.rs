@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::image::{LOSSY, probe};
+use crate::order;
 
 /// Shorter sides that differ by more than this factor are worth a note: other details are seen.
 const OTHER_SIZE: f64 = 1.5;
@@ -33,9 +34,9 @@ impl FileFacts {
             widths.push(width);
             heights.push(height);
         }
-        types.sort_unstable();
+        order::sort_by(&mut types, Ord::cmp);
         let median = |mut values: Vec<u32>| {
-            values.sort_unstable();
+            order::sort_by(&mut values, Ord::cmp);
             values.get(values.len() / 2).copied()
         };
         Some(Self {

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::data::map::AnomalyMap;
+use crate::order;
 
 /// Region of a pixel that belongs to none.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -88,7 +89,7 @@ pub fn instances(map: &AnomalyMap, threshold: f32, (width, height): (u32, u32)) 
         height as f32 / map.height() as f32,
     ];
     let mut instances: Vec<Instance> = found.iter().map(|extent| extent.instance(scale)).collect();
-    instances.sort_by(|a, b| b.peak.total_cmp(&a.peak));
+    order::sort_by(&mut instances, |a, b| b.peak.total_cmp(&a.peak));
     instances
 }
 

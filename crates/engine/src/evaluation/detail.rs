@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{CategoryReport, Metrics};
 use crate::data::labelled::Class;
 use crate::metrics::Curve;
+use crate::order;
 use crate::verdict::certainty::Certainty;
 use crate::verdict::decision::Thresholds;
 use crate::verdict::difference::Difference;
@@ -279,7 +280,7 @@ impl Evaluation {
             .filter(|&(_, defective)| !defective)
             .map(|(score, _)| score)
             .collect();
-        good.sort_by(|a, b| b.total_cmp(a));
+        order::sort_by(&mut good, |a, b| b.total_cmp(a));
         let highest_passed = *good.get((share * good.len() as f64) as usize)?;
         Some(highest_passed.next_up())
     }
@@ -303,7 +304,7 @@ impl Evaluation {
             let error = self.images[*index].error(threshold, span);
             error.unwrap_or(f32::NEG_INFINITY)
         };
-        indices.sort_by(|a, b| error(b).total_cmp(&error(a)));
+        order::sort_by(&mut indices, |a, b| error(b).total_cmp(&error(a)));
         indices
     }
 
@@ -311,7 +312,7 @@ impl Evaluation {
     pub fn by_score(&self) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..self.images.len()).collect();
         let score = |index: &usize| self.images[*index].score.unwrap_or(f32::NEG_INFINITY);
-        indices.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        order::sort_by(&mut indices, |a, b| score(b).total_cmp(&score(a)));
         indices
     }
 }

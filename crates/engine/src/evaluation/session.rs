@@ -17,6 +17,7 @@ use crate::data::map::AnomalyMap;
 use crate::data::mask;
 use crate::inspect::{Detector, FamiliarityRecord};
 use crate::metrics::{AUPRO_LIMIT, Ranking, Tally};
+use crate::order;
 use crate::verdict::calibration::Calibration;
 use crate::verdict::decision::Thresholds;
 use crate::{Error, Result};
@@ -211,7 +212,7 @@ impl Session {
 
     /// The figures of all images so far. `notes` say what is odd about the set.
     pub fn finish(&mut self, category: &str, model: &str, mut notes: Vec<String>) -> Evaluation {
-        self.images.sort_by_key(|(index, _)| *index);
+        order::sort_by(&mut self.images, |(a, _), (b, _)| a.cmp(b));
         notes.extend(self.notes());
         let images = |score: fn(&ImageResult) -> Option<f32>, kind: Option<&str>| {
             let of_kind = |class: &Class| match (class, kind) {
@@ -339,7 +340,7 @@ impl Session {
             .filter(|image| image.class.is_defective() == Some(true))
             .map(|image| image.class.name())
             .collect();
-        names.sort_unstable();
+        order::sort_by(&mut names, Ord::cmp);
         names.dedup();
         names
     }

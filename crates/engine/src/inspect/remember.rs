@@ -8,6 +8,7 @@ use image::{DynamicImage, GrayImage, RgbImage};
 use super::{Detection, Detector};
 use crate::data::map::AnomalyMap;
 use crate::data::placement::ViewLayout;
+use crate::order;
 use crate::verdict::expected::Scale;
 use crate::verdict::memory::{Memory, Remembered};
 
@@ -36,7 +37,7 @@ impl Detector {
         };
         let logits = found.logits.iter().copied().enumerate();
         let mut all: Vec<(usize, f32)> = logits.filter(is_meant).collect();
-        all.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        order::sort_by(&mut all, |(_, a), (_, b)| b.total_cmp(a));
         all.truncate(if defective { DEFECT_PLACES } else { GOOD_PLACES });
         let channels = found.cells.channels;
         let cell = |place: usize| familiarity.whiten(&found.cells.data[place * channels..][..channels]);

@@ -25,6 +25,7 @@ use crate::data::image::{self, RgbImage};
 use crate::error::count;
 use crate::files::storage::Precision;
 use crate::inspect::{Codebook, Detector, Familiarity, FamiliarityRecord, Learned};
+use crate::order;
 use crate::synthesis::{Sample, Synthesiser};
 use crate::verdict::calibration::Calibration;
 use crate::{Error, Result};
@@ -330,7 +331,7 @@ impl Trainer {
                 outliers.push(Outlier { index, score });
             }
         }
-        outliers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        order::sort_by(&mut outliers, |a, b| b.score.total_cmp(&a.score));
         Ok(outliers)
     }
 }

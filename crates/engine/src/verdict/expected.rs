@@ -1,5 +1,6 @@
 //! How the score of a further good image is expected to scatter, from the scores of a few.
 
+use crate::order;
 use serde::{Deserialize, Serialize};
 
 /// How many images the usual scatter counts as (docs/notebook/thresholds.md, "Where the threshold lies").
@@ -137,7 +138,7 @@ impl Sample {
     /// More scores than images are several looks at each, which tell less than as many images do.
     fn of(scores: &[f32], images: usize, scale: Scale) -> Self {
         let mut values: Vec<f32> = scores.iter().map(|&score| scale.normal(score)).collect();
-        values.sort_by(f32::total_cmp);
+        order::sort_by(&mut values, f32::total_cmp);
         let median = values.get(values.len() / 2).copied().unwrap_or_default();
         let reach = FAR * scale.usual_std();
         let near = || {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, wilson};
 use crate::config::AnomalyKind;
+use crate::order;
 
 /// The least share of synthetic defects that a model must find to be called ready, with 90 % confidence.
 pub const READY: f32 = 0.8;
@@ -84,7 +85,7 @@ impl Quality {
     /// What was found of each kind, in words; the weakest kind first.
     pub fn by_kind(&self) -> Vec<String> {
         let mut kinds = self.kinds.clone();
-        kinds.sort_by(|(_, a), (_, b)| a.share().total_cmp(&b.share()));
+        order::sort_by(&mut kinds, |(_, a), (_, b)| a.share().total_cmp(&b.share()));
         let words = |(kind, count): &(AnomalyKind, Count)| {
             format!("{}: {} of {}", kind.label(), count.hits, count.all)
         };

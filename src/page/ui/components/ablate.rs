@@ -117,7 +117,7 @@ pub(crate) fn Ablation(props: &AblationProps) -> Html {
                         { icon(icons::WARNING) }{ &**message }
                     </p>
                 } else {
-                    <p class="hint" aria-live="polite">{ "Both networks are fetched and look at the image …" }</p>
+                    <p class="hint" aria-live="polite">{ "Loading and running both networks …" }</p>
                 }
             }
         </section>

@@ -26,7 +26,7 @@ pub(crate) fn Add(page: &Page) -> Html {
                 </FileButton>
                 <CameraButton ..page.clone() />
             </div>
-            <p class="hint">{ "Or drop or paste them here" }</p>
+            <p class="hint">{ "You can also drop or paste photos anywhere" }</p>
         </section>
     }
 }

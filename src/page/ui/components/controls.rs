@@ -83,9 +83,10 @@ pub(crate) fn Slider(props: &SliderProps) -> Html {
     html! {
         <label class="field slider">
             <span class="field-label">{ &props.label }</span>
-            <output class="field-value">{ &props.text }</output>
+            // not an <output>: the label would name that instead of the slider
+            <span class="field-value" aria-hidden="true">{ &props.text }</span>
             <input type="range" min="0" max="1" step="0.001" value={props.value.to_string()}
-                aria-valuetext={&props.text} data-testid={&props.testid} disabled={props.disabled} {oninput} />
+                aria-label={&props.label} aria-valuetext={&props.text} data-testid={&props.testid} disabled={props.disabled} {oninput} />
         </label>
     }
 }
@@ -147,8 +148,23 @@ pub(crate) fn FileButton(props: &FileButtonProps) -> Html {
         <label class={classes!("button", props.class.clone())}>
             { props.children.clone() }
             <input class="visually-hidden" type="file" accept={&props.accept} multiple={props.multiple}
-                webkitdirectory={props.folder}
-                data-testid={&props.testid} {onchange} />
+                webkitdirectory={props.folder} id={&props.testid} data-testid={&props.testid} {onchange} />
         </label>
     }
+}
+
+/// Properties of [`Fragment`].
+#[derive(PartialEq, Properties)]
+pub(crate) struct FragmentProps {
+    /// Id of the `<template>`.
+    pub(crate) id: &'static str,
+}
+
+/// What never changes: the document has it as HTML, in a `<template>`.
+#[component]
+pub(crate) fn Fragment(props: &FragmentProps) -> Html {
+    let document = web_sys::window().and_then(|window| window.document());
+    let template = document.and_then(|document| document.get_element_by_id(props.id));
+    let html = template.map(|template| template.inner_html());
+    Html::from_html_unchecked(html.unwrap_or_default().into())
 }

@@ -61,7 +61,7 @@ pub(crate) fn Display(page: &Page) -> Html {
             <Select label="Map" testid="map-kind" choices={kinds} value={view.kind.id()} onchange={choose_kind} />
             <Toggle label="Outline" testid="contour" on={view.contour}
                 onclick={show.reform(move |()| View { contour: !view.contour, ..view })} />
-            <Slider label="Outline above" testid="threshold" value={threshold / range.1} disabled={!view.contour}
+            <Slider label="Outline threshold" testid="threshold" value={threshold / range.1} disabled={!view.contour}
                 text={format::value(threshold)}
                 oninput={show.reform(move |share: f32| set_threshold(Some(share * range.1)))} />
             if moved {

@@ -1,4 +1,4 @@
-//! The head of the page: name, promise, model and backend.
+//! The controls in the head of the page: rooms, model and device.
 
 use yew::prelude::*;
 
@@ -7,7 +7,7 @@ use super::controls::{Choice, FileButton, Select};
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::files;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, ModelSource, Room, View};
+use crate::page::ui::state::{Action, ModelSource, Room};
 use crate::page::ui::store;
 
 /// Menu value of a model file of the visitor; the manifest's models have their index.
@@ -15,7 +15,7 @@ const OWN_FILE: &str = "file";
 /// Before the id of a kept inspector in its menu value.
 const KEPT: &str = "kept:";
 
-/// Name, privacy line, model menu, backend menu.
+/// Buttons of the rooms, model menu, device menu.
 #[component]
 pub(crate) fn Header(page: &Page) -> Html {
     let Page { state, dispatch } = page;
@@ -49,56 +49,34 @@ pub(crate) fn Header(page: &Page) -> Html {
         })
     };
     // the button of the room that is open leaves it
-    let is_in = |room: Room| state.room == room;
-    let enter = |room: Room| {
-        let (dispatch, room) = (dispatch.clone(), if is_in(room) { Room::Inspect } else { room });
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Enter(room)))
+    let button = |room: Room, testid: &'static str, symbol: &'static str, words: String| {
+        let is_in = state.room == room;
+        let (dispatch, room) = (dispatch.clone(), if is_in { Room::Inspect } else { room });
+        let onclick = move |_: MouseEvent| dispatch.dispatch(Action::Enter(room));
+        html! {
+            <button class="button" type="button" data-testid={testid} aria-pressed={is_in.to_string()} {onclick}>
+                { icon(symbol) }{ words }
+            </button>
+        }
     };
-    let tour = {
-        let (dispatch, view) = (dispatch.clone(), state.view);
-        Callback::from(move |_: MouseEvent| {
-            dispatch.dispatch(Action::Enter(Room::Inspect));
-            dispatch.dispatch(Action::View(View {
-                tour: Some(0),
-                ..view
-            }));
-        })
-    };
+    let training = state.train.words().unwrap_or_else(|| "Train your own".into());
     let (models, shown) = models(page);
     let backends: Vec<Choice> = BackendChoice::ALL
         .into_iter()
         .map(|choice| (choice.id().into(), backend_label(choice).into()))
         .collect();
     html! {
-        <header class="header">
-            <div class="brand">
-                <span class="logo">{ icon(icons::LOGO) }</span>
-                <div>
-                    <h1>{ "DeSTSeg" }<span class="tagline">{ " visual inspection" }</span></h1>
-                    <p class="privacy">{ icon(icons::LOCK) }{ "Images never leave this page" }
-                        <a href="how-it-works.html" target="_blank" rel="noopener">{ "How it works" }</a>
-                        <button class="link" type="button" data-testid="tour-begin" onclick={tour}>{ "Tour" }</button></p>
-                </div>
-            </div>
-            <div class="header-controls">
-                <button class="button" type="button" data-testid="train-open" aria-pressed={is_in(Room::Train).to_string()}
-                    onclick={enter(Room::Train)}>{ icon(icons::TEACH) }{ "New inspector" }</button>
-                <button class="button" type="button" data-testid="evaluate-open"
-                    aria-pressed={is_in(Room::Evaluate).to_string()} onclick={enter(Room::Evaluate)}>
-                    { icon(icons::MEASURE) }{ "Evaluate" }
-                </button>
-                <button class="button" type="button" data-testid="compare-open"
-                    aria-pressed={is_in(Room::Compare).to_string()} onclick={enter(Room::Compare)}>
-                    { icon(icons::COMPARE) }{ "Compare" }
-                </button>
-                <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
-                <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
-                    { icon(icons::FOLDER) }<span>{ "Open model" }</span>
-                </FileButton>
-                <Select label="Compute on" testid="backend-select" choices={backends}
-                    value={state.backend.id()} onchange={backend} />
-            </div>
-        </header>
+        <div class="header-controls">
+            { button(Room::Train, "train-open", icons::TEACH, training) }
+            { button(Room::Evaluate, "evaluate-open", icons::MEASURE, "Evaluate".into()) }
+            { button(Room::Compare, "compare-open", icons::COMPARE, "Compare".into()) }
+            <Select label="Model" testid="model-select" choices={models} value={shown} onchange={open} />
+            <FileButton testid="model-input" accept={files::MODEL_EXTENSIONS} onfiles={open_file}>
+                { icon(icons::FOLDER) }<span>{ "Open model" }</span>
+            </FileButton>
+            <Select label="Run on" testid="backend-select" choices={backends}
+                value={state.backend.id()} onchange={backend} />
+        </div>
     }
 }
 

@@ -6,6 +6,7 @@ mod camera;
 mod column;
 mod compare;
 mod controls;
+mod diagnostics;
 mod display;
 mod evaluate;
 mod examples;

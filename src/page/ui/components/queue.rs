@@ -62,17 +62,23 @@ pub(crate) fn Queue(page: &Page) -> Html {
             dispatch.dispatch(action);
         })
     };
-    let clear = {
+    let link = |words: &'static str, testid: &'static str, act: fn() -> Action| {
         let dispatch = dispatch.clone();
-        move |_: MouseEvent| dispatch.dispatch(Action::Clear)
+        html! {
+            <button class="link" type="button" data-testid={testid}
+                onclick={move |_: MouseEvent| dispatch.dispatch(act())}>{ words }</button>
+        }
     };
     html! {
         <section class="panel queue" aria-labelledby="queue-title">
             <h2 id="queue-title">
                 { "Queue" }
                 <span class="count">{ summary(page) }</span>
+                if !state.removed.is_empty() {
+                    { link("Undo", "queue-undo", || Action::Undo) }
+                }
                 if !state.items.is_empty() {
-                    <button class="link" type="button" data-testid="clear" onclick={clear}>{ "Clear" }</button>
+                    { link("Clear", "clear", || Action::Clear) }
                 }
             </h2>
             if state.items.is_empty() && !state.awaits_model() {

@@ -12,6 +12,9 @@ use destseg_engine::data::regions::{Instance, instances};
 /// Rows at most; the rest is counted.
 const ROWS: usize = 6;
 
+/// Words for the regions.
+const TITLE: &str = "Suspicious spots";
+
 /// Regions of the map above the threshold: place, area, highest and mean value.
 #[component]
 pub(crate) fn Regions(page: &Page) -> Html {
@@ -21,11 +24,11 @@ pub(crate) fn Regions(page: &Page) -> Html {
     let is_other = |item: &Item| item.info().is_some_and(|info| info.unfamiliar == Some(true));
     let item = item.filter(|item| !is_other(item) && !matches!(item.status, Status::Failed(_)));
     let Some(item) = item else {
-        return awaited(page, "regions", "Regions");
+        return awaited(page, "regions", TITLE);
     };
     let Some(prediction) = state.prediction(item) else {
         // nothing below moves when they are there
-        return html! { <section class="panel awaited regions"><h2>{ "Regions" }</h2></section> };
+        return html! { <section class="panel awaited regions"><h2>{ TITLE }</h2></section> };
     };
     html! { <Found prediction={prediction.clone()} kind={state.view.kind} threshold={state.threshold()} /> }
 }
@@ -62,7 +65,7 @@ fn Found(props: &FoundProps) -> Html {
     let more = found.len().saturating_sub(ROWS);
     html! {
         <section class="panel regions" aria-labelledby="regions-title">
-            <h2 id="regions-title">{ "Regions" }<span class="count" data-testid="regions-count">{ summary }</span></h2>
+            <h2 id="regions-title">{ TITLE }<span class="count" data-testid="regions-count">{ summary }</span></h2>
             if !found.is_empty() {
                 <table data-testid="regions">
                     <thead>

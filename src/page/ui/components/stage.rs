@@ -41,7 +41,11 @@ pub(crate) fn Pending(page: &Page) -> Html {
     html! {
         <>
             if let Some(example) = &item.example {
-                <img class="stage-image" src={example.file.clone()} alt={example.alt.clone()} />
+                if state.is_first_look() {
+                    <img class="stage-image first-look" src="first-look.jpg" alt={example.alt.clone()} />
+                } else {
+                    <img class="stage-image" src={example.file.clone()} alt={example.alt.clone()} />
+                }
             } else if let Some(info) = item.info() {
                 <Jpeg class="stage-image" bytes={item.thumbnail.clone()} size={(info.width, info.height)} />
             }

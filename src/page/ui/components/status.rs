@@ -3,6 +3,7 @@
 use yew::prelude::*;
 
 use super::Page;
+use super::diagnostics::Diagnostics;
 use crate::page::protocol::BackendChoice;
 use crate::page::ui::format;
 use crate::page::ui::icons::{self, icon};
@@ -11,7 +12,7 @@ use crate::page::ui::state::{Engine, Load};
 /// Stands for a number that is not there yet.
 const NONE: &str = "–";
 
-/// Backend, adapter, model and times.
+/// Backend, adapter, model and times; whether the page works offline, keys, diagnostics.
 #[component]
 pub(crate) fn StatusLine(page: &Page) -> Html {
     let state = &page.state;
@@ -69,6 +70,12 @@ pub(crate) fn StatusLine(page: &Page) -> Html {
                     <p data-testid="status-notice">{ notice }</p>
                 }
             }
+            // shown by www/offline.js
+            <button id="offline" class="link" type="button" popovertarget="offline-about" data-testid="offline" hidden=true>
+                { "✓ Works offline" }
+            </button>
+            <button class="link" type="button" popovertarget="keys" data-testid="keys-open">{ "Keys" }</button>
+            <Diagnostics ..page.clone() />
         </footer>
     }
 }

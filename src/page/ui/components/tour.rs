@@ -126,7 +126,7 @@ fn text(step: usize, state: &State, prediction: &Prediction) -> (&'static str, S
             ),
         ),
         2 => (
-            "Where all agree to disagree",
+            "Where all three levels disagree",
             format!(
                 "Multiplied, the three leave {} at most: only places that are strange at every size remain. A third \
                  network, trained on painted defects, makes the final map from them: {} at most.",
@@ -144,8 +144,8 @@ fn text(step: usize, state: &State, prediction: &Prediction) -> (&'static str, S
                 "Held-back good images and painted defects showed where to draw the line: {threshold}. This image has \
                  {score}: {}. Looking at it took {} on your computer.",
                 match verdict.kind() {
-                    decision::Verdict::Defective => "called defective",
-                    decision::Verdict::Good => "called good",
+                    decision::Verdict::Defective => "predicted defective",
+                    decision::Verdict::Good => "predicted good",
                     decision::Verdict::Unfamiliar =>
                         "which says nothing, because this is not the part that the model knows",
                 },

@@ -73,7 +73,7 @@ fn judged(page: &Page, info: &PredictionInfo, verdict: &Verdict) -> Html {
             { corrections(page) }
             { facts(info) }
             if verdict.certainty.is_none() {
-                <p class="hint">{ "This model is not calibrated: 0.5 decides." }</p>
+                <p class="hint">{ "This model has no calibrated threshold; 0.5 is used." }</p>
             }
             if verdict.unfamiliar.is_none() {
                 <p class="hint" data-testid="cannot-tell">

@@ -61,9 +61,9 @@ pub(super) fn left_out<'a>(paths: impl Iterator<Item = &'a str>) -> Option<Strin
     let names = names.join(", ");
     match all.len() {
         0 => None,
-        1 => Some(format!("{names} is no image and was left out.")),
+        1 => Some(format!("{names} is not an image and was skipped.")),
         count => Some(format!(
-            "{count} files are no images and were left out: {names}{more}."
+            "{count} files are not images and were skipped: {names}{more}."
         )),
     }
 }
@@ -79,10 +79,10 @@ mod tests {
             left_out(paths.iter().map(String::as_str))
         };
         assert_eq!(said(0), None);
-        assert_eq!(said(1).as_deref(), Some("0.txt is no image and was left out."));
+        assert_eq!(said(1).as_deref(), Some("0.txt is not an image and was skipped."));
         assert_eq!(
             said(5).as_deref(),
-            Some("5 files are no images and were left out: 0.txt, 1.txt, 2.txt and 2 more.")
+            Some("5 files are not images and were skipped: 0.txt, 1.txt, 2.txt and 2 more.")
         );
     }
 }

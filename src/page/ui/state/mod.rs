@@ -4,6 +4,7 @@
 mod ablate;
 mod camera;
 mod compare;
+mod diagnostics;
 mod evaluate;
 mod given;
 mod gpu_engine;
@@ -34,13 +35,14 @@ pub use study::{StudyAction, StudyJob, StudyState};
 pub use threshold::{KEPT, KeptThreshold, Mark, ThresholdChange};
 pub use train::{
     Course, ENOUGH_IMAGES, Effort, HeldOutPrediction, Inspector, Kinds, Phase, Preview, RECORD_VERSION,
-    TrainAction, TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus,
+    TrainAction, TrainJob, TrainState, Trained, TrainingImage, TrainingImageStatus, Usage,
 };
 pub use verdict::Verdict;
 use web_sys::{Blob, HtmlVideoElement};
 
 use crate::page::protocol::{BackendChoice, DeviceInfo, Manifest, ManifestModel, ModelInfo, PredictionInfo};
 use destseg_engine::methods::info;
+use destseg_engine::order;
 use destseg_engine::render::ColorMap;
 use destseg_engine::verdict::calibration::Calibration;
 use destseg_engine::verdict::decision;
@@ -204,6 +206,27 @@ pub struct Notice {
     pub id: u32,
     /// One sentence.
     pub text: Rc<str>,
+    /// What it offers to do.
+    pub offer: Option<Offer>,
+}
+
+/// What a notice offers to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// To use the inspector that was trained.
+    Use,
+    /// To resume the interrupted training with this name.
+    Resume(Rc<str>),
+}
+
+impl Offer {
+    /// The words of its button.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Use => "Use it now",
+            Self::Resume(_) => "Resume",
+        }
+    }
 }
 
 /// A job for the engine.
@@ -284,6 +307,8 @@ pub struct State {
     pub load: Load,
     /// The queue.
     pub items: Vec<Item>,
+    /// Images removed from the queue last, with their places, to be brought back.
+    pub removed: Vec<(usize, Item)>,
     /// Which images of the queue are listed.
     pub listing: Listing,
     /// The image shown.
@@ -312,6 +337,8 @@ pub struct State {
     pub evaluate: EvaluateState,
     /// What the visitor should know.
     pub notices: Vec<Notice>,
+    /// What went wrong in this visit, the latest last.
+    pub log: Vec<Rc<str>>,
     /// The last number given to an image, job or notice.
     pub counter: u32,
 }
@@ -336,6 +363,7 @@ impl State {
             calibration_is_new: false,
             load: Load::Idle,
             items: Vec::new(),
+            removed: Vec::new(),
             listing: Listing::default(),
             selected: None,
             working: Vec::new(),
@@ -350,6 +378,7 @@ impl State {
             camera: CameraState::default(),
             evaluate: EvaluateState::default(),
             notices: Vec::new(),
+            log: Vec::new(),
             counter: 0,
         }
     }
@@ -494,7 +523,7 @@ impl State {
     /// Median inference time in milliseconds.
     pub fn median_ms(&self) -> Option<f64> {
         let mut times = self.times.clone();
-        times.sort_by(f64::total_cmp);
+        order::sort_by(&mut times, f64::total_cmp);
         let middle = times.len() / 2;
         match times.len() {
             0 => None,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Bulk, Item, ItemId, Job, Prediction, State, Status};
 use crate::page::protocol::{PredictionInfo, STOPPED_TWICE};
 use crate::page::shared;
+use destseg_engine::order;
 use destseg_engine::verdict::decision;
 
 /// Results whose maps are kept.
@@ -58,7 +59,7 @@ impl State {
         let mut listed: Vec<&Item> = self.items.iter().filter(is_listed).collect();
         if self.listing.by_score {
             let score = |item: &Item| item.info().map_or(f32::NEG_INFINITY, |info| info.score);
-            listed.sort_by(|a, b| score(b).total_cmp(&score(a)));
+            order::sort_by(&mut listed, |a, b| score(b).total_cmp(&score(a)));
         }
         listed
     }
@@ -87,6 +88,28 @@ impl State {
         let mut next = after.iter().chain(before).filter(|item| self.is_defective(item));
         if let Some(id) = next.next().map(|item| item.id) {
             self.selected = Some(id);
+        }
+    }
+
+    /// Takes images off the queue; those before can no longer be brought back.
+    pub(super) fn take_off(&mut self, is_gone: impl Fn(&Item) -> bool) {
+        let all = std::mem::take(&mut self.items).into_iter().enumerate();
+        let (gone, stay): (Vec<_>, Vec<_>) = all.partition(|(_, item)| is_gone(item));
+        self.items = stay.into_iter().map(|(_, item)| item).collect();
+        self.removed = gone;
+        for (_, item) in &mut self.removed {
+            // its answer finds it no longer
+            if item.status == Status::Working {
+                item.status = Status::Waiting;
+            }
+        }
+    }
+
+    /// Brings back what was taken off the queue last, each image to its place.
+    pub(super) fn bring_back(&mut self) {
+        for (place, item) in std::mem::take(&mut self.removed) {
+            self.selected = Some(item.id);
+            self.items.insert(place.min(self.items.len()), item);
         }
     }
 

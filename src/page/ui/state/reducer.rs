@@ -8,7 +8,8 @@ use yew::{Reducible, UseReducerDispatcher};
 use super::given::left_out;
 use super::{
     Bulk, CompareAction, Engine, EvaluateAction, Given, GpuEngineFiles, Helpers, Item, ItemId, Job, Listing,
-    Load, Mark, ModelSource, Notice, Room, State, Status, StudyAction, ThresholdChange, TrainAction, View,
+    Load, Mark, ModelSource, Notice, Offer, Room, State, Status, StudyAction, ThresholdChange, TrainAction,
+    View,
 };
 use crate::page::protocol::{BackendChoice, Event, Example, Manifest};
 use crate::page::shared::content::{Content, UserFile};
@@ -40,8 +41,14 @@ pub enum Action {
     Enter(Room),
     /// Files of the visitor.
     Add(Given),
+    /// Photos that come with the page, for a room.
+    Photos(Room, Vec<UserFile>),
     /// The visitor picked an example of the shelf.
     AddExample(Rc<Example>),
+    /// Shows the next example of the shelf, after the last one the first.
+    TryExample,
+    /// Begins the tour.
+    Tour,
     /// Shows an image.
     Select(ItemId),
     /// Shows the image this many places further on.
@@ -58,6 +65,8 @@ pub enum Action {
     Remove(ItemId),
     /// Empties the queue.
     Clear,
+    /// Brings back what was taken off the queue last.
+    Undo,
     /// Loads a model.
     OpenModel(ModelSource),
     /// Moves the image threshold of the model in place.
@@ -84,8 +93,10 @@ pub enum Action {
     View(View),
     /// Tells the visitor something.
     Notify(String),
-    /// Takes a notice away. All go when the visitor gives new files.
+    /// Takes a notice away. Those without an offer all go when the visitor gives new files.
     Dismiss(u32),
+    /// Does what a notice offers.
+    Accept(u32),
 }
 
 impl Reducible for State {
@@ -108,7 +119,7 @@ impl State {
             action,
             Action::Add(_) | Action::AddExample(_) | Action::OpenModel(_)
         ) {
-            self.notices.clear();
+            self.notices.retain(|notice| notice.offer.is_some());
         }
         match action {
             Action::Manifest(Ok(manifest)) => self.open_manifest(manifest),
@@ -125,7 +136,17 @@ impl State {
             Action::Fetched(id, blob) => self.with_item(id, |item| item.content = Some(Content::File(blob))),
             Action::Enter(room) => self.enter(room),
             Action::Add(given) => self.take(given),
+            Action::Photos(room, photos) => {
+                self.enter(room);
+                self.train.is_trial |= room == Room::Train;
+                self.take(photos.into());
+            }
             Action::AddExample(example) => self.add_example(example),
+            Action::TryExample => self.try_example(),
+            Action::Tour => {
+                self.enter(Room::Inspect);
+                self.view.tour = Some(0);
+            }
             Action::Select(id) => self.selected = Some(id),
             Action::Move(offset) => self.shift(offset),
             Action::NextDefect => self.show_next_defect(),
@@ -133,11 +154,12 @@ impl State {
             Action::TrainOn(id) => self.train_on(id),
             Action::Remove(id) => self.remove(id),
             Action::Clear => {
-                self.items.clear();
+                self.take_off(|_| true);
                 self.working.clear();
                 self.predictions.clear();
                 self.selected = None;
             }
+            Action::Undo => self.bring_back(),
             Action::OpenModel(source) => self.open_model(source),
             Action::Threshold(change) => self.set_threshold(change),
             Action::Correct(id, mark) => self.correct(id, mark),
@@ -161,6 +183,7 @@ impl State {
             Action::View(view) => self.view = view,
             Action::Notify(message) => self.notify(message),
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
+            Action::Accept(id) => self.accept(id),
         }
     }
 
@@ -173,6 +196,17 @@ impl State {
     pub fn awaits_model(&self) -> bool {
         let is_on_its_way = matches!(self.load, Load::Wanted(_) | Load::Running { .. });
         self.model.is_none() && (is_on_its_way || self.awaits_examples())
+    }
+
+    /// Whether ways to begin are shown: nothing of the visitor's is here yet.
+    pub fn is_new(&self) -> bool {
+        self.room == Room::Inspect && self.items.iter().all(|item| item.example.is_some())
+    }
+
+    /// Whether the picture that the document has painted, of the first example of the first model, still stands for its
+    /// result.
+    pub fn is_first_look(&self) -> bool {
+        self.model.is_none() && self.shelf == Some(0) && self.items.len() == 1
     }
 
     fn enter(&mut self, room: Room) {
@@ -192,9 +226,30 @@ impl State {
     /// Adds a notice, once.
     pub(super) fn notify(&mut self, text: impl Into<Rc<str>>) {
         let text = text.into();
+        self.write_down(&text);
+        self.add_notice(text, None);
+    }
+
+    /// Adds a notice with something to do, once.
+    pub(super) fn offer_to(&mut self, offer: Offer, text: String) {
+        self.add_notice(text.into(), Some(offer));
+    }
+
+    fn add_notice(&mut self, text: Rc<str>, offer: Option<Offer>) {
         if self.notices.iter().all(|notice| notice.text != text) {
             let id = self.number();
-            self.notices.push(Notice { id, text });
+            self.notices.push(Notice { id, text, offer });
+        }
+    }
+
+    fn accept(&mut self, id: u32) {
+        let Some(place) = self.notices.iter().position(|notice| notice.id == id) else {
+            return;
+        };
+        match self.notices.remove(place).offer {
+            Some(Offer::Use) => self.train(TrainAction::Use),
+            Some(Offer::Resume(run)) => self.train(TrainAction::Resume(run.to_string())),
+            None => {}
         }
     }
 
@@ -342,11 +397,21 @@ impl State {
         self.selected = Some(id);
     }
 
+    fn try_example(&mut self) {
+        let Some(model) = self.shelf_model() else { return };
+        let here = self.current().and_then(|item| item.example.as_deref());
+        let here = model.examples.iter().position(|example| Some(example) == here);
+        let next = model.examples.iter().cycle().nth(here.map_or(0, |here| here + 1));
+        if let Some(example) = next.cloned() {
+            self.add_example(example.into());
+        }
+    }
+
     fn remove(&mut self, id: ItemId) {
         let Some(index) = self.items.iter().position(|item| item.id == id) else {
             return;
         };
-        self.items.remove(index);
+        self.take_off(|item| item.id == id);
         if self.selected == Some(id) {
             let neighbour = self.items.get(index).or(self.items.last());
             self.selected = neighbour.map(|item| item.id);

@@ -39,6 +39,7 @@ fn manifest() -> Manifest {
         teachers: vec![file("teacher")],
         models: vec![shipped("fabric"), shipped("tablets")],
         ablations: vec![],
+        photos: Default::default(),
     }
 }
 
@@ -397,6 +398,56 @@ fn no_model_is_loaded_where_none_is_asked_for() {
     page.act(Action::Manifest(Ok(manifest())));
     assert_eq!(page.0.shown_source(), None);
     assert!(page.0.notices.is_empty() && page.0.items.is_empty());
+}
+
+#[test]
+fn what_was_taken_off_the_queue_comes_back_to_its_place() {
+    let mut page = Page::ready();
+    page.example(0);
+    page.example(2);
+    let before: Vec<String> = page.names().into_iter().map(str::to_owned).collect();
+    let (_, job) = page.begin();
+    let middle = page.0.items[1].id;
+    page.act(Action::Remove(middle));
+    assert_eq!(page.names().len(), 2);
+    page.act(Action::Undo);
+    assert_eq!(
+        (page.names(), page.0.selected),
+        (before.iter().map(String::as_str).collect(), Some(middle))
+    );
+    // all at once, one of them in the engine
+    page.act(Action::Clear);
+    assert!(page.0.items.is_empty() && page.0.selected.is_none());
+    page.act(Action::Undo);
+    assert_eq!(page.names(), before);
+    assert_eq!(page.statuses(), ["waiting"; 3]);
+    page.act(analysed(job, 0.1, 0.1));
+    assert!(matches!(page.begin().0, Job::Inspect(..)), "it is analysed again");
+    page.act(Action::Undo);
+    assert_eq!(page.names(), before, "there is nothing more to bring back");
+}
+
+#[test]
+fn ways_to_begin_are_shown_until_there_is_an_image_of_the_visitors() {
+    let mut page = Page::ready();
+    assert!(page.0.is_new() && !page.0.is_first_look(), "a model is there");
+    assert!(Page::open().0.is_first_look());
+    for expected in ["hole_001.png", "good_001.png", "stain_001.png"] {
+        page.act(Action::TryExample);
+        assert_eq!(page.0.current().map(|item| &*item.name), Some(expected));
+    }
+    page.act(Action::Enter(Room::Train));
+    assert!(!page.0.is_new());
+    page.act(Action::Tour);
+    assert!(page.0.is_new() && page.0.view.tour == Some(0));
+    let photo = || UserFile {
+        path: "photo.jpg".into(),
+        content: Err("no".into()),
+    };
+    page.act(Action::Photos(Room::Train, vec![photo()]));
+    assert!(page.0.train.is_trial && page.0.train.images.len() == 1);
+    page.act(Action::Photos(Room::Inspect, vec![photo()]));
+    assert!(!page.0.is_new() && page.0.room == Room::Inspect);
 }
 
 #[test]
@@ -837,6 +888,56 @@ mod training {
             course.steps.iter().map(|step| step.step).collect::<Vec<_>>(),
             [1, 2, 3]
         );
+    }
+
+    #[test]
+    fn an_interrupted_training_is_offered_once_and_in_every_room() {
+        let run = |name: &str| crate::page::protocol::KeptRun {
+            info: RunInfo {
+                run: name.into(),
+                name: "part".into(),
+                images: 4,
+                held_out: 1,
+                student_steps: 2,
+                total_steps: 4,
+                done: 3,
+                began: 0.0,
+            },
+            settings: destseg_engine::config::Settings::preset(Preset::Compact),
+            textures: Textures::BuiltIn,
+            ids: vec![],
+            files: None,
+        };
+        let mut page = Page::ready();
+        assert_eq!(page.0.train.words(), None);
+        page.train(TrainAction::Stored(vec![], vec![run("7")], None));
+        assert_eq!(page.0.train.words().as_deref(), Some("Interrupted"));
+        let notice = page.0.notices[0].clone();
+        assert_eq!(
+            &*notice.text,
+            "The training of part was interrupted at step 3 of 4."
+        );
+        // other files do not take the offer away, the visitor does
+        page.act(Action::Add(Given::default()));
+        assert_eq!(page.0.notices.len(), 1);
+        page.act(Action::Dismiss(notice.id));
+        page.train(TrainAction::Stored(vec![], vec![run("7")], None));
+        assert!(page.0.notices.is_empty(), "it was answered");
+        // another one is offered, and no longer once it is gone
+        page.train(TrainAction::Stored(vec![], vec![run("7"), run("8")], None));
+        assert_eq!(page.0.notices.len(), 1);
+        page.train(TrainAction::Stored(vec![], vec![run("7")], None));
+        assert!(page.0.notices.is_empty());
+        page.train(TrainAction::Stored(vec![], vec![run("7"), run("9")], None));
+        let id = page.0.notices[0].id;
+        page.act(Action::Accept(id));
+        assert!(page.0.room == Room::Train && page.0.notices.is_empty());
+        assert_eq!(page.0.train.words().as_deref(), Some("Preparing …"));
+        page.started(1);
+        page.stepped(2);
+        assert_eq!(page.0.train.words().as_deref(), Some("Training 50 %"));
+        page.train(TrainAction::Pause(true));
+        assert_eq!(page.0.train.words().as_deref(), Some("Paused at 50 %"));
     }
 
     #[test]

@@ -127,22 +127,20 @@ impl State {
             self.camera.prediction = None;
             self.compare.model_is_new();
             self.view.thresholds = [None; 2];
-            for item in &mut self.items {
+            let removed = self.removed.iter_mut().map(|(_, item)| item);
+            for item in self.items.iter_mut().chain(removed) {
                 // what was painted was for the model of before
                 item.is_to_remember = false;
                 item.painted = [].into();
-            }
-            for item in self
-                .items
-                .iter_mut()
-                .filter(|item| matches!(item.status, Status::Done(_)))
-            {
-                item.status = Status::Waiting;
+                if matches!(item.status, Status::Done(_)) {
+                    item.status = Status::Waiting;
+                }
             }
         }
     }
 
     fn load_failed(&mut self, source: ModelSource, message: String) {
+        self.write_down(&message);
         if self.go_back(source.clone()) {
             self.notify(message);
         } else {
@@ -176,6 +174,7 @@ impl State {
     }
 
     pub(super) fn crash(&mut self, message: &str) {
+        self.write_down(message);
         let (in_flight, helpers) = (self.requeue(), self.helpers);
         self.camera.crash();
         if self.engine == Engine::Starting {

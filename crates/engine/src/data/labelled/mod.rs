@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::annotations;
 use super::paths::{ending, is_image, is_litter, is_readable_image};
 use crate::error::count;
+use crate::order;
 pub(crate) use layout::says_good;
 use layout::{Place, Purpose};
 pub use layout::{image_stem, is_telling};
@@ -347,8 +348,9 @@ impl<'a> Sorter<'a> {
                 set.train_masked.push((parsed.file, masks));
             }
         }
-        set.images
-            .sort_by(|a, b| (&a.class, &a.name).cmp(&(&b.class, &b.name)));
+        order::sort_by(&mut set.images, |a, b| {
+            (&a.class, &a.name).cmp(&(&b.class, &b.name))
+        });
         let is_left = |file: &usize| !self.masks.taken.contains(file);
         self.unused.tables = self.masks.unused_many(paths);
         if !self.table.is_empty() && !self.table_is_used {

@@ -3,6 +3,7 @@
 use super::{Class, LabelledSet};
 use crate::data::paths::ending;
 use crate::error::count;
+use crate::order;
 
 /// Files that serve for nothing.
 #[derive(Default)]
@@ -118,7 +119,7 @@ pub(super) fn notes(set: &LabelledSet, unused: &Unused<'_>) -> Vec<String> {
 pub fn unreadable(paths: &[impl AsRef<str>]) -> Option<String> {
     let first = paths.first()?.as_ref();
     let mut endings: Vec<String> = paths.iter().filter_map(|path| ending(path.as_ref())).collect();
-    endings.sort_unstable();
+    order::sort_by(&mut endings, Ord::cmp);
     endings.dedup();
     Some(format!(
         "{} left out (the first: {first}): {} files are not read here; convert them to PNG or JPEG.",

@@ -5,6 +5,7 @@ use destseg_kernels::Grid;
 use super::LIMIT;
 use super::gaussian::Gaussian;
 use crate::data::moments::Moments;
+use crate::order;
 
 /// Images of a kind, at least: a single one may be an odd photo.
 const FEWEST: usize = 2;
@@ -37,7 +38,7 @@ pub(super) fn two_kinds(images: &[&Grid]) -> Option<[usize; 2]> {
             .for_each(|cells| moments.add(cells.data.iter().copied()));
         let other = Gaussian::of(&moments)?;
         let mut distances: Vec<f32> = group.iter().map(|cells| other.median(cells)).collect();
-        distances.sort_by(f32::total_cmp);
+        order::sort_by(&mut distances, f32::total_cmp);
         Some(distances[distances.len() / 2] > LIMIT)
     };
     let [first, second] = &groups;

@@ -24,6 +24,7 @@ use gaussian::Gaussian;
 use super::good::GoodImage;
 use crate::arch::weights::{Array, Weights};
 use crate::data::moments::Moments;
+use crate::order;
 use crate::verdict::calibration::Calibration;
 use crate::verdict::difference::Difference;
 use crate::{Error, Result};
@@ -256,7 +257,7 @@ fn limit(good_distances: &[f32]) -> f32 {
     /// From the median absolute deviation to a normal distribution's standard deviation.
     const NORMAL: f32 = 1.4826;
     let median = |mut values: Vec<f32>| {
-        values.sort_by(f32::total_cmp);
+        order::sort_by(&mut values, f32::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
     let logarithms: Vec<f32> = good_distances

@@ -73,7 +73,7 @@ pub(crate) fn CompareRoom(page: &Page) -> Html {
                         }) }
                     </ol>
                 } else {
-                    <p class="hint" aria-live="polite">{ if state.current().is_some() { "The methods look at it …" } else { "No image is chosen." } }</p>
+                    <p class="hint" aria-live="polite">{ if state.current().is_some() { "Running the methods …" } else { "No image is chosen." } }</p>
                 }
             </section>
         </main>

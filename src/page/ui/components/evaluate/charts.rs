@@ -121,8 +121,8 @@ pub(crate) fn Charts(props: &ResultProps) -> Html {
                 <figure class="chart-card" data-testid="confusion">
                     <figcaption>{ format!("Decisions at {}", format::value(threshold)) }</figcaption>
                     <table class="matrix">
-                        <thead><tr><td></td><th scope="col">{ "called good" }</th>
-                            <th scope="col">{ "called defective" }</th></tr></thead>
+                        <thead><tr><td></td><th scope="col">{ "predicted good" }</th>
+                            <th scope="col">{ "predicted defective" }</th></tr></thead>
                         <tbody>
                             <tr><th scope="row">{ "good" }</th><td data-testid="passes">{ counts.passes }</td>
                                 <td class="wrong" data-testid="alarms">{ counts.alarms }</td></tr>

@@ -74,7 +74,7 @@ pub(crate) fn Figures(props: &ResultProps) -> Html {
                     <caption>{ "Each kind of defect against all good images" }</caption>
                     <thead><tr>
                         <th scope="col">{ "defect" }</th><th scope="col">{ "images" }</th>
-                        <th scope="col">{ "called defective" }</th>
+                        <th scope="col">{ "predicted defective" }</th>
                         { for Metrics::NAMES.map(|name| html! { <th scope="col">{ name }</th> }) }
                     </tr></thead>
                     <tbody>{ for evaluation.kinds.iter().map(|kind| html! {

@@ -30,8 +30,8 @@ pub(crate) fn Folder(page: &Page) -> Html {
             <p class="hint">
                 { "Drop a folder or zip archive whose folders say what the images show: " }
                 <code>{ "good" }</code>{ " and " }<code>{ "defective" }</code>
-                { ", or the layout of MVTec AD. Masks, white where defective, go in " }
-                <code>{ "masks" }</code>{ " or " }<code>{ "ground_truth" }</code>{ "; they are optional." }
+                { ", or the layout of MVTec AD. Masks (white = defect) are optional: put them into a folder called " }
+                <code>{ "masks" }</code>{ " or " }<code>{ "ground_truth" }</code>{ "." }
             </p>
             <div class="collect-buttons">
                 <FileButton testid="evaluate-folder" accept="" folder=true class="primary" onfiles={onfiles.clone()}>

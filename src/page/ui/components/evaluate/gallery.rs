@@ -56,7 +56,7 @@ pub(crate) fn Gallery(props: &ResultProps) -> Html {
     html! {
         <section class="panel" aria-labelledby="gallery-title" data-testid="gallery">
             <h2 id="gallery-title">{ "Images" }
-                <span class="count" data-testid="wrong-count">{ format!("{wrong} decided wrongly at this threshold") }</span>
+                <span class="count" data-testid="wrong-count">{ format!("{wrong} wrong at this threshold") }</span>
             </h2>
             <div class="gallery-head">
                 <Select label="Order" testid="gallery-order" choices={orders} value={own.order.id()} onchange={sort} />

@@ -87,7 +87,7 @@ pub(super) fn Features(props: &FeaturesProps) -> Html {
     };
     html! {
         <section class="study" aria-labelledby="features-title" data-testid="features">
-            <h3 id="features-title">{ "Their words: the features" }</h3>
+            <h3 id="features-title">{ "What each network sees: the features" }</h3>
             <p class="hint">
                 { "For every place, both networks give a list of numbers, one for each channel. Point at a map above, or \
                    click a picture below, to see where the lists differ. The cosine is 1 where they agree; what a channel \

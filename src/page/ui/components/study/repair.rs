@@ -123,7 +123,7 @@ pub(super) fn Repair(props: &RepairProps) -> Html {
                 if let Some(study) = damaged {
                     <Answers {study} />
                 } else if page.state.study.is_working() {
-                    <p class="hint">{ "The networks look at it …" }</p>
+                    <p class="hint">{ "Running the networks …" }</p>
                 }
             </div>
         </section>

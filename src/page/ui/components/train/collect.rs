@@ -1,14 +1,15 @@
-//! Step 1: good images.
+//! Step 1: photos of good parts.
 
 use yew::prelude::*;
 
 use super::picture::Small;
-use crate::page::ui::components::controls::FileButton;
+use crate::page::ui::components::controls::{FileButton, Fragment};
 use crate::page::ui::components::{Page, add};
 use crate::page::ui::icons::{self, icon};
 use crate::page::ui::state::{Action, ENOUGH_IMAGES, TrainAction, TrainingImage, TrainingImageStatus};
 use crate::page::ui::{files, format};
 use destseg_engine::config::FEWEST_IMAGES;
+use destseg_engine::order;
 
 /// So many images are shown at first, and so many more when asked for.
 const PAGE: usize = 60;
@@ -36,12 +37,12 @@ pub(crate) fn Collect(page: &Page) -> Html {
     let mut images: Vec<&TrainingImage> = train.images.iter().collect();
     if images.len() > PAGE {
         // what needs a look must not hide behind many that do not
-        images.sort_by_key(|image| image.is_fine());
+        order::sort_by(&mut images, |a, b| a.is_fine().cmp(&b.is_fine()));
     }
     html! {
         <section class="panel" aria-labelledby="collect-title">
             <h2 id="collect-title">
-                <span class="number">{ "1" }</span>{ "Good images" }
+                <span class="number">{ "1" }</span>{ "Photos of good parts" }
                 <span class="count" data-testid="good-count">{ summary(page) }</span>
                 if !train.removed.is_empty() {
                     <button class="link" type="button" data-testid="good-undo" onclick={act(|| TrainAction::Undo)}>
@@ -57,7 +58,7 @@ pub(crate) fn Collect(page: &Page) -> Html {
             </h2>
             <div class="collect-buttons">
                 <FileButton testid="good-input" accept={files::IMAGE_TYPES} multiple=true class="primary" onfiles={onfiles.clone()}>
-                    { icon(icons::PICTURE) }{ "Add good images" }
+                    { icon(icons::PICTURE) }{ "Add photos" }
                 </FileButton>
                 <FileButton testid="good-folder" accept="" folder=true {onfiles}>
                     { icon(icons::FOLDER) }{ "Add a folder" }
@@ -65,6 +66,9 @@ pub(crate) fn Collect(page: &Page) -> Html {
                 <add::CameraButton ..page.clone() />
             </div>
             <p class="hint" data-testid="good-advice">{ advice(page) }</p>
+            if images.is_empty() {
+                <Fragment id="try-training" />
+            }
             <ul class="good-list">{ for images.iter().take(*shown).map(|image| entry(page, image)) }</ul>
             { refusals(page) }
             if images.len() > *shown {
@@ -133,7 +137,7 @@ fn advice(page: &Page) -> String {
         .filter(|image| matches!(image.status, TrainingImageStatus::Ready { copy_of: Some(_), .. }))
         .count();
     let mut sizes: Vec<_> = train.images.iter().filter_map(TrainingImage::size).collect();
-    sizes.sort_unstable();
+    order::sort_by(&mut sizes, Ord::cmp);
     sizes.dedup();
     let shapes_differ = sizes.windows(2).any(|pair| {
         let [(a, b), (c, d)] = [pair[0], pair[1]];
@@ -141,15 +145,13 @@ fn advice(page: &Page) -> String {
     });
     let ready = train.ready();
     let mut words = vec![if ready == 0 {
-        "Drop photos of good parts anywhere on this page, a folder or a zip archive: the same part, the same view, the \
-         light you will have."
+        "About 20 photos of good parts: same part, same camera position, same lighting as later in use. You can also drop or \
+         paste photos, a folder or a zip archive anywhere."
             .to_owned()
     } else if ready < FEWEST_IMAGES {
-        format!("At least {FEWEST_IMAGES} images are needed.")
+        format!("At least {FEWEST_IMAGES} photos are needed.")
     } else if ready < ENOUGH_IMAGES {
-        format!(
-            "It can train with these; about {ENOUGH_IMAGES} that show how much good parts differ are better."
-        )
+        format!("Enough to start. About {ENOUGH_IMAGES} photos that cover the normal variation work better.")
     } else {
         "Enough to train.".to_owned()
     }];
@@ -160,7 +162,7 @@ fn advice(page: &Page) -> String {
         ));
     }
     if shapes_differ {
-        words.push("They have different shapes: photos of one shape and view are learned best.".into());
+        words.push("These photos differ in aspect ratio. Results are best when all show the part in the same framing.".into());
     }
     words.join(" ")
 }

@@ -7,7 +7,7 @@ use yew::prelude::*;
 use crate::page::protocol::KeptRun;
 use crate::page::ui::components::Page;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Inspector, ModelSource, TrainAction};
+use crate::page::ui::state::{Action, Inspector, ModelSource, TrainAction, Usage};
 use crate::page::ui::{format, store};
 use destseg_engine::error::sentence;
 
@@ -26,13 +26,21 @@ pub(crate) fn KeptInspectors(page: &Page) -> Html {
                 </section>
             }
             <section class="panel" aria-labelledby="kept-title">
-                <h2 id="kept-title">{ "Kept in this browser" }</h2>
+                <h2 id="kept-title">{ "Saved in this browser" }</h2>
                 if train.kept.is_empty() {
-                    <p class="hint">{ "Inspectors that you train are kept here, and can be downloaded." }</p>
+                    <p class="hint">{ "Inspectors that you train are saved here, and can be downloaded." }</p>
                 }
                 <ul class="kept-list">
                     { for train.kept.iter().rev().map(|inspector| entry(page, inspector, &doomed)) }
                 </ul>
+                if let Some(Usage { used, quota, stays }) = train.usage {
+                    <p class="hint" data-testid="storage">
+                        { format!("The page uses {} of the {} that this browser gives it.", format::memory(used as u64),
+                            format::memory(quota as u64)) }
+                        { if stays { " It is kept until you delete it." } else {
+                            " The browser may clear it when the disk is full: download what you want to keep." } }
+                    </p>
+                }
             </section>
         </>
     }
@@ -54,7 +62,7 @@ fn unfinished(page: &Page, run: &KeptRun) -> Html {
                 <span class="hint">{ format!("stopped after step {} of {}", run.info.done, run.info.total_steps) }</span>
             </div>
             <div class="kept-buttons">
-                <button class="button" type="button" data-testid="resume" onclick={resume}>{ "Go on" }</button>
+                <button class="button" type="button" data-testid="resume" onclick={resume}>{ "Resume" }</button>
                 <button class="link" type="button" data-testid="forget" onclick={forget}>{ "Discard" }</button>
             </div>
         </li>
@@ -119,11 +127,11 @@ fn entry(page: &Page, inspector: &Inspector, doomed: &UseStateHandle<Option<Stri
                 <button class="link" type="button" data-testid="copy-kept" onclick={with(store::duplicate)}>{ "Copy" }</button>
                 if asked {
                     <button class="link danger" type="button" data-testid="really-delete" onclick={with(store::delete)}>
-                        { "Really delete" }
+                        { "Delete permanently" }
                     </button>
                 }
                 <button class="link" type="button" data-testid="delete" onclick={ask}>
-                    { if asked { "Keep it" } else { "Delete" } }
+                    { if asked { "Cancel" } else { "Delete" } }
                 </button>
             </div>
         </li>

@@ -1,4 +1,4 @@
-//! The room for a new inspector: good images, synthetic defects, training, result.
+//! The room for a new inspector: photos, training, result; settings and synthetic defects are under "Advanced".
 
 mod collect;
 mod kept;
@@ -17,9 +17,9 @@ use collect::Collect;
 use kept::KeptInspectors;
 use preview::Synthetic;
 use result::TrainedResult;
-use run::Training;
+use run::{Choices, Training};
 
-/// Four steps from photos to an inspector, and the inspectors there are.
+/// Three steps from photos to an inspector, what can be chosen besides, and the inspectors there are.
 #[component]
 pub(crate) fn TrainRoom(page: &Page) -> Html {
     let done = matches!(page.state.train.phase, Phase::Done(_));
@@ -27,20 +27,19 @@ pub(crate) fn TrainRoom(page: &Page) -> Html {
         <main class="train" id="result" data-testid="train-room">
             <div class="train-steps">
                 <Collect ..page.clone() />
-                <Synthetic ..page.clone() />
                 <Training ..page.clone() />
                 if done {
                     <TrainedResult ..page.clone() />
                 }
+                <details class="panel controls" data-testid="advanced">
+                    <summary>{ "Advanced" }</summary>
+                    if !page.state.train.is_training() {
+                        <Choices ..page.clone() />
+                    }
+                    <Synthetic ..page.clone() />
+                </details>
             </div>
             <div class="train-side">
-                <section class="panel">
-                    <h2>{ "Your own inspector" }</h2>
-                    <p class="hint">
-                        { "Photos of good parts are enough. Defects are painted on them, and a network learns to \
-                           find what does not belong there. All of it happens in this browser." }
-                    </p>
-                </section>
                 <KeptInspectors ..page.clone() />
             </div>
         </main>

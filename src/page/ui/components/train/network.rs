@@ -68,7 +68,7 @@ pub(crate) fn Network(page: &Page) -> Html {
         <>
             <Select label="Network" testid="preset" choices={presets} value={train.settings.model.preset.id()}
                 onchange={preset} />
-            <Select label="Images at a time" testid="batch" choices={batches} value={shown} onchange={batch} />
+            <Select label="Batch size" testid="batch" choices={batches} value={shown} onchange={batch} />
         </>
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct PictureProps {
     pub(super) source: Source,
     /// Which one.
     pub(super) index: usize,
-    /// In words.
+    /// In words; empty where the text beside it says everything.
     pub(super) alt: AttrValue,
 }
 
@@ -70,6 +70,10 @@ pub(super) fn Picture(props: &PictureProps) -> Html {
                 let _ = draw::paint(&canvas, pixels, side, side);
             }
         });
+    }
+    // without words the text beside it says everything
+    if props.alt.is_empty() {
+        return html! { <canvas ref={canvas} class="picture" aria-hidden="true" /> };
     }
     html! { <canvas ref={canvas} class="picture" role="img" aria-label={props.alt.clone()} /> }
 }

@@ -1,4 +1,4 @@
-//! Step 2: synthetic defects, drawn by the very generator that training uses.
+//! Synthetic defects, drawn by the very generator that training uses.
 
 use wasm_bindgen::JsCast as _;
 use web_sys::HtmlInputElement;
@@ -33,9 +33,9 @@ pub(crate) fn Synthetic(page: &Page) -> Html {
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Another)))
     };
     html! {
-        <section class="panel" aria-labelledby="preview-title">
+        <section aria-labelledby="preview-title">
             <h2 id="preview-title">
-                <span class="number">{ "2" }</span>{ "Synthetic defects" }
+                { "Painted defects" }
                 if let Some(preview) = &train.preview {
                     <span class="count" data-testid="preview-ms">{ format!("drawn in {}", format::time(preview.ms)) }</span>
                     <button class="link" type="button" data-testid="another" onclick={another}>{ "Other samples" }</button>
@@ -46,12 +46,9 @@ pub(crate) fn Synthetic(page: &Page) -> Html {
             } else if let Some(message) = &train.preview_error {
                 <p class="hint" data-testid="preview-error">{ &**message }</p>
             } else {
-                <p class="hint">{ "As soon as there are good images, defects are painted on them here." }</p>
+                <p class="hint">{ "As soon as there are photos, defects are painted on them here." }</p>
             }
-            <details class="controls">
-                <summary>{ "How defects are painted" }</summary>
-                { controls(page) }
-            </details>
+            { controls(page) }
         </section>
     }
 }

@@ -1,12 +1,14 @@
-//! Step 4: the thresholds, found without a single real defect.
+//! Step 3: the thresholds, found without a single real defect.
 
 use web_sys::Element;
 use yew::prelude::*;
 
+use super::picture::Small;
 use crate::page::ui::components::Page;
+use crate::page::ui::components::controls::Fragment;
 use crate::page::ui::components::threshold::histogram;
 use crate::page::ui::icons::{self, icon};
-use crate::page::ui::state::{Action, Effort, Phase, Room, TrainAction};
+use crate::page::ui::state::{Action, Effort, Phase, TrainAction, TrainingImage};
 use crate::page::ui::{draw, store};
 use destseg_engine::error::sentence;
 use destseg_engine::verdict::calibration::Calibration;
@@ -39,11 +41,8 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
             let _ = draw::download(&trained.file, &store::file_name(&trained.info.run.name));
         })
     };
-    let inspect = {
-        let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Enter(Room::Inspect)))
-    };
     let info = &trained.info;
+    let is_outlier = |image: &&TrainingImage| info.outliers.iter().any(|&(id, _)| id == image.id);
     let quality = info.calibration.as_ref().map(Calibration::quality);
     let is_ready = quality.as_ref().is_some_and(|own| own.ready);
     let advice = quality.as_ref().map_or_else(Vec::new, |own| {
@@ -53,7 +52,7 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
     html! {
         <section class="panel" aria-labelledby="trained-title" data-testid="trained"
             data-ready={is_ready.to_string()} ref={section}>
-            <h2 id="trained-title"><span class="number">{ "4" }</span>
+            <h2 id="trained-title"><span class="number">{ "3" }</span>
                 { if is_ready { format!("{} is ready", info.run.name) } else { format!("{} is not ready yet", info.run.name) } }
             </h2>
             if let (Some(calibration), Some(quality)) = (&info.calibration, &quality) {
@@ -73,27 +72,20 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
                 <p class="hint" data-testid="alarm-words">{ alarms(calibration) }</p>
             } else {
                 <p data-testid="trained-words">
-                    { "No images were held out, so nothing is known about its decisions: 0.5 decides." }
+                    { "No photos were kept aside to test it: this model has no calibrated threshold; 0.5 is used." }
                 </p>
             }
             { for info.notes.iter().map(|note| html! {
                 <p class="warning-text" data-testid="trained-note">{ icon(icons::WARNING) }{ sentence(note) }</p>
             }) }
-            if !info.outliers.is_empty() {
-                <p class="warning-text" data-testid="outliers">
-                    { icon(icons::WARNING) }
-                    { match info.outliers.len() {
-                        1 => "One of the good images looks defective to it (marked above): if it is, remove it and train \
-                              again.".to_owned(),
-                        count => format!("{count} of the good images look defective to it (marked above): if they are, \
-                                          remove them and train again."),
-                    } }
-                </p>
-            }
+            { for state.train.images.iter().filter(is_outlier).map(|image| outlier(page, image)) }
             <div class="dialog-buttons start">
-                <button class="button primary" type="button" data-testid="use-it" onclick={inspect}>
-                    { "Inspect images with it" }
+                <button class="button primary" type="button" data-testid="use-it" onclick={act(|| TrainAction::Use)}>
+                    { "Inspect with it" }
                 </button>
+                if state.train.is_trial {
+                    <Fragment id="try-inspecting" />
+                }
                 <button class="button" type="button" data-testid="download-model" onclick={download}>
                     { icon(icons::SAVE) }{ "Download" }
                 </button>
@@ -105,13 +97,27 @@ pub(crate) fn TrainedResult(page: &Page) -> Html {
     }
 }
 
+/// A good image that looks defective to the model.
+fn outlier(page: &Page, image: &TrainingImage) -> Html {
+    let (dispatch, id) = (page.dispatch.clone(), image.id);
+    let remove = move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Remove(id)));
+    html! {
+        <div class="outlier" key={id} data-testid="outliers">
+            <Small image={image.clone()} />
+            <p>{ "This good photo looks defective to it. If it is, remove it and train again." }</p>
+            <button class="button" type="button" data-testid="outlier-remove" onclick={remove}>{ "Remove" }</button>
+        </div>
+    }
+}
+
 /// The threshold, and how many good parts it may stop.
 fn alarms(calibration: &Calibration) -> String {
     let (least, most) = calibration.false_alarm_interval();
     format!(
-        "Images from {:.2} on are called defective. With 95 % confidence {:.0} to {:.0} % of good parts will be false \
-         alarms.",
+        "Images that score {:.2} or more are called defective. With {} photos kept aside, the share of good parts that are \
+         stopped by mistake may be anywhere between {:.0} and {:.0} %.",
         calibration.image_threshold,
+        calibration.good_scores.len(),
         100.0 * least,
         100.0 * most
     )

@@ -1,4 +1,4 @@
-//! Step 3: training, and watching it.
+//! Step 2: training, and watching it.
 
 use wasm_bindgen::JsCast as _;
 use web_sys::{Element, HtmlInputElement};
@@ -35,7 +35,7 @@ pub(crate) fn Training(page: &Page) -> Html {
     }
     html! {
         <section class="panel" aria-labelledby="train-title" ref={section}>
-            <h2 id="train-title"><span class="number">{ "3" }</span>{ "Train" }</h2>
+            <h2 id="train-title"><span class="number">{ "2" }</span>{ "Train" }</h2>
             { match (&train.phase, &train.course) {
                 (Phase::Idle | Phase::Done(_), _) => plan(page),
                 (Phase::Failed(message), _) => html! {
@@ -58,23 +58,43 @@ pub(crate) fn Training(page: &Page) -> Html {
     }
 }
 
+/// Name, time, and the button that begins.
 fn plan(page: &Page) -> Html {
     let Page { state, dispatch } = page;
-    let train = &state.train;
-    let act = |action: fn(String) -> Option<TrainAction>| {
+    let name = {
         let dispatch = dispatch.clone();
-        Callback::from(move |value: String| {
-            if let Some(action) = action(value) {
-                dispatch.dispatch(Action::Train(action));
-            }
+        Callback::from(move |event: InputEvent| {
+            let input = event
+                .target()
+                .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
+            let name = input.map(|input| input.value()).unwrap_or_default();
+            dispatch.dispatch(Action::Train(TrainAction::Name(name)));
         })
     };
-    let name = act(|name| Some(TrainAction::Name(name))).reform(|event: InputEvent| {
-        let input = event
-            .target()
-            .and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
-        input.map(|input| input.value()).unwrap_or_default()
-    });
+    let begin = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Train)))
+    };
+    let obstacle = state.training_obstacle();
+    html! {
+        <div class="train-go">
+            <label class="field">
+                <span class="field-label">{ "Name" }</span>
+                <input class="text" type="text" maxlength="60" value={state.train.name.to_string()} data-testid="train-name"
+                    oninput={name} />
+            </label>
+            <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
+                onclick={begin}>{ "Train" }</button>
+            <p class="hint" data-testid="train-estimate">{ obstacle.unwrap_or_else(|| estimate(page)) }</p>
+        </div>
+    }
+}
+
+/// What can be chosen about a training.
+#[component]
+pub(super) fn Choices(page: &Page) -> Html {
+    let Page { state, dispatch } = page;
+    let train = &state.train;
     let own = Some(train.effort).filter(|effort| !Effort::ALL.contains(effort));
     let efforts: Vec<Choice> = Effort::ALL
         .into_iter()
@@ -85,7 +105,7 @@ fn plan(page: &Page) -> Html {
                 Effort::Quick => "Quick",
                 Effort::Standard => "Standard",
                 Effort::Thorough => "Thorough",
-                Effort::Own(_) => "As the address says",
+                Effort::Own(_) => "From the address",
             };
             (
                 effort.id().into(),
@@ -93,15 +113,18 @@ fn plan(page: &Page) -> Html {
             )
         })
         .collect();
-    let effort = act(|id| {
-        Effort::ALL
-            .into_iter()
-            .find(|effort| effort.id() == id)
-            .map(TrainAction::Effort)
-    });
+    let effort = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |id: String| {
+            if let Some(effort) = Effort::ALL.into_iter().find(|effort| effort.id() == id) {
+                dispatch.dispatch(Action::Train(TrainAction::Effort(effort)));
+            }
+        })
+    };
+    let side = train.settings.model.input_size;
     let mut sizes = SIZES.to_vec();
-    if !sizes.contains(&train.settings.model.input_size) {
-        sizes.push(train.settings.model.input_size);
+    if !sizes.contains(&side) {
+        sizes.push(side);
     }
     let sizes: Vec<Choice> = sizes
         .iter()
@@ -129,24 +152,13 @@ fn plan(page: &Page) -> Html {
         let (dispatch, on) = (dispatch.clone(), !train.fine_tune);
         Callback::from(move |()| dispatch.dispatch(Action::Train(TrainAction::FineTune(on))))
     };
-    let begin = {
-        let dispatch = dispatch.clone();
-        Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Train(TrainAction::Train)))
-    };
-    let obstacle = state.training_obstacle();
-    let side = train.settings.model.input_size;
     html! {
         <>
             <div class="control-grid">
-                <label class="field">
-                    <span class="field-label">{ "Name" }</span>
-                    <input class="text" type="text" maxlength="60" value={train.name.to_string()} data-testid="train-name"
-                        oninput={name} />
-                </label>
                 <Select label="Training" testid="effort" choices={efforts} value={train.effort.id()} onchange={effort} />
-                <Select label="Seen at" testid="input-size" choices={sizes} value={side.to_string()}
+                <Select label="Input size" testid="input-size" choices={sizes} value={side.to_string()}
                     onchange={change(|model, value| model.input_size = value.parse().unwrap_or(model.input_size))} />
-                <Select label="Images that are not square" testid="fit" choices={fits} value={fit}
+                <Select label="Non-square photos" testid="fit" choices={fits} value={fit}
                     onchange={change(|model, value| model.fit = match value {
                         "pad" => InputLayout::Pad,
                         "crop" => InputLayout::Crop,
@@ -160,20 +172,10 @@ fn plan(page: &Page) -> Html {
             </div>
             if let Some(model) = state.starting_model() {
                 <p class="hint">
-                    { format!(
-                        "What {} has learned is of use here, even of other parts: fewer images and steps are enough.",
-                        model.info.name
-                    ) }
+                    { format!("Builds on {}: needs fewer photos and less time, even for a different part.", model.info.name) }
                 </p>
             }
             <Needs ..page.clone() />
-            <div class="train-go">
-                <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
-                    onclick={begin}>{ "Train" }</button>
-                <p class="hint" data-testid="train-estimate">
-                    { obstacle.unwrap_or_else(|| estimate(page)) }
-                </p>
-            </div>
         </>
     }
 }
@@ -186,16 +188,16 @@ fn estimate(page: &Page) -> String {
         .as_ref()
         .is_some_and(|device| device.backend == BackendChoice::Cpu);
     let place = if cpu {
-        "this computer's CPU"
+        "this computer's processor"
     } else {
-        "this computer's GPU"
+        "this computer's graphics card"
     };
     match state.training_estimate_ms() {
         Some(ms) => format!(
-            "About {} on {place}; you can go on inspecting meanwhile.",
+            "About {} on {place}. You can inspect images meanwhile.",
             format::duration(ms)
         ),
-        None => format!("On {place}; the time is known after the first steps."),
+        None => format!("On {place}. You will see the remaining time after a few seconds."),
     }
 }
 
@@ -235,8 +237,8 @@ fn progress(page: &Page, course: &Course) -> Html {
         _ => String::new(),
     };
     let saved = match course.saved {
-        Some(step) => format!("Kept up to step {step}: closing the page loses only what came after."),
-        None => "Not kept by this browser: leave the page open until it is done.".into(),
+        Some(step) => format!("Saved at step {step}. You can close the page and resume later."),
+        None => "Not saved by this browser: leave the page open until it is done.".into(),
     };
     let cosine: Vec<_> = course
         .steps
@@ -260,21 +262,6 @@ fn progress(page: &Page, course: &Course) -> Html {
                 { format!("{} good images, {} held out", course.info.images, course.info.held_out) }
                 if !speed.is_empty() { { " · " }<span data-testid="train-speed">{ speed }</span> }
             </p>
-            <div class="dialog-buttons start">
-                <button class="button" type="button" data-testid="pause" disabled={ends} onclick={act(TrainAction::Pause(!paused))}>
-                    { if paused { "Continue" } else { "Pause" } }
-                </button>
-                <button class="button" type="button" data-testid="stop-keep" disabled={ends || !course.in_segmentation()}
-                    title="Possible from stage 2 on" onclick={act(TrainAction::Stop(true))}>{ "Stop and keep" }</button>
-                <button class="button" type="button" data-testid="discard" onclick={act(TrainAction::Stop(false))}>
-                    { "Discard" }
-                </button>
-            </div>
-            <div class="charts">
-                { chart::line("Cosine loss (stage 1)", &cosine, student) }
-                { chart::line("Focal loss (stage 2)", &part(0), total - student) }
-                { chart::line("L1 loss (stage 2)", &part(1), total - student) }
-            </div>
             if let Some(prediction) = &course.held_out {
                 <div class="look" data-testid="look" data-step={prediction.step.to_string()}>
                     { for LOOK.iter().enumerate().map(|(index, words)| html! {
@@ -285,7 +272,25 @@ fn progress(page: &Page, course: &Course) -> Html {
                     }) }
                 </div>
             }
+            <div class="dialog-buttons start">
+                <button class="button" type="button" data-testid="pause" disabled={ends} onclick={act(TrainAction::Pause(!paused))}>
+                    { if paused { "Continue" } else { "Pause" } }
+                </button>
+                <button class="button" type="button" data-testid="stop-keep" disabled={ends || !course.in_segmentation()}
+                    title="Possible from stage 2 on" onclick={act(TrainAction::Stop(true))}>{ "Stop and keep" }</button>
+                <button class="button" type="button" data-testid="discard" onclick={act(TrainAction::Stop(false))}>
+                    { "Discard" }
+                </button>
+            </div>
             <p class="hint" data-testid="train-saved">{ saved }</p>
+            <details>
+                <summary>{ "Losses" }</summary>
+                <div class="charts">
+                    { chart::line("Cosine loss (stage 1)", &cosine, student) }
+                    { chart::line("Focal loss (stage 2)", &part(0), total - student) }
+                    { chart::line("L1 loss (stage 2)", &part(1), total - student) }
+                </div>
+            </details>
         </div>
     }
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 pub use collection::{ENOUGH_IMAGES, TrainingImage, TrainingImageStatus};
-pub use kept::{Inspector, RECORD_VERSION};
+pub use kept::{Inspector, RECORD_VERSION, Usage};
 pub use preview::{Kinds, Preview};
 pub use run::{Course, Effort, HeldOutPrediction, Phase, Trained};
 
@@ -60,8 +60,16 @@ pub struct TrainState {
     pub kept: Vec<Inspector>,
     /// Trainings that were interrupted.
     pub unfinished: Vec<KeptRun>,
+    /// What the page takes of the browser's storage, where that is known.
+    pub usage: Option<Usage>,
     /// The trained model is to be kept.
     pub unkept: Option<Rc<Trained>>,
+    /// The trained model, which the visitor may use.
+    pub trained: Option<ModelSource>,
+    /// Nobody has used it yet.
+    is_news: bool,
+    /// The good images are those that come with the page.
+    pub is_trial: bool,
     /// Pictures of the built-in textures are to be painted.
     kinds_wanted: bool,
     /// A preview is to be drawn.
@@ -95,7 +103,11 @@ impl Default for TrainState {
             course: None,
             kept: Vec::new(),
             unfinished: Vec::new(),
+            usage: None,
             unkept: None,
+            trained: None,
+            is_news: false,
+            is_trial: false,
             kinds_wanted: false,
             preview_wanted: false,
             previewing: false,
@@ -141,10 +153,12 @@ pub enum TrainAction {
     Stop(bool),
     /// Resumes an interrupted training.
     Resume(String),
+    /// Inspects with the trained model.
+    Use,
     /// Leaves the result and begins anew.
     Again,
-    /// What the browser keeps: inspectors and interrupted trainings.
-    Stored(Vec<Inspector>, Vec<KeptRun>),
+    /// What the browser keeps: inspectors and interrupted trainings, and what that takes.
+    Stored(Vec<Inspector>, Vec<KeptRun>, Option<Usage>),
     /// The trained model was kept, or a sentence why not.
     Kept(Result<Inspector, String>),
 }
@@ -236,6 +250,8 @@ impl State {
                 return;
             }
             TrainAction::Kept(result) => return self.inspector_is_kept(result),
+            TrainAction::Use => return self.use_trained(),
+            TrainAction::Train | TrainAction::Resume(_) | TrainAction::Again => self.forget_trained(),
             _ => {}
         }
         let train = &mut self.train;
@@ -300,11 +316,12 @@ impl State {
                 train.phase = Phase::Idle;
                 train.course = None;
             }
-            TrainAction::Stored(kept, unfinished) => {
+            TrainAction::Stored(kept, unfinished, usage) => {
                 train.kept = kept;
-                train.unfinished = unfinished;
+                train.usage = usage;
+                self.set_unfinished(unfinished);
             }
-            TrainAction::AddTextures(_) | TrainAction::Kept(_) => {}
+            TrainAction::AddTextures(_) | TrainAction::Kept(_) | TrainAction::Use => {}
         }
     }
 }
