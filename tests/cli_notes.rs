@@ -163,6 +163,77 @@ fn a_calibration_keeps_the_precision_and_the_promise() {
 }
 
 #[test]
+fn a_model_gets_a_codebook_and_keeps_it() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [14, 2, 1], 3);
+    assert!(open(MODEL, path).header.codebook.is_none());
+    let calibrate = format!("calibrate -m {MODEL} --data fabric -o");
+    runs(&format!("{calibrate} plain.safetensors"), path);
+    runs(&format!("{calibrate} own.safetensors --codebook"), path);
+    let own = open("own.safetensors", path);
+    let codebook = own.codebook().expect("fits").expect("is there");
+    let features = own.header.networks().expect("are networks").teacher.channels();
+    let rows = |level: usize, channels: usize| {
+        let own = own
+            .weights
+            .get(&format!("codebook.{level}.rows"))
+            .expect("is there");
+        own.data.len() / channels
+    };
+    assert_eq!([rows(0, features[1]), rows(1, features[2])], [256, 256]);
+    // it raises a map and never lowers one
+    let score = |model: &str| {
+        let line = format!("predict fabric/test -m {model} -o out-{model}");
+        let (said, _) = runs(&line, path);
+        let scores = said.lines().map(|line| {
+            let own: Value = serde_json::from_str(line).expect("is JSON");
+            own["score"].as_f64().expect("is a number")
+        });
+        scores.collect::<Vec<f64>>()
+    };
+    let (plain, with) = (score("plain.safetensors"), score("own.safetensors"));
+    assert_eq!(plain.len(), 8);
+    assert!(
+        plain.iter().zip(&with).all(|(plain, with)| *with > plain - 1e-4),
+        "{plain:?} {with:?}"
+    );
+    assert!(
+        plain.iter().zip(&with).any(|(plain, with)| *with > plain + 1e-3),
+        "{plain:?} {with:?}"
+    );
+    // it stays where thresholds are measured anew, with new numbers only where it is asked for
+    runs(
+        "calibrate -m own.safetensors --data fabric -o again.safetensors",
+        path,
+    );
+    let again = open("again.safetensors", path).codebook().expect("fits");
+    assert_eq!(again.as_ref(), Some(&codebook));
+
+    fs::create_dir_all(path.join("few/train/good")).expect("creates");
+    for number in 0..6 {
+        let name = format!("train/good/{number:03}.png");
+        fs::copy(path.join("fabric").join(&name), path.join("few").join(&name)).expect("copies");
+    }
+    let said = refused(
+        &format!("calibrate -m {MODEL} --data few -o x.safetensors --codebook"),
+        path,
+    );
+    assert!(
+        said.contains("too few good images in few for a codebook"),
+        "{said}"
+    );
+    runs("train --method patchcore --data fabric -o bank.safetensors", path);
+    let line = "calibrate -m bank.safetensors --data fabric -o x.safetensors --codebook";
+    let said = refused(line, path);
+    assert!(
+        said.contains("which only DeSTSeg has: leave out --codebook"),
+        "{said}"
+    );
+    assert!(!path.join("x.safetensors").exists());
+}
+
+#[test]
 fn another_part_among_the_good_images_is_named() {
     let folder = data();
     let path = folder.path();
