@@ -118,9 +118,9 @@ fn drawn(grids: &[&Grid], rng: &mut Pcg64) -> Grid {
 /// The logarithm of the mean of an image's largest distances.
 fn image_score(nearest: Vec<(usize, f32)>) -> f32 {
     let mut distances: Vec<f32> = nearest.into_iter().map(|(_, distance)| distance).collect();
-    distances.sort_by(|a, b| b.total_cmp(a));
-    distances.truncate(LARGEST);
-    let mean = distances.iter().sum::<f32>() / distances.len().max(1) as f32;
+    distances.sort_by(f32::total_cmp);
+    let largest = &distances[distances.len().saturating_sub(LARGEST)..];
+    let mean = largest.iter().sum::<f32>() / largest.len().max(1) as f32;
     libm::logf(mean.max(LEAST))
 }
 
