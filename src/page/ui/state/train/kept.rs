@@ -65,12 +65,16 @@ impl State {
         };
         let name = self.source_name(&source);
         self.train.trained = Some(source);
+        if self.train.is_wanted {
+            return self.use_trained();
+        }
         self.train.is_news = true;
         self.offer_to(Offer::Use, format!("{name} is trained."));
     }
 
-    /// Opens the trained model and shows the inspection.
+    /// Opens the trained model and shows the inspection, once the browser keeps the model.
     pub(super) fn use_trained(&mut self) {
+        self.train.is_wanted = self.train.trained.is_none();
         self.notices.retain(|notice| notice.offer != Some(Offer::Use));
         self.train.is_news = false;
         if let Some(source) = self.train.trained.clone() {
@@ -84,6 +88,7 @@ impl State {
     /// Another training begins: the result of the one before is no news.
     pub(super) fn forget_trained(&mut self) {
         self.train.trained = None;
+        self.train.is_wanted = false;
         self.notices.retain(|notice| notice.offer.is_none());
     }
 

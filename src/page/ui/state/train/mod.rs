@@ -68,6 +68,8 @@ pub struct TrainState {
     pub trained: Option<ModelSource>,
     /// Nobody has used it yet.
     is_news: bool,
+    /// The visitor wants to use it, as soon as it is kept.
+    is_wanted: bool,
     /// The good images are those that come with the page.
     pub is_trial: bool,
     /// Pictures of the built-in textures are to be painted.
@@ -107,6 +109,7 @@ impl Default for TrainState {
             unkept: None,
             trained: None,
             is_news: false,
+            is_wanted: false,
             is_trial: false,
             kinds_wanted: false,
             preview_wanted: false,
