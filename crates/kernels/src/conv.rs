@@ -33,6 +33,18 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// That of a 1x1 convolution: a product of each pixel with a matrix.
+    pub const fn pointwise(inputs: usize, outputs: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            padding: [0, 0],
+        }
+    }
+
     /// Outputs along a side of `size` inputs.
     pub fn size(&self, size: usize) -> usize {
         (size + self.padding[1]).saturating_sub(self.dilation * (self.kernel - 1) + 1) / self.stride + 1

@@ -22,14 +22,7 @@ impl Rows {
     pub fn new(values: Vec<f32>, length: usize) -> Self {
         let chunk = |values: &[f32]| {
             let half = |row: &[f32]| -0.5 * products(row, row)[0];
-            let shape = Shape {
-                inputs: length,
-                outputs: values.len() / length,
-                kernel: 1,
-                stride: 1,
-                dilation: 1,
-                padding: [0, 0],
-            };
+            let shape = Shape::pointwise(length, values.len() / length);
             Conv::new(shape, values, values.chunks_exact(length).map(half).collect())
         };
         Self {

@@ -79,16 +79,8 @@ struct Whitening {
 impl Whitening {
     fn new(weight: Vec<f32>, bias: Vec<f32>) -> Self {
         let channels = bias.len();
-        let shape = Shape {
-            inputs: channels,
-            outputs: channels,
-            kernel: 1,
-            stride: 1,
-            dilation: 1,
-            padding: [0, 0],
-        };
         Self {
-            conv: Conv::new(shape, &weight, bias.clone()),
+            conv: Conv::new(Shape::pointwise(channels, channels), &weight, bias.clone()),
             weight,
             bias,
         }
