@@ -57,7 +57,8 @@ impl Rows {
         self.values.chunks_exact(self.length)
     }
 
-    /// For each pixel, which has as many channels as a row values, the nearest row and its distance.
+    /// For each pixel, which has as many channels as a row values, the nearest row and its distance. Of
+    /// rows that rounding cannot tell apart, it is one of them.
     pub fn nearest(&self, vectors: &Grid) -> Vec<(usize, f32)> {
         let mut nearest = vec![(f32::NEG_INFINITY, 0); vectors.pixels()];
         for (number, chunk) in self.chunks.iter().enumerate() {
