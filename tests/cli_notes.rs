@@ -349,7 +349,7 @@ fn a_bench_is_checked_before_its_folder_keeps_the_flags() {
         ("bench fabric -o runs --foreign 5", "give two sets or more"),
         (
             "sweep --data fabric -o runs -- --seed 1",
-            "cannot be used multiple times",
+            "--seed is chosen by this command itself",
         ),
     ] {
         let said = refused(line, path);

@@ -102,6 +102,9 @@ impl Args {
 
     /// Method and settings, if the method has others than those of a student and a segmentation network.
     pub(super) fn baseline(&self) -> Result<Option<(Method, BaselineEntry, serde_json::Value)>> {
+        if (self.method, self.preset) == (Method::Draem, Preset::Standard) {
+            bail!("DRAEM has no preset standard: choose compact or paper");
+        }
         let entry = methods::entry(self.method);
         let own = entry.baseline.filter(|_| !entry.info.has_student);
         let mut settings = own.map(|own| (own.settings)(self.preset)).unwrap_or_default();
@@ -154,7 +157,7 @@ impl Args {
             // other methods have settings of their own, see `baseline`
             (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset))
         };
-        if (self.preset, self.method) == (Preset::Compact, Method::Destseg) {
+        if self.preset != Preset::Paper && self.method == Method::Destseg {
             model.fit = suggested_fit(images);
             training.held_out = TrainConfig::share_held_out(images.len());
         }
@@ -297,7 +300,7 @@ mod tests {
     fn files_of_both_formats_come_back() {
         let folder = tempfile::tempdir().expect("creates");
         for (format, name) in [(Format::Toml, "a.toml"), (Format::Json, "a.JSON")] {
-            for preset in [Preset::Compact, Preset::Paper] {
+            for preset in Preset::ALL {
                 let settings = Settings {
                     model: ModelConfig::stpm(preset),
                     training: TrainConfig::stpm(200),

@@ -115,6 +115,8 @@ fn a_shard_that_runs_twice_gives_one_result() {
     other["hash"] = "0".into();
     fs::write(&first, other.to_string()).expect("writes");
     assert!(!worker.wait().expect("ends").success());
+    let (_, notes) = succeeds(&words("merge --store store -o merged", &[]), path);
+    assert!(notes.contains("it gave another result"), "{notes}");
     let errors = fails(&words("work --store nowhere", &[]), path);
     assert!(errors.contains("there is no folder nowhere"), "{errors}");
 }

@@ -256,10 +256,7 @@ fn a_unit_that_always_fails_is_reported_and_the_rest_goes_on() {
         );
     }
     let errors = fails(&words("merge --store store -o merged", &[]), path);
-    assert!(
-        errors.contains("1 of 2 units have no result: circuit"),
-        "{errors}"
-    );
+    assert!(errors.contains("1 of 2 units has no result: circuit"), "{errors}");
     assert!(
         errors.contains("failed, ") && errors.contains("000.png"),
         "{errors}"
@@ -274,16 +271,147 @@ fn a_unit_that_always_fails_is_reported_and_the_rest_goes_on() {
         errors.contains("its data have changed since it was planned: plan again"),
         "{errors}"
     );
-    // a damaged file of a result
+    // a damaged file of a result costs that unit alone, and is replaced once the result is gone
     let blobs = fs::read_dir(path.join("store/blobs")).expect("lists");
     for blob in blobs {
         fs::write(blob.expect("lists").path(), "damaged").expect("writes");
     }
     let errors = fails(&words("merge --store store -o other", &[]), path);
+    assert!(errors.contains("2 of 2 units have no result"), "{errors}");
+    let named = errors
+        .split("is damaged): remove ")
+        .nth(1)
+        .expect("names a result");
+    let result = named.split(';').next().expect("has an end");
+    fs::remove_file(path.join("store").join(result)).expect("was named");
+    succeeds(&words("plan --store store bench fabric", &short()), path);
+    succeeds(&words("work --store store --devices cpu", &[]), path);
+    succeeds(&words("merge --store store -o mended", &[]), path);
+}
+
+/// What a killed worker leaves before its first checkpoint, and a checkpoint that is damaged.
+#[test]
+fn useless_remains_of_an_earlier_try_are_no_obstacle() {
+    let folder = data();
+    let path = folder.path();
+    let work = words("work --store store --devices cpu", &[]);
+    succeeds(&words("plan --store store bench fabric", &short()), path);
+    succeeds(&work, path);
+    succeeds(&words("merge --store store -o merged", &[]), path);
+    let settings =
+        fs::read(path.join("merged/destseg-compact/all/fabric/seed-0/model.toml")).expect("is there");
+    let result = path.join("store").join(first_result(path));
+    let scratch = path
+        .join("store/scratch")
+        .join(result.file_stem().expect("has a name"));
+    let before = hashes(&path.join("store"));
+    for checkpoint in [None, Some("garbage")] {
+        fs::remove_file(&result).expect("removes");
+        fs::create_dir_all(&scratch).expect("creates");
+        fs::write(scratch.join("model.toml"), &settings).expect("writes");
+        if let Some(content) = checkpoint {
+            fs::write(scratch.join("model.safetensors.checkpoint"), content).expect("writes");
+        }
+        succeeds(&work, path);
+        assert_eq!(hashes(&path.join("store")), before);
+    }
+}
+
+/// The name in the storage of what the first unit of the plan gives.
+fn first_result(path: &Path) -> String {
+    let plan = fs::read_to_string(path.join("store/plan.json")).expect("is written");
+    let plan: Value = serde_json::from_str(&plan).expect("is JSON");
+    format!(
+        "results/{}.json",
+        plan["units"][0]["id"].as_str().expect("has an id")
+    )
+}
+
+#[test]
+fn whatever_changes_a_measurement_makes_it_another_unit() {
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [4, 2, 2], 5);
+    let line = "plan --store store eval --data fabric --chunk 4 --model";
+    let plan = words(line, &[MODEL]);
+    let work = words("work --store store --devices cpu", &[]);
+    succeeds(&plan, path);
+    succeeds(&work, path);
+    let (_, notes) = succeeds(&plan, path);
+    assert!(notes.contains("4 units, 4 of them done already"), "{notes}");
+
+    // a mask that somebody corrected
+    let masks = path.join("fabric/ground_truth/hole");
+    fs::copy(masks.join("001_mask.png"), masks.join("000_mask.png")).expect("copies");
+    let (_, notes) = succeeds(&plan, path);
+    assert!(notes.contains("4 units, 3 of them done already"), "{notes}");
     assert!(
-        errors.contains("is damaged: remove it with the result that names it"),
-        "{errors}"
+        notes.contains("1 of the plan before (4 units) are not in this one"),
+        "{notes}"
     );
+    succeeds(&work, path);
+    succeeds(&words("merge --store store -o merged", &[]), path);
+    succeeds(
+        &words(
+            "eval --data fabric --device cpu --report alone.json --model",
+            &[MODEL],
+        ),
+        path,
+    );
+    assert_eq!(
+        evaluation(&path.join("merged/evaluation.json")),
+        evaluation(&path.join("alone.json"))
+    );
+
+    // an image of as many bytes, and another after the plan was made
+    let image = path.join("fabric/test/good/000.png");
+    let mut bytes = fs::read(&image).expect("reads");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&image, &bytes).expect("writes");
+    let (_, notes) = succeeds(&plan, path);
+    assert!(notes.contains("4 units, 3 of them done already"), "{notes}");
+    bytes[last] ^= 3;
+    fs::write(&image, &bytes).expect("writes");
+    succeeds(&work, path);
+    fs::remove_file(path.join("store").join(first_result(path))).expect("removes");
+    fails(&words("merge --store store -o merged", &[]), path);
+    // what was whole stays, what lacks a chunk says so
+    assert_eq!(
+        evaluation(&path.join("merged/evaluation.json")),
+        evaluation(&path.join("alone.json"))
+    );
+    let incomplete = evaluation(&path.join("merged/incomplete-evaluation.json"));
+    assert!(
+        incomplete
+            .notes
+            .iter()
+            .any(|note| note.contains("1 chunk has no result"))
+    );
+    assert!(path.join("merged/incomplete-report.html").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_that_may_not_be_read_has_a_row_that_says_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("creates");
+    let path = folder.path();
+    demo_data(path, "fabric", [4, 2, 1], 5);
+    let image = path.join("fabric/test/good/000.png");
+    fs::set_permissions(&image, fs::Permissions::from_mode(0)).expect("sets");
+    if fs::read(&image).is_ok() {
+        println!("skipped: this user may read everything");
+        return;
+    }
+    succeeds(
+        &words("plan --store store eval --data fabric --model", &[MODEL]),
+        path,
+    );
+    succeeds(&words("work --store store --devices cpu", &[]), path);
+    succeeds(&words("merge --store store -o merged", &[]), path);
+    let rows = fs::read_to_string(path.join("merged/images.csv")).expect("is written");
+    assert!(rows.contains("it cannot be read"), "{rows}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What runs the workers: processes of this machine, job arrays of Slurm, indexed jobs of Kubernetes.
 
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 /// `--engine`.
@@ -50,7 +51,11 @@ fn is_label(name: &str) -> bool {
 /// What is to be run.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
+    /// Hash of the plan.
+    pub(super) name: &'a str,
     pub(super) store: &'a str,
+    /// How long workers try to reach the storage, where that is not the usual time.
+    pub(super) patience: Option<u64>,
     pub(super) shards: usize,
     pub(super) threads: usize,
     pub(super) image: &'a str,
@@ -66,17 +71,62 @@ impl Job<'_> {
         Ok(match engine {
             Engine::Local => self.local(),
             Engine::Slurm => self.slurm(),
-            Engine::Kubernetes => serde_json::to_string_pretty(&self.kubernetes())? + "\n",
+            Engine::Kubernetes => {
+                self.check_mounts()?;
+                serde_json::to_string_pretty(&self.kubernetes())? + "\n"
+            }
         })
     }
 
+    /// The command of a worker.
+    fn command(&self) -> Vec<String> {
+        let mut words = ["destseg", "work", "--store", self.store]
+            .map(str::to_owned)
+            .to_vec();
+        if let Some(patience) = self.patience {
+            words.extend(["--patience".to_owned(), patience.to_string()]);
+        }
+        words
+    }
+
+    /// The same for a shell.
+    fn line(&self) -> String {
+        let words: Vec<String> = self.command().iter().map(|word| quoted(word)).collect();
+        words.join(" ")
+    }
+
+    /// Refuses two volumes at one place, and says where pods do not see a folder.
+    fn check_mounts(&self) -> Result<()> {
+        for (place, mount) in self.mounts.iter().enumerate() {
+            if self.mounts[..place]
+                .iter()
+                .any(|other| other.folder == mount.folder)
+            {
+                bail!(
+                    "two volumes cannot both be {}: give --mount another folder",
+                    mount.folder
+                );
+            }
+        }
+        let is_seen = |mount: &Mount| Path::new(self.store).starts_with(&mount.folder);
+        if !self.store.contains("://") && !self.mounts.iter().any(is_seen) {
+            eprintln!(
+                "note: pods see the folder {} only in a volume: name its claim with --mount CLAIM=FOLDER",
+                self.store
+            );
+        }
+        Ok(())
+    }
+
     fn local(&self) -> String {
-        let store = quoted(self.store);
-        let all = self.shards;
-        let mut script =
-            "#!/bin/sh\n# run with `sh`: all workers at the same time, on this machine\npids=\n".to_owned();
+        let (line, all) = (self.line(), self.shards);
+        let mut script = "#!/bin/sh\n\
+                          # run with `sh`: all workers at the same time, on this machine\n\
+                          pids=\n\
+                          trap 'kill $pids' INT TERM\n"
+            .to_owned();
         for shard in 0..all {
-            script += &format!("destseg work --store {store} --shard {shard}/{all} & pids=\"$pids $!\"\n");
+            script += &format!("{line} --shard {shard}/{all} & pids=\"$pids $!\"\n");
         }
         script + "failed=0\nfor pid in $pids; do wait \"$pid\" || failed=1; done\nexit $failed\n"
     }
@@ -93,10 +143,10 @@ impl Job<'_> {
              #SBATCH --requeue\n\
              #SBATCH --open-mode=append\n\
              #SBATCH --output=destseg-%A-%a.log\n\
-             exec destseg work --store {}\n",
+             exec {}\n",
             self.shards - 1,
             self.threads,
-            quoted(self.store)
+            self.line()
         )
     }
 
@@ -104,6 +154,8 @@ impl Job<'_> {
     fn kubernetes(&self) -> Value {
         /// Tries of an index after the first.
         const RETRIES: usize = 3;
+        /// Digits of the plan's hash in the job's name.
+        const NAME_DIGITS: usize = 12;
         let name = |place: usize| format!("volume-{place}");
         let mounts = self.mounts.iter().enumerate();
         let mounts = mounts.map(|(place, own)| json!({"name": name(place), "mountPath": own.folder}));
@@ -114,7 +166,7 @@ impl Job<'_> {
         let container = json!({
             "name": "destseg",
             "image": self.image,
-            "command": ["destseg", "work", "--store", self.store],
+            "command": self.command(),
             // keys of S3, where they are needed
             "envFrom": [{"secretRef": {"name": "destseg-storage", "optional": true}}],
             "resources": {"requests": {"cpu": self.threads.to_string()}},
@@ -123,7 +175,8 @@ impl Job<'_> {
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": "destseg"},
+            // another plan is another job: what a job runs cannot be changed
+            "metadata": {"name": format!("destseg-{}", &self.name[..NAME_DIGITS])},
             "spec": {
                 "completionMode": "Indexed",
                 "completions": self.shards,
@@ -143,6 +196,10 @@ impl Job<'_> {
 
 /// A word for a shell, whatever is in it.
 fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
@@ -152,7 +209,9 @@ mod tests {
 
     fn job<'a>(store: &'a str, mounts: &'a [Mount]) -> Job<'a> {
         Job {
+            name: "0123456789abcdef",
             store,
+            patience: None,
             shards: 12,
             threads: 2,
             image: "registry/destseg:1",
@@ -178,6 +237,30 @@ mod tests {
         let script = job("/runs", &[]).script(Engine::Local).expect("has a form");
         assert_eq!(script.matches("destseg work").count(), 12);
         assert!(script.contains("--shard 11/12"), "{script}");
+    }
+
+    #[test]
+    fn workers_are_as_patient_as_the_plan() {
+        let patient = Job {
+            patience: Some(7),
+            ..job("/runs", &[])
+        };
+        for engine in [Engine::Local, Engine::Slurm] {
+            let script = patient.script(engine).expect("has a form");
+            assert!(
+                script.contains("destseg work --store /runs --patience 7"),
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_volumes_at_one_place_are_refused() {
+        let mounts = ["data=/data", "runs=/data"].map(|text| text.parse::<Mount>().expect("is one"));
+        let err = job("/data/runs", &mounts)
+            .script(Engine::Kubernetes)
+            .expect_err("is refused");
+        assert!(err.to_string().contains("/data"), "{err}");
     }
 
     #[test]

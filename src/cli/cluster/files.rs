@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
 use super::store::Store;
@@ -69,31 +69,33 @@ fn of_folder(folder: &Path) -> Result<String> {
     Ok(hash(text.as_bytes()))
 }
 
-/// Puts a file under its hash, which is returned.
+/// Puts a file under its hash, which is returned. A damaged one is written anew.
 ///
 /// # Errors
 /// If the storage cannot be reached.
 pub(super) fn put_blob(store: &Store, content: Vec<u8>) -> Result<String> {
     let hash = hash(&content);
-    // one that is there has the same content
-    store.put_once(&format!("blobs/{hash}"), content)?;
+    if blob(store, &hash)?.is_err() {
+        store.put(&name_of(&hash), content)?;
+    }
     Ok(hash)
 }
 
-/// The file with this hash.
+/// The file with this hash, or in words what is wrong with it.
 ///
 /// # Errors
-/// If the storage cannot be reached, or the file is gone or damaged.
-pub(super) fn blob(store: &Store, wanted: &str) -> Result<Vec<u8>> {
-    let name = format!("blobs/{wanted}");
-    let content = store.get(&name)?;
-    let content = content.ok_or_else(|| {
-        anyhow!("{name} is missing in {store}: remove the result that names it and work again")
-    })?;
-    if hash(&content) != wanted {
-        bail!("{name} in {store} is damaged: remove it with the result that names it, and work again");
-    }
-    Ok(content)
+/// If the storage cannot be reached.
+pub(super) fn blob(store: &Store, wanted: &str) -> Result<Result<Vec<u8>, String>> {
+    let name = name_of(wanted);
+    Ok(match store.get(&name)? {
+        None => Err(format!("{name} is missing")),
+        Some(content) if hash(&content) != wanted => Err(format!("{name} is damaged")),
+        Some(content) => Ok(content),
+    })
+}
+
+fn name_of(hash: &str) -> String {
+    format!("blobs/{hash}")
 }
 
 #[cfg(test)]

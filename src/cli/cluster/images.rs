@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::files::{blob, put_blob};
-use super::store::{Files, Store};
+use super::source::{Planned, Source};
+use super::store::Store;
 use super::unit::Unit;
 use super::{Named, Storage, read};
 use crate::cli::common::{DeviceArg, load_detector, open_device, write_file};
@@ -20,7 +21,7 @@ use destseg_engine::evaluation::{Prediction, Session, Subject};
 /// What `destseg plan eval` is given.
 #[derive(Debug, clap::Args)]
 pub(super) struct What {
-    /// Images: a folder or `s3://BUCKET/PREFIX`. One in MVTec layout is evaluated, any other re-scored.
+    /// Images: a folder or `s3://BUCKET/PREFIX`. One in MVTec layout is evaluated, any other gives a row of scores for each image.
     #[arg(long, value_name = "PLACE")]
     data: String,
     /// Model file.
@@ -50,13 +51,11 @@ pub(super) struct Chunk {
 /// An image and the files that say where it is defective.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    file: String,
-    /// Bytes of the file.
-    size: u64,
+    image: Planned,
     path: String,
     name: String,
     class: Class,
-    masks: Vec<String>,
+    masks: Vec<Planned>,
 }
 
 /// A set in chunks, and what is known of it.
@@ -74,10 +73,13 @@ pub(super) struct Chunks {
 /// # Errors
 /// If the data hold no images, or the model cannot be used.
 pub(super) fn plan(what: &What, store: &Store, storage: &Storage) -> Result<Chunks> {
-    let source = source(&what.data, storage)?;
+    let source = Source::open(&what.data, storage)?;
     let (name, set, files) = sort_out(&source)?;
     if set.images.is_empty() {
-        bail!("there are no images to measure in {source}: give another folder");
+        bail!(
+            "there are no images to measure in {}: give another folder",
+            source.address()
+        );
     }
     let put = |path: &PathBuf| -> Result<String> {
         put_blob(store, std::fs::read(path).map_err(Error::io("read", path))?)
@@ -89,18 +91,33 @@ pub(super) fn plan(what: &What, store: &Store, storage: &Storage) -> Result<Chun
         &destseg_engine::backend::device::Device::Cpu,
     )?;
     let (model, teacher) = (put(&what.model)?, what.teacher.as_ref().map(put).transpose()?);
-    let data = match source.folder() {
-        Some(folder) => super::plan::absolute(folder)?.display().to_string(),
-        None => what.data.clone(),
-    };
     eprintln!("{name}: {}", set.summary());
-    let entries = set.images.iter().map(|image| Entry {
-        file: files[image.file].0.clone(),
-        size: files[image.file].1,
-        path: image.path.clone(),
-        name: image.name.clone(),
-        class: image.class.clone(),
-        masks: image.masks.iter().map(|&mask| files[mask].0.clone()).collect(),
+    let planned = |place: usize| -> Result<Planned> {
+        let (file, listed) = &files[place];
+        let mark = match listed {
+            Some(mark) => mark.clone(),
+            // an image that cannot be read has a row that says so
+            None => source
+                .read(file)?
+                .map_or_else(|_| String::new(), |(_, mark)| mark),
+        };
+        Ok(Planned {
+            file: file.clone(),
+            mark,
+        })
+    };
+    let entries = set.images.iter().map(|image| {
+        Ok(Entry {
+            image: planned(image.file)?,
+            path: image.path.clone(),
+            name: image.name.clone(),
+            class: image.class.clone(),
+            masks: image
+                .masks
+                .iter()
+                .map(|&mask| planned(mask))
+                .collect::<Result<_>>()?,
+        })
     });
     let labelled = set
         .images
@@ -110,11 +127,11 @@ pub(super) fn plan(what: &What, store: &Store, storage: &Storage) -> Result<Chun
     let mut units = Vec::new();
     let mut first = 0;
     while entries.peek().is_some() {
-        let images: Vec<Entry> = entries.by_ref().take(what.chunk).collect();
+        let images: Vec<Entry> = entries.by_ref().take(what.chunk).collect::<Result<_>>()?;
         let next = first + images.len();
         let title = format!("{name}, images {} to {next}", first + 1);
         let chunk = Chunk {
-            data: data.clone(),
+            data: source.address(),
             model: model.clone(),
             teacher: teacher.clone(),
             first,
@@ -137,23 +154,19 @@ pub(super) fn plan(what: &What, store: &Store, storage: &Storage) -> Result<Chun
     })
 }
 
-fn source(data: &str, storage: &Storage) -> Result<Store> {
-    let place = Storage {
-        store: data.to_owned(),
-        ..storage.clone()
-    };
-    place.open()
-}
+/// A set, and its files as [`Source::list`] has them.
+type SortedOut = (String, LabelledSet, Vec<(String, Option<String>)>);
 
 /// The files of a place, sorted out as `destseg eval` does, and its name.
-fn sort_out(source: &Store) -> Result<(String, LabelledSet, Files)> {
+fn sort_out(source: &Source) -> Result<SortedOut> {
     let name = source.name();
-    let files = source.list("")?;
+    let files = source.list()?;
     let paths: Vec<String> = files.iter().map(|(file, _)| format!("{name}/{file}")).collect();
     let mut texts = Vec::new();
     for file in labelled::texts_to_read(&paths) {
-        let bytes = source.get(&files[file].0)?.unwrap_or_default();
-        if labelled::is_useful(&paths[file], &bytes) {
+        if let Ok((bytes, _)) = source.read(&files[file].0)?
+            && labelled::is_useful(&paths[file], &bytes)
+        {
             texts.push((file, bytes));
         }
     }
@@ -189,11 +202,12 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     let Unit::Images(chunk) = read(&store, &named.unit())? else {
         bail!("{} is no unit of images", named.id);
     };
-    let source = source(&chunk.data, &args.storage)?;
+    let source = Source::open(&chunk.data, &args.storage)?;
     let folder = tempfile::tempdir().context("cannot write a temporary file")?;
     let local = |hash: &str, name: &str| -> Result<PathBuf> {
         let path = folder.path().join(name);
-        write_file(&path, &blob(&store, hash)?)?;
+        let content = blob(&store, hash)?.map_err(|what| anyhow!("{what} in {store}: plan again"))?;
+        write_file(&path, &content)?;
         Ok(path)
     };
     let model = local(&chunk.model, "model.safetensors")?;
@@ -206,27 +220,17 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     let detector = load_detector(&model, teacher.as_deref(), &device)?;
     let mut session = Session::new(&detector);
     for (index, entry) in chunk.images.iter().enumerate() {
-        let masks = entry
-            .masks
-            .iter()
-            .map(|mask| source.get(mask))
-            .collect::<Result<Vec<_>>>()?;
-        let marks: Vec<MarkFile<'_>> = entry
-            .masks
-            .iter()
-            .zip(&masks)
-            .map(|(name, bytes)| MarkFile {
-                name,
-                bytes: bytes.as_deref().ok_or("it has vanished since it was planned"),
-            })
-            .collect();
-        let image = source.get(&entry.file)?;
+        let masks = entry.masks.iter().map(|mask| source.get(mask));
+        let masks = masks.collect::<Result<Vec<_>>>()?;
+        let marks = entry.masks.iter().zip(&masks).map(|(mask, bytes)| MarkFile {
+            name: &mask.file,
+            bytes: bytes.as_deref().map_err(String::as_str),
+        });
+        let marks: Vec<MarkFile<'_>> = marks.collect();
+        let image = source.get(&entry.image)?;
         let prediction = match &image {
-            None => Err("it has vanished since it was planned".to_owned()),
-            Some(bytes) if bytes.len() as u64 != entry.size => {
-                Err("it has changed since it was planned".to_owned())
-            }
-            Some(bytes) => Prediction::of(&detector, bytes).await?,
+            Ok(bytes) => Prediction::of(&detector, bytes).await?,
+            Err(reason) => Err(reason.clone()),
         };
         let subject = Subject {
             path: &entry.path,
@@ -251,14 +255,8 @@ pub(super) fn pack(session: &Session) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// If the file is damaged.
-pub(super) fn unpack(bytes: &[u8], of: &Named) -> Result<Session> {
-    ciborium::from_reader(bytes).map_err(|err| {
-        anyhow!(
-            "the result of {} is damaged ({err}): remove {} and work again",
-            of.name,
-            of.result()
-        )
-    })
+pub(super) fn unpack(bytes: &[u8]) -> Result<Session> {
+    ciborium::from_reader(bytes).context("what was seen is damaged")
 }
 
 /// How many images were seen, in words.

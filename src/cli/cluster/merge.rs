@@ -1,5 +1,6 @@
 //! `destseg merge`: unites the results of all units, as one machine would have written them.
 
+use std::fmt::Display;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use super::images::unpack;
 use super::store::Store;
 use super::unit::Unit;
 use super::work::SEEN;
-use super::{Failure, Named, Outcome, Plan, Storage, TableKind, parse, read};
+use super::{Failure, Named, Outcome, Plan, Storage, TableKind, names, parse, read};
 use crate::cli::common::{begin_file, check_output_folder, end_file, make_folder, write_file};
 use crate::cli::output::show;
 use crate::cli::runs::{Recipe, Run, keep_recipe};
@@ -34,172 +35,258 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
     let plan = Plan::read(&store)?;
     check_output_folder(&args.out)?;
     make_folder(&args.out)?;
-    let mut missing = Vec::new();
-    let mut done = Vec::new();
+    if store.folder().is_some_and(|folder| is_same(folder, &args.out)) {
+        bail!(
+            "{} holds the plan and its results: give --out another folder",
+            args.out.display()
+        );
+    }
+    let conflicts = names(&store, "conflicts")?;
+    let mut results = Results::default();
     for named in &plan.units {
-        match store.get(&named.result())? {
-            Some(bytes) => done.push((named, parse::<Outcome>(&store, &named.result(), &bytes)?)),
-            None => missing.push(format!("{}: {}", named.name, why_missing(&store, named)?)),
+        if conflicts.contains(&named.conflict()) {
+            let failure: Failure = read(&store, &named.conflict())?;
+            eprintln!("note: {}: {}", named.name, failure.reason);
+        }
+        match outcome(&store, named)? {
+            Ok(outcome) => results.done.push((named, outcome)),
+            Err(reason) => results.miss(named, &reason),
         }
     }
-    if !done.is_empty() {
+    if !results.done.is_empty() {
         match &plan.table {
             TableKind::Bench(recipe) => {
-                bench::summarise(&fetch(&store, &done, recipe, &args.out)?, &args.out)?;
+                bench::summarise(&results.fetch(&store, recipe, &args.out)?, &args.out)?;
             }
             TableKind::Sweep(recipe) => {
-                sweep::summarise(&fetch(&store, &done, recipe, &args.out)?, &args.out)?;
+                sweep::summarise(&results.fetch(&store, recipe, &args.out)?, &args.out)?;
             }
-            TableKind::Eval { labelled: true, .. } => evaluation(&store, &plan.table, &done, &args.out)?,
-            TableKind::Eval { .. } => scores(&store, &plan.table, &done, &args.out)?,
+            TableKind::Eval { labelled: true, .. } => results.evaluation(&store, &plan.table, &args.out)?,
+            TableKind::Eval { .. } => results.scores(&store, &plan.table, &args.out)?,
         }
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    /// Missing units that are named.
-    const NAMED: usize = 8;
-    let more = missing.len().saturating_sub(NAMED);
-    let more = if more > 0 {
-        format!("; and {more} more")
-    } else {
-        String::new()
-    };
-    bail!(
-        "{} of {} have no result: {}{more}; mend the cause, do them with `destseg work`, and merge again",
-        missing.len(),
-        count(plan.units.len(), "unit", "units"),
-        missing[..missing.len().min(NAMED)].join("; ")
-    )
+    results.check(plan.units.len())
 }
 
-/// Why a unit has no result, as far as that is known.
-fn why_missing(store: &Store, named: &Named) -> Result<String> {
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize()
+        .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// What a unit gave, or in words why there is nothing.
+fn outcome(store: &Store, named: &Named) -> Result<Result<Outcome, String>> {
+    if let Some(bytes) = store.get(&named.result())? {
+        return Ok(serde_json::from_slice(&bytes).map_err(|err| damaged(named, &err)));
+    }
     let Some(bytes) = store.get(&named.failure())? else {
-        return Ok("not done".into());
+        return Ok(Err("not done".into()));
     };
     let failure: Failure = parse(store, &named.failure(), &bytes)?;
-    Ok(format!("failed, {}", failure.reason))
+    Ok(Err(format!("failed, {}", failure.reason)))
 }
 
-/// Writes the files of runs where `bench` and `sweep` have them; those that are there already are kept.
-fn fetch(store: &Store, done: &[(&Named, Outcome)], recipe: &Recipe, out: &Path) -> Result<Vec<Run>> {
-    keep_recipe(out, recipe)?;
-    let mut runs = Vec::new();
-    for (named, outcome) in done {
-        let Unit::Train(run) = read(store, &named.unit())? else {
-            bail!("{} is no training: plan again", named.name);
+/// Why a result cannot be used, and what to do.
+fn damaged(named: &Named, what: &impl Display) -> String {
+    format!("its result is damaged ({what}): remove {}", named.result())
+}
+
+/// The units with a result that can be used, and the others with the reason.
+#[derive(Default)]
+struct Results<'a> {
+    done: Vec<(&'a Named, Outcome)>,
+    missing: Vec<String>,
+}
+
+impl Results<'_> {
+    fn miss(&mut self, named: &Named, reason: &str) {
+        self.missing.push(format!("{}: {reason}", named.name));
+    }
+
+    /// An error that names the units without a result, if there are any.
+    fn check(&self, all: usize) -> Result<()> {
+        /// Missing units that are named.
+        const NAMED: usize = 8;
+        let missing = self.missing.len();
+        if missing == 0 {
+            return Ok(());
+        }
+        let more = match missing.saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
         };
-        let run = Run {
-            folder: out.join(&run.folder),
-            ..*run
-        };
-        make_folder(&run.folder)?;
-        for (name, wanted) in &outcome.files {
-            let path = run.folder.join(name);
-            let is_there = std::fs::read(&path).is_ok_and(|content| hash(&content) == *wanted);
-            if !is_there {
-                write_file(&path, &blob(store, wanted)?)?;
+        bail!(
+            "{missing} of {} {} no result: {}{more}; mend the cause, do them with `destseg work`, and merge again",
+            count(all, "unit", "units"),
+            if missing == 1 { "has" } else { "have" },
+            self.missing[..missing.min(NAMED)].join("; ")
+        )
+    }
+
+    /// What becomes of each unit with a result; where a result turns out to be damaged, its unit is missing.
+    fn take<T>(
+        &mut self,
+        mut one: impl FnMut(&Named, &Outcome) -> Result<Result<T, String>>,
+    ) -> Result<Vec<T>> {
+        let mut taken = Vec::new();
+        for (named, outcome) in std::mem::take(&mut self.done) {
+            match one(named, &outcome)? {
+                Ok(own) => taken.push(own),
+                Err(reason) => self.miss(named, &damaged(named, &reason)),
             }
         }
-        runs.push(run);
+        Ok(taken)
     }
-    Ok(runs)
+
+    /// Writes the files of runs where `bench` and `sweep` have them; those that are there already are kept.
+    fn fetch(&mut self, store: &Store, recipe: &Recipe, out: &Path) -> Result<Vec<Run>> {
+        keep_recipe(out, recipe)?;
+        self.take(|named, outcome| {
+            let Unit::Train(run) = read(store, &named.unit())? else {
+                bail!("{} is no training: plan again", named.name);
+            };
+            let run = Run {
+                folder: out.join(&run.folder),
+                ..*run
+            };
+            make_folder(&run.folder)?;
+            for (name, wanted) in &outcome.files {
+                let path = run.folder.join(name);
+                let is_there = std::fs::read(&path).is_ok_and(|content| hash(&content) == *wanted);
+                if !is_there {
+                    match blob(store, wanted)? {
+                        Ok(content) => write_file(&path, &content)?,
+                        Err(what) => return Ok(Err(what)),
+                    }
+                }
+            }
+            Ok(Ok(run))
+        })
+    }
+
+    /// The evaluation of all chunks together.
+    fn evaluation(&mut self, store: &Store, table: &TableKind, out: &Path) -> Result<()> {
+        let mut all: Option<Session> = None;
+        self.take(|_, outcome| {
+            let own = seen(store, outcome)?;
+            Ok(own.map(|own| match &mut all {
+                Some(all) => all.join(own),
+                None => all = Some(own),
+            }))
+        })?;
+        let Some(mut session) = all else {
+            return Ok(());
+        };
+        let (set, model, notes) = about(table);
+        let mut notes = notes.to_vec();
+        if !self.missing.is_empty() {
+            notes.push(format!(
+                "{} no result, so their images are missing here",
+                match self.missing.len() {
+                    1 => "1 chunk has".to_owned(),
+                    more => format!("{more} chunks have"),
+                }
+            ));
+        }
+        let evaluation = session.finish(set, model, notes);
+        let threshold = evaluation.threshold();
+        let part = Part {
+            evaluation: &evaluation,
+            pictures: &[],
+            threshold,
+        };
+        let files = [
+            ("evaluation.json", report::json(&evaluation)),
+            ("images.csv", report::csv(&evaluation, threshold)),
+            ("report.html", report::html(&[part])),
+            (
+                "report.json",
+                serde_json::to_string_pretty(&evaluation.report)? + "\n",
+            ),
+        ];
+        for (name, text) in &files {
+            write_file(&self.place(out, name), text.as_bytes())?;
+        }
+        for note in &evaluation.notes {
+            eprintln!("note: {note}");
+        }
+        self.say_written(&files.map(|(name, _)| name), out);
+        show(&Report::new(vec![evaluation.report]).table().to_text())
+    }
+
+    /// The scores of images that nobody labelled, chunk by chunk, so that memory does not grow with their number.
+    fn scores(&mut self, store: &Store, table: &TableKind, out: &Path) -> Result<()> {
+        const NAME: &str = "images.csv";
+        let path = out.join(NAME);
+        let mut file = begin_file(&path)?;
+        let (set, model, _) = about(table);
+        let [mut images, mut defective, mut unusable] = [0; 3];
+        let mut writer = BufWriter::new(file.as_file_mut());
+        self.take(|_, outcome| {
+            let mut session = match seen(store, outcome)? {
+                Ok(session) => session,
+                Err(what) => return Ok(Err(what)),
+            };
+            let evaluation = session.finish(set, model, Vec::new());
+            let threshold = evaluation.threshold();
+            let text = report::csv(&evaluation, threshold);
+            let rows = match text.split_once('\n') {
+                Some((_, rows)) if images > 0 => rows,
+                _ => &text,
+            };
+            writer
+                .write_all(rows.as_bytes())
+                .map_err(Error::io("write", &path))?;
+            let scored = evaluation.images.iter().filter_map(|image| image.score);
+            images += evaluation.images.len();
+            unusable += evaluation.images.len() - scored.clone().count();
+            defective += scored.filter(|&score| score >= threshold).count();
+            Ok(Ok(()))
+        })?;
+        writer.flush().map_err(Error::io("write", &path))?;
+        drop(writer);
+        end_file(file, &self.place(out, NAME))?;
+        self.say_written(&[NAME], out);
+        show(&format!(
+            "{} of {set}: {defective} called defective, {unusable} could not be analysed\n",
+            count(images, "image", "images")
+        ))
+    }
+
+    /// Where a file of an evaluation goes: one that lacks images has a name that says so, and leaves a complete one in place.
+    fn place(&self, out: &Path, name: &str) -> PathBuf {
+        let incomplete = out.join(format!("incomplete-{name}"));
+        if self.missing.is_empty() {
+            // of an earlier merge
+            let _ = std::fs::remove_file(incomplete);
+            return out.join(name);
+        }
+        incomplete
+    }
+
+    fn say_written(&self, names: &[&str], out: &Path) {
+        let names: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some(self.place(out, name).file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        eprintln!("wrote {} in {}", names.join(", "), out.display());
+    }
 }
 
-/// What was seen in a chunk.
-fn seen(store: &Store, (named, outcome): &(&Named, Outcome)) -> Result<Session> {
+/// What was seen in a chunk, or in words why that is not known.
+fn seen(store: &Store, outcome: &Outcome) -> Result<Result<Session, String>> {
     let Some(wanted) = outcome.files.get(SEEN) else {
-        bail!("{} has no {SEEN}: remove it and work again", named.result());
+        return Ok(Err(format!("it has no {SEEN}")));
     };
-    unpack(&blob(store, wanted)?, named)
+    let content = blob(store, wanted)?;
+    Ok(content.and_then(|content| unpack(&content).map_err(|err| format!("{err:#}"))))
 }
 
 /// Set, model and notes of an evaluation.
-fn names(table: &TableKind) -> (&str, &str, &[String]) {
+fn about(table: &TableKind) -> (&str, &str, &[String]) {
     match table {
         TableKind::Eval {
             set, model, notes, ..
         } => (set, model, notes),
         TableKind::Bench(_) | TableKind::Sweep(_) => ("", "", &[]),
     }
-}
-
-/// The evaluation of all chunks together.
-fn evaluation(store: &Store, table: &TableKind, done: &[(&Named, Outcome)], out: &Path) -> Result<()> {
-    let [first, others @ ..] = done else {
-        return Ok(());
-    };
-    let mut session = seen(store, first)?;
-    for other in others {
-        session.join(seen(store, other)?);
-    }
-    let (set, model, notes) = names(table);
-    let evaluation = session.finish(set, model, notes.to_vec());
-    let threshold = evaluation.threshold();
-    let part = Part {
-        evaluation: &evaluation,
-        pictures: &[],
-        threshold,
-    };
-    for (name, text) in [
-        ("evaluation.json", report::json(&evaluation)),
-        ("images.csv", report::csv(&evaluation, threshold)),
-        ("report.html", report::html(&[part])),
-        (
-            "report.json",
-            serde_json::to_string_pretty(&evaluation.report)? + "\n",
-        ),
-    ] {
-        write_file(&out.join(name), text.as_bytes())?;
-    }
-    for note in &evaluation.notes {
-        eprintln!("note: {note}");
-    }
-    eprintln!(
-        "wrote evaluation.json, images.csv, report.html, report.json in {}",
-        out.display()
-    );
-    show(&Report::new(vec![evaluation.report]).table().to_text())
-}
-
-/// The scores of images that nobody labelled, chunk by chunk, so that memory does not grow with their number.
-fn scores(store: &Store, table: &TableKind, done: &[(&Named, Outcome)], out: &Path) -> Result<()> {
-    let path = out.join("images.csv");
-    let mut file = begin_file(&path)?;
-    let (set, model, _) = names(table);
-    let [mut images, mut defective, mut unusable] = [0; 3];
-    let mut writer = BufWriter::new(file.as_file_mut());
-    for (place, own) in done.iter().enumerate() {
-        let mut session = seen(store, own)?;
-        let evaluation = session.finish(set, model, Vec::new());
-        let threshold = evaluation.threshold();
-        let text = report::csv(&evaluation, threshold);
-        let rows = match text.split_once('\n') {
-            Some((_, rows)) if place > 0 => rows,
-            _ => &text,
-        };
-        writer
-            .write_all(rows.as_bytes())
-            .map_err(Error::io("write", &path))?;
-        let called = evaluation
-            .images
-            .iter()
-            .filter(|image| image.score.is_some_and(|own| own >= threshold));
-        images += evaluation.images.len();
-        defective += called.count();
-        unusable += evaluation
-            .images
-            .iter()
-            .filter(|image| image.score.is_none())
-            .count();
-    }
-    writer.flush().map_err(Error::io("write", &path))?;
-    drop(writer);
-    end_file(file, &path)?;
-    eprintln!("wrote images.csv in {}", out.display());
-    show(&format!(
-        "{} of {set}: {defective} called defective, {unusable} could not be analysed\n",
-        count(images, "image", "images")
-    ))
 }

@@ -7,6 +7,7 @@
 //! | `units/ID.json` | [`unit::Unit`] |
 //! | `results/ID.json` | [`Outcome`], put once |
 //! | `failures/ID.json` | [`Failure`]: why the last try failed |
+//! | `conflicts/ID.json` | [`Failure`]: another worker got another result |
 //! | `blobs/SHA256` | files of results, models and teachers |
 
 mod engines;
@@ -14,6 +15,7 @@ mod files;
 mod images;
 pub(super) mod merge;
 pub(super) mod plan;
+mod source;
 mod store;
 mod unit;
 pub(super) mod work;
@@ -32,7 +34,7 @@ use super::runs::Recipe;
 use store::Store;
 
 /// The form of plans and results that this version writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What did the work; the same unit by another version has another name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The name of the plan in its storage.
@@ -45,9 +47,12 @@ pub(super) struct Storage {
     #[arg(short, long, value_name = "PLACE")]
     store: String,
     /// Seconds to try to reach a storage that does not answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = whole(0..=3600_u64))]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE, value_parser = whole(0..=3600_u64))]
     patience: u64,
 }
+
+/// Seconds to try to reach a storage, unless said otherwise.
+const PATIENCE: u64 = 180;
 
 impl Storage {
     fn open(&self) -> Result<Store> {
@@ -106,6 +111,10 @@ impl Named {
     fn failure(&self) -> String {
         format!("failures/{}.json", self.id)
     }
+
+    fn conflict(&self) -> String {
+        format!("conflicts/{}.json", self.id)
+    }
 }
 
 /// What a unit gave.
@@ -120,7 +129,7 @@ struct Outcome {
     files: BTreeMap<String, String>,
 }
 
-/// Why a unit has no result.
+/// Why a unit has no result, or what is odd about it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Failure {
     reason: String,
@@ -149,13 +158,17 @@ impl Plan {
                 head.format
             );
         }
-        parse(store, PLAN, &bytes)
+        let plan: Self = parse(store, PLAN, &bytes)?;
+        if plan.shards == 0 {
+            bail!("{PLAN} in {store} is damaged (it has no shards): plan again");
+        }
+        Ok(plan)
     }
 }
 
-/// Names of the results that a storage has.
-fn results(store: &Store) -> Result<HashSet<String>> {
-    Ok(store.list("results")?.into_iter().map(|(name, _)| name).collect())
+/// Names of the files in a folder of the storage.
+fn names(store: &Store, folder: &str) -> Result<HashSet<String>> {
+    Ok(store.list(folder)?.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Reads a file of a storage that this program wrote.

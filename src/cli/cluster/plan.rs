@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use super::engines::{Engine, Job, Mount};
-use super::files::Hashes;
+use super::files::{Hashes, hash};
+use super::store::Store;
 use super::unit::Unit;
-use super::{FORMAT, Named, PLAN, Plan, Storage, TableKind, VERSION, images, results};
+use super::{FORMAT, Named, PATIENCE, PLAN, Plan, Storage, TableKind, VERSION, images, names};
 use crate::cli::common::make_folder;
 use crate::cli::number::{MOST, whole};
 use crate::cli::output::show;
@@ -86,7 +87,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
         store.put(&own.unit(), serde_json::to_vec(&unit)?)?;
         named.push(own);
     }
-    let done = results(&store)?;
+    let done = names(&store, "results")?;
     let done = named.iter().filter(|own| done.contains(&own.result())).count();
     eprintln!(
         "{}, {done} of them done already, in {store}",
@@ -100,20 +101,47 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
         table,
         units: named,
     };
+    note_replaced(&store, &plan)?;
+    let text = serde_json::to_vec_pretty(&plan)?;
+    let name = hash(&text);
     // last: what it names is there
-    store.put(PLAN, serde_json::to_vec_pretty(&plan)?)?;
+    store.put(PLAN, text)?;
     let place = match store.folder() {
         Some(folder) => absolute(folder)?.display().to_string(),
         None => args.storage.store.clone(),
     };
     let job = Job {
+        name: &name,
         store: &place,
+        patience: (args.storage.patience != PATIENCE).then_some(args.storage.patience),
         shards: args.shards,
         threads: args.threads,
         image: args.image.as_deref().unwrap_or_default(),
         mounts: &args.mount,
     };
     show(&job.script(args.engine)?)
+}
+
+/// Says which plan gives way to this one. One whose units are all in this one, too, has merely grown.
+fn note_replaced(store: &Store, plan: &Plan) -> Result<()> {
+    if store.get(PLAN)?.is_none() {
+        return Ok(());
+    }
+    match Plan::read(store) {
+        Ok(before) => {
+            let stays = |unit: &&Named| plan.units.iter().any(|own| own.id == unit.id);
+            let gone = before.units.iter().filter(|unit| !stays(unit)).count();
+            if gone > 0 {
+                eprintln!(
+                    "note: {} of the plan before ({}) are not in this one, which takes its place; results stay",
+                    gone,
+                    count(before.units.len(), "unit", "units")
+                );
+            }
+        }
+        Err(err) => eprintln!("note: this plan takes the place of another: {err:#}"),
+    }
+    Ok(())
 }
 
 /// A path that is the same wherever a program starts.

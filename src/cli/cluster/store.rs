@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Place;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
 use tokio::runtime::{Builder, Runtime};
 
-/// Files by name, with their sizes in bytes.
-pub(super) type Files = Vec<(String, u64)>;
+/// Files by name, each with a mark that changes with its content.
+pub(super) type Files = Vec<(String, String)>;
 
 /// A folder or a bucket; messages show its address.
 #[derive(Debug)]
@@ -68,12 +68,22 @@ impl Store {
     /// # Errors
     /// If the storage cannot be reached.
     pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.get_marked(name)?.map(|(content, _)| content))
+    }
+
+    /// The content of a file with its mark, as [`Self::list`] has it; none if there is no such file.
+    ///
+    /// # Errors
+    /// If the storage cannot be reached.
+    pub(super) fn get_marked(&self, name: &str) -> Result<Option<(Vec<u8>, String)>> {
         let place = self.place(name)?;
-        let content = self
-            .runtime
-            .block_on(async { self.objects.get(&place).await?.bytes().await });
+        let content = self.runtime.block_on(async {
+            let found = self.objects.get(&place).await?;
+            let mark = mark(&found.meta);
+            Ok((found.bytes().await?.into(), mark))
+        });
         match content {
-            Ok(content) => Ok(Some(content.into())),
+            Ok(content) => Ok(Some(content)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(err) => Err(self.told("read", name, err)),
         }
@@ -118,7 +128,7 @@ impl Store {
         }
     }
 
-    /// The files below a folder with their sizes in bytes, by name.
+    /// The files below a folder, by name.
     ///
     /// # Errors
     /// If the storage cannot be reached.
@@ -126,7 +136,7 @@ impl Store {
         let place = self.place(folder)?;
         let prefix = (!folder.is_empty()).then_some(&place);
         let objects = self.objects.list(prefix);
-        let files = objects.map_ok(|own| (own.location.to_string(), own.size));
+        let files = objects.map_ok(|own| (own.location.to_string(), mark(&own)));
         let all = self.runtime.block_on(files.try_collect());
         let mut all: Files = all.map_err(|err| self.told("list", folder, err))?;
         all.sort_unstable();
@@ -147,11 +157,17 @@ impl Store {
         let reason = reason.to_string();
         let reason = reason.lines().next().unwrap_or_default().trim_end_matches('.');
         let name = if name.is_empty() { "the files" } else { name };
-        anyhow!(
-            "cannot {action} {name} in {self} ({reason}): check the address, the keys and the network, and start the same command \
-             again"
-        )
+        let check = match self.folder() {
+            Some(_) => "see that the folder may be read and written and the disk has room",
+            None => "check the address, the keys and the network",
+        };
+        anyhow!("cannot {action} {name} in {self} ({reason}): {check}, and start the same command again")
     }
+}
+
+/// The tag that the storage gives a content, or its size where there are no tags.
+fn mark(file: &ObjectMeta) -> String {
+    file.e_tag.clone().unwrap_or_else(|| file.size.to_string())
 }
 
 fn folder(folder: &Path) -> Result<Box<dyn ObjectStore>> {
@@ -237,9 +253,9 @@ mod tests {
         }
         let found = store.list("").expect("lists");
         assert_eq!(found.len(), names.len());
-        for (name, size) in found {
-            let content = store.get(&name).expect("reads").expect("is there");
-            assert_eq!((name.as_bytes(), size), (&content[..], content.len() as u64));
+        for (name, mark) in found {
+            let content = store.get_marked(&name).expect("reads");
+            assert_eq!(content, Some((name.into_bytes(), mark)));
         }
         assert!(store.list("results").expect("lists").is_empty());
     }

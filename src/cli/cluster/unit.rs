@@ -42,7 +42,6 @@ impl Unit {
                     (run.foreign_images, run.nuisances),
                 ))?
             }
-            // reading all images to plan would take as long as to measure them: names and sizes stand for them
             Self::Images(chunk) => {
                 serde_json::to_vec(&(VERSION, &chunk.model, &chunk.teacher, chunk.first, &chunk.images))?
             }

@@ -1,6 +1,6 @@
 //! `destseg work`: does the units of a shard that have no result, and puts each result once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,11 @@ use super::files::{Hashes, hash, put_blob};
 use super::images::{pack, said, unpack};
 use super::store::Store;
 use super::unit::Unit;
-use super::{Failure, Named, Outcome, Plan, Storage, VERSION, read, results};
+use super::{Failure, Named, Outcome, Plan, Storage, VERSION, names, read};
 use crate::cli::common::make_folder;
 use crate::cli::runs::{Child, Run, Task, Workers, check, work_off};
 use destseg_engine::Error;
+use destseg_engine::error::count;
 
 /// Of what was seen of images, in the files of a result.
 pub(super) const SEEN: &str = "seen.cbor";
@@ -70,6 +71,16 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// The part of the units, in their order. Units are dealt out by their hashes, so that a set of slow ones goes to all.
+    fn of_units<'a>(self, units: &'a [Named]) -> impl Iterator<Item = &'a Named> + use<'a> {
+        let mut ids: Vec<&str> = units.iter().map(|unit| &*unit.id).collect();
+        ids.sort_unstable();
+        let own: HashSet<&str> = ids.into_iter().skip(self.index).step_by(self.count).collect();
+        units.iter().filter(move |unit| own.contains(&*unit.id))
+    }
+}
+
 impl FromStr for Shard {
     type Err = String;
 
@@ -87,20 +98,21 @@ impl FromStr for Shard {
 pub(in crate::cli) fn run(args: &Args) -> Result<()> {
     let store = args.storage.open()?;
     let plan = Plan::read(&store)?;
-    let shard = Shard::of(args.shard, plan.shards, |name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let shard = Shard::of(args.shard, plan.shards, variable)?;
+    if args.shard.is_none() {
+        note_other_array(plan.shards, variable);
+    }
     let scratch = match (&args.scratch, store.folder()) {
         (Some(folder), _) => folder.clone(),
         (None, Some(folder)) => folder.join("scratch"),
         (None, None) => std::env::temp_dir().join("destseg-scratch"),
     };
     make_folder(&scratch)?;
-    let done = results(&store)?;
+    let done = names(&store, "results")?;
     let hashes = Hashes::default();
-    let tasks: Vec<StoredUnit<'_>> = plan
-        .units
-        .iter()
-        .skip(shard.index)
-        .step_by(shard.count)
+    let tasks: Vec<StoredUnit<'_>> = shard
+        .of_units(&plan.units)
         .map(|named| StoredUnit {
             named,
             is_done: done.contains(&named.result()),
@@ -113,6 +125,18 @@ pub(in crate::cli) fn run(args: &Args) -> Result<()> {
         .collect();
     let failures = work_off(&args.workers, &tasks, &store)?;
     check(&failures, &tasks, "work")
+}
+
+/// Says where a job array of Slurm has another number of tasks than the plan has shards.
+fn note_other_array(planned: usize, variable: impl Fn(&str) -> Option<String>) {
+    let tasks: Option<usize> = variable("SLURM_ARRAY_TASK_COUNT").and_then(|text| text.parse().ok());
+    if let Some(tasks) = tasks.filter(|&tasks| tasks != planned) {
+        eprintln!(
+            "note: the job array has {}, and {} are planned: each task does the shard of its index, others do the rest",
+            count(tasks, "task", "tasks"),
+            count(planned, "shard", "shards")
+        );
+    }
 }
 
 /// A unit of the plan, and where its result belongs.
@@ -146,11 +170,7 @@ impl Task for StoredUnit<'_> {
     fn execute(&self, child: &Child<'_>) -> Result<String> {
         self.finish(child).inspect_err(|err| {
             if !child.is_interrupted() {
-                let reason = format!("{err:#}");
-                // the error itself says more, where the storage is the reason
-                let _ = serde_json::to_vec(&Failure { reason })
-                    .map_err(Into::into)
-                    .and_then(|text| self.store.put(&self.named.failure(), text));
+                self.note(&self.named.failure(), format!("{err:#}"));
             }
         })
     }
@@ -166,6 +186,12 @@ struct Made {
 }
 
 impl StoredUnit<'_> {
+    /// Leaves a reason in the storage. Where the storage is the reason, the error itself says more.
+    fn note(&self, name: &str, reason: String) {
+        let text = serde_json::to_vec(&Failure { reason });
+        let _ = text.map(|text| self.store.put(name, text));
+    }
+
     fn finish(&self, child: &Child<'_>) -> Result<String> {
         let unit: Unit = read(self.store, &self.named.unit())?;
         if unit.id(self.hashes)? != self.named.id {
@@ -194,7 +220,7 @@ impl StoredUnit<'_> {
         command.args(["--unit", &self.named.id]).arg("--out").arg(&out);
         child.printed(&mut command, &log, "the measurement")?;
         let seen = std::fs::read(&out).map_err(Error::io("read", &out))?;
-        let mut session = unpack(&seen, self.named)?;
+        let mut session = unpack(&seen)?;
         session.forget_times();
         Ok(Made {
             said: said(&session),
@@ -223,10 +249,10 @@ impl StoredUnit<'_> {
         }
         let first: Outcome = read(self.store, &self.named.result())?;
         if first.hash != outcome.hash {
-            bail!(
-                "it gave another result than the one that is there, which stays: the machines or devices of the two workers \
-                 compute differently"
-            );
+            const OTHER: &str = "it gave another result than the one that is there, which stays: the machines or devices of the \
+                                 two workers compute differently";
+            self.note(&self.named.conflict(), OTHER.into());
+            bail!(OTHER);
         }
         Ok(format!("{}, as another worker found meanwhile", made.said))
     }
@@ -325,6 +351,28 @@ mod tests {
         for text in ["4/4", "0/0", "1", "a/2", "-1/2", "1/2/3"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn each_unit_belongs_to_one_shard() {
+        let unit = |number: u32| Named {
+            id: super::hash(&number.to_le_bytes()),
+            name: number.to_string(),
+        };
+        let units: Vec<Named> = (0..10).map(unit).collect();
+        let parts = (0..3).map(|index| Shard { index, count: 3 }.of_units(&units).collect::<Vec<_>>());
+        let parts: Vec<Vec<&Named>> = parts.collect();
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [4, 3, 3]);
+        for unit in &units {
+            assert_eq!(parts.iter().filter(|part| part.contains(&unit)).count(), 1);
+        }
+        // in the plan's order, in which one seed of everything comes first
+        let place = |named: &Named| named.name.parse::<u32>().expect("is a number");
+        assert!(
+            parts
+                .iter()
+                .all(|part| part.is_sorted_by_key(|named| place(named)))
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) use child::Child;
 use destseg_engine::Error;
 use destseg_engine::data::dataset::{Category, TestSet};
 use destseg_engine::evaluation::{CategoryReport, Evaluation, Metric};
+use destseg_engine::train::model_so_far;
 pub(super) use task::{Task, check, work_off};
 
 /// What the children of a run say.
@@ -216,10 +217,10 @@ impl Run {
                 .arg("--out")
                 .arg(&model)
                 .args(["--seed", &self.seed.to_string()]);
-            let resumes = checkpoint.exists();
-            if resumes {
-                train.arg("--resume");
-            }
+            let kept = std::fs::read(&checkpoint);
+            let resumes = kept.is_ok_and(|bytes| matches!(model_so_far(&bytes), Ok(Some(_))));
+            // without a whole checkpoint, what an earlier try has left is of no use
+            train.arg(if resumes { "--resume" } else { "--force" });
             if self.split.is_some() {
                 train.arg("--only").arg(&chosen);
             }

@@ -95,6 +95,15 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) fn check_flags(flags: &[String]) -> Result<()> {
     /// A line that needs nothing but flags.
     const LINE: &str = "destseg train --data DATA --out OUT --seed 0 --device cpu";
+    let is_given = |flag: &&String| {
+        let name = flag.split_once('=').map_or(flag.as_str(), |(name, _)| name);
+        name.starts_with("--") && LINE.split(' ').any(|own| own == name)
+    };
+    if let Some(flag) = flags.iter().find(is_given) {
+        bail!(
+            "flags for `destseg train`: {flag} is chosen by this command itself, see its --help: leave it out after the two dashes"
+        );
+    }
     let line = LINE.split(' ').chain(flags.iter().map(String::as_str));
     let matches = crate::cli::command().try_get_matches_from(line);
     let parsed = matches.and_then(|all| match all.subcommand() {
@@ -274,13 +283,12 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
 fn start_from(path: &Path, model: &mut ModelConfig) -> Result<ModelFile> {
     let file = load_model(path)?;
     let networks = file.header.networks().map_err(|err| err.in_file(path))?;
-    let asked = model.preset;
-    if networks.preset != asked {
+    if networks.teacher != model.teacher {
         eprintln!(
             "note: the networks keep the shape of {} (preset {}); the preset {} only says how they are trained",
             path.display(),
             networks.preset.id(),
-            asked.id()
+            model.preset.id()
         );
     }
     *model = model.with_networks_of(networks);

@@ -235,7 +235,7 @@ pub struct ModelInfo {
     /// The method that it follows.
     #[serde(default)]
     pub method: Method,
-    /// `compact` or `paper`.
+    /// `compact`, `standard` or `paper`.
     pub preset: String,
     /// Teacher id, such as `efficientnet-lite0`.
     pub teacher: String,

@@ -224,15 +224,15 @@ impl Loaded {
         let before = now_ms();
         detector.warm_up().await?;
         let first_ms = now_ms() - before;
-        let (preset, segmentation) = match &header.body {
-            Body::Networks { config, .. } => (config.preset, config.segmentation.is_some()),
-            Body::Bank { config, .. } => (config.teacher.preset(), false),
-            Body::Draem { config, .. } => (config.preset(), true),
+        let segmentation = match &header.body {
+            Body::Networks { config, .. } => config.segmentation.is_some(),
+            Body::Bank { .. } => false,
+            Body::Draem { .. } => true,
         };
         let model = ModelInfo {
             name,
             method: header.method(),
-            preset: preset.id().into(),
+            preset: header.preset().id().into(),
             teacher: kind.id().into(),
             parameters: (file.weights.count() + teacher.map_or(0, |teacher| teacher.weights.count())) as u64,
             bytes: bytes as u64 + teacher.map_or(0, |teacher| teacher.bytes),

@@ -118,6 +118,14 @@ mod tests {
     }
 
     #[test]
+    fn the_standard_preset_is_for_desktops() {
+        let total = Costs::of(&ModelConfig::preset(Preset::Standard)).total();
+        assert!(total.macs <= 4_000_000_000, "{total:?}");
+        // sixteen bits each
+        assert!(2 * total.parameters <= 8_000_000, "{total:?}");
+    }
+
+    #[test]
     fn the_paper_preset_has_as_many_parameters_as_published() {
         let Costs {
             teacher,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use ablation::{Ablation, Component};
 pub use model::{
-    Distance, FusionInput, INPUT_SIZE, ImageScore, InputLayout, ModelConfig, SegmentationConfig, Stem,
-    StudentConfig, TeacherKind, Upsampling,
+    Distance, FusionInput, INPUT_SIZE, ImageScore, InputLayout, ModelConfig, STANDARD_INPUT_SIZE,
+    SegmentationConfig, Stem, StudentConfig, TeacherKind, Upsampling,
 };
 pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
 pub use texture::Texture;
@@ -50,15 +50,21 @@ pub enum Preset {
     /// Small enough for a page: `EfficientNet-Lite0` teacher, narrow student and head.
     #[default]
     Compact,
+    /// For desktops and parts with small defects: the networks of `compact`, shown 384 pixels instead of 256.
+    Standard,
     /// The published network: `ResNet18` teacher, 35 M parameters.
     Paper,
 }
 
 impl Preset {
+    /// All presets, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Compact, Self::Standard, Self::Paper];
+
     /// The preset's name, as in flags and files.
     pub fn id(self) -> &'static str {
         match self {
             Self::Compact => "compact",
+            Self::Standard => "standard",
             Self::Paper => "paper",
         }
     }

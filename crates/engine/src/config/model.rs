@@ -8,6 +8,8 @@ use crate::{Error, Result};
 
 /// Side of the model's square input in pixels (section 4.1 of the paper).
 pub const INPUT_SIZE: usize = 256;
+/// The same of the preset `standard`.
+pub const STANDARD_INPUT_SIZE: usize = 384;
 
 /// The frozen ImageNet network whose features the student learns to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,6 +326,11 @@ impl ModelConfig {
                 score: ImageScore::MeanOfLargest,
                 fit: InputLayout::Squash,
             },
+            Preset::Standard => Self {
+                preset,
+                input_size: STANDARD_INPUT_SIZE,
+                ..Self::preset(Preset::Compact)
+            },
         }
     }
 
@@ -348,7 +355,9 @@ impl ModelConfig {
     /// images are shown at stays.
     #[must_use]
     pub fn with_networks_of(&self, other: &Self) -> Self {
+        let alike = self.teacher == other.teacher;
         Self {
+            preset: if alike { self.preset } else { other.preset },
             input_size: self.input_size,
             fit: self.fit,
             ..other.clone()

@@ -292,11 +292,11 @@ impl Default for SynthesisConfig {
 }
 
 impl SynthesisConfig {
-    /// The settings of a preset: those of the paper for `paper`, all kinds of defects for `compact`.
+    /// The settings of a preset: those of the paper for `paper`, all kinds of defects for the others.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self::default(),
-            Preset::Compact => Self {
+            Preset::Compact | Preset::Standard => Self {
                 kinds: KindShares::new(&[
                     (AnomalyKind::Texture, 0.3),
                     (AnomalyKind::CutPaste, 0.2),
@@ -407,11 +407,11 @@ impl AugmentConfig {
         camera: 1.0,
     };
 
-    /// The augmentation of a preset: none for `paper`, light and camera for `compact`.
+    /// The augmentation of a preset: none for `paper`, light and camera for the others.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Paper => Self::default(),
-            Preset::Compact => Self {
+            Preset::Compact | Preset::Standard => Self {
                 brightness: 0.1,
                 gamma: 0.1,
                 falloff: 0.08,
@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn presets_are_possible_and_the_papers_has_textures_alone() {
-        for preset in [Preset::Compact, Preset::Paper] {
+        for preset in Preset::ALL {
             SynthesisConfig::preset(preset).validate().expect("is possible");
             AugmentConfig::preset(preset).validate().expect("is possible");
         }

@@ -141,7 +141,7 @@ impl TrainConfig {
             augment: AugmentConfig::preset(preset),
         };
         match preset {
-            Preset::Compact => common,
+            Preset::Compact | Preset::Standard => common,
             Preset::Paper => Self {
                 batch: 32,
                 optimiser: OptimiserKind::Sgd,

@@ -9,7 +9,9 @@ use super::draem::{DraemConfig, DraemRecipe};
 use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
-use crate::config::{FusionInput, InputLayout, Method, ModelConfig, TeacherKind, TrainConfig, Upsampling};
+use crate::config::{
+    FusionInput, InputLayout, Method, ModelConfig, Preset, TeacherKind, TrainConfig, Upsampling,
+};
 use crate::data::facts::FileFacts;
 use crate::data::image::is_image;
 use crate::files::storage::Precision;
@@ -288,6 +290,15 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.teacher,
             Body::Bank { config, .. } => config.teacher,
             Body::Draem { config, .. } => config.teacher,
+        }
+    }
+
+    /// The preset that it started from.
+    pub fn preset(&self) -> Preset {
+        match &self.body {
+            Body::Networks { config, .. } => config.preset,
+            Body::Bank { config, .. } => config.teacher.preset(),
+            Body::Draem { config, .. } => config.preset(),
         }
     }
 

@@ -227,7 +227,7 @@ fn metadata(file: &ModelFile, settings: &InputSettings, input: Input) -> Result<
     };
     add("version", env!("CARGO_PKG_VERSION").into());
     add("method", json(serde_json::to_value(header.method()))?);
-    add("preset", header.teacher().preset().id().into());
+    add("preset", header.preset().id().into());
     add("teacher", header.teacher().id().into());
     if let Some((part, images)) = header.trained_on() {
         add("part", part.into());

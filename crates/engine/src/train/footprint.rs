@@ -20,7 +20,7 @@ pub fn largest_tensor(model: &ModelConfig, batch: usize) -> u64 {
 pub fn training_bytes(model: &ModelConfig, batch: usize) -> u64 {
     // measured natively, on the CPU: docs/performance.md
     let (fixed, per_pixel) = match model.preset {
-        Preset::Compact => (190_000_000, 560),
+        Preset::Compact | Preset::Standard => (190_000_000, 560),
         Preset::Paper => (1_170_000_000, 2_450),
     };
     fixed + per_pixel * (batch * model.input_size * model.input_size) as u64

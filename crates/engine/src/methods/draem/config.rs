@@ -103,7 +103,7 @@ impl DraemRecipe {
     pub fn preset(preset: Preset) -> Self {
         let (epochs, steps, batch, learning_rate) = match preset {
             Preset::Paper => (700, 0, 8, 1e-4),
-            Preset::Compact => (0, 1200, 4, 1e-3),
+            Preset::Compact | Preset::Standard => (0, 1200, 4, 1e-3),
         };
         Self {
             epochs,
@@ -122,7 +122,7 @@ impl DraemSettings {
         Self {
             model: match preset {
                 Preset::Paper => DraemConfig::new(PAPER_WIDTHS),
-                Preset::Compact => DraemConfig {
+                Preset::Compact | Preset::Standard => DraemConfig {
                     input_size: COMPACT_SIZE,
                     ..DraemConfig::new(COMPACT_WIDTHS)
                 },

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{INPUT_SIZE, InputLayout, Preset, TeacherKind};
+use crate::config::{INPUT_SIZE, InputLayout, Preset, STANDARD_INPUT_SIZE, TeacherKind};
 use crate::{Error, Result};
 
 /// Everything that decides a memory bank besides its images.
@@ -35,9 +35,12 @@ impl BankConfig {
         Self {
             teacher: match preset {
                 Preset::Paper => TeacherKind::Resnet18,
-                Preset::Compact => TeacherKind::EfficientnetLite0,
+                Preset::Compact | Preset::Standard => TeacherKind::EfficientnetLite0,
             },
-            input_size: INPUT_SIZE,
+            input_size: match preset {
+                Preset::Compact | Preset::Paper => INPUT_SIZE,
+                Preset::Standard => STANDARD_INPUT_SIZE,
+            },
             fit: InputLayout::Squash,
             coreset: 0.1,
             projection: 128,

@@ -40,9 +40,9 @@ impl Effort {
     pub fn steps(self, preset: Preset, from_trained: bool) -> [usize; 2] {
         let [student, segmentation] = match (self, preset) {
             (Self::Own(steps), _) => return steps,
-            (Self::Quick, Preset::Compact) => [100, 150],
-            (Self::Standard, Preset::Compact) => [250, 300],
-            (Self::Thorough, Preset::Compact) => [900, 1200],
+            (Self::Quick, Preset::Compact | Preset::Standard) => [100, 150],
+            (Self::Standard, Preset::Compact | Preset::Standard) => [250, 300],
+            (Self::Thorough, Preset::Compact | Preset::Standard) => [900, 1200],
             (Self::Quick, Preset::Paper) => [200, 200],
             (Self::Standard, Preset::Paper) => [400, 400],
             (Self::Thorough, Preset::Paper) => [1000, 4000],
