@@ -7,14 +7,21 @@ export interface ResultDetail {
 }
 
 /** `image` is `null` where the model could not be loaded. */
-export interface ErrorDetail {
+export interface FailureDetail {
   readonly image: ImageSource | null;
   readonly error: DestsegError;
 }
 
+/** Events of the element. */
+export interface DestsegInspectorEventMap extends HTMLElementEventMap {
+  result: CustomEvent<ResultDetail>;
+  /** Each failure once; none for what was closed. */
+  failure: CustomEvent<FailureDetail>;
+}
+
 /**
  * `<destseg-inspector model="part.safetensors">`: shows an image with its heat map and verdict. Visitors drop or choose photos.
- * Its events are `result` (`ResultDetail`) and `error` (`ErrorDetail`).
+ * What is set together is loaded and inspected once. In Node, as when a server renders a page, it can be imported but not made.
  */
 export class DestsegInspectorElement extends HTMLElement {
   /** The model: the attribute's address, or bytes. */
@@ -25,8 +32,29 @@ export class DestsegInspectorElement extends HTMLElement {
   readonly result: Result | null;
   /** Sets the model, and gives what is to be known of it once it is loaded. */
   open(model: ModelSource): Promise<ModelInfo>;
-  /** Sets the image, and gives the result. */
+  /** Sets the image, as it is at the call, and gives the result. */
   show(image: ImageSource): Promise<Result>;
+
+  addEventListener<K extends keyof DestsegInspectorEventMap>(
+    type: K,
+    listener: (this: DestsegInspectorElement, event: DestsegInspectorEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof DestsegInspectorEventMap>(
+    type: K,
+    listener: (this: DestsegInspectorElement, event: DestsegInspectorEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
 
 declare global {

@@ -1,37 +1,37 @@
 // The web component <destseg-inspector>. element.d.ts describes it.
 
-import { fetched, isBytes } from "./bytes.js";
-import { DestsegError, Inspector } from "./index.js";
+import { DestsegError } from "./error.js";
+import { Inspector } from "./index.js";
+import { picture } from "./picture.js";
 
 const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
   :host { display: block; font: 1rem/1.4 system-ui, sans-serif; }
   :host([hidden]) { display: none; }
   .frame { position: relative; cursor: pointer; display: grid; place-items: center; gap: 0.5rem; padding: 0.75rem; border: 2px dashed #8888; border-radius: 0.5rem; }
-  .frame.over, .frame:focus-within { border-color: currentColor; }
+  .frame.over { border-color: currentColor; }
+  .frame:has(:focus-visible) { outline: 3px solid Highlight; outline-offset: 2px; }
   input { position: absolute; opacity: 0; inset: 0; width: 100%; height: 100%; cursor: pointer; }
-  canvas { display: block; max-width: 100%; height: auto; }
+  canvas { display: block; max-width: 100%; max-height: 80vh; }
   canvas[hidden] { display: none; }
-  p { margin: 0.5rem 0 0; }
-  .good { color: light-dark(#17683a, #7fd6a2); }
-  .defective { color: light-dark(#a61b1b, #ff9c93); }
-  .unfamiliar, .failed { color: light-dark(#7a4a00, #f0c070); }
+  canvas.old { opacity: 0.4; }
+  p { margin: 0.5rem 0 0; padding-inline-start: 0.5rem; border-inline-start: 0.35rem solid transparent; }
+  .good { border-color: #2a9d5c; }
+  .defective { border-color: #d64541; }
+  .unfamiliar, .failed { border-color: #c98a1b; }
 `);
 
 /** The longer side of the picture that is drawn, in pixels. */
 const LARGEST = 1600;
 
+const CHOOSE = "Choose a photo or drop one here";
 const WORDS = { good: "Good", defective: "Defective", unfamiliar: "Unfamiliar" };
 
 /** A picture to draw; `null` where the browser cannot, though the engine may. */
-async function bitmapOf(image) {
+async function bitmapOf({ file, pixels, width, height }) {
   try {
-    if (typeof image === "string" || image instanceof URL) return await createImageBitmap(new Blob([await fetched(image)]));
-    if (isBytes(image)) return await createImageBitmap(new Blob([image]));
-    if (image.data && !(image instanceof ImageData)) {
-      return await createImageBitmap(new ImageData(new Uint8ClampedArray(image.data), image.width, image.height));
-    }
-    return await createImageBitmap(image);
+    if (file) return await createImageBitmap(new Blob([file]));
+    return await createImageBitmap(new ImageData(new Uint8ClampedArray(pixels), width, height));
   } catch {
     return null;
   }
@@ -44,6 +44,7 @@ function draw(canvas, bitmap, heatMap) {
   canvas.width = Math.max(1, Math.round(scale * width));
   canvas.height = Math.max(1, Math.round(scale * height));
   canvas.hidden = false;
+  canvas.classList.remove("old");
   const context = canvas.getContext("2d");
   if (bitmap) context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   if (!heatMap) return;
@@ -66,10 +67,16 @@ export class DestsegInspectorElement extends HTMLElement {
   static observedAttributes = ["model", "image"];
 
   #model = null;
-  #image = null;
-  #result = null;
-  /** A promise of the model's inspector; `null` while the element is in no document. */
+  /** A promise of the model's inspector, and what ends its loading; `null` while the element is in no document. */
   #inspector = null;
+  #loading = null;
+  /** The image that is shown: `{image, content, begun}`; `content` is a promise of what it held when it was set. */
+  #shown = null;
+  #result = null;
+  /** Failures that an event has told. */
+  #told = new WeakSet();
+  /** Whether what was set is seen to soon. */
+  #due = false;
   #frame = document.createElement("label");
   #canvas = document.createElement("canvas");
   #input = document.createElement("input");
@@ -82,13 +89,18 @@ export class DestsegInspectorElement extends HTMLElement {
     this.#frame.className = "frame";
     this.#canvas.hidden = true;
     this.#canvas.setAttribute("role", "img");
+    this.#canvas.setAttribute("aria-label", "The photo with its heat map");
     this.#canvas.setAttribute("part", "picture");
-    Object.assign(this.#input, { type: "file", accept: "image/*" });
+    Object.assign(this.#input, { type: "file", accept: "image/*", ariaLabel: CHOOSE });
     this.#words.setAttribute("role", "status");
-    this.#words.setAttribute("part", "verdict");
-    this.#frame.append(this.#canvas, "Choose a photo or drop one here", this.#input);
+    this.#say("", "");
+    this.#frame.append(this.#canvas, CHOOSE, this.#input);
     root.append(this.#frame, this.#words);
-    this.#input.onchange = () => this.#take(this.#input.files);
+    this.#input.onchange = () => {
+      this.#take(this.#input.files);
+      // the same file may be chosen once more
+      this.#input.value = "";
+    };
     this.#frame.ondragover = (event) => {
       event.preventDefault();
       this.#frame.classList.add("over");
@@ -117,13 +129,12 @@ export class DestsegInspectorElement extends HTMLElement {
       delete this[name];
       this[name] = value;
     }
-    // without a model there is nothing to load yet
-    this.#load().catch(() => {});
-    if (this.#image !== null && this.#result === null) this.image = this.#image;
+    this.#soon();
   }
 
   disconnectedCallback() {
     this.#unload();
+    if (this.#result === null) this.#again();
   }
 
   get model() {
@@ -131,15 +142,17 @@ export class DestsegInspectorElement extends HTMLElement {
   }
 
   set model(model) {
-    this.open(model).catch(() => {});
+    this.#change(model);
+    this.#soon();
   }
 
   get image() {
-    return this.#image;
+    return this.#shown?.image ?? null;
   }
 
   set image(image) {
-    this.show(image).catch(() => {});
+    this.#set(image);
+    this.#soon();
   }
 
   get result() {
@@ -147,63 +160,101 @@ export class DestsegInspectorElement extends HTMLElement {
   }
 
   async open(model) {
-    this.#model = model;
-    this.#unload();
-    const loading = this.#load();
-    // the verdict of another model says nothing
-    if (this.#image !== null) this.image = this.#image;
-    return (await loading).model;
+    this.#change(model);
+    this.#soon();
+    return (await this.#ready()).model;
   }
 
   async show(image) {
-    this.#image = image;
+    const shown = this.#set(image);
+    return shown && this.#inspect(shown);
+  }
+
+  #change(model) {
+    this.#model = model;
+    this.#unload();
+    // the verdict of another model says nothing
+    this.#again();
+  }
+
+  /** Sets the image, as it is now. */
+  #set(image) {
     this.#result = null;
-    this.#canvas.hidden = true;
+    this.#canvas.classList.add("old");
     this.#say("", image === null ? "" : "Inspecting …");
-    if (image === null) return null;
+    if (image === null) {
+      this.#canvas.hidden = true;
+      this.#shown = null;
+      return null;
+    }
+    const content = new Promise((resolve) => resolve(picture(image)));
+    // who awaits it comes later
+    content.catch(() => {});
+    this.#shown = { image, content, begun: false };
+    return this.#shown;
+  }
+
+  /** Attributes come one after the other: once all are there, loads the model and inspects the image. */
+  #soon() {
+    if (this.#due) return;
+    this.#due = true;
+    queueMicrotask(() => {
+      this.#due = false;
+      if (!this.isConnected) return;
+      if (this.#model !== null) this.#ready().catch(() => {});
+      if (this.#shown && !this.#shown.begun) this.#inspect(this.#shown).catch(() => {});
+    });
+  }
+
+  async #inspect(shown) {
+    shown.begun = true;
     try {
-      const inspecting = this.#ready().then((inspector) => inspector.inspect(image, { heatMap: true }));
-      // who awaits it comes later
+      const inspecting = this.#ready().then(async (inspector) => {
+        const { file, pixels, width, height } = await shown.content;
+        return inspector.inspect(file ?? { data: pixels, width, height }, { heatMap: true });
+      });
       inspecting.catch(() => {});
-      const bitmap = await bitmapOf(image);
-      if (bitmap && this.#image === image) draw(this.#canvas, bitmap, null);
+      const bitmap = await bitmapOf(await shown.content);
+      if (bitmap && this.#shown === shown) draw(this.#canvas, bitmap, null);
       const result = await inspecting;
-      if (this.#image === image) this.#present(result, bitmap);
+      if (this.#shown === shown) {
+        this.#result = result;
+        draw(this.#canvas, bitmap, result.heatMap);
+        this.#say(result.verdict ?? "", words(result));
+      }
       bitmap?.close();
-      this.dispatchEvent(new CustomEvent("result", { detail: { image, result } }));
+      this.dispatchEvent(new CustomEvent("result", { detail: { image: shown.image, result } }));
       return result;
     } catch (error) {
-      if (this.#image === image) this.#fail(image, error);
+      this.#fail(shown, error);
       throw error;
     }
   }
 
-  #present(result, bitmap) {
-    this.#result = result;
-    draw(this.#canvas, bitmap, result.heatMap);
-    this.#say(result.verdict ?? "", words(result));
-    this.#canvas.setAttribute("aria-label", words(result));
-  }
-
-  async #ready() {
+  /** The inspector of the model. A failure to load it is told once and given to whoever waits. */
+  #ready() {
     if (this.#inspector) return this.#inspector;
-    throw this.#model === null
-      ? new DestsegError("model", "There is no model: set the attribute `model` to the address of one.")
-      : new DestsegError("closed", "The element is in no document: put it into one first.");
-  }
-
-  /** Loads the model; a failure is told once and given to whoever waits. */
-  async #load() {
-    if (this.#inspector === null && this.#model !== null && this.isConnected) {
-      const loading = Inspector.load(this.#model);
-      this.#inspector = loading;
-      loading.catch((error) => this.#inspector === loading && this.#fail(null, error));
+    if (this.#model === null) {
+      return Promise.reject(new DestsegError("model", "There is no model: set `model` to the address or the bytes of one."));
     }
-    return this.#ready();
+    if (!this.isConnected) {
+      return Promise.reject(new DestsegError("closed", "The element is in no document: put it into one first."));
+    }
+    if (!this.#shown) this.#say("", "Loading the model …");
+    this.#loading = new AbortController();
+    const inspector = Inspector.load(this.#model, { signal: this.#loading.signal });
+    this.#inspector = inspector;
+    const isOwn = () => this.#inspector === inspector;
+    inspector.then(
+      () => isOwn() && !this.#shown && this.#say("", ""),
+      (error) => isOwn() && this.#fail(null, error),
+    );
+    return inspector;
   }
 
-  /** Ends the inspector; what is going on fails with the code `closed`. */
+  /** Ends the inspector or its loading: what is going on fails with the code `closed`. */
   #unload() {
+    this.#loading?.abort();
     this.#inspector?.then(
       (inspector) => inspector.close(),
       () => {},
@@ -211,16 +262,29 @@ export class DestsegInspectorElement extends HTMLElement {
     this.#inspector = null;
   }
 
+  /** The image is to be inspected by the next inspector. */
+  #again() {
+    if (!this.#shown?.begun) return;
+    this.#result = null;
+    this.#shown.begun = false;
+    this.#canvas.classList.add("old");
+    this.#say("", "Inspecting …");
+  }
+
   #say(kind, text) {
     this.#words.className = kind;
+    this.#words.setAttribute("part", `verdict ${kind}`.trim());
     this.#words.textContent = text;
   }
 
-  #fail(image, error) {
+  /** Tells a failure: `shown` is what could not be inspected, `null` where the model could not be loaded. */
+  #fail(shown, error) {
     // the element was removed, or has another model by now
     if (error.code === "closed") return;
-    this.#say("failed", error.message);
-    this.dispatchEvent(new CustomEvent("error", { detail: { image, error } }));
+    if (shown === null || this.#shown === shown) this.#say("failed", error.message);
+    if (this.#told.has(error)) return;
+    this.#told.add(error);
+    this.dispatchEvent(new CustomEvent("failure", { detail: { image: shown?.image ?? null, error } }));
   }
 }
 

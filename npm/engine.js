@@ -27,8 +27,8 @@ async function open(bytes, teacherBytes) {
 
 function inspect(inspector, { file, pixels, width, height, heatMap }) {
   const found = file
-    ? inspector.file(new Uint8Array(file), heatMap)
-    : inspector.pixels(width, height, new Uint8Array(pixels), heatMap);
+    ? inspector.file(file, heatMap)
+    : inspector.pixels(width, height, pixels, heatMap);
   const [json, mapWidth, mapHeight, data, picture] = found;
   const { instances, mapWhite, thresholdSet, ...said } = camelCase(JSON.parse(json));
   const size = { width: mapWidth, height: mapHeight };
@@ -42,7 +42,7 @@ function told(error) {
   if (typeof error?.code === "string" && error.message) return { code: error.code, message: error.message };
   return {
     code: "stopped",
-    message: `The engine stopped unexpectedly (${error?.message ?? error}): load the model again, and try a smaller image.`,
+    message: `The engine stopped unexpectedly (${error?.message ?? error}): load the model once more, and try a smaller image.`,
   };
 }
 

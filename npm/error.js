@@ -8,3 +8,7 @@ export class DestsegError extends Error {
     this.code = code;
   }
 }
+
+export const noImage = (message) => new DestsegError("image", message);
+
+export const closed = () => new DestsegError("closed", "The inspector was closed: load the model once more.");

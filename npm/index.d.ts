@@ -10,10 +10,10 @@ export type Difference = "part" | "turned" | "closer" | "farther" | "framing" | 
 /**
  * - `model`: the model file cannot be used, for example because a newer destseg wrote it.
  * - `image`: the image cannot be used: damaged, without pixels, too large, of an unknown type, or not allowed to be read.
- * - `download`: an address gave no file.
- * - `platform`: the engine cannot run here.
+ * - `download`: an address or path gave no file.
+ * - `platform`: the engine cannot run here, or its files are not where they should be.
  * - `closed`: the inspector was closed, also while an inspection was going on.
- * - `stopped`: the engine stopped, for example for lack of memory. Load the model again.
+ * - `stopped`: the engine stopped, for example for lack of memory. Load the model once more.
  */
 export type ErrorCode = "model" | "image" | "download" | "platform" | "closed" | "stopped";
 
@@ -117,11 +117,21 @@ export interface Pixels {
 /** A model file: its address (in Node a path, too) or its bytes. */
 export type ModelSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
 
+/** What can be drawn on a canvas: an image, video or canvas element, an `ImageBitmap`, a `VideoFrame`. */
+export type Drawable =
+  | { readonly width: number; readonly height: number }
+  | { readonly displayWidth: number; readonly displayHeight: number };
+
 /**
  * An image: an image file (PNG, JPEG, WebP, BMP, GIF) as `Blob`, bytes, or by its address (in Node a path, too); pixels such as
- * `ImageData`; in a browser also what can be drawn on a canvas: an image, video or canvas element, an `ImageBitmap`.
+ * `ImageData`; in a browser also what can be drawn.
  */
-export type ImageSource = Blob | ArrayBuffer | ArrayBufferView | Pixels | CanvasImageSource | string | URL;
+export type ImageSource = Blob | ArrayBuffer | ArrayBufferView | Pixels | Drawable | string | URL;
+
+export interface LoadOptions {
+  /** Ends the loading, which then fails with the code `closed`. */
+  signal?: AbortSignal;
+}
 
 export interface InspectOptions {
   /** Whether the result has a picture of the map. */
@@ -132,10 +142,12 @@ export interface InspectOptions {
 export class Inspector {
   private constructor();
   /** Loads a model. Fails with a `DestsegError`. */
-  static load(model: ModelSource): Promise<Inspector>;
+  static load(model: ModelSource, options?: LoadOptions): Promise<Inspector>;
   /** What is to be known of the model. */
   readonly model: ModelInfo;
-  /** Inspects an image; several are inspected one after the other. Fails with a `DestsegError`. */
+  /**
+   * Inspects an image as it is at the call; several are inspected one after the other. Fails with a `DestsegError`.
+   */
   inspect(image: ImageSource, options?: InspectOptions): Promise<Result>;
   /** Ends the worker and frees its memory. What is going on fails with the code `closed`. */
   close(): void;

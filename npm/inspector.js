@@ -1,6 +1,6 @@
 // The class `Inspector`, for browsers and Node: a model in a worker, and the requests that wait for its answers.
 
-import { DestsegError } from "./error.js";
+import { DestsegError, closed } from "./error.js";
 
 /** The smallest module with an instruction of wasm SIMD. */
 const SIMD = Uint8Array.of(
@@ -17,25 +17,36 @@ function checkPlatform() {
   }
 }
 
-const closed = () => new DestsegError("closed", "The inspector was closed: load the model again.");
+const stopped = () => new DestsegError("stopped", "The engine's worker stopped: load the model once more.");
+
+function notStarted(reason) {
+  const address = new URL("./worker.js", import.meta.url);
+  return new DestsegError(
+    "platform",
+    `The engine's worker could not be started${reason ? ` (${reason})` : ""}: check that ${address} gives the file from the ` +
+      "page's own site, that the page's policy allows `worker-src 'self'`, and that a bundler follows the README.",
+  );
+}
 
 /** A worker with an engine. */
 class Engine {
   #worker;
   #waiting = new Map();
   #last = 0;
+  /** Whether the worker has ever answered. */
+  #runs = false;
   /** Why there will be no more answers. */
   #gone = null;
 
   /** `start({hear, fail})` gives a worker that calls these with answers and failures. */
   constructor(start) {
-    this.#worker = start({
-      hear: (answer) => this.#hear(answer),
-      fail: () =>
-        this.end(
-          new DestsegError("stopped", "The engine's worker stopped or could not be started: load the model again."),
-        ),
-    });
+    const hear = (answer) => this.#hear(answer);
+    const fail = (error) => this.end(this.#runs ? stopped() : notStarted(error?.message));
+    try {
+      this.#worker = start({ hear, fail });
+    } catch (error) {
+      throw notStarted(error.message);
+    }
   }
 
   ask(request, transfer = []) {
@@ -50,6 +61,7 @@ class Engine {
   }
 
   #hear({ id, result, error }) {
+    this.#runs = true;
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref?.();
@@ -74,8 +86,9 @@ class Engine {
 }
 
 /**
- * The class for a platform. `start` starts a worker as `Engine` wants it, `modelBytes(model)` gives a `Uint8Array`, and
- * `picture(image)` gives `{file}` or `{pixels, width, height}` and whether the buffer is ours to transfer (`own`).
+ * The class for a platform. `start` starts a worker as `Engine` wants it. `modelBytes(model, signal)` gives a `Uint8Array` of
+ * its own memory, and `picture(image)` gives `{file}` or `{pixels, width, height}`, likewise: at once where the image is there,
+ * because it may change as soon as `inspect` has returned, else a promise.
  */
 export function inspectorFor({ start, modelBytes, picture }) {
   return class Inspector {
@@ -88,15 +101,21 @@ export function inspectorFor({ start, modelBytes, picture }) {
       this.#model = Object.freeze(model);
     }
 
-    static async load(model) {
+    static async load(model, options) {
       checkPlatform();
-      const bytes = await modelBytes(model);
+      const signal = options?.signal;
+      const bytes = await modelBytes(model, signal);
+      if (signal?.aborted) throw closed();
       const engine = new Engine(start);
+      const stop = () => engine.end(closed());
+      signal?.addEventListener("abort", stop);
       try {
-        return new Inspector(engine, await engine.ask({ model: bytes }));
+        return new Inspector(engine, await engine.ask({ model: bytes }, [bytes.buffer]));
       } catch (error) {
         engine.end(closed());
         throw error;
+      } finally {
+        signal?.removeEventListener("abort", stop);
       }
     }
 
@@ -104,9 +123,15 @@ export function inspectorFor({ start, modelBytes, picture }) {
       return this.#model;
     }
 
-    async inspect(image, { heatMap = false } = {}) {
-      const { own, ...content } = await picture(image);
-      return this.#engine.ask({ ...content, heatMap }, own ? [own] : []);
+    inspect(image, options) {
+      const heatMap = options?.heatMap === true;
+      const ask = (content) => this.#engine.ask({ ...content, heatMap }, [(content.file ?? content.pixels).buffer]);
+      try {
+        const content = picture(image);
+        return content instanceof Promise ? content.then(ask) : ask(content);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     }
 
     close() {

@@ -8,8 +8,8 @@ import { fetched } from "./bytes.js";
 const ready = init().catch((error) => {
   throw new DestsegError(
     "platform",
-    `The engine could not be started (${error.message}): the server must send destseg_bg.wasm as application/wasm, and the ` +
-      "page's policy must allow 'wasm-unsafe-eval'.",
+    `The engine could not be started (${error.message}): check that ${new URL("./wasm/destseg_bg.wasm", import.meta.url)} gives ` +
+      "the file, and that the page's policy allows 'wasm-unsafe-eval'.",
   );
 });
 // it is awaited when the first request comes

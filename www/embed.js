@@ -5,13 +5,29 @@ import "./inspector/element.js";
 
 const query = new URLSearchParams(location.search);
 /** The page around this one: nobody else is listened to, and nobody else is answered. */
-const origin = query.get("origin") ?? location.origin;
+const origin = originOf(query.get("origin") ?? location.origin);
 const element = document.querySelector("destseg-inspector");
-/** Images that came by message: their answers carry the message's id. */
-const asked = new WeakSet();
+/** The image that came by message and is inspected now: its answer carries the message's id. */
+let asked = null;
+
+if (window.parent !== window) {
+  const around = location.ancestorOrigins?.[0] ?? originOf(document.referrer);
+  if (around && around !== origin) {
+    console.warn(`destseg: the page around this frame is of ${around}, not of ${origin}: add ?origin=${around} to the frame's address`);
+  }
+}
+
+/** The origin of an address; `null` if it is none. */
+function originOf(address) {
+  try {
+    return new URL(address).origin;
+  } catch {
+    return null;
+  }
+}
 
 function post(message) {
-  if (window.parent !== window) window.parent.postMessage(message, origin);
+  if (window.parent !== window && origin) window.parent.postMessage(message, origin);
 }
 
 const failed = (id, { code = "image", message }) => post({ destseg: "error", id, code, message });
@@ -19,15 +35,23 @@ const failed = (id, { code = "image", message }) => post({ destseg: "error", id,
 /** Bytes, or the address of a model on this site. */
 function own(model) {
   if (typeof model !== "string") return model;
-  const address = new URL(model, location.href);
-  if (address.origin === location.origin) return address;
+  let address;
+  try {
+    address = new URL(model, location.href);
+  } catch {
+    throw new DestsegError("model", `${model} is no address: check it.`);
+  }
+  if (model !== "" && address.origin === location.origin) return address;
   throw new DestsegError("model", `The model ${model} lies on another site: send its bytes, or put it on this site.`);
 }
 
 const TASKS = {
   model: async ({ model }) => ({ model: await element.open(own(model)) }),
   image: async ({ image }) => {
-    if (image !== null && typeof image === "object") asked.add(image);
+    if (image === null || typeof image !== "object" || image instanceof URL) {
+      throw new DestsegError("image", "This is no image: send a Blob, bytes or ImageData.");
+    }
+    asked = image;
     return { result: await element.show(image) };
   },
 };
@@ -38,6 +62,8 @@ async function answer(data) {
     post({ destseg, id, ...(await TASKS[destseg](data)) });
   } catch (error) {
     failed(id, error);
+  } finally {
+    asked = null;
   }
 }
 
@@ -50,10 +76,10 @@ window.addEventListener("message", ({ source, origin: from, data }) => {
 
 // of photos that visitors choose here
 element.addEventListener("result", ({ detail: { image, result } }) => {
-  if (!asked.has(image)) post({ destseg: "image", id: null, result });
+  if (image !== asked) post({ destseg: "image", id: null, result });
 });
-element.addEventListener("error", ({ detail: { image, error } }) => {
-  if (image !== null && !asked.has(image)) failed(null, error);
+element.addEventListener("failure", ({ detail: { image, error } }) => {
+  if (image !== null && image !== asked) failed(null, error);
 });
 
 const model = query.get("model");

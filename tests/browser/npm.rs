@@ -245,6 +245,13 @@ async fn failures(page: Page) -> Result<()> {
         ("a video without picture", "image", "loadeddata"),
         ("a broken image element", "image", "shows no image"),
         ("too large an image", "image", "too large"),
+        ("deep pixels", "image", "8 bits"),
+        ("half a pixel", "image", "whole numbers"),
+        ("sent bytes", "image", "sent elsewhere"),
+        ("a sent model", "model", "sent elsewhere"),
+        ("no drawing", "image", "no image"),
+        ("a TIFF file", "image", "PNG or JPEG"),
+        ("a loading that was stopped", "closed", "closed"),
         ("closed meanwhile", "closed", "closed"),
         ("closed before", "closed", "closed"),
         ("no SIMD", "platform", "webassembly with simd"),
@@ -259,8 +266,8 @@ async fn failures(page: Page) -> Result<()> {
 
     // what the server does not give
     for (file, code, words) in [
-        ("worker.js", "stopped", "could not be started"),
-        ("destseg_bg.wasm", "platform", "application/wasm"),
+        ("inspector/worker.js", "platform", "worker-src"),
+        ("destseg_bg.wasm", "platform", "gives the file"),
         ("efficientnet-lite0.safetensors", "download", "answered 404"),
     ] {
         server.set_faults(move |path| path.ends_with(file).then_some(Fault::Status(404)));
@@ -307,6 +314,27 @@ async fn elements(page: Page) -> Result<()> {
 }
 
 #[test]
+fn what_images_hold_at_the_call_counts() {
+    in_browser(Gpu::None, changed);
+}
+
+async fn changed(page: Page) -> Result<()> {
+    let photo = photo(page.site())?;
+    let _server = open_plain(&page).await?;
+    let found = ask(&page, "changed", &[&photo]).await?;
+    ensure!(found["before"] == found["after"], "{found:#}");
+    ensure!(found["events"][0] == "result", "{found:#}");
+    let results = found["events"].as_array().context("no events")?;
+    let results = results.iter().filter(|event| *event == "result").count();
+    // declared, shown, and after the missing model
+    ensure!(results == 3, "{found:#}");
+    ensure!(found["scores"][0] == found["before"][0], "{found:#}");
+    ensure!(found["scores"][1] == found["before"][2], "{found:#}");
+    ensure!(found["failures"] == json!(["download"]), "{found:#}");
+    check_failure("removed", &found["waiting"], "closed", "closed")
+}
+
+#[test]
 fn a_frame_answers_the_page_around_it_and_no_other() {
     in_browser(Gpu::None, framed);
 }
@@ -331,6 +359,9 @@ async fn framed(page: Page) -> Result<()> {
     let failure = |name: &str| json!([found[name]["code"], found[name]["message"]]);
     check_failure("text", &failure("image"), "image", "not an image")?;
     check_failure("another site", &failure("foreign"), "model", "another site")?;
+    check_failure("an address as image", &failure("text"), "image", "send a Blob")?;
+    check_failure("no address", &failure("bracket"), "model", "no address")?;
+    ensure!(found["others"] == 0, "{} answers to nobody", found["others"]);
     let heard = ask(&page, "stranger", &[]).await?;
     ensure!(heard == 0, "a frame for another page said {heard} things");
     Ok(())
@@ -425,13 +456,15 @@ fn node_inspects_as_the_command_line_does() {
         );
         for (what, code, words) in [
             ("no image", "image", "not an image"),
-            ("a missing image", "image", "check the path"),
+            ("a missing image", "download", "check the path"),
             ("nothing as image", "image", "give the path"),
             ("a missing model", "download", "check the path"),
             ("an image as model", "model", "image"),
         ] {
             check_failure(what, &found["failures"][what], code, words)?;
         }
+        let element = found["failures"]["no element"].to_string();
+        ensure!(element.contains("needs a browser"), "{element}");
         Ok(())
     };
     if let Err(error) = node() {

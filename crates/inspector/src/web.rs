@@ -58,6 +58,11 @@ impl ReadyInspector {
 
     /// Looks at an image file: `[JSON, width and height of the map, its values, its picture or undefined]`.
     pub fn file(&self, bytes: &[u8], heat_map: bool) -> Result<Array, JsValue> {
+        if image::type_name(bytes) == Some("TIFF") {
+            return Err(thrown(Error::Image(
+                "TIFF images are not supported here: convert it to PNG or JPEG".into(),
+            )));
+        }
         self.look(&image::decode(bytes).map_err(thrown)?, heat_map)
     }
 
@@ -94,7 +99,9 @@ fn thrown(error: Error) -> JsValue {
         Error::Model(_) | Error::Config(_) => "model",
         _ => "stopped",
     };
-    let thrown = js_sys::Error::new(&sentence(&error.to_string()));
+    // what the engine reads elsewhere
+    let message = sentence(&error.to_string()).replace("JPEG, TIFF, WebP", "JPEG, WebP");
+    let thrown = js_sys::Error::new(&message);
     // an object that was just made takes a property
     let _set = Reflect::set(&thrown, &"code".into(), &code.into());
     thrown.into()

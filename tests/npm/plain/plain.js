@@ -26,6 +26,13 @@ async function failure(work) {
 /** The next event of a name. */
 const next = (element, name) => new Promise((resolve) => element.addEventListener(name, resolve, { once: true }));
 
+/** Bytes whose buffer is elsewhere by now. */
+function sent() {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
+}
+
 function added(model) {
   const element = document.createElement("destseg-inspector");
   element.setAttribute("model", model);
@@ -99,6 +106,13 @@ window.tests = {
       "a video without picture": await inspecting(document.createElement("video")),
       "a broken image element": await inspecting(Object.assign(new Image(), { src: "missing.png" })),
       "too large an image": await inspecting(new Blob([huge])),
+      "deep pixels": await inspecting({ data: new Uint16Array(16), width: 2, height: 2 }),
+      "half a pixel": await inspecting({ data: new Uint8Array(16), width: 1.5, height: 2 }),
+      "sent bytes": await inspecting(sent()),
+      "a sent model": await failure(() => Inspector.load(sent())),
+      "no drawing": await inspecting({ width: 5, height: 5 }),
+      "a TIFF file": await inspecting(Uint8Array.of(73, 73, 42, 0, 8, 0, 0, 0)),
+      "a loading that was stopped": await failure(() => Inspector.load(MODEL, { signal: AbortSignal.abort() })),
     };
     // all of that does not harm it
     found.after = (await inspector.inspect(await blobOf(photo))).verdict;
@@ -129,7 +143,7 @@ window.tests = {
 
     const events = [];
     const note = (event) => events.push(event.type);
-    for (const name of ["result", "error"]) first.addEventListener(name, note);
+    for (const name of ["result", "failure"]) first.addEventListener(name, note);
     const removed = failure(() => first.show(image));
     first.remove();
     const code = await removed;
@@ -141,7 +155,7 @@ window.tests = {
     const changed = next(first, "result");
     first.setAttribute("model", "models/tablets.safetensors");
     const other = (await changed).detail.result;
-    const failed = next(first, "error");
+    const failed = next(first, "failure");
     first.setAttribute("model", "missing.safetensors");
     const missing = (await failed).detail;
     const said = words(first);
@@ -156,6 +170,46 @@ window.tests = {
       said,
       shown,
     };
+  },
+
+  /** What images held at the call counts, and what is set together is inspected once. */
+  async changed(photo) {
+    const inspector = await Inspector.load(MODEL);
+    const canvas = await canvasOf(photo);
+    const context = canvas.getContext("2d");
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+    const bytes = await bytesOf(photo);
+    const score = async (image) => (await inspector.inspect(image)).score;
+    const before = [await score(bytes), await score(pixels), await score(canvas)];
+    const going = [score(bytes), score(pixels), score(canvas)];
+    bytes.fill(0);
+    pixels.data.fill(0);
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    const after = await Promise.all(going);
+    inspector.close();
+
+    const events = [];
+    const holder = document.createElement("div");
+    document.body.append(holder);
+    holder.innerHTML = `<destseg-inspector image="${photo}" model="${MODEL}"></destseg-inspector>`;
+    const element = holder.firstChild;
+    for (const name of ["result", "failure"]) element.addEventListener(name, (event) => events.push(event.type));
+    const { result } = (await next(element, "result")).detail;
+    const redrawn = await canvasOf(photo);
+    const showing = element.show(redrawn);
+    redrawn.getContext("2d").fillRect(0, 0, redrawn.width, redrawn.height);
+    const shown = await showing;
+    const failures = [];
+    element.addEventListener("failure", (event) => failures.push(event.detail.error.code));
+    element.model = "missing.safetensors";
+    await next(element, "failure");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await element.open(MODEL);
+    // the verdict is there anew, not the failure
+    await next(element, "result");
+    const waiting = failure(() => element.open("models/tablets.safetensors"));
+    holder.remove();
+    return { before, after, events, scores: [result.score, shown.score], failures, said: words(element), waiting: await waiting };
   },
 
   /** An inspector in a frame, which gets a model and an image by message. */
@@ -181,12 +235,17 @@ window.tests = {
     post({ destseg: "image", id: 3, image: new Blob(["text"]) });
     post({ destseg: "model", id: 4, model: "https://example.invalid/model.safetensors" });
     post({ destseg: "model", id: 5, model: MODEL });
+    post({ destseg: "image", id: 6, image: photo });
+    post({ destseg: "model", id: 7, model: "http://[" });
     return {
       answer: answer && listed(answer.result),
       model: await until("model", 1),
       image: await until("error", 3),
       foreign: await until("error", 4),
       address: await until("model", 5),
+      text: await until("error", 6),
+      bracket: await until("error", 7),
+      others: heard.filter(({ id }) => id === null).length,
     };
   },
 

@@ -15,6 +15,8 @@ async function inspected(model: string, photo: string): Promise<object> {
   const picture = heatMap && new ImageData(heatMap.data, heatMap.width, heatMap.height);
   const failure = await inspector.inspect(image).catch((error: unknown) => error);
   const element = document.querySelector("destseg-inspector");
+  element?.addEventListener("failure", (event) => console.warn(event.detail.error.code));
+  element?.addEventListener("result", ({ detail }) => console.log(detail.result.verdict));
   await element?.open(model);
   const shown = await element?.show(image);
   return {

@@ -25,6 +25,7 @@ const failures = {
   "a missing image": await failure(() => inspector.inspect("missing.png")),
   "nothing as image": await failure(() => inspector.inspect(null)),
   "a missing model": await failure(() => Inspector.load("missing.safetensors")),
+  "no element": await failure(async () => new (await import("destseg/element")).DestsegInspectorElement()),
   "an image as model": await failure(() => Inspector.load(photo)),
 };
 const scores = together.map(({ score }) => score);
