@@ -12,7 +12,7 @@ use super::number::whole;
 use destseg_engine::Error;
 use destseg_engine::config::{
     Ablation, AnomalyKind, AugmentConfig, InputLayout, MOST_BATCH, MOST_SEED, MOST_STEPS, Method,
-    ModelConfig, Preset, Settings, TrainConfig,
+    ModelConfig, Preset, Settings, Suggestion, TrainConfig,
 };
 use destseg_engine::methods::{self, BaselineEntry};
 
@@ -57,8 +57,8 @@ pub(super) struct Args {
     /// Steps of stage 2.
     #[arg(long, value_parser = whole(0..=MOST_STEPS))]
     segmentation_steps: Option<usize>,
-    /// How images that are not square are shown to the network; unless given, the compact preset shows
-    /// long ones in strips.
+    /// How images that are not square are shown to the network; unless given, the presets compact and
+    /// standard show long ones in strips.
     #[arg(long, value_enum)]
     fit: Option<InputLayout>,
     /// Rotate good images by random multiples of 90 degrees.
@@ -158,7 +158,7 @@ impl Args {
             (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset))
         };
         if self.preset != Preset::Paper && self.method == Method::Destseg {
-            model.fit = suggested_fit(images);
+            model.fit = suggestion(images).map_or(model.fit, |own| own.fit);
             training.held_out = TrainConfig::share_held_out(images.len());
         }
         if (self.preset, self.method) == (Preset::Paper, Method::Destseg)
@@ -180,16 +180,16 @@ pub(super) fn is_settings(path: &Path) -> bool {
     serde_json::Value::read(path).is_ok_and(|settings| methods::input_of(&settings).is_ok())
 }
 
-/// What suits the shapes of some images; those that cannot be read are named later.
-fn suggested_fit(images: &[PathBuf]) -> InputLayout {
-    /// Images whose shapes are looked at.
+/// What suits the sizes of some images, on a device that takes its time; those that cannot be read are named later.
+pub(super) fn suggestion(images: &[PathBuf]) -> Option<Suggestion> {
+    /// Images whose sizes are looked at.
     const MOST: usize = 100;
     let sizes: Vec<(u32, u32)> = images
         .iter()
         .take(MOST)
         .filter_map(|path| ::image::image_dimensions(path).ok())
         .collect();
-    InputLayout::suggested(&sizes)
+    Suggestion::of(&sizes, false)
 }
 
 /// Settings as text: whole files and single assignments.

@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn each_unit_belongs_to_one_shard() {
         let unit = |number: u32| Named {
-            id: super::hash(&number.to_le_bytes()),
+            id: hash(&number.to_le_bytes()),
             name: number.to_string(),
         };
         let units: Vec<Named> = (0..10).map(unit).collect();

@@ -168,7 +168,7 @@ impl Run {
         let Material { images, textures, .. } = material;
         let synthesiser = synthesiser(&kept.settings, textures);
         let settings = kept.settings.clone();
-        let trainer = Trainer::new(
+        let mut trainer = Trainer::new(
             settings.model,
             settings.training.clone(),
             teacher,
@@ -176,6 +176,9 @@ impl Run {
             synthesiser,
             &device.device,
         )?;
+        // the views of an image follow each other
+        let photos = kept.ids.chunk_by(|one, other| one == other).count();
+        trainer.set_views(kept.ids.len().max(1) as f32 / photos.max(1) as f32);
         kept.info.images = trainer.image_count();
         kept.info.held_out = trainer.held_out_count();
         kept.info.student_steps = settings.training.student.steps;

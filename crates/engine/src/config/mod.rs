@@ -2,6 +2,7 @@
 
 mod ablation;
 mod model;
+mod suggestion;
 mod synthesis;
 mod texture;
 mod training;
@@ -13,6 +14,7 @@ pub use model::{
     Distance, FusionInput, INPUT_SIZE, ImageScore, InputLayout, ModelConfig, STANDARD_INPUT_SIZE,
     SegmentationConfig, Stem, StudentConfig, TeacherKind, Upsampling,
 };
+pub use suggestion::Suggestion;
 pub use synthesis::{AnomalyKind, AugmentConfig, KindShares, SynthesisConfig};
 pub use texture::Texture;
 pub use training::{

@@ -29,7 +29,7 @@ fn shipped(id: &str) -> ManifestModel {
     ManifestModel {
         file: file(id),
         name: id.to_uppercase(),
-        teacher: "teacher".into(),
+        teacher: "efficientnet-lite0".into(),
         examples,
     }
 }
@@ -48,7 +48,7 @@ fn info() -> ModelInfo {
         name: "FABRIC".into(),
         method: Default::default(),
         preset: "compact".into(),
-        teacher: "teacher".into(),
+        teacher: "efficientnet-lite0".into(),
         parameters: 1,
         bytes: 20,
         input_size: 256,
@@ -724,7 +724,7 @@ fn the_dest_map_spans_the_queue_and_times_have_a_median() {
 mod training {
     use super::*;
     use crate::page::protocol::{RunInfo, StepInfo, Textures, TrainCommand, TrainEvent};
-    use destseg_engine::config::Preset;
+    use destseg_engine::config::{InputLayout, Preset};
 
     impl Page {
         fn train(&mut self, action: TrainAction) {
@@ -740,10 +740,16 @@ mod training {
             let mut page = Self::ready();
             page.settle();
             page.act(Action::Enter(Room::Train));
+            page.add_good(count, (8, 8));
+            page
+        }
+
+        /// Adds so many good images of this width and height.
+        fn add_good(&mut self, count: usize, (width, height): (u32, u32)) {
             for index in 0..count {
                 // without content, as native tests have no blobs; the engine takes them all the same
-                let id = page.0.counter + 1;
-                page.act(Action::Add(
+                let id = self.0.counter + 1;
+                self.act(Action::Add(
                     vec![UserFile {
                         path: format!("{index}.png").into(),
                         content: Err("no".into()),
@@ -752,13 +758,12 @@ mod training {
                 ));
                 let event = TrainEvent::Added {
                     image: id,
-                    width: 8,
-                    height: 8,
+                    width,
+                    height,
                     copy_of: None,
                 };
-                page.train_event(event);
+                self.train_event(event);
             }
-            page
         }
 
         /// Takes all steps there are and gives the commands among them.
@@ -965,6 +970,53 @@ mod training {
             (scratch / small - 2100.0 / 400.0).abs() < 1e-6,
             "{small} {scratch}"
         );
+    }
+
+    #[test]
+    fn network_and_layout_follow_photos_and_device_until_the_visitor_chooses() {
+        let model = |page: &Page| {
+            let model = &page.0.train.settings.model;
+            (model.preset, model.input_size, model.fit)
+        };
+        let reason = |page: &Page| page.0.suggestion().map(|own| own.reason()).unwrap_or_default();
+        let mut page = Page::with_images(0);
+        assert_eq!(page.0.suggestion(), None);
+        page.add_good(3, (1500, 1000));
+        assert_eq!(model(&page), (Preset::Compact, 256, InputLayout::Squash));
+        assert!(
+            reason(&page).contains("384 pixels would show"),
+            "{}",
+            reason(&page)
+        );
+
+        let fast = |page: &mut Page| {
+            let device = page.0.device.as_deref().expect("is there").clone();
+            page.on_event(Event::DeviceReady(DeviceInfo {
+                backend: BackendChoice::Webgpu,
+                ..device
+            }));
+        };
+        let mut page = Page::with_images(0);
+        fast(&mut page);
+        page.add_good(1, (1500, 1000));
+        assert_eq!(model(&page), (Preset::Standard, 384, InputLayout::Squash));
+        assert!(
+            page.0.possible_start().is_some(),
+            "the networks are those of compact"
+        );
+
+        let mut page = Page::with_images(0);
+        fast(&mut page);
+        page.add_good(1, (400, 1000));
+        assert_eq!(model(&page), (Preset::Compact, 256, InputLayout::Strip));
+
+        // the visitor has the last word
+        let mut page = Page::with_images(0);
+        fast(&mut page);
+        page.train(TrainAction::Preset(Preset::Standard));
+        page.train(TrainAction::Preset(Preset::Compact));
+        page.add_good(1, (1500, 1000));
+        assert_eq!(model(&page), (Preset::Compact, 256, InputLayout::Squash));
     }
 
     #[test]

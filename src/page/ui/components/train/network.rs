@@ -18,22 +18,23 @@ const AUTOMATIC: &str = "auto";
 pub(crate) fn Network(page: &Page) -> Html {
     let Page { state, dispatch } = page;
     let train = &state.train;
-    let presets: Vec<Choice> = vec![
-        (Preset::Compact.id().into(), "Compact, for a browser".into()),
-        (
-            Preset::Paper.id().into(),
-            "The paper's, for a strong graphics card".into(),
-        ),
-    ];
+    let presets: Vec<Choice> = Preset::ALL
+        .into_iter()
+        .map(|preset| {
+            let words = match preset {
+                Preset::Compact => "Compact, for a browser",
+                Preset::Standard => "Standard, for small defects",
+                Preset::Paper => "The paper's, for a strong graphics card",
+            };
+            (preset.id().into(), words.into())
+        })
+        .collect();
     let preset = {
         let dispatch = dispatch.clone();
         Callback::from(move |id: String| {
-            let preset = if id == Preset::Paper.id() {
-                Preset::Paper
-            } else {
-                Preset::Compact
-            };
-            dispatch.dispatch(Action::Train(TrainAction::Preset(preset)));
+            if let Some(preset) = Preset::ALL.into_iter().find(|preset| preset.id() == id) {
+                dispatch.dispatch(Action::Train(TrainAction::Preset(preset)));
+            }
         })
     };
     let automatic = state.batch().map_or_else(

@@ -86,6 +86,9 @@ fn plan(page: &Page) -> Html {
             <button class="button primary" type="button" data-testid="train" disabled={obstacle.is_some()}
                 onclick={begin}>{ "Train" }</button>
             <p class="hint" data-testid="train-estimate">{ obstacle.unwrap_or_else(|| estimate(page)) }</p>
+            if let Some(own) = state.suggestion().filter(|_| !state.train.is_chosen) {
+                <p class="hint" data-testid="suggestion">{ format!("Input size: {}", own.reason()) }</p>
+            }
         </div>
     }
 }
@@ -142,11 +145,13 @@ pub(super) fn Choices(page: &Page) -> Html {
         ("squash".into(), "Stretched to a square".into()),
         ("pad".into(), "Whole, with a border".into()),
         ("crop".into(), "The middle square".into()),
+        ("strip".into(), "In squares along the long side".into()),
     ];
     let fit = match train.settings.model.fit {
         InputLayout::Pad => "pad",
         InputLayout::Crop => "crop",
-        InputLayout::Squash | InputLayout::Tile | InputLayout::Strip => "squash",
+        InputLayout::Strip => "strip",
+        InputLayout::Squash | InputLayout::Tile => "squash",
     };
     let fine_tune = {
         let (dispatch, on) = (dispatch.clone(), !train.fine_tune);
@@ -162,6 +167,7 @@ pub(super) fn Choices(page: &Page) -> Html {
                     onchange={change(|model, value| model.fit = match value {
                         "pad" => InputLayout::Pad,
                         "crop" => InputLayout::Crop,
+                        "strip" => InputLayout::Strip,
                         _ => InputLayout::Squash,
                     })} />
                 <Network ..page.clone() />

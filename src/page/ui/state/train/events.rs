@@ -21,11 +21,13 @@ impl State {
                     image.status = TrainingImageStatus::Ready { size, copy_of }
                 });
                 train.draw();
+                self.follow_suggestion();
             }
             TrainEvent::Refused { image, message } => {
                 train.with(image, |image| {
                     image.status = TrainingImageStatus::Refused(message.into());
                 });
+                self.follow_suggestion();
             }
             TrainEvent::Previewed { side, samples, ms } => {
                 train.previewing = false;

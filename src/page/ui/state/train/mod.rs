@@ -34,6 +34,8 @@ pub struct TrainState {
     pub own_textures: Vec<TrainingImage>,
     /// Network and recipe.
     pub settings: Settings,
+    /// The visitor, or the page's address, has chosen network, input size or layout.
+    pub is_chosen: bool,
     /// What anomalies are filled with.
     pub textures: Textures,
     /// How long to train.
@@ -92,6 +94,7 @@ impl Default for TrainState {
             removed: Vec::new(),
             own_textures: Vec::new(),
             settings,
+            is_chosen: false,
             textures: Textures::default(),
             effort: Effort::Standard,
             fine_tune: true,
@@ -171,6 +174,7 @@ impl TrainState {
     pub fn set_sizes(&mut self, side: Option<usize>, batch: Option<usize>) {
         let model = &mut self.settings.model;
         let before = model.input_size;
+        self.is_chosen = side.is_some();
         model.input_size = side.unwrap_or(before);
         if model.validate().is_err() {
             model.input_size = before;
@@ -270,14 +274,20 @@ impl State {
                     train.images.push(image);
                 }
             }
-            TrainAction::Settings(settings) => train.change(*settings),
+            TrainAction::Settings(settings) => {
+                train.is_chosen |= settings.model != train.settings.model;
+                train.change(*settings);
+            }
             TrainAction::Textures(textures) => {
                 train.textures = textures;
                 train.draw();
             }
             TrainAction::Effort(effort) => train.effort = effort,
             TrainAction::FineTune(fine_tune) => train.fine_tune = fine_tune,
-            TrainAction::Preset(preset) => train.set_preset(preset),
+            TrainAction::Preset(preset) => {
+                train.is_chosen = true;
+                train.set_preset(preset);
+            }
             TrainAction::Batch(batch) => train.batch = batch,
             TrainAction::Seed(seed) => {
                 train.seed = seed;

@@ -1,8 +1,8 @@
 //! What a training will need, and what it can be on this device.
 
-use super::{Effort, Load, Model, State, TrainJob, TrainState};
-use crate::page::protocol::TrainCommand;
-use destseg_engine::config::{Preset, Settings};
+use super::{Effort, Load, Model, State, TrainJob, TrainState, TrainingImage};
+use crate::page::protocol::{BackendChoice, TrainCommand};
+use destseg_engine::config::{ModelConfig, Preset, Settings, Suggestion};
 use destseg_engine::train::footprint::{self, BATCHES, Limits};
 
 /// Bytes that a training on the CPU may take: WebAssembly ends at 4 GB, and the page has other things there.
@@ -14,17 +14,56 @@ impl TrainState {
     /// Chooses network and recipe; what the visitor set about images and anomalies stays.
     pub(super) fn set_preset(&mut self, preset: Preset) {
         let Settings { model, training } = Settings::preset(preset);
-        let before = std::mem::replace(&mut self.settings.model, model);
-        self.settings.model.input_size = before.input_size;
-        self.settings.model.fit = before.fit;
         let before = std::mem::replace(&mut self.settings.training, training);
         self.settings.training.held_out = before.held_out;
         self.settings.training.synthesis = before.synthesis;
         self.settings.training.augment = before.augment;
+        let before = &self.settings.model;
+        let is_usual = before.input_size == ModelConfig::preset(before.preset).input_size;
+        let model = ModelConfig {
+            input_size: if is_usual {
+                model.input_size
+            } else {
+                before.input_size
+            },
+            fit: before.fit,
+            ..model
+        };
+        self.change_model(model);
+    }
+
+    /// Changes the network, and reads the photos again if it sees them otherwise.
+    fn change_model(&mut self, model: ModelConfig) {
+        let training = self.settings.training.clone();
+        self.change(Settings { model, training });
     }
 }
 
 impl State {
+    /// What suits the photos and the device; none without photos.
+    pub fn suggestion(&self) -> Option<Suggestion> {
+        let photos = self.train.images.iter();
+        let sizes: Vec<(u32, u32)> = photos.filter_map(TrainingImage::size).collect();
+        let device = self.device.as_deref();
+        let is_fast = device.is_some_and(|device| device.backend != BackendChoice::Cpu);
+        Suggestion::of(&sizes, is_fast)
+    }
+
+    /// Follows the suggestion once all photos are there, unless the visitor has chosen.
+    pub(super) fn follow_suggestion(&mut self) {
+        if self.train.is_chosen || self.train.is_training() || self.train.is_collecting() {
+            return;
+        }
+        let model = &self.train.settings.model;
+        let own = self.suggestion();
+        if let Some(own) = own.filter(|own| (own.preset, own.fit) != (model.preset, model.fit)) {
+            self.train.change_model(ModelConfig {
+                fit: own.fit,
+                ..ModelConfig::preset(own.preset)
+            });
+        }
+    }
+
     /// The model that a training starts from; none if it begins with random weights.
     pub fn starting_model(&self) -> Option<&Model> {
         self.possible_start().filter(|_| self.train.fine_tune)
@@ -32,10 +71,12 @@ impl State {
 
     /// The open model, if a training can start from it.
     pub fn possible_start(&self) -> Option<&Model> {
-        let preset = self.train.settings.model.preset.id();
+        let wanted = &self.train.settings.model;
         let has_it = self.model_loaded || self.is_loading();
         let model = self.model.as_ref().filter(|_| has_it)?;
-        (model.info.segmentation && model.info.preset == preset).then_some(model)
+        let info = &model.info;
+        let fits = info.method == wanted.method && info.teacher == wanted.teacher.id();
+        (fits && info.segmentation).then_some(model)
     }
 
     /// Whether a training is to start from the model that the engine is only about to have.
