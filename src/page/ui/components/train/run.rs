@@ -14,7 +14,7 @@ use crate::page::ui::{chart, format};
 use destseg_engine::config::InputLayout;
 
 /// Input sizes to choose from, in pixels; the largest is for details of few pixels.
-const SIZES: [usize; 4] = [128, 192, 256, 352];
+const SIZES: [usize; 5] = [128, 192, 256, 352, 384];
 
 /// Said while the GPU's kernels are compiled.
 const PREPARING: &str = "Preparing the graphics card: its programs are compiled once";
