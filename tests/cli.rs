@@ -618,6 +618,49 @@ fn long_images_are_shown_in_strips_unless_told_otherwise() {
     assert_eq!(fit(&["--preset", "paper"]), "squash");
 }
 
+#[test]
+fn large_photos_get_the_larger_input_unless_told_otherwise() {
+    let folder = data();
+    let path = folder.path();
+    for i in 0..GOOD + 1 {
+        let large = image::RgbImage::from_pixel(1024, 768, image::Rgb([90, 90, 90]));
+        large
+            .save(path.join(format!("circuit/train/good/9{i}.png")))
+            .expect("saves");
+    }
+    let model = |more: &[&str]| {
+        let arguments = [&["train", "--data", "circuit", "--print-config", "json"], more].concat();
+        let settings: serde_json::Value = serde_json::from_str(&succeeds(&arguments, path)).expect("is JSON");
+        let model = &settings["model"];
+        (
+            model["preset"].clone(),
+            model["input_size"].as_u64().expect("is a number"),
+        )
+    };
+    assert_eq!(model(&[]), ("standard".into(), 384));
+    assert_eq!(model(&["--preset", "compact"]), ("compact".into(), 256));
+    assert_eq!(model(&["--set", "model.input_size=320"]).1, 320);
+    assert_eq!(model(&["--method", "stpm"]), ("compact".into(), 256));
+    // and the training says so
+    let line = "train --data circuit -o m.safetensors --device cpu --student-steps 1 --segmentation-steps 1 --batch 2";
+    let output = destseg(&line.split(' ').collect::<Vec<_>>(), path);
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(
+        notes.contains("384 pixels, because photos of 1024 x 768 pixels"),
+        "{notes}"
+    );
+    let line = [
+        "train",
+        "--method",
+        "draem",
+        "--preset",
+        "standard",
+        "--print-config",
+    ];
+    fails(&line, path, &["choose compact or paper"]);
+}
+
 /// What training would see, as pictures.
 #[test]
 fn samples_of_every_kind_are_written() {

@@ -27,9 +27,9 @@ pub(super) enum Format {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Network and recipe to start from.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) preset: Preset,
+    /// Network and recipe to start from; unless given, standard for DeSTSeg on large photos, else compact.
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
     /// Which published method to follow with the preset's teacher.
     #[arg(long, value_enum, default_value_t)]
     method: Method,
@@ -102,12 +102,14 @@ impl Args {
 
     /// Method and settings, if the method has others than those of a student and a segmentation network.
     pub(super) fn baseline(&self) -> Result<Option<(Method, BaselineEntry, serde_json::Value)>> {
-        if (self.method, self.preset) == (Method::Draem, Preset::Standard) {
+        if (self.method, self.preset) == (Method::Draem, Some(Preset::Standard)) {
             bail!("DRAEM has no preset standard: choose compact or paper");
         }
         let entry = methods::entry(self.method);
         let own = entry.baseline.filter(|_| !entry.info.has_student);
-        let mut settings = own.map(|own| (own.settings)(self.preset)).unwrap_or_default();
+        let mut settings = own
+            .map(|own| (own.settings)(self.preset.unwrap_or_default()))
+            .unwrap_or_default();
         if self.coreset.is_some() && settings.get("coreset").is_none() {
             bail!("--coreset belongs to --method patchcore");
         }
@@ -150,21 +152,31 @@ impl Args {
         Ok(Some((self.method, own, settings)))
     }
 
+    /// What the images suggest, where nobody says which preset to take.
+    pub(super) fn suggested(&self, images: &[PathBuf]) -> Option<Suggestion> {
+        let is_open = self.preset.is_none() && self.config.is_none() && self.method == Method::Destseg;
+        suggestion(images).filter(|_| is_open)
+    }
+
     fn start(&self, category: &str, images: &[PathBuf]) -> Settings {
-        let (mut model, mut training) = if self.method == Method::Stpm {
-            (ModelConfig::stpm(self.preset), TrainConfig::stpm(images.len()))
+        let suggested = self.suggested(images).map(|own| own.preset);
+        let preset = self.preset.or(suggested).unwrap_or_default();
+        if self.method == Method::Stpm {
+            return Settings {
+                model: ModelConfig::stpm(preset),
+                training: TrainConfig::stpm(images.len()),
+            };
+        }
+        // other methods have settings of their own, see `baseline`
+        let Settings {
+            mut model,
+            mut training,
+        } = Settings::preset(preset);
+        if preset == Preset::Paper {
+            training.augment = AugmentConfig::published(category).unwrap_or(training.augment);
         } else {
-            // other methods have settings of their own, see `baseline`
-            (ModelConfig::preset(self.preset), TrainConfig::preset(self.preset))
-        };
-        if self.preset != Preset::Paper && self.method == Method::Destseg {
             model.fit = suggestion(images).map_or(model.fit, |own| own.fit);
             training.held_out = TrainConfig::share_held_out(images.len());
-        }
-        if (self.preset, self.method) == (Preset::Paper, Method::Destseg)
-            && let Some(published) = AugmentConfig::published(category)
-        {
-            training.augment = published;
         }
         Settings { model, training }
     }
@@ -180,8 +192,8 @@ pub(super) fn is_settings(path: &Path) -> bool {
     serde_json::Value::read(path).is_ok_and(|settings| methods::input_of(&settings).is_ok())
 }
 
-/// What suits the sizes of some images, on a device that takes its time; those that cannot be read are named later.
-pub(super) fn suggestion(images: &[PathBuf]) -> Option<Suggestion> {
+/// What suits the sizes of some images; those that cannot be read are named later.
+fn suggestion(images: &[PathBuf]) -> Option<Suggestion> {
     /// Images whose sizes are looked at.
     const MOST: usize = 100;
     let sizes: Vec<(u32, u32)> = images
@@ -189,7 +201,8 @@ pub(super) fn suggestion(images: &[PathBuf]) -> Option<Suggestion> {
         .take(MOST)
         .filter_map(|path| ::image::image_dimensions(path).ok())
         .collect();
-    Suggestion::of(&sizes, false)
+    // native training takes the larger input in a quarter of an hour on two cores
+    Suggestion::of(&sizes, true)
 }
 
 /// Settings as text: whole files and single assignments.

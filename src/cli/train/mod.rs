@@ -24,7 +24,7 @@ use crate::cli::settings::{self, Format, SettingsText as _};
 use destseg_engine::Error;
 use destseg_engine::arch::cost::Costs;
 use destseg_engine::arch::prefix;
-use destseg_engine::config::{INPUT_SIZE, MOST_STEPS, ModelConfig, Preset, Settings, TeacherKind};
+use destseg_engine::config::{MOST_STEPS, ModelConfig, Preset, STANDARD_INPUT_SIZE, Settings, TeacherKind};
 use destseg_engine::data::dataset::Category;
 use destseg_engine::data::image::RgbImage;
 use destseg_engine::error::count;
@@ -189,7 +189,12 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
     let teacher = load_teacher(model_config.teacher, args.teacher.as_deref())?;
     let loaded = load_all_good(&paths, model_config.input_size, model_config.fit)?;
     let (origins, files) = (loaded.origins, loaded.facts);
-    note_small_input(&model_config, &paths);
+    if let Some(own) = args.settings.suggested(&paths)
+        && own.preset == Preset::Standard
+        && model_config.input_size == STANDARD_INPUT_SIZE
+    {
+        eprintln!("note: the input has {} --preset compact is faster.", own.reason());
+    }
     note_copies(&loaded.images);
     let textures = load_textures(args.textures.as_deref(), model_config.input_size)?;
     let texture_name = match &args.textures {
@@ -278,14 +283,6 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
         outputs.settings.display()
     );
     Ok(())
-}
-
-/// Says that a larger input would show more of the photos.
-fn note_small_input(model: &ModelConfig, paths: &[PathBuf]) {
-    let is_default = (model.preset, model.input_size) == (Preset::Compact, INPUT_SIZE);
-    if let Some(own) = settings::suggestion(paths).filter(|own| is_default && own.is_small()) {
-        eprintln!("note: the input has {} See --preset standard.", own.reason());
-    }
 }
 
 /// The model to start from, whose networks keep their shape.

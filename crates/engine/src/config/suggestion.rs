@@ -37,11 +37,6 @@ impl Suggestion {
         })
     }
 
-    /// Whether a larger input would show more.
-    pub fn is_small(&self) -> bool {
-        self.preset == Preset::Compact && is_large(self.size)
-    }
-
     /// Why, and what else could be chosen: sentences.
     pub fn reason(&self) -> String {
         let (width, height) = self.size;
