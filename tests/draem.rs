@@ -144,7 +144,7 @@ fn it_goes_to_pytorch_and_comes_back() {
         ),
         (
             "import out.safetensors m.safetensors -o x.safetensors",
-            "are not the two networks of DRAEM",
+            "are neither the two networks of DRAEM nor the six of DSR",
         ),
         (
             "predict fabric/test -m out.safetensors -o out",

@@ -239,6 +239,9 @@ fn graphs_of_all_methods_and_layouts_decide_as_predict_does() {
         "--set",
         "model.widths=[4,2]",
     ];
+    let dsr = "--method dsr --batch 2 --set training.general_steps=3 --set training.detection_steps=2 \
+               --set training.upsampling_steps=2 --set model.networks.codes=64";
+    let dsr: Vec<&str> = dsr.split_whitespace().collect();
     let small = ["--set", "model.input_size=128"];
     for (layout, method) in [
         ("squash", &stpm[..]),
@@ -249,6 +252,8 @@ fn graphs_of_all_methods_and_layouts_decide_as_predict_does() {
         ("tile", &bank),
         ("squash", &draem),
         ("strip", &draem),
+        ("squash", &dsr),
+        ("strip", &dsr),
     ] {
         // of a memory bank the input size is a setting of its own
         let small = if method == bank {

@@ -19,7 +19,7 @@ use destseg_engine::data::{image, labelled, paths};
 use destseg_engine::inspect::Detector;
 use destseg_engine::methods::file::{ModelFile, parse_teacher};
 use destseg_engine::methods::open::{self, Opened};
-use destseg_engine::methods::{self, draem};
+use destseg_engine::methods::{self, draem, dsr};
 use destseg_engine::synthesis::TextureSource;
 
 /// The teacher of the compact preset, so that its models need no second file.
@@ -126,6 +126,11 @@ pub(super) fn load_teacher(kind: TeacherKind, path: Option<&Path>) -> Result<Wei
             path.display(),
             kind.id()
         ),
+        Opened::PartOfDsr(_) => bail!(
+            "{} holds a network of DSR: give the file of the {} teacher",
+            path.display(),
+            kind.id()
+        ),
     };
     if found != kind {
         bail!(
@@ -197,6 +202,7 @@ pub(super) fn load_model(path: &Path) -> Result<ModelFile> {
             path.display(),
             draem::other_half(&half)
         )),
+        Opened::PartOfDsr(part) => Err(anyhow!("{}: {}", path.display(), dsr::alone(&part))),
     }
 }
 

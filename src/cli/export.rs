@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use super::common::{load_model, load_teacher, refuse_existing, write_file};
 use destseg_engine::config::Method;
 use destseg_engine::files::storage::Precision;
-use destseg_engine::methods::export::{draem_to_pytorch, to_pytorch};
+use destseg_engine::methods::export::{draem_to_pytorch, dsr_to_pytorch, to_pytorch};
+use destseg_engine::methods::file::ModelFile;
 use destseg_engine::onnx::{self, Input};
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,8 @@ use destseg_engine::onnx::{self, Input};
     Its code loads models of the paper preset:\n  \
     net.load_state_dict(safetensors.torch.load_file(OUT))\n\
     Other models have the same naming scheme, but no counterpart there. A model of DRAEM becomes two files: OUT and, \
-    with _seg behind its name, the discriminative network.\n\n\
+    with _seg behind its name, the discriminative network. One of DSR becomes six, each with its network behind the \
+    name.\n\n\
     onnx: one graph from the image to the verdict, for onnxruntime, OpenVINO and TensorRT. docs/onnx.md has examples."
 )]
 pub(super) struct Args {
@@ -58,17 +60,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     refuse_existing(&args.out, args.force)?;
     let file = load_model(&args.model)?;
-    if file.header.method() == Method::Draem && args.format == Format::Safetensors {
-        let second = second_file(&args.out);
-        refuse_existing(&second, args.force)?;
-        for (path, bytes) in [&args.out, &second].into_iter().zip(draem_to_pytorch(&file)?) {
-            write_file(path, &bytes)?;
+    let files = match args.format {
+        Format::Safetensors => state_dicts(&file, &args.out)?,
+        Format::Onnx => Vec::new(),
+    };
+    if !files.is_empty() {
+        for (path, _) in &files {
+            refuse_existing(path, args.force)?;
         }
-        eprintln!(
-            "wrote {} and {} for PyTorch",
-            args.out.display(),
-            second.display()
-        );
+        for (path, bytes) in &files {
+            write_file(path, bytes)?;
+        }
+        let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+        eprintln!("wrote {} for PyTorch", names.join(" and "));
         return Ok(());
     }
     let kind = file.header.teacher();
@@ -100,12 +104,29 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The file of DRAEM's second network, named as its authors do.
-fn second_file(first: &Path) -> PathBuf {
-    let stem = first.file_stem().unwrap_or_default().to_string_lossy();
-    let mut name = format!("{stem}_seg");
-    if let Some(ending) = first.extension() {
+/// The files of a model that its authors keep as several, named as they do; none for other models.
+fn state_dicts(file: &ModelFile, out: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    Ok(match file.header.method() {
+        Method::Draem => {
+            let [first, second] = draem_to_pytorch(file)?;
+            vec![(out.to_owned(), first), (with_ending(out, "seg"), second)]
+        }
+        Method::Dsr => {
+            let files = dsr_to_pytorch(file)?.into_iter();
+            files
+                .map(|(name, bytes)| (with_ending(out, name), bytes))
+                .collect()
+        }
+        Method::Destseg | Method::Stpm | Method::Patchcore => Vec::new(),
+    })
+}
+
+/// A file's name with something at its end.
+fn with_ending(file: &Path, end: &str) -> PathBuf {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let mut name = format!("{stem}_{end}");
+    if let Some(ending) = file.extension() {
         name = format!("{name}.{}", ending.to_string_lossy());
     }
-    first.with_file_name(name)
+    file.with_file_name(name)
 }

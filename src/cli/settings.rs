@@ -102,8 +102,11 @@ impl Args {
 
     /// Method and settings, if the method has others than those of a student and a segmentation network.
     pub(super) fn baseline(&self) -> Result<Option<(Method, BaselineEntry, serde_json::Value)>> {
-        if (self.method, self.preset) == (Method::Draem, Some(Preset::Standard)) {
-            bail!("DRAEM has no preset standard: choose compact or paper");
+        if matches!(self.method, Method::Draem | Method::Dsr) && self.preset == Some(Preset::Standard) {
+            bail!(
+                "{} has no preset standard: choose compact or paper",
+                self.method.label()
+            );
         }
         let entry = methods::entry(self.method);
         let own = entry.baseline.filter(|_| !entry.info.has_student);

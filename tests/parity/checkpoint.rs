@@ -67,7 +67,7 @@ fn plain(weights: &Weights) -> Vec<u8> {
 fn model(bytes: &[u8]) -> ModelFile {
     match open(bytes).expect("opens") {
         Opened::Model(file) => *file,
-        Opened::Teacher(..) | Opened::HalfOfDraem(_) => panic!("is a model"),
+        Opened::Teacher(..) | Opened::HalfOfDraem(_) | Opened::PartOfDsr(_) => panic!("is a model"),
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) fn formula(name: &str, shape: &[usize]) -> Array {
             0.0,
             (2.0 * (6.0 / (inputs * height * width) as f64).sqrt()) as f32,
         )
+    } else if shape.len() == 2 {
+        (0.0, 4.0)
+    } else if name.ends_with("_ema_cluster_size") {
+        (2.0, 2.0)
     } else if name.ends_with("running_var") {
         (1.0, 0.4)
     } else if name.ends_with(".weight") {

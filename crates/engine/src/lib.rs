@@ -1,4 +1,4 @@
-//! DeSTSeg (Zhang et al., CVPR 2023), STPM, `PatchCore` and DRAEM: visual defect inspection that is trained on good
+//! DeSTSeg (Zhang et al., CVPR 2023), STPM, `PatchCore`, DRAEM and DSR: visual defect inspection that is trained on good
 //! images alone. One engine for the command line and the page; it knows neither.
 //!
 //! ```text

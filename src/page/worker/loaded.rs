@@ -23,7 +23,7 @@ use destseg_engine::evaluation::small_picture;
 use destseg_engine::inspect::{Detection, Detector};
 use destseg_engine::methods::file::{Body, ModelFile, parse_teacher};
 use destseg_engine::methods::open::{Opened, open};
-use destseg_engine::methods::{detector, draem};
+use destseg_engine::methods::{detector, draem, dsr};
 use destseg_engine::platform::now_ms;
 use destseg_engine::verdict::corrections::fingerprint;
 use destseg_engine::{Error, Result};
@@ -162,6 +162,7 @@ impl Loaded {
                 whole = false;
                 draem::join(other, half)?
             }
+            Opened::PartOfDsr(part) => return Err(dsr::alone(&part)),
             Opened::Teacher(kind, weights) => {
                 let teacher = kind.id().to_owned();
                 let bytes = bytes.len() as u64;
@@ -227,7 +228,7 @@ impl Loaded {
         let segmentation = match &header.body {
             Body::Networks { config, .. } => config.segmentation.is_some(),
             Body::Bank { .. } => false,
-            Body::Draem { .. } => true,
+            Body::Draem { .. } | Body::Dsr { .. } => true,
         };
         let model = ModelInfo {
             name,
@@ -259,7 +260,7 @@ impl Loaded {
         }
         self.trained = match header.body {
             Body::Networks { config, .. } if config.segmentation.is_some() => Some((*config, weights)),
-            Body::Networks { .. } | Body::Bank { .. } | Body::Draem { .. } => None,
+            Body::Networks { .. } | Body::Bank { .. } | Body::Draem { .. } | Body::Dsr { .. } => None,
         };
         Ok(Event::ModelReady { job, model })
     }

@@ -2,9 +2,8 @@
 //! defect, the other compares both and marks the defect. They are trained together, so they are one graph. The names are
 //! those of the reference implementation's two state dicts, which share none.
 
-use destseg_kernels::Activation::Relu;
-
-use super::graph::{Corners, Graph, Layer, Pool, Value};
+use super::blocks::Norm::Batch;
+use super::graph::{Graph, Layer, Pool, Value};
 
 /// From an image `[side, side, 3]` in [0, 1] to its reconstruction, of the same size and without bounds, and to the
 /// probabilities of good and anomalous pixels, `[side, side, 2]`.
@@ -21,15 +20,6 @@ pub fn draem([reconstructive, discriminative]: [usize; 2], side: usize) -> Graph
     graph.with_outputs([reconstruction, probabilities])
 }
 
-impl Pool {
-    /// The maximum of two by two pixels.
-    pub const HALVING: Self = Self {
-        kernel: 2,
-        stride: 2,
-        padding: 0,
-    };
-}
-
 impl Graph {
     /// An autoencoder without skip connections: what it did not learn from good images does not get through.
     fn reconstructive(&mut self, image: Value, width: usize) -> Value {
@@ -38,11 +28,16 @@ impl Graph {
             if i > 1 {
                 x = self.max_pool(x, Pool::HALVING);
             }
-            x = self.pair(x, &format!("encoder.block{i}"), [factor * width; 2]);
+            x = self.pair(Batch, x, &format!("encoder.block{i}"), [factor * width; 2]);
         }
         for (i, [factor, next]) in (1..).zip([[8, 4], [4, 2], [2, 1], [1, 1]]) {
-            x = self.enlarged(x, &format!("decoder.up{i}"), factor * width);
-            x = self.pair(x, &format!("decoder.db{i}"), [factor * width, next * width]);
+            x = self.enlarged(Batch, x, &format!("decoder.up{i}"), factor * width);
+            x = self.pair(
+                Batch,
+                x,
+                &format!("decoder.db{i}"),
+                [factor * width, next * width],
+            );
         }
         self.conv(x, "decoder.fin_out.0", Layer::dense(3, 3).bias())
     }
@@ -55,37 +50,28 @@ impl Graph {
             if i > 1 {
                 x = self.max_pool(x, Pool::HALVING);
             }
-            x = self.pair(x, &format!("encoder_segment.block{i}"), [factor * width; 2]);
+            x = self.pair(
+                Batch,
+                x,
+                &format!("encoder_segment.block{i}"),
+                [factor * width; 2],
+            );
             levels.push(x);
         }
         levels.pop();
         // channels after the enlargement, and after the level was joined to it
         let stages = [("_b", 8, 8), ("1", 4, 4), ("2", 2, 2), ("3", 1, 1), ("4", 1, 1)];
         for ((stage, before, after), level) in stages.into_iter().zip(levels.into_iter().rev()) {
-            let up = self.enlarged(x, &format!("decoder_segment.up{stage}"), before * width);
+            let up = self.enlarged(Batch, x, &format!("decoder_segment.up{stage}"), before * width);
             let joined = self.concat(vec![up, level]);
-            x = self.pair(joined, &format!("decoder_segment.db{stage}"), [after * width; 2]);
+            x = self.pair(
+                Batch,
+                joined,
+                &format!("decoder_segment.db{stage}"),
+                [after * width; 2],
+            );
         }
         self.conv(x, "decoder_segment.fin_out.0", Layer::dense(2, 3).bias())
-    }
-
-    /// Two convolutions with batch normalisation and `ReLU`.
-    fn pair(&mut self, x: Value, name: &str, [first, second]: [usize; 2]) -> Value {
-        let x = self.step(x, name, 0, first);
-        self.step(x, name, 3, second)
-    }
-
-    /// Twice the size, then such a convolution.
-    fn enlarged(&mut self, x: Value, name: &str, width: usize) -> Value {
-        let [height, columns, _] = self.size(x);
-        let x = self.resize(x, [2 * height, 2 * columns], Corners::OfPixels);
-        self.step(x, name, 1, width)
-    }
-
-    /// A 3x3 convolution with bias, batch normalisation and `ReLU`; `at` is its place among the layers of its block.
-    fn step(&mut self, x: Value, name: &str, at: usize, width: usize) -> Value {
-        let x = self.conv(x, format!("{name}.{at}"), Layer::dense(width, 3).bias());
-        self.batch_norm(x, format!("{name}.{}", at + 1), Relu)
     }
 }
 

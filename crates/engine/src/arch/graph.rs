@@ -4,6 +4,8 @@ use destseg_kernels::Activation;
 use destseg_kernels::conv::Shape;
 
 use super::shapes::Shapes;
+use super::weights::Weights;
+use crate::Result;
 
 /// A network: operations in the order of their computation.
 ///
@@ -432,6 +434,18 @@ impl Graph {
             Op::Conv(conv) => Some(conv),
             _ => None,
         })
+    }
+
+    /// The network's tensors among `weights`.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) naming a missing tensor.
+    pub fn own(&self, weights: &Weights) -> Result<Weights> {
+        let mut own = Weights::default();
+        for (name, _) in self.tensors("").iter() {
+            own.insert(name.to_owned(), weights.get(name)?.clone());
+        }
+        Ok(own)
     }
 
     /// Names and shapes of all tensors, `prefix` before the names.

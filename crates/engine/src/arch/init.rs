@@ -4,11 +4,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
+use super::dsr::prefix;
 use super::graph::{Graph, Op};
 use super::weights::{Array, Weights};
 
-/// Standard deviation of DRAEM's first weights.
-const DRAEM_STD: f64 = 0.02;
+/// Standard deviation of the first weights of DRAEM, and of two networks of DSR.
+const NARROW_STD: f64 = 0.02;
 
 /// How the convolutions of a network start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,23 @@ pub enum Scheme {
     Segmentation,
     /// Normal with a standard deviation of 0.02 for all convolutions, and for the scales of batch norms around 1.
     Draem,
+    /// The same for object-specific decoder and anomaly detection, PyTorch's default for the other networks; codebooks start
+    /// at 0.
+    Dsr,
+}
+
+impl Scheme {
+    /// Whether a convolution starts as PyTorch's do.
+    fn is_uniform(self, name: &str) -> bool {
+        match self {
+            Self::Student | Self::PlainStudent => name.starts_with("projections."),
+            Self::Segmentation => name.starts_with("head."),
+            Self::Draem => false,
+            Self::Dsr => ![prefix::OBJECT, prefix::DETECTION]
+                .into_iter()
+                .any(|own| name.starts_with(own)),
+        }
+    }
 }
 
 /// Zeros for every tensor of a network, normalisations that change nothing.
@@ -42,39 +60,38 @@ pub fn zeros(graph: &Graph) -> Weights {
 /// Draws all weights of a network.
 pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
     let mut weights = zeros(graph);
-    for conv in graph.convs() {
-        let shape = conv.weight_shape();
-        let [output, input, height, width] = shape;
-        let uniform = match scheme {
-            Scheme::Student | Scheme::PlainStudent => conv.name.starts_with("projections."),
-            Scheme::Segmentation => conv.name.starts_with("head."),
-            Scheme::Draem => false,
+    for (_, node) in graph.nodes() {
+        let (name, shape, has_bias) = match &node.op {
+            Op::Conv(conv) => (&conv.name, conv.weight_shape(), conv.bias),
+            Op::ConvTranspose(conv) => {
+                let [inputs, outputs] = conv.channels;
+                (&conv.name, [inputs, outputs, conv.kernel, conv.kernel], true)
+            }
+            _ => continue,
         };
-        let fan_in = input * height * width;
+        // of a transposed convolution PyTorch takes the outputs for inputs
+        let [first, second, height, width] = shape;
+        let fan_in = second * height * width;
         let count = shape.iter().product();
-        let name = format!("{}.weight", conv.name);
-        let mut rng = rng(seed, &name);
-        let data = if uniform {
+        let weight = format!("{name}.weight");
+        let mut rng = rng(seed, &weight);
+        let data = if scheme.is_uniform(name) {
             uniform_values(&mut rng, fan_in, count)
         } else {
             let std = match scheme {
-                Scheme::Draem => DRAEM_STD,
-                _ => (2.0 / (output * height * width) as f64).sqrt(),
+                Scheme::Draem | Scheme::Dsr => NARROW_STD,
+                _ => (2.0 / (first * height * width) as f64).sqrt(),
             };
             (0..count).map(|_| (normal(&mut rng) * std) as f32).collect()
         };
         let shape = shape.to_vec();
-        weights.insert(name, Array { shape, data });
-        if conv.bias {
-            let name = format!("{}.bias", conv.name);
-            let data = uniform_values(&mut self::rng(seed, &name), fan_in, output);
-            weights.insert(
-                name,
-                Array {
-                    shape: vec![output],
-                    data,
-                },
-            );
+        weights.insert(weight, Array { shape, data });
+        if has_bias {
+            let [.., outputs] = node.size;
+            let bias = format!("{name}.bias");
+            let data = uniform_values(&mut self::rng(seed, &bias), fan_in, outputs);
+            let shape = vec![outputs];
+            weights.insert(bias, Array { shape, data });
         }
     }
     for (_, node) in graph.nodes() {
@@ -89,7 +106,7 @@ pub fn initialise(graph: &Graph, scheme: Scheme, seed: u64) -> Weights {
                 let mut rng = rng(seed, &scales);
                 let mut own = filled(&node.size[2..], 1.0);
                 let drawn = own.data.iter_mut();
-                drawn.for_each(|scale| *scale += (normal(&mut rng) * DRAEM_STD) as f32);
+                drawn.for_each(|scale| *scale += (normal(&mut rng) * NARROW_STD) as f32);
                 weights.insert(scales, own);
             }
             _ => {}

@@ -5,8 +5,10 @@
 //! on the CPU for training and for inference (`backend::cpu`), and on GPUs
 //! (`backend::burn`). To change a network, change its function here; nothing else names its layers.
 
+mod blocks;
 pub mod cost;
 mod draem;
+pub mod dsr;
 mod fold;
 pub mod graph;
 pub mod init;

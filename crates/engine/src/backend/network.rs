@@ -57,6 +57,7 @@ mod training {
     use std::sync::Arc;
 
     use super::{Device, Graph, Grid, Pool, Result, Weights};
+    use crate::arch::weights::Array;
     use crate::backend::cpu;
     use crate::backend::optimiser::{Rule, StepSize};
 
@@ -91,6 +92,15 @@ mod training {
                 Self::Cpu(own) => own.0.weights = weights,
                 #[cfg(feature = "burn")]
                 Self::Burn(own) => own.0.set_weights(&weights, &own.1),
+            }
+        }
+
+        /// Replaces one tensor, which keeps its shape.
+        pub fn set_tensor(&mut self, name: &str, array: Array) {
+            match self {
+                Self::Cpu(own) => own.0.weights.insert(name.to_owned(), array),
+                #[cfg(feature = "burn")]
+                Self::Burn(own) => own.0.set_tensor(name, &array, &own.1),
             }
         }
 

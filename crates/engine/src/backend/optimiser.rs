@@ -20,6 +20,8 @@ pub struct Rule {
     pub(super) weight_decay: f32,
     /// What `AdamW` keeps of the mean squared gradient at each step.
     squares_kept: f32,
+    /// What the names of tensors that stay as they are begin with, if there are any.
+    frozen: Option<&'static str>,
 }
 
 impl Rule {
@@ -30,6 +32,7 @@ impl Rule {
             momentum: config.momentum as f32,
             weight_decay: config.weight_decay as f32,
             squares_kept: SQUARES_KEPT,
+            frozen: None,
         }
     }
 
@@ -40,7 +43,22 @@ impl Rule {
             momentum: 0.9,
             weight_decay: 0.0,
             squares_kept: 0.999,
+            frozen: None,
         }
+    }
+
+    /// The same, but tensors whose names begin with `prefix` stay as they are.
+    #[must_use]
+    pub fn freezing(self, prefix: &'static str) -> Self {
+        Self {
+            frozen: Some(prefix),
+            ..self
+        }
+    }
+
+    /// Whether a tensor moves.
+    pub(super) fn moves(&self, name: &str) -> bool {
+        !self.frozen.is_some_and(|prefix| name.starts_with(prefix))
     }
 
     /// The numbers of a step of `AdamW`: `rate` is the learning rate, `step` counts from 0, and only the weights of

@@ -86,11 +86,13 @@ pub enum Method {
     Patchcore,
     /// A network that repairs the image and one that compares (Zavrtanik et al., ICCV 2021).
     Draem,
+    /// Codes of good images, and networks that know them (Zavrtanik et al., ECCV 2022).
+    Dsr,
 }
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 4] = [Self::Destseg, Self::Stpm, Self::Patchcore, Self::Draem];
+    pub const ALL: [Self; 5] = [Self::Destseg, Self::Stpm, Self::Patchcore, Self::Draem, Self::Dsr];
 
     /// The method's name, as its authors write it.
     pub fn label(self) -> &'static str {
@@ -99,6 +101,7 @@ impl Method {
             Self::Stpm => "STPM",
             Self::Patchcore => "PatchCore",
             Self::Draem => "DRAEM",
+            Self::Dsr => "DSR",
         }
     }
 }

@@ -179,7 +179,7 @@ pub enum ImageScore {
     MeanOfLargest,
     /// The largest pixel (STPM).
     Maximum,
-    /// The largest mean of a window (DRAEM).
+    /// The largest mean of a window (DRAEM, DSR).
     LargestWindow,
 }
 

@@ -72,7 +72,7 @@ impl AnomalyMap {
         self.values.iter().copied().fold(0.0, f32::max)
     }
 
-    /// The largest mean of a window around a pixel, beyond the edge of zeros: the image score of DRAEM.
+    /// The largest mean of a window around a pixel, beyond the edge of zeros: the image score of DRAEM and DSR.
     pub fn largest_window(&self) -> f32 {
         const REACH: usize = SCORE_WINDOW / 2;
         // the sum of the window around each value of a row or column

@@ -78,6 +78,11 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     fn scores_views(&self) -> bool {
         false
     }
+
+    /// Whether the image score is that of [`ViewMaps::dest`], which the segmentation only refines.
+    fn scores_first_map(&self) -> bool {
+        false
+    }
 }
 
 /// The maps of one view of an image.
@@ -100,7 +105,7 @@ pub struct Detection {
     /// it; none where the model has no such network.
     pub segmentation: Option<AnomalyMap>,
     /// The DeST map (product of the levels' distances), of the same size; of `PatchCore` the distances to
-    /// its memory bank, of DRAEM the squared error of its reconstruction.
+    /// its memory bank, of DRAEM the squared error of its reconstruction, of DSR the map that its segmentation refines.
     pub dest: AnomalyMap,
     /// Distance of teacher and student at 1/4, 1/8 and 1/16 of the input's side. An image of several views has them
     /// joined, at the size of the other maps. Empty for methods without a student.
@@ -310,10 +315,14 @@ impl Detector {
             highest(&dests)
         };
         let join = |maps| layout.join(maps).ok_or_else(not_numbers);
-        let (score, segmentation) = if segmentations.is_empty() {
-            (dest_score, None)
+        let score = if segmentations.is_empty() || self.network.scores_first_map() {
+            dest_score
         } else {
-            (highest(&segmentations), Some(join(segmentations)?))
+            highest(&segmentations)
+        };
+        let segmentation = match segmentations.is_empty() {
+            true => None,
+            false => Some(join(segmentations)?),
         };
         let of_level = |maps: Vec<AnomalyMap>| {
             if maps.is_empty() {

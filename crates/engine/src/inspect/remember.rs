@@ -99,13 +99,26 @@ impl Detector {
             .unwrap_or(network);
         let enlarge = |map: &AnomalyMap| map.enlarge(self.settings.upsampling, side, side);
         let own = enlarge(&map);
-        let plain_score = self.score(&own);
         let changed = self.remembering(&map, &plain.cells).map(|map| enlarge(&map));
+        let logits = highest_logits(&map, &plain.cells);
+        if self.network.scores_first_map() {
+            let first = self.remembering(&plain.dest, &plain.cells);
+            let score = first.as_ref().map_or(plain.dest_score, |map| self.score(map));
+            return Detection {
+                score,
+                dest_score: score,
+                segmentation: Some(changed.unwrap_or(own)),
+                dest: first.unwrap_or(plain.dest),
+                logits,
+                ..plain
+            };
+        }
+        let plain_score = self.score(&own);
         Detection {
             score: changed.as_ref().map_or(plain_score, |map| self.score(map)),
             plain_score,
             segmentation: Some(changed.unwrap_or(own)),
-            logits: highest_logits(&map, &plain.cells),
+            logits,
             ..plain
         }
     }

@@ -64,13 +64,36 @@ pub fn draem_to_pytorch(file: &ModelFile) -> Result<[Vec<u8>; 2]> {
             "the file holds no model of DRAEM: choose another file".into(),
         ));
     }
+    let metadata = BTreeMap::from([FORMAT.map(str::to_owned).into()]);
+    let [first, second] = state_dicts::split(networks(file));
+    Ok([write(&first, metadata.clone())?, write(&second, metadata)?])
+}
+
+/// The state dicts of DSR's six networks, in `f32`, that the reference's `load_state_dict` accepts, each with what its file
+/// is called. Thresholds and record have no place in them.
+///
+/// # Errors
+/// [`Error::Model`] if the model is not one of DSR.
+#[cfg(not(target_family = "wasm"))]
+pub fn dsr_to_pytorch(file: &ModelFile) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    if !matches!(file.header.body, Body::Dsr { .. }) {
+        return Err(Error::Model(
+            "the file holds no model of DSR: choose another file".into(),
+        ));
+    }
+    let metadata = BTreeMap::from([FORMAT.map(str::to_owned).into()]);
+    let parts = super::dsr::state_dicts::split(networks(file))?;
+    let part = |(name, weights)| Ok((name, write(&weights, metadata.clone())?));
+    parts.into_iter().map(part).collect()
+}
+
+/// The weights of a model without teacher and record of the good images.
+fn networks(file: &ModelFile) -> Weights {
     let mut weights = file.weights.clone();
     for prefix in [FAMILIARITY_PREFIX, prefix::TEACHER] {
         drop(weights.take_prefix(prefix));
     }
-    let metadata = BTreeMap::from([FORMAT.map(str::to_owned).into()]);
-    let [first, second] = state_dicts::split(weights);
-    Ok([write(&first, metadata.clone())?, write(&second, metadata)?])
+    weights
 }
 
 /// A file of these weights in `f32` with the counters of their batch normalisations.

@@ -6,6 +6,7 @@ use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::draem::{DraemConfig, DraemRecipe};
+use super::dsr::{DsrConfig, DsrRecipe};
 use super::patchcore::{self, BankConfig, BankRecord};
 use crate::arch::weights::Weights;
 use crate::arch::{self, prefix};
@@ -110,6 +111,13 @@ pub enum Body {
         /// How they were trained, if they were trained here.
         training: Option<Box<TrainingRecord<DraemRecipe>>>,
     },
+    /// The six networks of DSR.
+    Dsr {
+        /// Their shape.
+        config: DsrConfig,
+        /// How they were trained, if they were trained here.
+        training: Option<Box<TrainingRecord<DsrRecipe>>>,
+    },
 }
 
 impl Body {
@@ -118,6 +126,7 @@ impl Body {
         match self {
             Self::Networks { training, .. } => training.as_deref().map(TrainingRecord::trained_on),
             Self::Draem { training, .. } => training.as_deref().map(TrainingRecord::trained_on),
+            Self::Dsr { training, .. } => training.as_deref().map(TrainingRecord::trained_on),
             Self::Bank { training, .. } => {
                 let own = training.as_ref()?;
                 Some((&own.data, own.images, own.files.as_ref()))
@@ -130,6 +139,7 @@ impl Body {
         match self {
             Self::Networks { training, .. } => training.as_mut().map(|own| &mut own.files),
             Self::Draem { training, .. } => training.as_mut().map(|own| &mut own.files),
+            Self::Dsr { training, .. } => training.as_mut().map(|own| &mut own.files),
             Self::Bank { training, .. } => training.as_mut().map(|own| &mut own.files),
         }
     }
@@ -190,6 +200,10 @@ impl TryFrom<RawHeader> for ModelHeader {
                 config: part(raw.config)?,
                 training: part(raw.training)?,
             },
+            Some(Method::Dsr) => Body::Dsr {
+                config: part(raw.config)?,
+                training: part(raw.training)?,
+            },
             Some(Method::Destseg | Method::Stpm) | None => {
                 let config: Box<ModelConfig> = part(raw.config)?;
                 if raw.method.is_some_and(|method| method != config.method) {
@@ -229,6 +243,7 @@ impl From<ModelHeader> for RawHeader {
             }
             Body::Bank { config, training } => (value(config), value(training), Vec::new()),
             Body::Draem { config, training } => (value(config), value(training), Vec::new()),
+            Body::Dsr { config, training } => (value(config), value(training), Vec::new()),
         };
         if header.familiarity.is_some() {
             features.push(FAMILIARITY.to_owned());
@@ -281,6 +296,7 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.method,
             Body::Bank { .. } => Method::Patchcore,
             Body::Draem { .. } => Method::Draem,
+            Body::Dsr { .. } => Method::Dsr,
         }
     }
 
@@ -290,6 +306,7 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.teacher,
             Body::Bank { config, .. } => config.teacher,
             Body::Draem { config, .. } => config.teacher,
+            Body::Dsr { config, .. } => config.teacher,
         }
     }
 
@@ -299,6 +316,7 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.preset,
             Body::Bank { config, .. } => config.teacher.preset(),
             Body::Draem { config, .. } => config.preset(),
+            Body::Dsr { config, .. } => config.preset(),
         }
     }
 
@@ -308,6 +326,7 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.input_size,
             Body::Bank { config, .. } => config.input_size,
             Body::Draem { config, .. } => config.input_size,
+            Body::Dsr { config, .. } => config.input_size,
         }
     }
 
@@ -317,6 +336,7 @@ impl ModelHeader {
             Body::Networks { config, .. } => config.fit,
             Body::Bank { config, .. } => config.fit,
             Body::Draem { config, .. } => config.fit,
+            Body::Dsr { config, .. } => config.fit,
         }
     }
 
@@ -325,7 +345,7 @@ impl ModelHeader {
         match &self.body {
             Body::Networks { config, .. } => config.segmentation.is_some(),
             Body::Bank { .. } => false,
-            Body::Draem { .. } => true,
+            Body::Draem { .. } | Body::Dsr { .. } => true,
         }
     }
 
@@ -354,6 +374,11 @@ impl ModelHeader {
                 let recipe = recipe.unwrap_or_else(|| DraemRecipe::preset(config.preset()));
                 plain(recipe.held_out, recipe.seed)
             }
+            Body::Dsr { config, training } => {
+                let recipe = training.as_ref().map(|own| own.config.clone());
+                let recipe = recipe.unwrap_or_else(|| DsrRecipe::preset(config.preset()));
+                plain(recipe.held_out, recipe.seed)
+            }
         }
     }
 
@@ -369,9 +394,10 @@ impl ModelHeader {
                  or STPM"
                     .into(),
             )),
-            Body::Draem { .. } => Err(Error::Model(
-                "the file holds the networks of DRAEM, but a student is needed: choose a model of DeSTSeg or STPM".into(),
-            )),
+            Body::Draem { .. } | Body::Dsr { .. } => Err(Error::Model(format!(
+                "the file holds the networks of {}, but a student is needed: choose a model of DeSTSeg or STPM",
+                self.method().label()
+            ))),
         }
     }
 
@@ -379,7 +405,7 @@ impl ModelHeader {
     pub fn training(&self) -> Option<&TrainingRecord> {
         match &self.body {
             Body::Networks { training, .. } => training.as_deref(),
-            Body::Bank { .. } | Body::Draem { .. } => None,
+            Body::Bank { .. } | Body::Draem { .. } | Body::Dsr { .. } => None,
         }
     }
 
@@ -455,6 +481,10 @@ impl ModelFile {
                 config.validate()?;
                 format!("{} network of DRAEM", config.preset().id())
             }
+            Body::Dsr { config, .. } => {
+                config.validate()?;
+                format!("{} network of DSR", config.preset().id())
+            }
         };
         let unfit = |err: Error| {
             Error::Model(format!(
@@ -477,6 +507,7 @@ impl ModelFile {
                 let graph = arch::draem(config.widths, config.input_size);
                 graph.tensors("").check(&weights, "").map_err(unfit)?;
             }
+            Body::Dsr { config, .. } => config.graph().tensors("").check(&weights, "").map_err(unfit)?,
         }
         if !own.is_empty() {
             weights.extend(teacher::fold_behind(prefix::TEACHER, kind, &own).map_err(unfit)?);

@@ -1,8 +1,13 @@
 //! The methods, one folder each: how it is trained and detects, and one sentence about it. `DeSTSeg` and STPM share the
-//! settings in `config` and the trainer in `train`; `patchcore` and `draem` have their own. [`ALL`] and [`INFOS`] list them.
+//! settings in `config` and the trainer in `train`; `patchcore`, `draem` and `dsr` have their own. [`ALL`] and [`INFOS`] list them.
 
 pub mod destseg;
 pub mod draem;
+#[cfg(not(target_family = "wasm"))]
+pub mod dsr;
+#[cfg(target_family = "wasm")]
+#[path = "dsr/absent.rs"]
+pub mod dsr;
 pub mod export;
 pub mod file;
 pub mod header;
@@ -172,10 +177,16 @@ pub fn change_setting(settings: &mut Value, name: &str, value: f64) -> Result<()
 }
 
 /// All methods.
-pub const INFOS: [Info; 4] = [destseg::INFO, stpm::INFO, patchcore::INFO, draem::INFO];
+pub const INFOS: [Info; 5] = [destseg::INFO, stpm::INFO, patchcore::INFO, draem::INFO, dsr::INFO];
 
 /// All methods with their code.
-pub const ALL: [Entry; 4] = [destseg::ENTRY, stpm::ENTRY, patchcore::ENTRY, draem::ENTRY];
+pub const ALL: [Entry; 5] = [
+    destseg::ENTRY,
+    stpm::ENTRY,
+    patchcore::ENTRY,
+    draem::ENTRY,
+    dsr::ENTRY,
+];
 
 /// What a method is.
 pub fn info(method: Method) -> &'static Info {
@@ -203,6 +214,7 @@ pub fn detector(file: &ModelFile, teacher: Option<&Weights>, device: &Device) ->
         Method::Destseg | Method::Stpm => destseg::detector,
         Method::Patchcore => patchcore::detector,
         Method::Draem => draem::detector,
+        Method::Dsr => dsr::detector,
     };
     let detector = of_method(file, teacher, device)?;
     Ok(detector.with_files(file.header.files().cloned()))

@@ -1,6 +1,7 @@
 //! Opening a file by what it holds, not by its name.
 
 use super::draem::state_dicts;
+use super::dsr;
 use super::file::{
     BANK_KEY, MODEL_KEY, ModelFile, ModelHeader, TEACHER_KEY, open as open_safetensors, parse_teacher,
 };
@@ -20,6 +21,8 @@ pub enum Opened {
     Teacher(TeacherKind, Weights),
     /// One of the two state dicts of the reference's DRAEM, which [`join`](super::draem::join) makes a model of.
     HalfOfDraem(Weights),
+    /// One of the six state dicts of the reference's DSR, which `dsr::join` makes a model of.
+    PartOfDsr(dsr::Part),
 }
 
 /// Opens a model or teacher: our own files, the state of an interrupted training (the model as trained so far),
@@ -89,6 +92,10 @@ fn recognise(weights: Weights) -> Result<Opened> {
     if state_dicts::is_of_draem(&weights) {
         return Ok(Opened::HalfOfDraem(weights));
     }
+    let weights = match dsr::Part::of(weights) {
+        Ok(part) => return Ok(Opened::PartOfDsr(part)),
+        Err(weights) => weights,
+    };
     if weights.has_prefix(prefix::STUDENT) || weights.has_prefix(prefix::SEGMENTATION) {
         let header = ModelHeader::of_networks(ModelConfig::preset(Preset::Paper));
         return ModelFile::new(header, weights).map(|model| Opened::Model(model.into()));

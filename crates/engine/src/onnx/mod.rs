@@ -62,6 +62,7 @@ pub fn export(
         Body::Networks { config, .. } => InputSettings::of(config),
         Body::Bank { config, .. } => bank::input_settings(config),
         Body::Draem { config, .. } => draem::input_settings(config),
+        Body::Dsr { config, .. } => config.input_settings(),
     };
     let side = settings.side;
     let mut builder = Builder::new("destseg", precision);
@@ -102,6 +103,16 @@ pub fn export(
             let maps = draem_maps(b, file, config, &views, cells.as_ref())?;
             let scores = map::scores(b, &views, &maps, &settings);
             (maps, scores)
+        }
+        Body::Dsr { config, .. } => {
+            let outputs = b.network(&config.graph(), &file.weights, "", &[&views.pixels])?;
+            let mut map = |at: usize| {
+                let map = anomalous(b, &outputs[at], side);
+                remembering(b, file, cells.as_ref(), map, side)
+            };
+            // the first map scores the image, the second one refines it
+            let [detected, maps] = [map(0), map(1)];
+            (maps, map::scores(b, &views, &detected, &settings))
         }
     };
     outputs_of_map(b, &views, &maps, &scores, &settings);
@@ -171,10 +182,15 @@ fn draem_maps(
     let side = config.input_size;
     let graph = arch::draem(config.widths, side);
     let outputs = b.network(&graph, &file.weights, "", &[&views.pixels])?;
-    // reconstruction, and the probabilities of good and anomalous
-    let anomalous = b.slice(&outputs[1], 1, (1, 2));
-    let map = b.reshape(&anomalous, &[-1, side as i64, side as i64]);
+    // behind the reconstruction
+    let map = anomalous(b, &outputs[1], side);
     Ok(remembering(b, file, cells, map, side))
+}
+
+/// The second channel of the probabilities of good and anomalous.
+fn anomalous(b: &mut Builder, probabilities: &str, side: usize) -> Name {
+    let anomalous = b.slice(probabilities, 1, (1, 2));
+    b.reshape(&anomalous, &[-1, side as i64, side as i64])
 }
 
 /// Maps of probabilities `[batch, side, side]` as the memory of corrected images changes them.

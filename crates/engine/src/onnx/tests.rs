@@ -12,15 +12,17 @@ use crate::config::{ModelConfig, Preset};
 use crate::data::map::AnomalyMap;
 use crate::inspect::{AppearanceRecord, FamiliarityRecord};
 use crate::methods::draem::DraemSettings;
+use crate::methods::dsr::{DsrConfig, DsrSettings};
 use crate::methods::file::{Body, ModelHeader};
 use crate::methods::patchcore::BankConfig;
 
 /// Operators of opset 17 that onnxruntime, `OpenVINO` and `TensorRT` have.
 const OPERATORS: &str = "\
-    Abs Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Conv Div Equal Exp Expand Flatten \
-    Floor Gather GatherElements GatherND GlobalAveragePool Greater GreaterOrEqual Identity Less LessOrEqual \
-    Log MatMul Max MaxPool Min Mul Neg Not Or Range ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare \
-    Relu Reshape Resize Shape Sigmoid Size Slice Softmax Sqrt Sub TopK Transpose Unsqueeze Where";
+    Abs Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Conv ConvTranspose Div Equal Exp Expand \
+    Flatten Floor Gather GatherElements GatherND GlobalAveragePool Greater GreaterOrEqual Identity \
+    InstanceNormalization Less LessOrEqual Log MatMul Max MaxPool Min Mul Neg Not Or Range ReduceMax ReduceMean \
+    ReduceMin ReduceSum ReduceSumSquare Relu Reshape Resize Shape Sigmoid Size Slice Softmax Sqrt Sub TopK Transpose \
+    Unsqueeze Where";
 
 fn zeros(shape: &[usize]) -> Array {
     Array {
@@ -45,6 +47,7 @@ fn file(body: Body) -> ModelFile {
             weights
         }
         Body::Draem { config, .. } => init::zeros(&arch::draem(config.widths, config.input_size)),
+        Body::Dsr { config, .. } => init::zeros(&config.graph()),
     };
     let mut header = ModelHeader::new(body);
     let teacher = arch::teacher(header.teacher(), header.input_size());
@@ -118,6 +121,11 @@ fn bodies() -> Vec<Body> {
         let config = DraemSettings::preset(Preset::Compact).model;
         bodies.push(Body::Draem {
             config: DraemConfig { fit, ..config },
+            training: None,
+        });
+        let config = DsrSettings::preset(Preset::Compact).model;
+        bodies.push(Body::Dsr {
+            config: DsrConfig { fit, ..config },
             training: None,
         });
     }

@@ -45,7 +45,8 @@ impl Optimiser {
         tensors: &mut Tensors,
         gradients: Vec<(String, Tensor<1>)>,
     ) {
-        for (name, gradient) in gradients {
+        let rule = self.rule;
+        for (name, gradient) in gradients.into_iter().filter(|(name, _)| rule.moves(name)) {
             let Ok(Parameter { shape, values }) = tensors.get(&name).cloned() else {
                 continue;
             };

@@ -116,6 +116,12 @@ impl Trained {
         self.tensors = Tensors::new(weights, device);
     }
 
+    /// Replaces one tensor, which keeps its shape.
+    pub fn set_tensor(&mut self, name: &str, array: &Array, device: &Device) {
+        self.tensors
+            .insert(name.to_owned(), Parameter::new(array, device));
+    }
+
     /// The weights, `prefix` before their names.
     ///
     /// # Errors

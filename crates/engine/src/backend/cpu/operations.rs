@@ -3,6 +3,7 @@
 use destseg_kernels::conv::Shape;
 use destseg_kernels::dense::Dense;
 use destseg_kernels::gradient::{spread, transposed};
+use destseg_kernels::nearest::Rows;
 use destseg_kernels::{Activation, Finish, Grid};
 
 use crate::arch::BATCH_NORM_EPSILON;
@@ -220,22 +221,11 @@ pub(super) fn softmax_gradient(out: &Grid, gradient: &mut Grid) {
     }
 }
 
-/// The row of a codebook (`[codes, channels]`) nearest to each pixel, the first of equal ones.
-pub(super) fn nearest_codes(grid: &Grid, book: &[f32]) -> Vec<usize> {
-    let nearest = |pixel: &[f32]| {
-        let distance = |row: &[f32]| row.iter().zip(pixel).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-        let rows = book.chunks_exact(grid.channels).map(distance).enumerate();
-        rows.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(row, _)| row)
-    };
-    grid.data.chunks_exact(grid.channels).map(nearest).collect()
-}
-
 /// Replaces each pixel's channels by the nearest row of a codebook.
-pub(super) fn nearest_code(grid: &mut Grid, book: &[f32]) {
-    let channels = grid.channels;
-    let codes = nearest_codes(grid, book);
-    for (pixel, code) in grid.data.chunks_exact_mut(channels).zip(codes) {
-        pixel.copy_from_slice(&book[code * channels..][..channels]);
+pub(super) fn nearest_code(grid: &mut Grid, book: &Rows) {
+    let nearest = book.nearest(grid);
+    for (pixel, (row, _)) in grid.data.chunks_exact_mut(grid.channels).zip(nearest) {
+        pixel.copy_from_slice(book.row(row));
     }
 }
 

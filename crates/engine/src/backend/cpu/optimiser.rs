@@ -27,7 +27,7 @@ impl Optimiser {
     /// Moves all weights that have a gradient.
     pub fn step(&mut self, size: StepSize, weights: &mut Weights, gradients: &Weights) {
         let mut jobs = Vec::new();
-        for (name, gradient) in gradients.iter() {
+        for (name, gradient) in gradients.iter().filter(|(name, _)| self.rule.moves(name)) {
             let Some(value) = weights.take(name) else { continue };
             let fits = |moment: &Array| moment.shape == value.shape;
             let moment = |name: &str, moments: &mut Weights| moments.take(name).filter(fits);

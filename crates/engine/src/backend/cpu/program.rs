@@ -7,6 +7,7 @@
 
 use destseg_kernels::dense::Dense;
 use destseg_kernels::depthwise::Depthwise;
+use destseg_kernels::nearest::Rows;
 use destseg_kernels::norm::Norm;
 use destseg_kernels::pool::Pool as Memory;
 use destseg_kernels::resample::{Onto, bilinear, mean};
@@ -79,7 +80,7 @@ enum Kind {
     Expand,
     Copy,
     Softmax,
-    NearestCode(Vec<f32>),
+    NearestCode(Rows),
 }
 
 impl Program {
@@ -526,7 +527,7 @@ impl<'a> Compiler<'a> {
             Op::Softmax => Kind::Softmax,
             Op::NearestCode { name, codes } => {
                 let book = tensor(self.weights, name, &[*codes, node.size[2]])?;
-                Kind::NearestCode(book.data.clone())
+                Kind::NearestCode(Rows::new(book.data.clone(), node.size[2]))
             }
         };
         self.push(value, of(0), kind);

@@ -32,6 +32,13 @@ pub(super) struct Item {
     pub(super) mask: Vec<u8>,
 }
 
+/// 1 where Perlin noise of a random fineness is high, else 0; row by row.
+pub(in crate::methods) fn noise_mask(side: usize, rng: &mut Pcg64) -> Vec<u8> {
+    let cells = [0, 1].map(|_| 1 << below(rng, MOST_EXPONENT + 1));
+    let noise = Noise::draw(side, cells.into(), rng);
+    noise.rotated_mask(uniform(rng, -90.0, 90.0), THRESHOLD)
+}
+
 impl Item {
     /// Draws an example of a square good image.
     ///
@@ -54,9 +61,7 @@ impl Item {
         }
         let mut texture = textures.picture(side, rng)?;
         augment(&mut texture, rng);
-        let cells = [0, 1].map(|_| 1 << below(rng, MOST_EXPONENT + 1));
-        let noise = Noise::draw(side, cells.into(), rng);
-        let mask = noise.rotated_mask(uniform(rng, -90.0, 90.0), THRESHOLD);
+        let mask = noise_mask(side, rng);
         let opacity = 1.0 - MOST_SHINING_THROUGH * uniform(rng, 0.0, 1.0);
         let shown = compose(image, &mask, opacity, |x, y| {
             texture.get_pixel(x as u32, y as u32).0

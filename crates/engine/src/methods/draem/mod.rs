@@ -6,7 +6,7 @@
 mod config;
 mod network;
 #[cfg(test)]
-mod parity;
+pub(super) mod parity;
 pub(super) mod state_dicts;
 
 // only the command line trains
@@ -15,13 +15,13 @@ mod augment;
 #[cfg(not(target_family = "wasm"))]
 mod colour;
 #[cfg(not(target_family = "wasm"))]
-mod item;
+pub(super) mod item;
 #[cfg(not(target_family = "wasm"))]
 mod loss;
 #[cfg(not(target_family = "wasm"))]
 mod train;
 #[cfg(not(target_family = "wasm"))]
-mod warp;
+pub(super) mod warp;
 
 use super::file::{Body, ModelFile};
 use super::{BaselineEntry, BaselineInfo, Entry, Info};

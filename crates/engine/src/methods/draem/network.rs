@@ -32,13 +32,8 @@ impl Draem {
         device: &Device,
     ) -> Result<Self> {
         let graph = arch::draem(config.widths, config.input_size);
-        let shapes = graph.tensors("");
-        let mut own = Weights::default();
-        for (name, _) in shapes.iter() {
-            own.insert(name.to_owned(), weights.get(name)?.clone());
-        }
         Ok(Self {
-            networks: FrozenNetwork::new(&graph, &own, device)?,
+            networks: FrozenNetwork::new(&graph, &graph.own(weights)?, device)?,
             teacher: CpuTeacher::new(config.teacher, teacher, config.input_size)?,
             kind: config.teacher,
         })

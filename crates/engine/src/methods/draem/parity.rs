@@ -18,19 +18,19 @@ use crate::data::map::AnomalyMap;
 use crate::formula::{formula, uniform};
 use crate::test_support::expected;
 
-fn number(value: &Value) -> f64 {
+pub(in crate::methods) fn number(value: &Value) -> f64 {
     value.as_f64().expect("is a number")
 }
 
 #[track_caller]
-fn close(what: &str, ours: f64, theirs: f64, tolerance: f64) {
+pub(in crate::methods) fn close(what: &str, ours: f64, theirs: f64, tolerance: f64) {
     assert!(
         (ours - theirs).abs() <= tolerance * theirs.abs().max(1.0),
         "{what}: {ours} is not {theirs}"
     );
 }
 
-fn weights(graph: &Graph) -> Weights {
+pub(in crate::methods) fn weights(graph: &Graph) -> Weights {
     let mut weights = Weights::default();
     for (name, shape) in graph.tensors("").iter() {
         weights.insert(name.to_owned(), formula(name, shape));
@@ -39,7 +39,7 @@ fn weights(graph: &Graph) -> Weights {
 }
 
 /// Images of the fixtures: numbers in [0, 1).
-fn images(name: &str, batch: usize, side: usize) -> Vec<Grid> {
+pub(in crate::methods) fn images(name: &str, batch: usize, side: usize) -> Vec<Grid> {
     let mut images = input(name, 1.0, [batch, 3, side, side]);
     let values = images.iter_mut().flat_map(|image| &mut image.data);
     values.for_each(|value| *value += 0.5);
@@ -47,7 +47,7 @@ fn images(name: &str, batch: usize, side: usize) -> Vec<Grid> {
 }
 
 /// Masks of the fixtures: blocks of an eighth of the side.
-fn masks(name: &str, batch: usize, side: usize) -> Vec<Vec<u8>> {
+pub(in crate::methods) fn masks(name: &str, batch: usize, side: usize) -> Vec<Vec<u8>> {
     const BLOCKS: usize = 8;
     let noise = uniform(name, batch * BLOCKS * BLOCKS);
     let mask = |noise: &[f32]| {
@@ -104,19 +104,19 @@ fn every_block_gives_the_references_maps() {
         }
         let maps: Vec<Vec<f32>> = outputs.iter().map(|own| anomaly(&own[blocks.len()])).collect();
         check("probability", &maps.concat(), &expected["probability"], 1e-5);
-        scores(maps, &expected["image_score_each"]);
+        scores(maps, &expected["image_score_each"], 1e-5);
     }
 }
 
 /// The probability of an anomaly, pixel by pixel.
-fn anomaly(probabilities: &Grid) -> Vec<f32> {
+pub(in crate::methods) fn anomaly(probabilities: &Grid) -> Vec<f32> {
     probabilities.data.iter().skip(1).step_by(2).copied().collect()
 }
 
-fn scores(maps: Vec<Vec<f32>>, expected: &Value) {
+pub(in crate::methods) fn scores(maps: Vec<Vec<f32>>, expected: &Value, tolerance: f64) {
     for (map, score) in maps.into_iter().zip(expected.as_array().expect("is a list")) {
         let map = AnomalyMap::new(64, 64, map).expect("are numbers");
-        close("score", f64::from(map.largest_window()), number(score), 1e-5);
+        close("score", f64::from(map.largest_window()), number(score), tolerance);
     }
 }
 
@@ -169,7 +169,7 @@ fn losses_and_their_gradients_are_the_references() {
     let expected = &fixture["image_score"];
     let maps = input("score_map", 1.0, [2, 1, 64, 64]);
     let map = |map: Grid| map.data.iter().map(|value| value + 0.5).collect();
-    scores(maps.into_iter().map(map).collect(), &expected["scores"]);
+    scores(maps.into_iter().map(map).collect(), &expected["scores"], 1e-5);
 }
 
 /// Compares a gradient times `scale` with what is known of it.
@@ -301,30 +301,37 @@ fn the_first_step_has_the_references_gradients() {
         let mut network = TrainedNetwork::new(&graph, before.clone(), Rule::new(&recipe), &Device::Cpu);
         step(&mut network, 0, RATE, batch);
         let after = block_on(network.weights()).expect("reads");
-        for (name, expected) in expected.as_object().expect("is an object") {
-            let pairs = before
-                .get(name)
-                .expect("is there")
-                .data
-                .iter()
-                .zip(&after.get(name).expect("is there").data);
-            let gradient: Vec<f64> = pairs
-                .map(|(before, after)| f64::from(before - after) / RATE)
-                .collect();
-            let theirs = number(&expected["l2"]);
-            let ours = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
-            let what = format!("{name}, widths {widths:?}");
+        let what = format!("widths {widths:?}");
+        gradients_of_step(&what, [&before, &after], RATE, expected, GRADIENT);
+    }
+}
+
+/// Compares the gradients in a step without momentum and decay with what is known of them; `tolerance` is of their length.
+pub(in crate::methods) fn gradients_of_step(
+    what: &str,
+    [before, after]: [&Weights; 2],
+    rate: f64,
+    expected: &Value,
+    tolerance: f64,
+) {
+    for (name, expected) in expected.as_object().expect("is an object") {
+        let of = |weights: &Weights| weights.get(name).expect("is there").data.clone();
+        let pairs = of(before).into_iter().zip(of(after));
+        let gradient: Vec<f64> = pairs
+            .map(|(before, after)| f64::from(before - after) / rate)
+            .collect();
+        let theirs = number(&expected["l2"]);
+        let ours = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
+        assert!(
+            (ours - theirs).abs() <= tolerance * theirs,
+            "{name}, {what}: {ours} is not {theirs}"
+        );
+        let firsts = expected["first3"].as_array().expect("is a list");
+        for (ours, first) in gradient.iter().zip(firsts) {
             assert!(
-                (ours - theirs).abs() <= GRADIENT * theirs,
-                "{what}: {ours} is not {theirs}"
+                (ours - number(first)).abs() <= tolerance * theirs,
+                "{name}, {what}: {ours} is not {first}"
             );
-            let firsts = expected["first3"].as_array().expect("is a list");
-            for (ours, first) in gradient.iter().zip(firsts) {
-                assert!(
-                    (ours - number(first)).abs() <= GRADIENT * theirs,
-                    "{what}: {ours} is not {first}"
-                );
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::data::image::{Rgb, RgbImage};
 const BITS: (u32, u32) = (10, 5);
 
 /// Turns an image clockwise about its centre, black outside.
-pub(super) fn rotate(image: &RgbImage, degrees: f64) -> RgbImage {
+pub(in crate::methods) fn rotate(image: &RgbImage, degrees: f64) -> RgbImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (sin, cos) = libm::sincos(degrees.to_radians());
     let centre = [width, height].map(|side| (side as f64 - 1.0) / 2.0);

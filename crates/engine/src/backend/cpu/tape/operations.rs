@@ -2,6 +2,7 @@
 
 use destseg_kernels::dense::Dense;
 use destseg_kernels::gradient::{of_weights, spread, transposed};
+use destseg_kernels::nearest::Rows;
 use destseg_kernels::norm::{self, Norm};
 use destseg_kernels::{Activation, Finish, Grid, for_each};
 
@@ -156,12 +157,16 @@ impl Tape<'_> {
 
     pub(super) fn instance_norm(&mut self, x: Entry) -> Entry {
         let mut out = self.value(x).clone();
-        let inverse: Vec<Vec<f32>> = out.iter_mut().map(operations::instance_norm).collect();
+        let mut inverse: Vec<Vec<f32>> = vec![Vec::new(); out.len()];
+        for_each(out.iter_mut().zip(&mut inverse), |(grid, inverse)| {
+            *inverse = operations::instance_norm(grid);
+        });
         let own = self.values.len();
         let backward = move |values: &[Batch], mut gradient: Batch, all: &mut Gradients| {
-            for ((gradient, normal), inverse) in gradient.iter_mut().zip(values[own].iter()).zip(&inverse) {
+            let images = gradient.iter_mut().zip(values[own].iter()).zip(&inverse);
+            for_each(images, |((gradient, normal), inverse)| {
                 instance_norm_gradient(normal, inverse, gradient);
-            }
+            });
             all.add(x, gradient);
         };
         self.push(out, Some(Box::new(backward)))
@@ -327,9 +332,9 @@ impl Tape<'_> {
     /// The gradient passes straight through (van den Oord et al., 2017); the codebook has none, because it follows the
     /// mean of what chose each row.
     pub(super) fn nearest_code(&mut self, x: Entry, name: &str) -> Result<Entry> {
-        let book = &self.weights.get(name)?.data;
         let mut out = self.value(x).clone();
-        for_each(out.iter_mut(), |grid| nearest_code(grid, book));
+        let book = Rows::new(self.weights.get(name)?.data.clone(), out.size()[2]);
+        for_each(out.iter_mut(), |grid| nearest_code(grid, &book));
         let backward = move |_: &[Batch], gradient: Batch, all: &mut Gradients| all.add(x, gradient);
         Ok(self.push(out, Some(Box::new(backward))))
     }
