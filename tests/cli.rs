@@ -646,10 +646,7 @@ fn large_photos_get_the_larger_input_unless_told_otherwise() {
     let output = destseg(&line.split(' ').collect::<Vec<_>>(), path);
     let notes = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{notes}");
-    assert!(
-        notes.contains("384 pixels, because photos of 1024 x 768 pixels"),
-        "{notes}"
-    );
+    assert!(notes.contains("384 pixels, because photos this large"), "{notes}");
     let line = [
         "train",
         "--method",

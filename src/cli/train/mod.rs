@@ -193,7 +193,10 @@ pub(in crate::cli) async fn run(args: Args) -> Result<()> {
         && own.preset == Preset::Standard
         && model_config.input_size == STANDARD_INPUT_SIZE
     {
-        eprintln!("note: the input has {} --preset compact is faster.", own.reason());
+        eprintln!(
+            "note: the input has {} --preset compact is faster.",
+            own.reason().concat()
+        );
     }
     note_copies(&loaded.images);
     let textures = load_textures(args.textures.as_deref(), model_config.input_size)?;

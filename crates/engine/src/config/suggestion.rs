@@ -1,10 +1,10 @@
 //! Which preset and layout suit photos and a device.
 
-use super::{INPUT_SIZE, InputLayout, Preset, STANDARD_INPUT_SIZE};
+use super::{InputLayout, Preset};
 use crate::order;
 
 /// Short side of photos, in pixels, from which on a larger input shows more (`docs/notebook/evidence.md`).
-const LARGE: u32 = 768;
+const LARGE: f64 = 768.0;
 
 /// What suits photos on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,58 +13,51 @@ pub struct Suggestion {
     pub preset: Preset,
     /// How photos are shown to the network.
     pub fit: InputLayout,
-    /// Median width and height of the photos in pixels.
-    size: (u32, u32),
+    /// Whether most photos are large.
+    is_large: bool,
 }
 
 impl Suggestion {
     /// For photos of these widths and heights; none without photos. `is_fast` says whether the device takes the larger input
     /// easily, as a graphics card does.
     pub fn of(sizes: &[(u32, u32)], is_fast: bool) -> Option<Self> {
-        let median = |side: fn(&(u32, u32)) -> u32| {
-            let mut sides: Vec<u32> = sizes.iter().map(side).collect();
-            order::sort_by(&mut sides, u32::cmp);
-            sides.get(sides.len() / 2).copied()
-        };
-        let size = (median(|size| size.0)?, median(|size| size.1)?);
+        let short = sizes.iter().map(|&(width, height)| f64::from(width.min(height)));
+        let mut short: Vec<f64> = short.collect();
+        order::sort_by(&mut short, f64::total_cmp);
+        let is_large = *short.get(short.len() / 2)? >= LARGE;
         Some(Self {
-            preset: match is_fast && is_large(size) {
+            preset: match is_fast && is_large {
                 true => Preset::Standard,
                 false => Preset::Compact,
             },
             fit: InputLayout::suggested(sizes),
-            size,
+            is_large,
         })
     }
 
-    /// Why, and what else could be chosen: sentences.
-    pub fn reason(&self) -> String {
-        let (width, height) = self.size;
-        let photos = format!("photos of {width} x {height} pixels");
-        let mut reason = match (self.preset, is_large(self.size)) {
-            (Preset::Standard, _) => format!(
-                "{STANDARD_INPUT_SIZE} pixels, because {photos} have details that {INPUT_SIZE} pixels do not show."
-            ),
-            (_, true) => format!(
-                "{INPUT_SIZE} pixels, which is fast. {STANDARD_INPUT_SIZE} pixels would show smaller defects of these {photos}, in more \
-                 than twice the time."
-            ),
-            (_, false) => format!("{INPUT_SIZE} pixels suit {photos}."),
+    /// Why, and what else could be chosen: sentences about the input, which it begins with.
+    pub fn reason(&self) -> [&'static str; 2] {
+        let size = match (self.preset, self.is_large) {
+            (Preset::Standard, _) => {
+                "384 pixels, because photos this large have details that 256 pixels do not show."
+            }
+            (_, true) => {
+                "256 pixels, which is fast. 384 pixels would show smaller defects of these large photos, in more than twice the time."
+            }
+            (_, false) => "256 pixels suit these photos.",
         };
-        if self.fit == InputLayout::Strip {
-            reason += " Long photos are shown in squares along their long side.";
-        }
-        reason
+        let layout = match self.fit {
+            InputLayout::Strip => " Long photos are shown in squares along their long side.",
+            _ => "",
+        };
+        [size, layout]
     }
-}
-
-fn is_large((width, height): (u32, u32)) -> bool {
-    width.min(height) >= LARGE
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{INPUT_SIZE, ModelConfig};
 
     #[test]
     fn large_photos_get_a_larger_input_where_the_device_is_fast() {
@@ -73,14 +66,9 @@ mod tests {
         assert_eq!(preset((1500, 1000), true), Preset::Standard);
         assert_eq!(preset((1500, 1000), false), Preset::Compact);
         assert_eq!(preset((512, 512), true), Preset::Compact);
-        assert!(of((1500, 1000), false).reason().contains("384 pixels would show"));
-        assert!(
-            of((1500, 1000), true)
-                .reason()
-                .starts_with("384 pixels, because photos of 1500 x 1000")
-        );
-        assert!(of((400, 1000), true).reason().contains("squares along"));
+        assert!(of((1500, 1000), false).reason()[0].contains("384 pixels would show"));
         assert_eq!(of((400, 1000), true).fit, InputLayout::Strip);
+        assert!(of((400, 1000), true).reason()[1].contains("squares along"));
         assert_eq!(Suggestion::of(&[], true), None);
         // one odd photo among others
         let sizes = [(1500, 1000), (1500, 1000), (20, 20)];
@@ -88,5 +76,16 @@ mod tests {
             Suggestion::of(&sizes, true).map(|own| own.preset),
             Some(Preset::Standard)
         );
+    }
+
+    #[test]
+    fn the_reason_names_the_inputs_of_the_presets() {
+        let input = |preset| ModelConfig::preset(preset).input_size;
+        assert_eq!(input(Preset::Compact), INPUT_SIZE);
+        for is_fast in [false, true] {
+            let own = Suggestion::of(&[(1500, 1000)], is_fast).expect("has photos");
+            let begins = format!("{} pixels, ", input(own.preset));
+            assert!(own.reason()[0].starts_with(&begins), "{own:?}");
+        }
     }
 }

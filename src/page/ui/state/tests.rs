@@ -978,7 +978,12 @@ mod training {
             let model = &page.0.train.settings.model;
             (model.preset, model.input_size, model.fit)
         };
-        let reason = |page: &Page| page.0.suggestion().map(|own| own.reason()).unwrap_or_default();
+        let reason = |page: &Page| {
+            page.0
+                .suggestion()
+                .map(|own| own.reason().concat())
+                .unwrap_or_default()
+        };
         let mut page = Page::with_images(0);
         assert_eq!(page.0.suggestion(), None);
         page.add_good(3, (1500, 1000));

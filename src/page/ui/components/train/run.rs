@@ -87,7 +87,7 @@ fn plan(page: &Page) -> Html {
                 onclick={begin}>{ "Train" }</button>
             <p class="hint" data-testid="train-estimate">{ obstacle.unwrap_or_else(|| estimate(page)) }</p>
             if let Some(own) = state.suggestion().filter(|_| !state.train.is_chosen) {
-                <p class="hint" data-testid="suggestion">{ format!("Input size: {}", own.reason()) }</p>
+                <p class="hint" data-testid="suggestion">{ "Input size: " }{ for own.reason() }</p>
             }
         </div>
     }
