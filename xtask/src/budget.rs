@@ -95,8 +95,12 @@ pub fn check(site: &Path) -> Result<()> {
     let published = TempDir::new(&std::env::temp_dir(), "destseg-published")?;
     let sizes = FIRST.map(|name| {
         let (path, small) = (site.join(name), published.path().join(name));
-        let is_small = name.ends_with(".wasm") && page::optimise_module(&path, &small).is_ok();
-        compressed_len(&["gzip", "-9", "-c"], if is_small { &small } else { &path })
+        let written = match name.rsplit_once('.') {
+            Some((_, "wasm")) => page::optimise_module(&path, &small).is_ok(),
+            Some((_, "css")) => page::optimise_style(&path, &small).is_ok(),
+            _ => false,
+        };
+        compressed_len(&["gzip", "-9", "-c"], if written { &small } else { &path })
     });
     match sizes.into_iter().sum::<Option<u64>>() {
         Some(bytes) => compare(

@@ -140,7 +140,7 @@ pub(crate) fn refuse_foreign(out: &Path, mark: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the wasm modules of a built page or package smaller and faster.
+/// Makes the wasm modules and stylesheets of a built page or package smaller, and the modules faster.
 pub(crate) fn optimise(site: &Path) -> Result<()> {
     for module in files(site)?
         .into_iter()
@@ -153,7 +153,33 @@ pub(crate) fn optimise(site: &Path) -> Result<()> {
         }
         fs::rename(&small, &module).with_context(|| format!("cannot replace {}", module.display()))?;
     }
+    let is_style = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "css");
+    for style in files(site)?.into_iter().filter(is_style) {
+        optimise_style(&style, &style)?;
+    }
     Ok(())
+}
+
+/// Writes a stylesheet as it is published.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub(crate) fn optimise_style(style: &Path, out: &Path) -> Result<()> {
+    let text = fs::read_to_string(style).with_context(|| format!("cannot read {}", style.display()))?;
+    fs::write(out, small_style(&text)).with_context(|| format!("cannot write {}", out.display()))
+}
+
+/// A stylesheet without comments and indentation, which browsers do not need.
+fn small_style(text: &str) -> String {
+    let mut small = String::new();
+    let mut rest = text;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        small += before;
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    small += rest;
+    let lines = small.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a wasm module as it is published: what everybody waits for optimised for size, the rest for speed.
@@ -228,6 +254,15 @@ fn print_sizes(site: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn styles_keep_their_rules_alone() {
+        let style = "/* one */\n.a,\n.b {\n  margin: 0\n    auto; /* two */\n}\n\n.c { color: red }\n";
+        assert_eq!(
+            small_style(style),
+            ".a,\n.b {\nmargin: 0\nauto;\n}\n.c { color: red }"
+        );
+    }
 
     #[test]
     fn only_a_site_or_nothing_is_replaced() {
