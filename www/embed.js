@@ -7,8 +7,8 @@ const query = new URLSearchParams(location.search);
 /** The page around this one: nobody else is listened to, and nobody else is answered. */
 const origin = originOf(query.get("origin") ?? location.origin);
 const element = document.querySelector("destseg-inspector");
-/** The image that came by message and is inspected now: its answer carries the message's id. */
-let asked = null;
+/** Images that came by message: their answers carry the message's id. */
+const asked = new WeakSet();
 
 if (window.parent !== window) {
   const around = location.ancestorOrigins?.[0] ?? originOf(document.referrer);
@@ -51,7 +51,7 @@ const TASKS = {
     if (image === null || typeof image !== "object" || image instanceof URL) {
       throw new DestsegError("image", "This is no image: send a Blob, bytes or ImageData.");
     }
-    asked = image;
+    asked.add(image);
     return { result: await element.show(image) };
   },
 };
@@ -62,8 +62,6 @@ async function answer(data) {
     post({ destseg, id, ...(await TASKS[destseg](data)) });
   } catch (error) {
     failed(id, error);
-  } finally {
-    asked = null;
   }
 }
 
@@ -76,10 +74,10 @@ window.addEventListener("message", ({ source, origin: from, data }) => {
 
 // of photos that visitors choose here
 element.addEventListener("result", ({ detail: { image, result } }) => {
-  if (image !== asked) post({ destseg: "image", id: null, result });
+  if (!asked.has(image)) post({ destseg: "image", id: null, result });
 });
 element.addEventListener("failure", ({ detail: { image, error } }) => {
-  if (image !== null && image !== asked) failed(null, error);
+  if (image !== null && !asked.has(image)) failed(null, error);
 });
 
 const model = query.get("model");
