@@ -39,7 +39,7 @@ function own(model) {
   try {
     address = new URL(model, location.href);
   } catch {
-    throw new DestsegError("model", `${model} is no address: check it.`);
+    throw new DestsegError("model", `The model cannot be at ${model}, which is no address: check it.`);
   }
   if (model !== "" && address.origin === location.origin) return address;
   throw new DestsegError("model", `The model ${model} lies on another site: send its bytes, or put it on this site.`);

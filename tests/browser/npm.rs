@@ -250,7 +250,7 @@ async fn failures(page: Page) -> Result<()> {
         ("sent bytes", "image", "sent elsewhere"),
         ("a sent model", "model", "sent elsewhere"),
         ("no drawing", "image", "no image"),
-        ("a TIFF file", "image", "PNG or JPEG"),
+        ("a TIFF file", "image", "png or jpeg"),
         ("a loading that was stopped", "closed", "closed"),
         ("closed meanwhile", "closed", "closed"),
         ("closed before", "closed", "closed"),
@@ -359,7 +359,7 @@ async fn framed(page: Page) -> Result<()> {
     let failure = |name: &str| json!([found[name]["code"], found[name]["message"]]);
     check_failure("text", &failure("image"), "image", "not an image")?;
     check_failure("another site", &failure("foreign"), "model", "another site")?;
-    check_failure("an address as image", &failure("text"), "image", "send a Blob")?;
+    check_failure("an address as image", &failure("text"), "image", "send a blob")?;
     check_failure("no address", &failure("bracket"), "model", "no address")?;
     ensure!(found["others"] == 0, "{} answers to nobody", found["others"]);
     let heard = ask(&page, "stranger", &[]).await?;

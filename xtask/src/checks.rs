@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::page::{self, Parts};
 use crate::process::{self, root};
-use crate::setup::{Extra, WasmCompiler, ensure_browser, ensure_cluster, setup};
+use crate::setup::{Extra, WasmCompiler, ensure_browser, ensure_cluster, ensure_onnxruntime, setup};
 use crate::{browser, budget, npm, supply};
 
 /// What is compiled to WebAssembly, and how cargo is told.
@@ -148,6 +148,9 @@ fn native(steps: &mut Steps, names: &[String]) -> Result<()> {
         .filter(|name| ![BROWSER_TESTS, CLUSTER_TESTS].contains(&name.as_str()))
         .flat_map(|name| ["--test", name])
         .collect();
+    if let Err(error) = ensure_onnxruntime() {
+        println!("(going on without onnxruntime: {error:#})");
+    }
     steps.run("integration tests", || {
         process::run(with_output(&chosen).args(names))
     })?;

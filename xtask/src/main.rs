@@ -21,7 +21,7 @@ cargo xtask check                         formatting and lints only
 cargo xtask dist [--out DIR]              make the site for any static host (default: dist)
 cargo xtask npm [--out DIR]               make the npm package (default: target/npm)
 cargo xtask serve DIR [--port N]          serve a folder on this machine
-cargo xtask setup [--browser] [--npm] [--cluster]
+cargo xtask setup [--browser] [--npm] [--cluster] [--onnx]
                                           install what is missing, nothing else
 cargo xtask manifest DIR [--first MODEL]  list the models of a folder for the page, in DIR/manifest.json
 cargo xtask notices FILE                  write the licences of all packages, to ship with the programs
@@ -86,11 +86,12 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::serve(Path::new(folder), given.number("--port", DEMO_PORT)?)
         }
         "setup" => {
-            let given = Arguments::parse(rest, &["--browser", "--npm", "--cluster"], &[], 0)?;
+            let given = Arguments::parse(rest, &["--browser", "--npm", "--cluster", "--onnx"], &[], 0)?;
             let chosen = [
                 ("--browser", Extra::Browser),
                 ("--npm", Extra::Node),
                 ("--cluster", Extra::Cluster),
+                ("--onnx", Extra::Onnx),
             ];
             let chosen = chosen.into_iter().filter(|(flag, _)| given.has(flag));
             let extras: Vec<_> = chosen.map(|(_, extra)| extra).chain([Extra::WasmOpt]).collect();

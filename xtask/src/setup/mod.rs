@@ -7,7 +7,7 @@ mod tools;
 mod wasm_std;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -26,6 +26,8 @@ pub enum Extra {
     WasmOpt,
     /// Slurm and a server like S3, for the tests of several machines.
     Cluster,
+    /// onnxruntime, for the tests of exported graphs.
+    Onnx,
 }
 
 /// Makes sure that everything is there. Gives the way to compile for wasm on this machine.
@@ -48,6 +50,9 @@ pub fn setup(extras: &[Extra]) -> Result<WasmCompiler> {
     }
     if extras.contains(&Extra::Cluster) {
         ensure_cluster()?;
+    }
+    if extras.contains(&Extra::Onnx) {
+        ensure_onnxruntime()?;
     }
     Ok(compiler)
 }
@@ -95,15 +100,7 @@ pub fn ensure_cluster() -> Result<()> {
     let server = folder.join("bin/moto_server");
     if !server.is_file() || !folder.join("bin/kubernetes-validate").is_file() {
         missing(MOTO, "tests store results in it as in S3, and check manifests");
-        doing(&format!("python3 -m venv {}", folder.display()));
-        process::run(process::command("python3").args(["-m", "venv"]).arg(&folder))?;
-        const PACKAGES: [&str; 2] = ["moto[server]", "kubernetes-validate"];
-        doing(&format!("pip install {}", PACKAGES.join(" ")));
-        process::run(
-            process::command(folder.join("bin/pip"))
-                .args(["install", "--quiet"])
-                .args(PACKAGES),
-        )?;
+        python_with(&["moto[server]", "kubernetes-validate"], &folder)?;
     }
     found(MOTO, &server.display().to_string());
 
@@ -121,4 +118,33 @@ pub fn ensure_cluster() -> Result<()> {
     let daemon = daemon().context("install Slurm (slurmctld, slurmd) and munge, then run this again")?;
     found(SLURM, &daemon.display().to_string());
     Ok(())
+}
+
+/// Makes sure that a Python of the project has onnxruntime, and what gives it images.
+///
+/// # Errors
+/// If it is missing and cannot be installed.
+pub fn ensure_onnxruntime() -> Result<()> {
+    const WHAT: &str = "onnxruntime, numpy and pillow";
+    let folder = root().join("target/onnx");
+    let python = folder.join("bin/python");
+    let import = ["-c", "import numpy, onnxruntime, PIL"];
+    if process::output(process::command(&python).args(import)).is_err() {
+        missing(WHAT, "tests run exported graphs");
+        python_with(&["onnxruntime", "numpy", "pillow"], &folder)?;
+    }
+    found(WHAT, &python.display().to_string());
+    Ok(())
+}
+
+/// Makes a Python with packages of its own in a folder.
+fn python_with(packages: &[&str], folder: &Path) -> Result<()> {
+    doing(&format!("python3 -m venv {}", folder.display()));
+    process::run(process::command("python3").args(["-m", "venv"]).arg(folder))?;
+    doing(&format!("pip install {}", packages.join(" ")));
+    process::run(
+        process::command(folder.join("bin/pip"))
+            .args(["install", "--quiet"])
+            .args(packages),
+    )
 }
