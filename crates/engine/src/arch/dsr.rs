@@ -57,6 +57,17 @@ pub struct DsrShape {
     pub unet: usize,
 }
 
+impl DsrShape {
+    /// The published networks.
+    pub const PAPER: Self = Self {
+        hidden: 128,
+        residual: 64,
+        embedding: 128,
+        codes: 4096,
+        unet: 64,
+    };
+}
+
 /// All of it: from an image `[side, side, 3]` in [0, 1] to the probabilities of good and anomalous pixels,
 /// `[side, side, 2]`, first as the anomaly detection module gives them and then as the upsampling module refines them.
 /// `side` is a multiple of 32.
@@ -333,31 +344,26 @@ mod tests {
     use super::*;
     use crate::arch::cost::Cost;
 
-    const PAPER: DsrShape = DsrShape {
-        hidden: 128,
-        residual: 64,
-        embedding: 128,
-        codes: 4096,
-        unet: 64,
-    };
-
     #[test]
     fn the_papers_networks_cost_as_much_as_published() {
         let parameters = |graph: Graph| Cost::of(&graph).parameters;
         // the reference counts sums for the codebooks, as many as codes, too
         let codebooks = 2 * 4096 * 128;
-        assert_eq!(parameters(vq_vae(&PAPER, 256, true)), 4_021_379 - codebooks);
-        assert_eq!(parameters(detection(&PAPER, 256)), 5_610_690);
-        assert_eq!(parameters(upsampling(&PAPER, 256)), 5_611_842);
+        assert_eq!(
+            parameters(vq_vae(&DsrShape::PAPER, 256, true)),
+            4_021_379 - codebooks
+        );
+        assert_eq!(parameters(detection(&DsrShape::PAPER, 256)), 5_610_690);
+        assert_eq!(parameters(upsampling(&DsrShape::PAPER, 256)), 5_611_842);
         let of_general = codebooks + 128 * 128 * 16 + 128;
         assert_eq!(
-            parameters(restoration(&PAPER, 256)),
+            parameters(restoration(&DsrShape::PAPER, 256)),
             2 * 7_818_240 + 9_418_371 + of_general
         );
         let giga = |graph: Graph| Cost::of(&graph).macs as f64 / 1e9;
-        assert!((giga(detection(&PAPER, 256)) - 44.996).abs() < 1e-3);
-        assert!((giga(general_decoder(&PAPER, 256)) - 2.466 - 0.268).abs() < 1e-3);
-        let all = giga(dsr(&PAPER, 256));
+        assert!((giga(detection(&DsrShape::PAPER, 256)) - 44.996).abs() < 1e-3);
+        assert!((giga(general_decoder(&DsrShape::PAPER, 256)) - 2.466 - 0.268).abs() < 1e-3);
+        let all = giga(dsr(&DsrShape::PAPER, 256));
         assert!((127.0..129.0).contains(&all), "{all}");
     }
 }

@@ -1,6 +1,7 @@
 //! The methods, one folder each: how it is trained and detects, and one sentence about it. `DeSTSeg` and STPM share the
 //! settings in `config` and the trainer in `train`; `patchcore`, `draem` and `dsr` have their own. [`ALL`] and [`INFOS`] list them.
 
+mod beside;
 pub mod destseg;
 pub mod draem;
 #[cfg(not(target_family = "wasm"))]
@@ -11,6 +12,8 @@ pub mod dsr;
 pub mod export;
 pub mod file;
 pub mod header;
+#[cfg(not(target_family = "wasm"))]
+mod measure;
 pub mod open;
 pub mod patchcore;
 pub mod stpm;

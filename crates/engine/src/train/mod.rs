@@ -101,6 +101,20 @@ struct Best {
     student: Weights,
 }
 
+/// Refuses so few good images that nothing can be trained on them.
+///
+/// # Errors
+/// [`Error::Dataset`].
+pub(crate) fn check_enough(images: usize) -> Result<()> {
+    if images < FEWEST_IMAGES {
+        return Err(Error::Dataset(format!(
+            "{} too few to train on: give at least {FEWEST_IMAGES}",
+            count(images, "good image is", "good images are")
+        )));
+    }
+    Ok(())
+}
+
 impl Trainer {
     /// Prepares a run on good `images` of the model's input size. `device` is plain (without
     /// autodiff); `synthesiser` follows `config.synthesis`.
@@ -118,12 +132,7 @@ impl Trainer {
         model_config.validate()?;
         config.validate()?;
         let mut images: Vec<Arc<RgbImage>> = images.into_iter().map(Into::into).collect();
-        if images.len() < FEWEST_IMAGES {
-            return Err(Error::Dataset(format!(
-                "{} too few to train on: give at least {FEWEST_IMAGES}",
-                count(images.len(), "good image is", "good images are")
-            )));
-        }
+        check_enough(images.len())?;
         synthesiser.follow_light(images.iter().map(AsRef::as_ref));
         let mut indices: Vec<usize> = (0..images.len()).collect();
         // the order depends on the number of items alone

@@ -4,13 +4,11 @@ use destseg_kernels::Grid;
 
 use crate::arch;
 use crate::arch::weights::Weights;
-use crate::backend::cpu::{CpuTeacher, unit_vectors};
 use crate::backend::device::Device;
 use crate::backend::network::FrozenNetwork;
-use crate::config::TeacherKind;
 use crate::data::map::AnomalyMap;
-use crate::data::preprocess;
 use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
+use crate::methods::beside::{TeacherBeside, anomalous};
 use crate::{Error, Result};
 
 use super::DraemConfig;
@@ -19,8 +17,7 @@ use super::DraemConfig;
 #[derive(Debug)]
 pub(super) struct Draem {
     networks: FrozenNetwork,
-    teacher: CpuTeacher,
-    kind: TeacherKind,
+    teacher: TeacherBeside,
 }
 
 impl Draem {
@@ -34,8 +31,7 @@ impl Draem {
         let graph = arch::draem(config.widths, config.input_size);
         Ok(Self {
             networks: FrozenNetwork::new(&graph, &graph.own(weights)?, device)?,
-            teacher: CpuTeacher::new(config.teacher, teacher, config.input_size)?,
-            kind: config.teacher,
+            teacher: TeacherBeside::new(config.teacher, teacher, config.input_size)?,
         })
     }
 
@@ -44,8 +40,6 @@ impl Draem {
         let [reconstruction, probabilities] = outputs.as_slice() else {
             return Err(not_numbers());
         };
-        let map =
-            |values: Vec<f32>| AnomalyMap::new(image.width, image.height, values).ok_or_else(not_numbers);
         let pixels = reconstruction
             .data
             .as_chunks::<3>()
@@ -59,21 +53,9 @@ impl Draem {
                 .sum::<f32>()
                 / 3.0
         };
-        // also where a GPU computes the rest: it is small
-        let normalised = preprocess::grid(&image.data, image.width, self.kind);
-        Ok(ViewMaps {
-            segmentation: Some(map(probabilities
-                .data
-                .iter()
-                .skip(1)
-                .step_by(2)
-                .copied()
-                .collect())?),
-            dest: map(pixels.map(error).collect())?,
-            levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
-            score: None,
-            features: unit_vectors(&self.teacher.run(&normalised)),
-        })
+        let errors = pixels.map(error).collect();
+        let dest = AnomalyMap::new(image.width, image.height, errors).ok_or_else(not_numbers)?;
+        Ok(self.teacher.maps(image, dest, anomalous(probabilities)?))
     }
 }
 

@@ -10,14 +10,6 @@ use crate::config::{
 use crate::inspect::InputSettings;
 use crate::{Error, Result};
 
-/// The published networks.
-const PAPER: DsrShape = DsrShape {
-    hidden: 128,
-    residual: 64,
-    embedding: 128,
-    codes: 4096,
-    unet: 64,
-};
 /// Networks and input that a CPU trains.
 const COMPACT: DsrShape = DsrShape {
     hidden: 32,
@@ -94,7 +86,7 @@ impl DsrConfig {
 
     /// The preset that the networks are of: the published ones, or smaller ones.
     pub fn preset(&self) -> Preset {
-        match self.networks == PAPER {
+        match self.networks == DsrShape::PAPER {
             true => Preset::Paper,
             false => Preset::Compact,
         }
@@ -203,7 +195,7 @@ impl DsrSettings {
     pub fn preset(preset: Preset) -> Self {
         Self {
             model: match preset {
-                Preset::Paper => DsrConfig::new(PAPER),
+                Preset::Paper => DsrConfig::new(DsrShape::PAPER),
                 Preset::Compact | Preset::Standard => DsrConfig {
                     input_size: COMPACT_SIZE,
                     ..DsrConfig::new(COMPACT)

@@ -4,21 +4,17 @@ use destseg_kernels::Grid;
 
 use super::DsrConfig;
 use crate::arch::weights::Weights;
-use crate::backend::cpu::{CpuTeacher, unit_vectors};
 use crate::backend::device::Device;
 use crate::backend::network::FrozenNetwork;
-use crate::config::TeacherKind;
-use crate::data::map::AnomalyMap;
-use crate::data::preprocess;
 use crate::inspect::{Network, Pending, ViewMaps, not_numbers};
+use crate::methods::beside::{TeacherBeside, anomalous};
 use crate::{Error, Result};
 
 /// All networks, and the teacher that says whether an image shows the model's part.
 #[derive(Debug)]
 pub(super) struct Dsr {
     networks: FrozenNetwork,
-    teacher: CpuTeacher,
-    kind: TeacherKind,
+    teacher: TeacherBeside,
 }
 
 impl Dsr {
@@ -32,8 +28,7 @@ impl Dsr {
         let graph = config.graph();
         Ok(Self {
             networks: FrozenNetwork::new(&graph, &graph.own(weights)?, device)?,
-            teacher: CpuTeacher::new(config.teacher, teacher, config.input_size)?,
-            kind: config.teacher,
+            teacher: TeacherBeside::new(config.teacher, teacher, config.input_size)?,
         })
     }
 
@@ -42,19 +37,9 @@ impl Dsr {
         let [detected, refined] = outputs.as_slice() else {
             return Err(not_numbers());
         };
-        let anomalous = |probabilities: &Grid| {
-            let values = probabilities.data.iter().skip(1).step_by(2).copied().collect();
-            AnomalyMap::new(probabilities.width, probabilities.height, values).ok_or_else(not_numbers)
-        };
-        // also where a GPU computes the rest: it is small
-        let normalised = preprocess::grid(&image.data, image.width, self.kind);
-        Ok(ViewMaps {
-            segmentation: Some(anomalous(refined)?),
-            dest: anomalous(detected)?,
-            levels: [AnomalyMap::empty(), AnomalyMap::empty(), AnomalyMap::empty()],
-            score: None,
-            features: unit_vectors(&self.teacher.run(&normalised)),
-        })
+        Ok(self
+            .teacher
+            .maps(image, anomalous(detected)?, anomalous(refined)?))
     }
 }
 

@@ -12,15 +12,14 @@ use super::{DsrSettings, detector};
 use crate::arch::weights::Weights;
 use crate::backend::device::Device;
 use crate::backend::optimiser::{Rule, StepSize};
-use crate::config::FEWEST_IMAGES;
 use crate::data::image::RgbImage;
-use crate::error::count;
 use crate::files::storage::Precision;
-use crate::inspect::{Learned, Pending};
+use crate::inspect::Pending;
 use crate::methods::file::{Body, ModelFile, ModelHeader, TrainingRecord};
+use crate::methods::measure::measure;
 use crate::methods::{Material, Progress, Training, read_settings};
 use crate::synthesis::Synthesiser;
-use crate::train::{calibrate, hold_out, item_rng};
+use crate::train::{check_enough, hold_out, item_rng};
 use crate::{Error, Result};
 
 /// Side of the parts of images that stage 1 is shown, at most: it does not look far.
@@ -82,12 +81,7 @@ impl Run {
         model.validate()?;
         training.validate()?;
         let mut images = material.images;
-        if images.len() < FEWEST_IMAGES {
-            return Err(Error::Dataset(format!(
-                "{} too few to train on: give at least {FEWEST_IMAGES}",
-                count(images.len(), "good image is", "good images are")
-            )));
-        }
+        check_enough(images.len())?;
         let held_out = hold_out(&mut images, training.held_out, training.seed);
         let (device, steps) = (material.device, training.general_steps);
         let side = model.input_size.min(PART);
@@ -208,19 +202,8 @@ impl Run {
         let weights = self.weights.clone().rounded(precision)?;
         let mut file = ModelFile::new(ModelHeader::new(body), weights)?;
         let detector = detector(&file, Some(&self.teacher), &self.device)?;
-        if !self.held_out.is_empty() {
-            let calibration = calibrate::calibrate(
-                &detector,
-                &self.held_out,
-                &self.images,
-                &self.synthesiser,
-                training.seed,
-                1.0,
-            );
-            file.header.calibration = Some(calibration.await?);
-        }
-        let good = self.images.iter().chain(&self.held_out).map(AsRef::as_ref);
-        file.set_familiarity(Learned::of(&detector, good, 0).await?.familiarity);
+        let images = (&self.images[..], &self.held_out[..]);
+        measure(&mut file, &detector, images, &self.synthesiser, training.seed).await?;
         Ok(file)
     }
 }
