@@ -234,6 +234,7 @@ async fn failures(page: Page) -> Result<()> {
         ("an empty model", "model", "empty"),
         ("a teacher", "model", "only a teacher"),
         ("a newer model", "model", "newer destseg"),
+        ("a model of DSR", "model", "command line only"),
         ("a number as model", "model", "give the address or the bytes"),
         ("a missing model", "download", "the server answered 404"),
         ("no image", "image", "not an image"),

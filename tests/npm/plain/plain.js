@@ -86,6 +86,11 @@ window.tests = {
     // the first version in the header
     const head = new TextDecoder("latin1").decode(model.subarray(0, 1 << 16));
     newer[head.search(/format_version\\":\d/) + 'format_version\\":'.length] = "9".charCodeAt(0);
+    // the header says that it is a model of DSR, which only the command line opens
+    const dsr = model.slice();
+    for (const { index } of head.matchAll(/method\\":\\"destseg\\"/g)) {
+      dsr.set(new TextEncoder().encode('method\\":\\"dsr\\"    '), index);
+    }
     const huge = (await bytesOf(photo)).slice();
     new DataView(huge.buffer).setUint32(16, 60_000);
     const inspector = await Inspector.load(model);
@@ -95,6 +100,7 @@ window.tests = {
       "an empty model": await failure(() => Inspector.load(new Uint8Array())),
       "a teacher": await failure(() => Inspector.load("models/efficientnet-lite0.safetensors")),
       "a newer model": await failure(() => Inspector.load(newer)),
+      "a model of DSR": await failure(() => Inspector.load(dsr)),
       "a number as model": await failure(() => Inspector.load(7)),
       "a missing model": await failure(() => Inspector.load("models/missing.safetensors")),
       "no image": await inspecting(new Blob(["text"])),
